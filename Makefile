@@ -1,0 +1,72 @@
+# Two commands matter: `make demo` and `make test`. Each sets up what it needs and works again at once the second time.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.set-up
+BROKER ?= local
+TESTS ?= tests
+ARGS ?=
+
+help: ## say what can be done here
+	@echo "stream-scorer: scores events on Apache Kafka, each exactly once"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: $(SETUP) ## make .venv with everything in it (the other commands do this themselves)
+
+$(SETUP): requirements.txt requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "stream-scorer needs Python 3.11 or newer, and none was found. Install one, or say: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 2; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) (once; a minute or so)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Could not make a virtual environment: on Debian and Ubuntu, install the package python3-venv."; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt || \
+		{ echo "Could not install the locked packages: see pip's message above. Is the package index reachable?"; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+demo: setup ## a real Kafka, a model, a worker and a realistic stream, live in this terminal
+	@$(BIN)/stream-scorer demo $(ARGS)
+
+test: setup ## all tests but the long ones, on a real Kafka (BROKER=container: on a container)
+	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "not long" $(TESTS) $(ARGS)
+
+faults: setup ## the long fault tests: brokers and workers killed, stopped, cut off
+	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m long tests $(ARGS)
+
+bench: setup ## events a second over a backlog, exactly once, and latency at a fixed rate
+	@$(BIN)/stream-scorer bench $(ARGS)
+	@$(BIN)/stream-scorer bench --latency 1000
+
+check: format-check lint types imports generated test ## everything that CI checks: format, lint, types, import contracts, generated files, tests
+
+static: format-check lint types imports generated ## `make check` without the tests
+
+format: setup ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet .
+
+format-check: setup
+	@$(BIN)/ruff format --check .
+
+lint: setup
+	@$(BIN)/ruff check .
+
+types: setup
+	@$(BIN)/mypy
+
+imports: setup
+	@$(BIN)/lint-imports
+
+generated: setup
+	@$(BIN)/python -m pytest -q tests/contracts
+
+lock: setup ## write the two lock files anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build --group dev -o requirements-dev.txt
+
+clean: ## remove .venv and what tools left behind (caches of the broker and the model stay)
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help setup demo test faults bench check static format format-check lint types imports generated lock clean

@@ -1,0 +1,5 @@
+"""`python -m stream_scorer` is the console script."""
+
+from stream_scorer.commands.main import run
+
+run()

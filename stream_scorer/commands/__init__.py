@@ -1,0 +1,1 @@
+"""The command line, thin: options in, a call, tables or JSON out."""

@@ -1,0 +1,135 @@
+"""`stream-scorer bench`: one worker over a backlog, or its latency at a fixed rate."""
+
+import asyncio
+from collections.abc import Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from stream_scorer.commands.options import JsonOption
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.bench.backlog import BacklogFigures
+    from stream_scorer.operations.bench.latency import LatencyFigures
+
+T = TypeVar("T")
+MIB = 1024 * 1024
+
+
+class Delivery(StrEnum):
+    """The worker's guarantee."""
+
+    EXACTLY_ONCE = "exactly-once"
+    AT_LEAST_ONCE = "at-least-once"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(bench)
+
+
+def bench(
+    events: Annotated[int, typer.Option(min=1_000, help="Events of the backlog.")] = 400_000,
+    latency: Annotated[
+        float | None,
+        typer.Option(
+            min=1, metavar="RATE", help="Measure latency at so many events a second instead, sent on schedule."
+        ),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long latency is measured, after a warm-up.")] = 20.0,
+    broken_share: Annotated[float, typer.Option(min=0, max=1, help="Share of events that break the contract.")] = 0.03,
+    moved_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the backlog that stands on a wrong partition.")
+    ] = 0.0,
+    delivery: Annotated[Delivery, typer.Option(help="The worker's guarantee.")] = Delivery.EXACTLY_ONCE,
+    model: Annotated[Path | None, typer.Option(help="Model directory. Default: the default model.")] = None,
+    bootstrap: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Run on this Kafka, in topics of its own, deleted afterwards. Default: a local one.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure one worker from outside, on a Kafka on this machine: events a second over a backlog, or latency at a fixed rate.
+
+    The backlog: from the first to the last committed record, then every record is accounted for. Latency: from when an event was due to be
+    sent until its prediction can be read under `read_committed`. Exit status 1 when a record is missing or doubled.
+    """
+    from stream_scorer.commands.quieting import quiet_kafka_clients
+    from stream_scorer.operations.bench.backlog import BacklogPlan, measure_backlog
+    from stream_scorer.operations.bench.latency import LatencyPlan, measure_latency
+
+    quiet_kafka_clients()
+    if latency is not None:
+        plan = LatencyPlan(
+            latency, seconds, broken_share=broken_share, delivery=delivery, model=model, bootstrap=bootstrap
+        )
+        timed = _run(measure_latency(plan, _say))
+        _print(timed, _latency_rows(timed), as_json)
+        faults = timed.unanswered
+    else:
+        backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap)
+        figures = _run(measure_backlog(backlog, _say))
+        _print(figures, _backlog_rows(figures), as_json)
+        faults = figures.unaccounted + figures.duplicated
+    if faults:
+        raise typer.Exit(1)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """On the fastest event loop there is: what measures must not be what is measured."""
+    try:
+        import uvloop
+    except ImportError:  # not made for every system
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _backlog_rows(figures: "BacklogFigures") -> list[tuple[str, str]]:
+    return [
+        ("events a second", f"{figures.events_per_s:,}"),
+        ("guarantee", figures.guarantee),
+        ("events", f"{figures.events:,} in {figures.seconds:.2f} s"),
+        ("predictions", f"{figures.predictions:,}"),
+        ("dead letters", f"{figures.dead_letters:,}"),
+        ("moved first", f"{figures.moved:,}"),
+        ("missing, doubled", f"{figures.unaccounted:,}, {figures.duplicated:,}"),
+        ("worker's CPU", f"{figures.cpu_seconds:.1f} s, {figures.cpu_us_per_event:.2f} µs an event"),
+        ("worker's peak memory", f"{figures.peak_memory_bytes / MIB:,.0f} MiB"),
+        ("worker ready after", f"{figures.ready_s:.1f} s"),
+    ]
+
+
+def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
+    return [
+        *((name, f"{ms:.1f} ms") for name, ms in figures.latency_ms.items()),
+        ("rate", f"{figures.rate:,.0f} events a second for {figures.seconds:.0f} s, open loop"),
+        ("guarantee", figures.guarantee),
+        ("measured, unanswered", f"{figures.measured:,}, {figures.unanswered:,}"),
+        ("worker's CPU", f"{figures.cpu_seconds:.1f} s"),
+        ("worker's peak memory", f"{figures.peak_memory_bytes / MIB:,.0f} MiB"),
+    ]
+
+
+def _print(figures: "BacklogFigures | LatencyFigures", rows: list[tuple[str, str]], as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console(stderr=as_json).print(table)
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(figures).decode())

@@ -1,0 +1,128 @@
+"""`stream-scorer demo`: everything at once on this machine, live in the terminal."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_scorer.commands.options import JsonOption
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.demo.running import Plan
+    from stream_scorer.operations.demo.summary import Summary
+    from stream_scorer.operations.demo.view import Scene
+    from stream_scorer.operations.demo.watching import Seen
+
+FRAMES_PER_S = 4
+LINE_EVERY_S = 2.0
+
+Show = Callable[["Seen", "Scene"], None]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
+
+
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Play for so long, then count and end. Default: until Ctrl-C.")
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0.1, help="Observations a second.")] = 200.0,
+    csv: Annotated[
+        Path | None, typer.Option(help="Play the rows of this CSV file, each once, instead of generated stops.")
+    ] = None,
+    http_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the page and the metrics; 0: any free one.")
+    ] = 0,
+    model: Annotated[
+        Path | None, typer.Option(help="Model directory. Default: the default model, trained at first need.")
+    ] = None,
+    outcomes: Annotated[
+        bool, typer.Option("--outcomes/--no-outcomes", help="Whether outcomes (and repeats) are played too.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """A real Kafka, the model, a worker and a realistic stream of stops, all on this machine, and what comes of it live.
+
+    Needs neither Java nor Docker. Ctrl-C ends the play; then everything that was sent is waited for and counted.
+    """
+    from stream_scorer.commands.quieting import quiet_kafka_clients
+    from stream_scorer.operations.demo.running import Plan
+
+    quiet_kafka_clients()
+    plan = Plan(rate=rate, seconds=seconds, csv=csv, http_port=http_port, model=model, with_outcomes=outcomes)
+    summary = _run(plan, as_json=as_json)
+    _print(summary, as_json=as_json)
+    if not summary.is_fine:
+        raise typer.Exit(1)
+
+
+def _run(plan: "Plan", *, as_json: bool) -> "Summary":
+    from stream_scorer.operations.demo.running import run_demo
+    from stream_scorer.operations.sources import csv_header_faults
+
+    if plan.csv is not None and (warning := csv_header_faults(plan.csv)):
+        typer.echo(f"Mind: {warning}", err=True)
+    is_live = not as_json and sys.stdout.isatty()
+    with _live() if is_live else _lines() as show:
+        return asyncio.run(run_demo(plan, say=lambda text: typer.echo(text, err=True), show=show))
+
+
+@contextmanager
+def _live() -> Iterator[Show]:
+    """The live view; the terminal is the user's again afterwards."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from stream_scorer.operations.demo.view import render
+
+    console = Console()
+    live = Live(console=console, screen=True, auto_refresh=False)
+    shown_at = 0.0
+
+    def show(seen: "Seen", scene: "Scene") -> None:
+        nonlocal shown_at
+        if not live.is_started:
+            live.start()
+        if time.monotonic() - shown_at >= 1 / FRAMES_PER_S:
+            shown_at = time.monotonic()
+            live.update(render(seen, scene, height=console.height), refresh=True)
+
+    try:
+        yield show
+    finally:
+        live.stop()
+
+
+@contextmanager
+def _lines() -> Iterator[Show]:
+    """A line now and then on standard error, for where there is no terminal or standard output is for a script."""
+    from stream_scorer.operations.demo.view import line
+
+    shown_at = 0.0
+
+    def show(seen: "Seen", scene: "Scene") -> None:
+        nonlocal shown_at
+        if time.monotonic() - shown_at >= LINE_EVERY_S:
+            shown_at = time.monotonic()
+            typer.echo(line(seen, scene), err=True)
+
+    yield show
+
+
+def _print(summary: "Summary", *, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(summary).decode())
+        return
+    from rich.console import Console
+
+    from stream_scorer.operations.demo.summary import render_summary
+
+    Console().print(render_summary(summary))

@@ -1,0 +1,45 @@
+"""The console script: every command in one place, and the one boundary where an error becomes a line and an exit code."""
+
+import importlib
+import sys
+
+import typer
+
+import stream_scorer
+from stream_scorer.commands.failing import exit_with_message
+
+COMMANDS = ("demo", "worker", "topics", "produce", "validate", "train", "quality", "trace", "audit", "bench", "broker", "state")
+
+app = typer.Typer(
+    name="stream-scorer",
+    help="Score events on Apache Kafka with scikit-learn models, each exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stream-scorer {stream_scorer.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Score events on Apache Kafka with scikit-learn models, each exactly once."""
+
+
+for command in COMMANDS:
+    importlib.import_module(f"stream_scorer.commands.{command}").register(app)
+
+
+def run() -> None:
+    """Run the command line; ends the process. Known errors become one line on standard error, never a traceback."""
+    try:
+        app()
+    except Exception as error:
+        sys.exit(exit_with_message(error))

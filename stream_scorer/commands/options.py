@@ -1,0 +1,49 @@
+"""Options that commands share, and the settings that come of them. Law: option over variable over file."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream_scorer.runtime.settings import Settings, load_settings
+
+SETTINGS_VARIABLE = "STREAM_SCORER_SETTINGS"
+
+BootstrapOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bootstrap",
+        metavar="HOST:PORT",
+        help="The broker to connect to (several: separated by commas); else the settings'.",
+    ),
+]
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings",
+        metavar="FILE",
+        help=f"Settings as TOML; else the file that ${SETTINGS_VARIABLE} names, else none.",
+    ),
+]
+PrefixOption = Annotated[
+    str | None,
+    typer.Option("--prefix", metavar="TEXT", help="What the environment's topics begin with; else the settings'."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def settings_from(
+    file: Path | None = None,
+    *,
+    bootstrap: str | None = None,
+    prefix: str | None = None,
+    overrides: Mapping[str, object] = {},
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """A command's settings: its file (or the variable's), the variables, its options. Raises SettingsError."""
+    environ = os.environ if environ is None else environ
+    named = environ.get(SETTINGS_VARIABLE)
+    path = file if file is not None else Path(named) if named else None
+    return load_settings(path, environ, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, **overrides})

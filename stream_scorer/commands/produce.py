@@ -1,0 +1,197 @@
+"""`stream-scorer produce`: events to the observations or outcomes topic, from a file, from standard input, or generated."""
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream_scorer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.producing import EventSender, Planned
+    from stream_scorer.operations.sources import SourceEvent
+    from stream_scorer.runtime.settings import Settings
+    from stream_scorer.runtime.topics import TopicNames
+
+PROGRESS_S = 0.1
+INTERRUPTED = 130
+
+
+class To(StrEnum):
+    """Which topic is written."""
+
+    OBSERVATIONS = "observations"
+    OUTCOMES = "outcomes"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(produce)
+
+
+def produce(
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Rows of this CSV file: the ten columns, an `id` if there is one, ContrabandIndicator."),
+    ] = None,
+    lines: Annotated[
+        str | None, typer.Option(help="Lines of this file (- for standard input), byte for byte, broken ones too.")
+    ] = None,
+    to: Annotated[To, typer.Option(help="The topic that --lines go to.")] = To.OBSERVATIONS,
+    count: Annotated[int | None, typer.Option(min=1, help="How many events; generated: 1,000 when not given.")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, help="Events a second, sent when due however slow Kafka is. Default: as fast as it goes."
+        ),
+    ] = None,
+    broken_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of generated events that break the contract.")
+    ] = 0.0,
+    outcome_share: Annotated[
+        float, typer.Option("--outcomes", min=0, max=1, help="Share of known outcomes to send too.")
+    ] = 0.0,
+    outcome_delay: Annotated[
+        float, typer.Option(min=0, help="Seconds from an event to its outcome, on average (with --rate).")
+    ] = 2.0,
+    keys: Annotated[bool, typer.Option("--key/--no-key", help="Whether records are keyed by their id.")] = True,
+    id_prefix: Annotated[
+        str | None, typer.Option(help="What ids that are made here begin with. Default: another one each time.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The generator's seed.")] = 1,
+    bootstrap: Annotated[str | None, typer.Option(help="Kafka, HOST:PORT[,…]. Default: as the settings say.")] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="The environment's topic prefix. Default: as the settings say.")
+    ] = None,
+    settings: Annotated[Path | None, typer.Option(help="Settings file (TOML).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Send observation events (and outcomes) to Kafka: generated ones, rows of a CSV file, or lines of JSON.
+
+    An event counts once Kafka has acknowledged it. Ctrl-C stops and says how many were.
+    """
+    from stream_scorer.runtime.settings import load_settings
+    from stream_scorer.runtime.topics import TopicNames
+
+    resolved = load_settings(settings, os.environ, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix})
+    names = TopicNames(resolved.topics.prefix)
+    events, total = _source(csv, lines, count, broken_share, id_prefix or f"{secrets.token_hex(3)}-", seed)
+    timeline = _timeline(
+        events, names, to if lines else To.OBSERVATIONS, rate, keys, outcome_share, outcome_delay, seed
+    )
+    result = asyncio.run(_produce(resolved, names, timeline, rate, total, quiet=as_json))
+    sentence = (
+        f"{result['delivered']:,} events delivered to {names.observations if to is To.OBSERVATIONS else names.outcomes}"
+    )
+    sentence += f", {result['outcomes']:,} outcomes to {names.outcomes}" if outcome_share else ""
+    sentence += f" in {result['seconds']:.1f} s ({result['events_per_s']:,} a second)"
+    sentence += f"; {result['refused']:,} larger than Kafka takes were not sent" if result["refused"] else ""
+    typer.echo(json.dumps(result) if as_json else ("Interrupted: " if result["interrupted"] else "") + sentence)
+    if result["interrupted"]:
+        raise typer.Exit(INTERRUPTED)
+    if result["refused"]:
+        raise typer.Exit(1)
+
+
+def _source(
+    csv: Path | None, lines: str | None, count: int | None, broken_share: float, id_prefix: str, seed: int
+) -> "tuple[Iterator[SourceEvent], int | None]":
+    """The events, and how many there will be where that is known."""
+    from stream_scorer.operations import sources
+
+    if csv and lines:
+        raise SettingsError("--csv and --lines exclude each other: choose one source")
+    if (csv or lines) and broken_share:
+        raise SettingsError("--broken-share is for generated events: a file's events are sent as they are")
+    if csv:
+        rows = sources.count_rows(csv)
+        if warning := sources.csv_header_faults(csv):
+            typer.echo(f"Mind: {warning}", err=True)
+        return islice(sources.csv_events(csv, id_prefix), count), min(rows, count or rows)
+    if lines:
+        return islice(sources.json_line_events(sources.open_lines(lines)), count), count
+    count = count or 1_000
+    return sources.generated_events(count, seed=seed, broken_share=broken_share, id_prefix=id_prefix), count
+
+
+def _timeline(
+    events: "Iterator[SourceEvent]",
+    names: "TopicNames",
+    to: To,
+    rate: float | None,
+    keys: bool,
+    outcome_share: float,
+    outcome_delay: float,
+    seed: int,
+) -> "Iterator[Planned]":
+    from stream_scorer.operations.timelines import Outcomes, at_rate, in_due_order
+
+    topic = names.observations if to is To.OBSERVATIONS else names.outcomes
+    delay_s = outcome_delay if rate else 0.0
+    outcomes = (
+        Outcomes(topic=names.outcomes, share=outcome_share, delay_s=delay_s, seed=seed) if outcome_share else None
+    )
+    return in_due_order(at_rate(events, topic=topic, rate=rate, with_keys=keys, outcomes=outcomes))
+
+
+async def _produce(
+    settings: "Settings",
+    names: "TopicNames",
+    timeline: "Iterator[Planned]",
+    rate: float | None,
+    total: int | None,
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    from stream_scorer.operations.interrupting import interrupts
+    from stream_scorer.operations.producing import EventSender, play
+    from stream_scorer.runtime.kafka import client_options
+
+    started = time.perf_counter()
+    async with EventSender(client_options(settings.kafka)) as sender:
+        with interrupts() as interrupted:
+            shown = asyncio.create_task(_show_progress(sender, total, names, visible=not quiet and sys.stderr.isatty()))
+            try:
+                await play(sender, timeline, paced=rate is not None, is_over=interrupted.is_set)
+            finally:
+                shown.cancel()
+                await asyncio.gather(shown, return_exceptions=True)
+    seconds = time.perf_counter() - started
+    delivered = sender.delivered_count
+    outcomes = sender.delivered.get(names.outcomes, 0)
+    return {
+        "delivered": delivered - outcomes if names.observations in sender.delivered else delivered,
+        "outcomes": outcomes,
+        "refused": sender.refused,
+        "seconds": round(seconds, 3),
+        "events_per_s": round(delivered / seconds),
+        "interrupted": interrupted.is_set(),
+    }
+
+
+async def _show_progress(sender: "EventSender", total: int | None, names: "TopicNames", *, visible: bool) -> None:
+    if not visible:
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("delivered", total=total)
+        while True:
+            bar.update(task, completed=sender.delivered.get(names.observations, 0))
+            await asyncio.sleep(PROGRESS_S)

@@ -1,0 +1,103 @@
+"""Which observations of a batch are new, which were seen before, and which contradict what was seen before.
+
+Law: an id has one observation within the join window; only one that was scored counts as seen.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from stream_scorer.core.codec import observation_columns
+from stream_scorer.core.entries import live_code, unpack, waiting_since_ms
+from stream_scorer.core.reasons import Reason, conflict
+
+
+class Batch(NamedTuple):
+    """The observations of one lane that passed the contract, in the order of their offsets: id, code, offset."""
+
+    ids: Sequence[bytes]
+    codes: Sequence[int]
+    offsets: Sequence[int]
+
+
+class Admission(NamedTuple):
+    """What becomes of the observations of a batch, by position; together, every position once.
+
+    `new`: to be scored, ascending. `waiting`: those of `new` whose outcome came first. `redelivered`: seen before,
+    nothing to do. `conflicts`: seen before and to be refused. `repeats`: first position of an id in `new` -> its later
+    ones, undecided until the first is scored (see `admit_repeats`).
+    """
+
+    new: Sequence[int]
+    waiting: list[int]
+    redelivered: list[int]
+    conflicts: list[tuple[int, Reason]]
+    repeats: dict[int, list[int]]
+
+
+def admit_observations(
+    batch: Batch, found: list[bytes | None], *, window_starts_ms: int, repeats_are_conflicts: bool = False
+) -> Admission:
+    """Decide each observation of the batch, given the packed entry found for each id (None: none). What was scored
+    before `window_starts_ms` (the clock less the join window) is the same as never seen."""
+    ids, count = batch.ids, len(batch.ids)
+    if found.count(None) == count and len(set(ids)) == count:
+        return Admission(range(count), [], [], [], {})  # nearly every batch; what follows costs far more a position
+    admission = Admission([], [], [], [], {})
+    new: list[int] = []
+    first_of: dict[bytes, int] = {}
+    for position, (id_, entry) in enumerate(zip(ids, found, strict=True)):
+        first = first_of.get(id_)
+        if first is not None:
+            admission.repeats.setdefault(first, []).append(position)
+            continue
+        seen = live_code(entry, window_starts_ms) if entry is not None else None
+        if seen is not None and entry is not None:
+            predicted = unpack(entry).predicted
+            first_offset = predicted.offset if predicted is not None else 0
+            _refuse_or_pass_over(admission, batch, position, seen, first_offset, repeats_are_conflicts)
+            continue
+        first_of[id_] = position
+        new.append(position)
+        if entry is not None and waiting_since_ms(entry) is not None:
+            admission.waiting.append(position)
+    return admission._replace(new=new)
+
+
+def admit_repeats(
+    batch: Batch, admission: Admission, failed: Collection[int], *, repeats_are_conflicts: bool = False
+) -> Admission:
+    """Decide the batch's repeats once their firsts were scored. A repeat of one in `failed` (positions that became dead
+    letters) is the first of its id in turn and comes back as `new`: call again after scoring it, until nothing is new.
+    Outputs go out in the order of positions."""
+    decided = Admission([], [], [], [], {})
+    new: list[int] = []
+    for first, later in admission.repeats.items():
+        if first not in failed:
+            for position in later:
+                _refuse_or_pass_over(
+                    decided, batch, position, batch.codes[first], batch.offsets[first], repeats_are_conflicts
+                )
+            continue
+        new.append(later[0])
+        if later[1:]:
+            decided.repeats[later[0]] = later[1:]
+        if first in admission.waiting:
+            decided.waiting.append(later[0])
+    return decided._replace(new=sorted(new))
+
+
+def _refuse_or_pass_over(
+    admission: Admission, batch: Batch, position: int, seen: int, first_offset: int, repeats_are_conflicts: bool
+) -> None:
+    code = batch.codes[position]
+    if code == seen and not repeats_are_conflicts:
+        admission.redelivered.append(position)
+        return
+    reason = conflict(batch.ids[position].decode(), first_offset, differing_columns(seen, code))
+    admission.conflicts.append((position, reason))
+
+
+def differing_columns(one: int, other: int) -> list[str]:
+    """Names of the columns in which two observations, given as numbers, differ; in the table's order."""
+    columns = observation_columns(other)
+    return [name for name, value in observation_columns(one).items() if columns[name] != value]

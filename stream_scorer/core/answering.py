@@ -1,0 +1,147 @@
+"""What one outcome is answered with, whatever is known of its id.
+
+Law: every outcome ends in one terminal update (joined or unknown) or as a counted repeat.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_scorer.core import updates
+from stream_scorer.core.codec import observation_columns
+from stream_scorer.core.contract import Observation
+from stream_scorer.core.entries import Entry, KeptRecord, Models, Predicted, Waiting
+from stream_scorer.core.quality import Quality
+from stream_scorer.core.records import Outgoing, Source
+
+# Outcomes of one id that wait together: only one that contradicts the one before it waits too, so more than two or
+# three is a fault or an attack, and the oldest is then given up as unknown.
+WAITING_MAX: Final = 16
+
+
+class Clock(NamedTuple):
+    """The worker's time, and the join window that ends now."""
+
+    now_ms: int
+    join_window_ms: int
+
+    @property
+    def window_starts_ms(self) -> int:
+        """What was scored before this is the same as never scored."""
+        return self.now_ms - self.join_window_ms
+
+    def event_ms(self, timestamp_ms: int) -> int:
+        """A record's event time: its timestamp, but never later than the clock; the clock where it has none (-1)."""
+        return min(timestamp_ms, self.now_ms) if timestamp_ms >= 0 else self.now_ms
+
+    def event_ms_each(self, timestamps_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The event time of each."""
+        return np.where(timestamps_ms < 0, self.now_ms, np.minimum(timestamps_ms, self.now_ms))
+
+
+class Outcome(NamedTuple):
+    """One outcome: what happened, its event time, its offset in the outcomes' partition."""
+
+    id: bytes
+    true_class: bool
+    outcome_ms: int
+    offset: int
+
+
+class GivenUp(NamedTuple):
+    """An outcome that becomes a dead letter because its observation did not come."""
+
+    id: bytes
+    offset: int
+    record: KeptRecord
+
+
+class Answers:
+    """What comes of a lane's outcomes: `updates` and `given_up` to publish in the batch's transaction, `entries` to
+    keep once it has committed (None: none left). `repeats` and `awaiting` hold offsets of outcomes; `counted` and
+    `retracted` are what quality figures gain and lose."""
+
+    def __init__(self, partition: int, models: Models) -> None:
+        self.partition = partition
+        self.models = models
+        self.updates: list[Outgoing] = []
+        self.given_up: list[GivenUp] = []
+        self.entries: dict[bytes, bytes | None] = {}
+        self.joined = self.corrections = 0
+        self.repeats: list[int] = []
+        self.awaiting: list[int] = []
+        self.counted = Quality()
+        self.retracted = Quality()
+
+
+def answer(outcome: Outcome, entry: Entry, record: Callable[[], KeptRecord], answers: Answers, clock: Clock) -> Entry:
+    """Answer one outcome, whatever its entry says; the entry afterwards."""
+    predicted = entry.predicted
+    if predicted is not None and predicted.scored_ms >= clock.window_starts_ms:
+        if predicted.true_class == outcome.true_class:
+            answers.repeats.append(outcome.offset)
+            return entry
+        return Entry(join(outcome, predicted, answers), entry.waiting)
+    if entry.waiting and entry.waiting[-1].true_class == outcome.true_class:
+        answers.repeats.append(outcome.offset)
+        return entry
+    waiting = Waiting(outcome.true_class, outcome.outcome_ms, outcome.offset, record())
+    answers.awaiting.append(outcome.offset)
+    update = updates.AwaitingPrediction(
+        id=outcome.id.decode(),
+        true_class=outcome.true_class,
+        outcome_at=updates.rfc3339(outcome.outcome_ms),
+        source=Source(answers.partition, outcome.offset),
+        record=waiting.record,
+    )
+    answers.updates.append(Outgoing(outcome.id, updates.encode_update(update), outcome.outcome_ms))
+    if len(entry.waiting) < WAITING_MAX:
+        return Entry(predicted, (*entry.waiting, waiting))
+    give_up(outcome.id, entry.waiting[0], answers, clock.now_ms)
+    return Entry(predicted, (*entry.waiting[1:], waiting))
+
+
+def join(outcome: Outcome, predicted: Predicted, answers: Answers) -> Predicted:
+    """Join an outcome that is its prediction's first or contradicts the one before; the prediction afterwards."""
+    model, role = answers.models[predicted.model]
+    true_class = outcome.true_class
+    update = updates.Joined(
+        id=outcome.id.decode(),
+        revision=predicted.revision + 1,
+        true_class=true_class,
+        prediction=predicted.prediction,
+        proba=predicted.proba,
+        correct=predicted.prediction == true_class,
+        model=model,
+        role=role,
+        observation=msgspec.convert(observation_columns(predicted.code), Observation),
+        scored_at=updates.rfc3339(predicted.scored_ms),
+        outcome_at=updates.rfc3339(outcome.outcome_ms),
+        delay_s=(outcome.outcome_ms - predicted.event_ms) / 1000,
+        source=Source(answers.partition, outcome.offset),
+    )
+    at_ms = max(outcome.outcome_ms, predicted.event_ms)
+    answers.updates.append(Outgoing(outcome.id, updates.encode_update(update), at_ms))
+    was = predicted.true_class
+    if was is None:
+        answers.joined += 1
+    else:
+        answers.corrections += 1
+        answers.retracted[model, role].count_one(predicted.code, predicted.proba, predicted.prediction, was)
+    answers.counted[model, role].count_one(predicted.code, predicted.proba, predicted.prediction, true_class)
+    return msgspec.structs.replace(predicted, true_class=true_class, revision=update.revision)
+
+
+def give_up(id_: bytes, waiting: Waiting, answers: Answers, now_ms: int) -> None:
+    """End an outcome whose observation did not come: its terminal update, and the dead letter made of its record."""
+    update = updates.Unknown(
+        id=id_.decode(),
+        true_class=waiting.true_class,
+        outcome_at=updates.rfc3339(waiting.outcome_ms),
+        source=Source(answers.partition, waiting.offset),
+    )
+    answers.updates.append(Outgoing(id_, updates.encode_update(update), now_ms))
+    answers.given_up.append(GivenUp(id_, waiting.offset, waiting.record))

@@ -1,0 +1,105 @@
+"""Dead letters: a record that could not go on, byte for byte, with its reasons in headers of ours behind its own.
+
+Law: the original value, key and headers are untouched unless the record is so large that it would block its partition; then the letter says so.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from stream_scorer.core.reasons import Reason, Stage
+from stream_scorer.core.records import Incoming, Outgoing, rfc3339
+
+ERRORS: Final = "scorer.errors"
+STAGE: Final = "scorer.stage"
+SOURCE: Final = "scorer.source"
+FAILED_AT: Final = "scorer.failed-at"
+VERSION: Final = "scorer.version"
+REPLAYS: Final = "scorer.replays"
+TRUNCATED: Final = "scorer.truncated"
+
+KEPT_OF_TOO_LARGE_BYTES: Final = 64 * 1024
+ERRORS_BYTES_MAX: Final = 16 * 1024 - 1
+# Kafka's own tools print these: short enough for one line of a terminal
+STREAMS_MESSAGE_CHARACTERS_MAX: Final = 500
+
+_encode = msgspec.json.Encoder().encode
+
+
+class LetterSource(msgspec.Struct, frozen=True):
+    """Where the record of a dead letter was read; `timestamp` in milliseconds since 1970."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+
+
+class Truncation(msgspec.Struct, frozen=True):
+    """What was cut from a record that was too large to keep: sizes in bytes before the cut, digest of the whole value."""
+
+    bytes: int
+    sha256: str
+    key_bytes: int
+    headers_bytes: int
+
+
+def dead_letter(
+    record: Incoming,
+    reasons: Sequence[Reason],
+    stage: Stage,
+    *,
+    topic: str,
+    partition: int,
+    failed_at_ms: int,
+    version: str,
+    limit_bytes: int,
+    replays: int = 0,
+) -> Outgoing:
+    """The record that was read from `topic` and `partition` as a dead letter. One whose value, key and headers come to more than `limit_bytes` keeps the first 64 KiB of its value."""
+    key, value, headers = record.key, record.value, list(record.headers)
+    size = _size(record)
+    added = [
+        (ERRORS, encode_reasons(reasons)),
+        (STAGE, stage.value.encode()),
+        (SOURCE, _encode(LetterSource(topic, partition, record.offset, record.timestamp))),
+        (FAILED_AT, rfc3339(failed_at_ms).encode()),
+        (VERSION, version.encode()),
+        (REPLAYS, str(replays).encode()),
+        ("__streams.errors.topic", topic.encode()),
+        ("__streams.errors.partition", str(partition).encode()),
+        ("__streams.errors.offset", str(record.offset).encode()),
+        ("__streams.errors.message", reasons[0].message[:STREAMS_MESSAGE_CHARACTERS_MAX].encode(errors="replace")),
+        ("__streams.errors.exception", f"stream_scorer.{reasons[0].code.value}".encode()),
+    ]
+    if size > limit_bytes:
+        whole = value or b""
+        headers_bytes = size - len(whole) - len(key or b"")
+        truncation = Truncation(len(whole), hashlib.sha256(whole).hexdigest(), len(key or b""), headers_bytes)
+        added.append((TRUNCATED, _encode(truncation)))
+        value = whole[:KEPT_OF_TOO_LARGE_BYTES]
+        key = key[:KEPT_OF_TOO_LARGE_BYTES] if key else key
+        headers = headers if headers_bytes <= KEPT_OF_TOO_LARGE_BYTES else []
+    return Outgoing(key, value, record.timestamp, headers + added)
+
+
+def encode_reasons(reasons: Sequence[Reason]) -> bytes:
+    """The reasons as a JSON array of less than 16 KiB: where they are more, the last ones give way and a count stands in the last one kept."""
+    encoded = _encode(reasons)
+    kept = len(reasons)
+    while len(encoded) > ERRORS_BYTES_MAX and kept > 1:
+        kept = max(1, kept // 2)
+        left_out = msgspec.structs.replace(reasons[kept - 1], details={"reasons_left_out": len(reasons) - kept})
+        encoded = _encode([*reasons[: kept - 1], left_out])
+    if len(encoded) > ERRORS_BYTES_MAX:
+        # every message is cut where it is made; this is the last wall, for an exception's text
+        only = msgspec.structs.replace(reasons[0], message=reasons[0].message[:2000] + "…", details=None)
+        encoded = _encode([only])
+    return encoded
+
+
+def _size(record: Incoming) -> int:
+    headers = sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
+    return len(record.value or b"") + len(record.key or b"") + headers

@@ -1,0 +1,72 @@
+"""Outcomes that wait for their observation: what is kept of their records, and how they end when it does not come.
+
+Law: an outcome that has waited longer than the join window ends as one dead letter and one terminal update, in one
+transaction.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from stream_scorer.core.answering import Answers, Clock, GivenUp, give_up
+from stream_scorer.core.dead_letters import KEPT_OF_TOO_LARGE_BYTES, Truncation
+from stream_scorer.core.entries import Entry, KeptRecord, Models, pack, unpack
+from stream_scorer.core.reasons import Reason, unknown_id
+from stream_scorer.core.records import Headers, Incoming
+
+# In base64 a third larger, and still below the megabyte that a broker takes.
+KEPT_BYTES_MAX: Final = 640 * 1024
+
+
+class Reread(NamedTuple):
+    """A record that was kept, as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def keep_record(record: Incoming) -> KeptRecord:
+    """What an update carries of an outcome's record: all of it, unless it is too large to be published as base64; it is
+    then cut as in a dead letter, and `truncation` says so."""
+    value, key = record.value or b"", record.key or b""
+    headers_bytes = sum(len(name.encode()) + len(header or b"") for name, header in record.headers)
+    if len(value) + len(key) + headers_bytes <= KEPT_BYTES_MAX:
+        return KeptRecord(record.timestamp, record.value, record.key, tuple(record.headers))
+    return KeptRecord(
+        timestamp=record.timestamp,
+        value=value[:KEPT_OF_TOO_LARGE_BYTES],
+        key=key[:KEPT_OF_TOO_LARGE_BYTES] if record.key is not None else None,
+        headers=tuple(record.headers) if headers_bytes <= KEPT_OF_TOO_LARGE_BYTES else (),
+        truncation=Truncation(len(value), hashlib.sha256(value).hexdigest(), len(key), headers_bytes),
+    )
+
+
+def expire_waiting(
+    ids: Sequence[bytes], found: Sequence[bytes | None], *, partition: int, models: Models, clock: Clock
+) -> Answers:
+    """End the outcomes of these ids that have waited longer than the join window, given the packed entry found for each
+    id; the others go on waiting. An id that no longer waits is passed over, so a store may file an id by time and never
+    take it out. The work is bounded by the ids given."""
+    answers = Answers(partition, models)
+    for id_, packed in dict(zip(ids, found, strict=True)).items():
+        entry = unpack(packed) if packed is not None else Entry(None)
+        over = [waiting for waiting in entry.waiting if waiting.outcome_ms < clock.window_starts_ms]
+        if not over:
+            continue
+        for waiting in over:
+            give_up(id_, waiting, answers, clock.now_ms)
+        left = Entry(entry.predicted, tuple(waiting for waiting in entry.waiting if waiting not in over))
+        answers.entries[id_] = pack(left) if left != Entry(None) else None
+    return answers
+
+
+def record_and_reason(given_up: GivenUp, topic: str, partition: int) -> tuple[Reread, Reason]:
+    """What the dead letter of an outcome is made of: the record as it was read from the outcomes' topic, and why."""
+    kept = given_up.record
+    record = Reread(topic, partition, given_up.offset, kept.timestamp, kept.key, kept.value, list(kept.headers))
+    return record, unknown_id(given_up.id.decode())

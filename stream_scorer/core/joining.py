@@ -1,0 +1,139 @@
+"""Which updates come of a batch of outcomes: all at once for those that find their prediction, one by one for others.
+
+Law: one id's outcomes are answered in their order, and after the observations of their own batch.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from stream_scorer.core.answering import Answers, Clock, Outcome, answer, join
+from stream_scorer.core.entries import (
+    ANSWERED,
+    CODE_MASK,
+    PREDICTION,
+    ROW_BYTES,
+    TRUE_CLASS,
+    Entry,
+    KeptRecord,
+    Models,
+    pack,
+    unpack,
+)
+from stream_scorer.core.entry_rows import Rows, join_rows, split_rows, wide
+from stream_scorer.core.joined_columns import JoinedColumns, encode_joined
+from stream_scorer.core.records import Outgoing
+
+
+class Outcomes(NamedTuple):
+    """The outcomes of one lane that passed the contract, in offset order: id, class, offset, timestamp."""
+
+    ids: Sequence[bytes]
+    classes: Sequence[bool]
+    offsets: Sequence[int]
+    timestamps_ms: Sequence[int]
+
+    def at(self, positions: Sequence[int]) -> "Outcomes":
+        """Those at the positions."""
+        ids, classes, offsets, timestamps_ms = self
+        return Outcomes(
+            [ids[position] for position in positions],
+            [classes[position] for position in positions],
+            [offsets[position] for position in positions],
+            [timestamps_ms[position] for position in positions],
+        )
+
+
+def join_outcomes(
+    outcomes: Outcomes,
+    found: list[bytes | None],
+    record_of: Callable[[int], KeptRecord],
+    *,
+    partition: int,
+    models: Models,
+    clock: Clock,
+) -> Answers:
+    """Answer each outcome, given the packed entry found for each id: that of this very batch's observations, else the
+    store's. `record_of` gives the record at a position; it is asked only for outcomes that must wait."""
+    answers = Answers(partition, models)
+    positions, rows = _plain(outcomes, found, clock)
+    plain = outcomes if len(positions) == len(found) else outcomes.at(positions)
+    if positions:
+        _join_plain(plain, rows, answers, clock)
+    for position in sorted(set(range(len(found))).difference(positions)) if plain is not outcomes else ():
+        id_, event_ms = outcomes.ids[position], clock.event_ms(outcomes.timestamps_ms[position])
+        outcome = Outcome(id_, outcomes.classes[position], event_ms, outcomes.offsets[position])
+        packed = answers.entries.get(id_, found[position])
+        entry = unpack(packed) if packed is not None else Entry(None)
+        answers.entries[id_] = pack(answer(outcome, entry, partial(record_of, position), answers, clock))
+    return answers
+
+
+def join_waiting(
+    ids: Sequence[bytes], scored: Sequence[bytes], found: Sequence[bytes], *, partition: int, models: Models
+) -> Answers:
+    """Answer the outcomes that came before their observations, which were scored just now: `scored` are the new packed
+    entries, `found` those that the store has, in which the outcomes wait."""
+    answers = Answers(partition, models)
+    for id_, new, old in zip(ids, scored, found, strict=True):
+        predicted = unpack(new).predicted
+        if predicted is None:
+            raise AssertionError("an entry without a prediction was given as scored")
+        for waiting in unpack(old).waiting:
+            outcome = Outcome(id_, waiting.true_class, waiting.outcome_ms, waiting.offset)
+            predicted = join(outcome, predicted, answers)
+        answers.entries[id_] = pack(Entry(predicted))
+    return answers
+
+
+def _plain(outcomes: Outcomes, found: list[bytes | None], clock: Clock) -> tuple[Sequence[int], Rows]:
+    """The outcomes that come alone, for a prediction within the join window that has none yet: their positions and the
+    rows of their entries. Nearly all are such."""
+    positions: Sequence[int] = range(len(found))
+    candidates = cast("list[bytes]", found)
+    times = Counter(outcomes.ids)
+    if len(times) < len(found) or None in found or max(map(len, candidates), default=0) > ROW_BYTES:
+        positions = [
+            position
+            for position, (id_, packed) in enumerate(zip(outcomes.ids, found, strict=True))
+            if packed is not None and len(packed) == ROW_BYTES and times[id_] == 1
+        ]
+        candidates = [candidates[position] for position in positions]
+    rows = join_rows(candidates)
+    fit = ((rows["head"] & ANSWERED) == 0) & (wide(rows, "scored_ms") >= clock.window_starts_ms)
+    if fit.all():
+        return positions, rows
+    return [position for position, fits in zip(positions, fit.tolist(), strict=True) if fits], rows[fit]
+
+
+def _join_plain(outcomes: Outcomes, rows: Rows, answers: Answers, clock: Clock) -> None:
+    """Join each outcome with its row: one `joined` update of revision 1 for each. Column by column, because 100,000 a
+    second go through here (1.6 µs each, half of it the encoding)."""
+    head = rows["head"].astype(np.int64)
+    codes, probas, numbers = head & CODE_MASK, rows["proba"], rows["model"].astype(np.int64)
+    predictions, actual = (head & PREDICTION) != 0, np.asarray(outcomes.classes, dtype=np.bool_)
+    event_ms = wide(rows, "event_ms")
+    outcome_ms = clock.event_ms_each(np.asarray(outcomes.timestamps_ms, dtype=np.int64))
+    columns = JoinedColumns(
+        ids=outcomes.ids,
+        offsets=outcomes.offsets,
+        codes=codes,
+        probas=probas,
+        predictions=predictions,
+        actual=actual,
+        models=numbers,
+        scored_ms=wide(rows, "scored_ms"),
+        event_ms=event_ms,
+        outcome_ms=outcome_ms,
+    )
+    values = encode_joined(columns, answers.partition, answers.models)
+    answers.updates += map(Outgoing, outcomes.ids, values, np.maximum(outcome_ms, event_ms).tolist())
+    answers.joined += len(outcomes.ids)
+    rows["head"] |= (ANSWERED + actual * TRUE_CLASS).astype(np.uint32)
+    answers.entries.update(zip(outcomes.ids, split_rows(rows), strict=True))
+    for number in np.unique(numbers).tolist():
+        mine = numbers == number
+        answers.counted.count_joined(answers.models[number], codes[mine], probas[mine], predictions[mine], actual[mine])

@@ -1,0 +1,114 @@
+"""A fast look at many values and a second look at the few it refused. Law: every value ends in one list, just once."""
+
+from bisect import bisect
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from stream_scorer.core.contract import ID_BYTES_MAX
+from stream_scorer.core.reasons import Reason
+
+Content = TypeVar("Content")
+
+# What a typed decoder raises on bytes that it does not take: malformed or unfitting, not UTF-8, too deep, no bytes.
+REFUSED = (msgspec.DecodeError, ValueError, RecursionError, TypeError)
+
+
+class Accepted(NamedTuple, Generic[Content]):
+    """What a value says that keeps its contract."""
+
+    id: bytes
+    content: Content
+
+
+class Event(Protocol):
+    """What the typed decoders give."""
+
+    @property
+    def id(self) -> str | int: ...
+
+
+EventT = TypeVar("EventT", bound=Event)
+
+
+class Looks(NamedTuple, Generic[Content]):
+    """Those that pass, in their order, as three lists of one length; and the others."""
+
+    positions: list[int]
+    ids: list[bytes]
+    contents: list[Content]
+    rejected: list[tuple[int, tuple[Reason, ...]]]
+
+
+def look_twice(
+    values: Sequence[bytes | None],
+    decode: Callable[[bytes], EventT],
+    contents_of: Callable[[list[EventT]], list[Content]],
+    examine: Callable[[bytes | None], "Accepted[Content] | tuple[Reason, ...]"],
+    limit_bytes: int | None = None,
+) -> Looks[Content]:
+    """Decode the values; `examine` has the last word on each that `decode` refuses, or that is too large, or its id is.
+
+    `contents_of` gets all decoded events at once. This is the hot path, and passes over a whole batch cost less than
+    steps for each event: 1.09 µs an observation in passes, 1.17 in one loop that does it all; the decoder takes 0.54.
+    """
+    small = values
+    if limit_bytes is not None and max(map(len, filter(None, values)), default=0) > limit_bytes:
+        small = [value if value is not None and len(value) <= limit_bytes else None for value in values]
+    events, refused = decode_all(small, decode)
+    ids = ids_of(events)
+    contents = contents_of(events)
+    positions = list(range(len(values)))
+    for position in reversed(refused):
+        del positions[position]
+    if max(map(len, ids), default=0) > ID_BYTES_MAX:
+        for index in [index for index, encoded in enumerate(ids) if len(encoded) > ID_BYTES_MAX][::-1]:
+            refused.append(positions[index])
+            del positions[index], ids[index], contents[index]
+    looks = Looks(positions, ids, contents, [])
+    for position in sorted(refused):
+        settle(looks, position, examine(values[position]))
+    return looks
+
+
+def decode_all(values: Sequence[bytes | None], decode: Callable[[bytes], EventT]) -> tuple[list[EventT], list[int]]:
+    """The events, and the positions of the values that are none."""
+    events: list[EventT] = []
+    refused: list[int] = []
+    rest = iter(values)
+    # `extend` keeps what came before a value that raises, and `rest` stands behind that: long runs of good values in C.
+    while len(events) + len(refused) < len(values):
+        try:
+            events.extend(map(decode, rest))  # type: ignore[arg-type]  # None is refused like any other bad value
+        except REFUSED:
+            refused.append(len(events) + len(refused))
+    return events, refused
+
+
+def ids_of(events: Sequence[Event]) -> list[bytes]:
+    """Each event's id as the bytes that key its records."""
+    try:
+        return [event.id.encode() for event in events]  # type: ignore[union-attr]  # nearly every batch: ids are text
+    except AttributeError:
+        return [str(event.id).encode() for event in events]
+
+
+def settle(looks: Looks[Content], position: int, found: "Accepted[Content] | tuple[Reason, ...]") -> None:
+    """Put the verdict of a second look where it belongs, so that what passes stays in its order."""
+    if not isinstance(found, Accepted):
+        looks.rejected.append((position, found))
+        return
+    index = bisect(looks.positions, position)
+    looks.positions.insert(index, position)
+    looks.ids.insert(index, found.id)
+    looks.contents.insert(index, found.content)
+
+
+def verdict(
+    encoded_id: bytes | tuple[Reason, ...], content: Content | tuple[Reason, ...]
+) -> Accepted[Content] | tuple[Reason, ...]:
+    """One verdict from those on an event's two parts, each of which is what it says or its faults."""
+    if isinstance(encoded_id, bytes) and not isinstance(content, tuple):
+        return Accepted(encoded_id, content)
+    return tuple(reason for part in (encoded_id, content) if isinstance(part, tuple) for reason in part)

@@ -1,0 +1,253 @@
+"""How well the predictions did, counted from predictions and joined outcomes, with intervals that say how sure we are.
+
+Law: counts only ever grow; a correction is counted in the new class and *retracted* in the old one, so that counters of
+many workers add up.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_scorer.core.codec import SIZES, STRIDES
+from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS
+
+# Fairness is looked at by these columns. They are the most significant digits of an observation's number, so that
+# number // stride is the group.
+GROUP_COLUMNS: Final = COLUMN_NAMES[:3]
+GROUP_SIZES: Final = SIZES[:3]
+GROUPS: Final = int(np.prod(GROUP_SIZES))
+_GROUP_STRIDE: Final = STRIDES[2]
+
+Z_95: Final = 1.959963984540054
+
+Model = tuple[str, str]  # name and role
+Codes = NDArray[np.int64]
+Decisions = NDArray[np.bool_]
+
+
+class Interval(NamedTuple):
+    """A share or a difference of shares with the 95 % interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Cells:
+    """The counts of one model in one role. Shapes: `joined` (race, sex, ethnicity, predicted, actual), `squared_error`
+    (race, sex, ethnicity), `predicted` (race, sex, ethnicity, predicted); the last axes are false, true."""
+
+    __slots__ = ("joined", "predicted", "squared_error")
+
+    def __init__(self) -> None:
+        self.joined = np.zeros((*GROUP_SIZES, 2, 2), dtype=np.int64)
+        self.squared_error = np.zeros(GROUP_SIZES)
+        self.predicted = np.zeros((*GROUP_SIZES, 2), dtype=np.int64)
+
+    def count_one(self, code: int, proba: float, prediction: bool, actual: bool) -> None:
+        """Count one joined outcome."""
+        group = code // _GROUP_STRIDE
+        self.joined.reshape(-1)[group * 4 + prediction * 2 + actual] += 1
+        self.squared_error.reshape(-1)[group] += (proba - actual) ** 2
+
+    def add(self, other: "Cells", sign: int = 1) -> None:
+        """Add the other's counts, or subtract them with a `sign` of -1."""
+        self.joined += sign * other.joined
+        self.squared_error += sign * other.squared_error
+        self.predicted += sign * other.predicted
+
+
+class Quality:
+    """Counts by model and role."""
+
+    def __init__(self) -> None:
+        self.models: dict[Model, Cells] = {}
+
+    def __getitem__(self, model: Model) -> Cells:
+        cells = self.models.get(model)
+        if cells is None:
+            cells = self.models[model] = Cells()
+        return cells
+
+    def __bool__(self) -> bool:
+        return bool(self.models)
+
+    def count_predictions(self, model: Model, codes: Codes, predictions: Decisions) -> None:
+        """Count predictions of one model; all arrays of shape (n,)."""
+        cell = codes // _GROUP_STRIDE * 2 + predictions
+        self[model].predicted += np.bincount(cell, minlength=GROUPS * 2).reshape(*GROUP_SIZES, 2)
+
+    def count_joined(
+        self, model: Model, codes: Codes, probas: NDArray[np.float64], predictions: Decisions, actual: Decisions
+    ) -> None:
+        """Count joined outcomes of one model; all arrays of shape (n,)."""
+        cells, group = self[model], codes // _GROUP_STRIDE
+        cell = group * 4 + predictions * 2 + actual
+        cells.joined += np.bincount(cell, minlength=GROUPS * 4).reshape(*GROUP_SIZES, 2, 2)
+        errors = np.bincount(group, weights=(probas - actual) ** 2, minlength=GROUPS)
+        cells.squared_error += errors.reshape(GROUP_SIZES)
+
+    def add(self, other: "Quality", sign: int = 1) -> None:
+        """Add the other's counts, or subtract them (retracted ones) with a `sign` of -1."""
+        for model, cells in other.models.items():
+            self[model].add(cells, sign)
+
+    def total(self) -> Cells:
+        """All models and roles together."""
+        total = Cells()
+        for cells in self.models.values():
+            total.add(cells)
+        return total
+
+
+class GroupFigures(NamedTuple):
+    """One value of one of the group columns. `discovery_rate`: the share of searches predicted to find something that
+    did, None without any; `coverage`: the share of predictions that have an outcome, None without predictions."""
+
+    column: str
+    value: str
+    predictions: int
+    joined: int
+    predicted_positive: int
+    discovery_rate: Interval | None
+    coverage: Interval | None
+
+
+class Gap(NamedTuple):
+    """The largest difference of discovery rates between two values of a column; the interval is Newcombe's."""
+
+    column: str
+    highest: str
+    lowest: str
+    gap: Interval
+
+
+class Figures(NamedTuple):
+    """What the counts say. A figure that can't be known yet is None."""
+
+    predictions: int
+    joined: int
+    predicted_positive: int
+    true_positive: int
+    actual_positive: int
+    success_rate: Interval | None
+    recall: Interval | None
+    brier: float | None
+    coverage: Interval | None
+    groups: tuple[GroupFigures, ...]
+    gaps: tuple[Gap, ...]
+
+
+def figures(cells: Cells, *, group_positives_min: int = 1) -> Figures:
+    """Success rate, recall, Brier score and coverage with their 95 % intervals, discovery rates by group and their
+    largest gap by column; a gap looks at values with at least `group_positives_min` positive predictions."""
+    counts: NDArray[np.int64] = cells.joined.sum(axis=(0, 1, 2))
+    joined, hits = int(counts.sum()), int(counts[1, 1])
+    positive, actual = int(counts[1].sum()), int(counts[:, 1].sum())
+    predictions = int(cells.predicted.sum())
+    by_column = {column: _group_figures(cells, axis) for axis, column in enumerate(GROUP_COLUMNS)}
+    gaps = [_gap(column, groups, group_positives_min) for column, groups in by_column.items()]
+    return Figures(
+        predictions=predictions,
+        joined=joined,
+        predicted_positive=positive,
+        true_positive=hits,
+        actual_positive=actual,
+        success_rate=wilson(hits, positive),
+        recall=wilson(hits, actual),
+        brier=float(cells.squared_error.sum()) / joined if joined else None,
+        coverage=_coverage(joined, predictions),
+        groups=tuple(group for groups in by_column.values() for group in groups),
+        gaps=tuple(gap for gap in gaps if gap is not None),
+    )
+
+
+def _group_figures(cells: Cells, axis: int) -> list[GroupFigures]:
+    others = tuple(other for other in range(len(GROUP_COLUMNS)) if other != axis)
+    counts, predicted = cells.joined.sum(axis=others), cells.predicted.sum(axis=others)
+    return [
+        GroupFigures(
+            column=COLUMNS[axis].name,
+            value=str(value),
+            predictions=int(predicted[index].sum()),
+            joined=int(counts[index].sum()),
+            predicted_positive=int(counts[index, 1].sum()),
+            discovery_rate=wilson(int(counts[index, 1, 1]), int(counts[index, 1].sum())),
+            coverage=_coverage(int(counts[index].sum()), int(predicted[index].sum())),
+        )
+        for index, value in enumerate(COLUMNS[axis].domain)
+    ]
+
+
+def _coverage(joined: int, predictions: int) -> Interval | None:
+    # where the predictions of some outcomes were not counted (they are older than the window), a share would be above 1
+    return wilson(joined, predictions) if joined <= predictions else None
+
+
+def _gap(column: str, groups: Sequence[GroupFigures], positives_min: int) -> Gap | None:
+    rated = [
+        (group, group.discovery_rate)
+        for group in groups
+        if group.discovery_rate is not None and group.predicted_positive >= positives_min
+    ]
+    if len(rated) < 2:
+        return None
+    rated.sort(key=lambda each: each[1].value)
+    (lowest, low), (highest, high) = rated[0], rated[-1]
+    return Gap(column, highest.value, lowest.value, newcombe(high, low))
+
+
+def wilson(successes: int, trials: int, z: float = Z_95) -> Interval | None:
+    """The share of successes with Wilson's score interval; None without a trial."""
+    if trials == 0:
+        return None
+    share = successes / trials
+    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
+    # at 0 and at 1 rounding may leave the interval a hair away from the share it must hold
+    return Interval(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))
+
+
+def newcombe(one: Interval, other: Interval) -> Interval:
+    """The difference of two independent shares with Newcombe's hybrid score interval, made of Wilson intervals."""
+    difference = one.value - other.value
+    low = difference - sqrt((one.value - one.low) ** 2 + (other.high - other.value) ** 2)
+    high = difference + sqrt((one.high - one.value) ** 2 + (other.value - other.low) ** 2)
+    return Interval(difference, low, high)
+
+
+def verify_success_rate_above(
+    y_true: Sequence[bool | int] | Decisions, y_pred: Sequence[bool | int] | Decisions, min_success_rate: float = 0.5
+) -> bool:
+    """True when the success rate (precision: of those predicted true, the share that is) is at least `min_success_rate`.
+
+    Without any positive prediction there is no success, so False, whatever the minimum. Raises ValueError where the two
+    differ in length, hold anything but 0 and 1, or the minimum is not a share."""
+    if len(y_true) != len(y_pred):
+        raise ValueError(f"y_true has {len(y_true)} entries, y_pred {len(y_pred)}: give one of each for every row")
+    if not 0.0 <= min_success_rate <= 1.0:
+        raise ValueError(f"min_success_rate is {min_success_rate}: give a share between 0 and 1")
+    actual, predicted = np.asarray(y_true), np.asarray(y_pred)
+    for name, classes in (("y_true", actual), ("y_pred", predicted)):
+        if not np.isin(classes, (0, 1)).all():
+            raise ValueError(f"{name} holds something else than true and false: give booleans, or 0 and 1")
+    positive = predicted.astype(bool)
+    if not positive.any():
+        return False
+    return float(actual.astype(bool)[positive].mean()) >= min_success_rate
+
+
+def as_json(figures_of: Mapping[str, Figures]) -> dict[str, object]:
+    """The figures as plain objects for JSON, by name."""
+    return {name: _plain(each) for name, each in figures_of.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: _plain(part) for name, part in value._asdict().items()}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    return value

@@ -1,0 +1,81 @@
+"""What the worker publishes, as records: predictions, moved records; ready to be appended to a Kafka record batch.
+
+Law: a record is a plain tuple, because tens of thousands are made each second.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+# Lists, because the client's record batches take nothing else
+Headers = list[tuple[str, bytes]]
+NO_HEADERS: Final[Headers] = []
+
+# Handed on from the observation to everything that comes of it, untouched.
+TRACE_HEADERS: Final = ("traceparent", "tracestate")
+
+MOVED_FROM: Final = "scorer.moved-from"
+
+
+class Outgoing(NamedTuple):
+    """One record to publish; its topic and partition belong to the list that it stands in. Where thousands are made at once they are made as
+    plain tuples of the same four."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+    headers: Headers = NO_HEADERS
+
+
+# What a publisher takes: an `Outgoing`, or a plain tuple like it
+Publishable = tuple[bytes | None, bytes | None, int, Headers]
+
+
+class Incoming(Protocol):
+    """One record as it was read; named as the Kafka client's decoder names its own, so that none is made anew. `timestamp` in milliseconds
+    since 1970, -1 for none. Topic and partition belong to the list that it stands in."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a record came from."""
+
+    partition: int
+    offset: int
+
+
+def rfc3339(time_ms: int) -> str:
+    """A time in milliseconds since 1970 as RFC 3339 in UTC with milliseconds: `2026-11-22T08:00:00.000Z`."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def traced(headers: Sequence[tuple[str, bytes]]) -> Headers:
+    """Of a record's headers, those that every output carries on."""
+    return [(name, value) for name, value in headers if name in TRACE_HEADERS] if headers else NO_HEADERS
+
+
+def move(record: Incoming, partition: int, key: bytes) -> Outgoing:
+    """The record again, for the partition of its id, keyed by its id; says in a header that it was found on `partition`, and where there."""
+    source = b'{"partition":%d,"offset":%d}' % (partition, record.offset)
+    return Outgoing(key, record.value, record.timestamp, [*record.headers, (MOVED_FROM, source)])
+
+
+def last_header(headers: Iterable[tuple[str, bytes]], name: str) -> bytes | None:
+    """The value of the last header of that name: ours are appended last, so producers can't forge them."""
+    found = None
+    for key, value in headers:
+        if key == name:
+            found = value
+    return found

@@ -1,0 +1,83 @@
+"""Outcome updates: what is said once an outcome is joined, waits, or has waited in vain; encoded and decoded.
+
+Law: an update holds all that the state needs of it, so the state can be made again from the topics alone.
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Final
+
+import msgspec
+
+from stream_scorer.core.contract import Observation
+from stream_scorer.core.entries import KeptRecord
+from stream_scorer.core.records import Source
+
+Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Revision = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Joined(msgspec.Struct, frozen=True, gc=False, tag_field="status", tag="joined"):
+    """A prediction and what really happened. `delay_s` is the outcome's event time less the observation's, negative
+    where the outcome is the older one; times are RFC 3339 in UTC; `source` is the outcome's; `verdicts` (model to
+    decision) is there where several models are loaded."""
+
+    id: str
+    revision: Revision
+    true_class: bool
+    prediction: bool
+    proba: Probability
+    correct: bool
+    model: str
+    role: str
+    observation: Observation
+    scored_at: str
+    outcome_at: str
+    delay_s: float
+    source: Source
+    verdicts: dict[str, bool] | msgspec.UnsetType = msgspec.UNSET
+
+
+class AwaitingPrediction(msgspec.Struct, frozen=True, gc=False, tag_field="status", tag="awaiting_prediction"):
+    """An outcome that came first, with its record (bytes in base64)."""
+
+    id: str
+    true_class: bool
+    outcome_at: str
+    source: Source
+    record: KeptRecord
+
+
+class Unknown(msgspec.Struct, frozen=True, gc=False, tag_field="status", tag="unknown"):
+    """An outcome whose observation did not come within the join window; its record is in the dead letters."""
+
+    id: str
+    true_class: bool
+    outcome_at: str
+    source: Source
+
+
+Update = Joined | AwaitingPrediction | Unknown
+
+encode_update: Final = msgspec.json.Encoder().encode
+decode_update: Final = msgspec.json.Decoder(Update).decode
+decode_update_list: Final = msgspec.json.Decoder(list[Update]).decode
+
+
+def rfc3339(time_ms: int) -> str:
+    """A time in milliseconds since 1970 as RFC 3339 in UTC with milliseconds."""
+    return _second(time_ms // 1000) + _MILLISECONDS[time_ms % 1000]
+
+
+_MILLISECONDS: Final = tuple(f".{millisecond:03}Z" for millisecond in range(1000))
+
+
+@lru_cache(maxsize=65_536)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
+
+
+@lru_cache(maxsize=65_536)
+def milliseconds(rfc3339: str) -> int:
+    """Milliseconds since 1970; the inverse of `rfc3339`. Raises ValueError on another format."""
+    return round(datetime.fromisoformat(rfc3339).timestamp() * 1000)

@@ -1,0 +1,51 @@
+"""The exceptions that people may see, as one tree; each message says what is wrong and what to do.
+
+Known (exit status in brackets)
+├── SettingsError [2]      settings or options that can't be used
+├── ModelError [1]         a model that can't be loaded, trained or trusted
+├── BrokerError [1]        the local broker can't be started or stopped
+├── TopicsError [1]        the cluster's topics are not what `topics/topics.toml` says
+├── StateError [1]         the local state is in use by another process, or can't be read or written
+├── OutageError [75]       the world's: Kafka is away or too slow; whoever supervises us starts us again
+└── FencedError [1]        another worker owns what this one thought it owned
+
+A bad record is never an exception: it is a value (`core.reasons.Reason`).
+"""
+
+
+class Known(Exception):
+    """An error whose message is meant for people. Raised anywhere, shown once, at the command line."""
+
+    exit_status = 1
+
+
+class SettingsError(Known):
+    """Settings or options that can't be used; the message lists every problem."""
+
+    exit_status = 2
+
+
+class ModelError(Known):
+    """A model that can't be loaded, trained or trusted."""
+
+
+class BrokerError(Known):
+    """The local broker can't be started or stopped."""
+
+
+class TopicsError(Known):
+    """The cluster's topics are not what they must be."""
+
+
+class StateError(Known):
+    """The local state is in use by another process, or can't be read or written."""
+
+
+class OutageError(Known):
+    """Kafka is away, or too slow for longer than its own timeouts allow."""
+
+    exit_status = 75
+
+
+class FencedError(Known):
+    """Another worker owns what this one thought it owned; its transactions were refused."""

@@ -1,0 +1,78 @@
+"""The model that serves when nobody gave one. Law: trained once from generated stops, kept in the cache folder, the
+same for the same code."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import stream_scorer
+from stream_scorer.cache import cache_folder
+from stream_scorer.errors import ModelError
+from stream_scorer.models.card import library_versions
+from stream_scorer.models.files import read_files
+
+if TYPE_CHECKING:
+    from stream_scorer.models.rows import Rows
+    from stream_scorer.models.training import Trained
+
+NAME = "default"
+ROWS = 60_000
+SEED = 20_131_001
+# What decides what the default model says; a change of any of them makes another model.
+SOURCES = ("profile.json", "profile.py", "generator.py", "algorithms.py", "training.py")
+
+
+def default_model_folder() -> Path:
+    """Where the default model of this version, with these libraries, is kept."""
+    sources = b"".join((Path(__file__).parent / source).read_bytes() for source in SOURCES)
+    made_of = sha256(sources + repr((ROWS, SEED, sorted(library_versions().items()))).encode()).hexdigest()
+    return cache_folder() / "models" / f"{NAME}-{stream_scorer.__version__}-{made_of[:12]}"
+
+
+def ensure_default_model(progress: Callable[[str], None] = lambda step: None) -> Path:
+    """The default model's directory; trained now, in seconds, when it is not there or is damaged. Safe when several do
+    it at once: each trains, the first one to finish counts."""
+    folder = default_model_folder()
+    with suppress(ModelError):
+        read_files(folder)
+        return folder
+    # scikit-learn comes in here only: a worker with a model in the cache does without it
+    from stream_scorer.models.directory import save_model
+
+    trained = train_default(progress)
+    if folder.exists():
+        with suppress(ModelError):
+            read_files(folder)
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        save_model(folder, trained.pipeline, name=NAME, threshold=trained.threshold, card=trained.card)
+    except ModelError:
+        read_files(folder)  # another one finished first: its model is as good as ours
+    return folder
+
+
+def train_default(progress: Callable[[str], None]) -> "Trained":
+    """The default model, fresh from the generator."""
+    progress(f"training the default model on {ROWS:,} generated stops, once")
+    from stream_scorer.models.training import train
+
+    return train(generated_rows(ROWS, SEED), source=generated_source(ROWS, SEED), progress=progress)
+
+
+def generated_rows(n: int, seed: int) -> "Rows":
+    """Labelled stops from the generator, as if they had been read from a file."""
+    from stream_scorer.models.generator import Generator
+    from stream_scorer.models.rows import Cleaning, Rows
+
+    generator = Generator(seed)
+    codes = generator.codes(n)
+    untouched = Cleaning(read=n, duplicates=0, invalid=0, invalid_by_column={}, unlabelled=0, kept=n)
+    return Rows(codes, generator.outcomes_of(codes), None, untouched)
+
+
+def generated_source(n: int, seed: int) -> str:
+    return f"{n} generated stops, seed {seed}; figures and where they come from: stream_scorer/models/profile.json"

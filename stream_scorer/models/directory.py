@@ -1,0 +1,177 @@
+"""A model on disk: a pipeline, its card, golden rows and a digest over them. Law: nothing is served that is not, bit
+for bit, what was saved, and that does not say here what it said there."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stream_scorer.core.codec import encode_columns, observation_columns
+from stream_scorer.core.contract import COLUMN_NAMES
+from stream_scorer.errors import ModelError
+from stream_scorer.models.asking import Floats, Predict, by_frame
+from stream_scorer.models.card import FORMAT, CardHead, head_of, library_versions
+from stream_scorer.models.compiled import TOLERANCE, Additive, Compiled, Form, agree, compile_pipeline, random_codes
+from stream_scorer.models.default import default_model_folder, ensure_default_model
+from stream_scorer.models.files import (
+    CARD,
+    GOLDEN,
+    PIPELINE,
+    as_json,
+    json_object,
+    read_files,
+    refuse_existing,
+    write_files,
+)
+from stream_scorer.models.frames import Codes
+from stream_scorer.models.kept import keep, kept, kept_path
+from stream_scorer.models.remembering import Remembering
+
+__all__ = ["LoadedModel", "default_model_folder", "ensure_default_model", "load_model", "save_model"]
+
+GOLDEN_ROWS = 64
+
+
+class LoadedModel(NamedTuple):
+    """A model that may serve. `name`: "<name>@<first 12 digits of the digest>". `score`: the positive class's
+    probability for each of the observation codes, shape (n,) in and out, as the model gives it. `expensive`: better
+    called outside of the event loop."""
+
+    name: str
+    threshold: float
+    score: Predict
+    expensive: bool
+    card: dict[str, Any]
+    digest: str
+    form: Form
+    folder: Path
+
+
+def save_model(
+    folder: Path,
+    pipeline: Any,
+    *,
+    name: str,
+    threshold: float,
+    positive_class: bool | int | str = True,
+    card: dict[str, Any] | None = None,
+    golden: Codes | None = None,
+) -> str:
+    """Write any fitted scikit-learn classifier over a frame of the ten columns as a model directory; gives its digest.
+    `card`: what else its card should say. `golden`: the observations to remember, by default generated and random ones.
+    Raises ModelError when the folder is not empty, or the pipeline has no two classes."""
+    from stream_scorer.models.trusted import dump_pipeline
+
+    refuse_existing(folder)
+    if golden is None:
+        golden = golden_codes()
+    said = {
+        **(card or {}),
+        "format": FORMAT,
+        "name": name,
+        "columns": list(getattr(pipeline, "feature_names_in_", COLUMN_NAMES)),
+        "classes": np.asarray(pipeline.classes_).tolist(),
+        "positive_class": positive_class,
+        "threshold": threshold,
+        "versions": library_versions(),
+    }
+    head = head_of(said, f"the card of {name}")
+    predict = by_frame(pipeline, head)
+    rows = [
+        {"observation": observation_columns(code), "probability": probability}
+        for code, probability in zip(golden.tolist(), predict(golden).tolist(), strict=True)
+    ]
+    return write_files(
+        folder, {PIPELINE: dump_pipeline(pipeline), CARD: as_json(said), GOLDEN: as_json({"rows": rows})}
+    )
+
+
+def load_model(folder: Path, trusted_types: Collection[str] = ()) -> LoadedModel:
+    """The model of a directory, checked and warm. `trusted_types`: full names of types that the pipeline may hold
+    beyond our own list; their code will run. Raises ModelError, saying what is wrong and what to do."""
+    contents, digest = read_files(folder)
+    card = json_object(contents[CARD], folder / CARD)
+    head = head_of(card, str(folder / CARD))
+    golden, expected = golden_rows(contents[GOLDEN], folder / GOLDEN)
+    tables_path = kept_path(digest)
+    tables = kept(tables_path)
+    if tables is not None and agree(tables(golden), expected, TOLERANCE):
+        compiled = Compiled("additive", tables)
+    else:
+        compiled = compile_checked(contents[PIPELINE], head, folder, trusted_types, golden, expected)
+        if isinstance(compiled.predict, Additive):
+            keep(tables_path, compiled.predict)
+    expensive = compiled.form != "additive"
+    return LoadedModel(
+        name=f"{head.name}@{digest[:12]}",
+        threshold=head.threshold,
+        score=Remembering(compiled.predict) if expensive else compiled.predict,
+        expensive=expensive,
+        card=card,
+        digest=digest,
+        form=compiled.form,
+        folder=folder,
+    )
+
+
+def compile_checked(
+    content: bytes, head: CardHead, folder: Path, trusted_types: Collection[str], golden: Codes, expected: Floats
+) -> Compiled:
+    """The pipeline in its fastest form, after its types, its classes and its golden rows were found right."""
+    from stream_scorer.models.trusted import load_pipeline
+
+    pipeline = load_pipeline(content, str(folder / PIPELINE), trusted_types)
+    classes = np.asarray(getattr(pipeline, "classes_", ())).tolist()
+    if classes != head.classes or not hasattr(pipeline, "predict_proba"):
+        raise ModelError(
+            f"{folder / PIPELINE} has the classes {classes}, its card says {head.classes}: save the model again"
+        )
+    compiled = compile_pipeline(pipeline, head)
+    for predict in (by_frame(pipeline, head), compiled.predict):
+        try:
+            found = predict(golden)
+        except Exception as error:
+            raise ModelError(
+                f"{folder} can't score its own golden rows ({type(error).__name__}: {error}): {remedy(head)}"
+            ) from error
+        if not agree(found, expected, TOLERANCE):
+            off = (
+                f"by up to {np.nanmax(np.abs(found - expected)):.2g}"
+                if found.shape == expected.shape
+                else f"{found.shape} numbers"
+            )
+            raise ModelError(
+                f"{folder} gives other probabilities for its golden rows than when it was saved ({off}): {remedy(head)}"
+            )
+    return compiled
+
+
+def remedy(head: CardHead) -> str:
+    """What to do about a pipeline that behaves otherwise here than where it was saved."""
+    here = library_versions()
+    other = [
+        f"{name} {there} (here {here.get(name)})" for name, there in head.versions.items() if here.get(name) != there
+    ]
+    return f"it was saved with {', '.join(other)}: install those or train it again" if other else "train it again"
+
+
+def golden_codes() -> Codes:
+    """Rows to recognise a model by: half of them likely, half of them from all over the contract. Made up, so that no
+    row of the training leaves with the model."""
+    from stream_scorer.models.generator import Generator
+
+    return np.concatenate([Generator(seed=0).codes(GOLDEN_ROWS), random_codes(GOLDEN_ROWS)])
+
+
+def golden_rows(content: bytes, path: Path) -> tuple[Codes, Floats]:
+    try:
+        rows = json_object(content, path)["rows"]
+        codes = np.array([encode_columns(row["observation"]) for row in rows], dtype=np.int64)
+        return codes, np.array(
+            [row["probability"] for row in rows], dtype=np.float64
+        )  # null, for NaN, becomes NaN again
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path} does not hold golden rows ({type(error).__name__}: {error}): save the model again"
+        ) from error

@@ -1,0 +1,44 @@
+"""Compiled additive models, kept in the cache folder. Law: what is kept was checked against its pipeline, under the
+same digest and libraries.
+
+Importing scikit-learn takes more than a second and 150 MiB. A worker whose model was compiled before needs neither.
+"""
+
+import os
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from stream_scorer.cache import cache_folder
+from stream_scorer.core.codec import CODES
+from stream_scorer.models.card import library_versions
+from stream_scorer.models.compiled import LOWER_CODES, Additive
+
+
+def kept_path(digest: str) -> Path:
+    """Where the model's tables would be; other libraries, other contract: another file."""
+    libraries = repr((sorted(library_versions().items()), CODES, LOWER_CODES))
+    return cache_folder() / "compiled" / f"{digest[:32]}-{sha256(libraries.encode()).hexdigest()[:12]}.npz"
+
+
+def keep(path: Path, additive: Additive) -> None:
+    """Write the tables; a cache folder that can't be written to costs time at the next start, nothing else."""
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(partial, upper=additive.upper, lower=additive.lower)
+        partial.replace(path)
+
+
+def kept(path: Path) -> Additive | None:
+    """The tables, or None when there are none or the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as tables:
+            additive = Additive(tables["upper"], tables["lower"])
+    except (OSError, ValueError, KeyError, BadZipFile, EOFError):
+        return None
+    whole = len(additive.lower) == LOWER_CODES and len(additive.upper) * LOWER_CODES == CODES
+    return additive if whole else None

@@ -1,0 +1,190 @@
+"""Training: from labelled rows to a pipeline with its card. Law: the threshold is chosen on rows that the figures are
+not measured on."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stream_scorer.core.codec import column_indices
+from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS
+from stream_scorer.core.quality import GROUP_COLUMNS, Interval, wilson
+from stream_scorer.errors import ModelError
+from stream_scorer.models.algorithms import ALGORITHMS, Algorithm
+from stream_scorer.models.asking import Floats
+from stream_scorer.models.evaluation import Classes, Evaluation, evaluate
+from stream_scorer.models.frames import Codes, frame_of
+from stream_scorer.models.rows import LABEL, Rows
+
+Progress = Callable[[str], None]
+
+SUCCESS_RATE_MIN = 0.5
+# Chosen on one set of stops, the threshold must still hold on next year's.
+THRESHOLD_MARGIN = 0.05
+THRESHOLD_POSITIVES_MIN = 50
+HELD_OUT_SHARE = 0.2
+ROWS_MIN = 200
+CLASS_ROWS_MIN = 40
+FOLDS = 5
+PROBABILITY_BINS = 20
+
+
+class Trained(NamedTuple):
+    """A pipeline, its threshold, what else its card says, and the figures on the held-out rows and on each further
+    test."""
+
+    pipeline: Any
+    threshold: float
+    card: dict[str, Any]
+    evaluations: dict[str, Evaluation]
+
+
+class Threshold(NamedTuple):
+    """From which probability on a prediction is true, and its success rate on the rows that it was chosen on."""
+
+    value: float
+    success_rate: Interval
+
+
+def train(
+    rows: Rows,
+    *,
+    source: str,
+    algorithm: Algorithm = "logistic",
+    margin: float = THRESHOLD_MARGIN,
+    seed: int = 0,
+    tests: Mapping[str, Rows] | None = None,
+    progress: Progress = lambda step: None,
+) -> Trained:
+    """A pipeline fitted to four fifths of the rows and measured on the rest (the latest when the rows have times) and
+    on the `tests`. Raises ModelError when there are too few rows, or when no threshold reaches a success rate of 0.5
+    plus the margin."""
+    check_labels(rows, source)
+    fitted_on, held_out = split(rows, seed)
+    codes, classes = rows.codes[fitted_on], rows.classes[fitted_on]
+    out_of_fold = cross_validate(codes, classes, algorithm, seed, progress)
+    threshold = choose_threshold(out_of_fold, classes, margin)
+    progress(f"fitting {algorithm} to {len(codes):,} rows")
+    pipeline = ALGORITHMS[algorithm](seed).fit(frame_of(codes), classes)
+    evaluations = {}
+    for test, (test_codes, test_classes) in {
+        "held-out": (rows.codes[held_out], rows.classes[held_out]),
+        **{test: (tested.codes, tested.classes) for test, tested in (tests or {}).items()},
+    }.items():
+        progress(f"measuring on {len(test_codes):,} rows ({test})")
+        evaluations[test] = evaluate(
+            test_codes, pipeline.predict_proba(frame_of(test_codes))[:, 1], test_classes, threshold.value, seed
+        )
+    card = {
+        "algorithm": algorithm,
+        "threshold_choice": {
+            "rule": f"the lowest with a success rate of at least {SUCCESS_RATE_MIN} + {margin}, "
+            f"and the low end of its interval at least {SUCCESS_RATE_MIN}",
+            "on": f"{len(codes)} rows, out of fold",
+            "success_rate": threshold.success_rate._asdict(),
+        },
+        "training": {
+            "source": source,
+            "label": LABEL,
+            "seed": seed,
+            "rows": len(codes),
+            "split": "by time" if rows.times is not None else "at random",
+            "cleaning": {name: getattr(rows.cleaning, name) for name in rows.cleaning.__struct_fields__},
+        },
+        "evaluations": {test: plain(evaluation) for test, evaluation in evaluations.items()},
+        "distributions": distributions(codes, out_of_fold),
+    }
+    return Trained(pipeline, threshold.value, card, evaluations)
+
+
+def check_labels(rows: Rows, source: str) -> None:
+    """Raises ModelError when there is not enough to learn from."""
+    positives = int(rows.classes.sum())
+    negatives = len(rows.classes) - positives
+    if len(rows.classes) == 0:
+        raise ModelError(
+            f"{source} has no valid row with a label in {LABEL} ({rows.cleaning.read} rows read): "
+            "give rows whose outcome is known"
+        )
+    if positives == 0 or negatives == 0:
+        raise ModelError(f"{source} has one class only ({LABEL} is always {rows.classes[0]}): give rows of both")
+    if len(rows.classes) < ROWS_MIN or min(positives, negatives) < CLASS_ROWS_MIN:
+        raise ModelError(
+            f"{source} has {positives} rows with contraband and {negatives} without: "
+            f"give at least {ROWS_MIN} rows, and {CLASS_ROWS_MIN} of each class"
+        )
+
+
+def split(rows: Rows, seed: int) -> tuple[Codes, Codes]:
+    """The places of the rows to fit and of those held out: the latest fifth where times are known, else a random
+    one."""
+    places = np.random.default_rng(seed).permutation(len(rows.codes))
+    if rows.times is not None:
+        places = places[np.argsort(rows.times[places], kind="stable")]
+    fitted = len(places) - round(len(places) * HELD_OUT_SHARE)
+    return np.sort(places[:fitted]), np.sort(places[fitted:])
+
+
+def cross_validate(codes: Codes, classes: Classes, algorithm: Algorithm, seed: int, progress: Progress) -> Floats:
+    """For each row the probability that a model says which has not seen it."""
+    from sklearn.model_selection import StratifiedKFold
+
+    frame, probabilities = frame_of(codes), np.empty(len(codes))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    for fold, (seen, unseen) in enumerate(folds.split(frame, classes), start=1):
+        progress(f"cross-validating, fold {fold} of {FOLDS}")
+        pipeline = ALGORITHMS[algorithm](seed).fit(frame.iloc[seen], classes[seen])
+        probabilities[unseen] = pipeline.predict_proba(frame.iloc[unseen])[:, 1]
+    return probabilities
+
+
+def choose_threshold(probabilities: Floats, classes: Classes, margin: float) -> Threshold:
+    """The lowest threshold in whole hundredths that reaches the success rate with the margin, so that as much as
+    possible is found."""
+    best = 0.0
+    for hundredths in range(1, 100):
+        predicted = probabilities >= hundredths / 100
+        rate = wilson(int(classes[predicted].sum()), int(predicted.sum()))
+        if rate is None or predicted.sum() < THRESHOLD_POSITIVES_MIN:
+            break
+        if rate.value >= SUCCESS_RATE_MIN + margin and rate.low >= SUCCESS_RATE_MIN:
+            return Threshold(hundredths / 100, rate)
+        best = max(best, rate.value)
+    raise ModelError(
+        f"no threshold reaches a success rate of {SUCCESS_RATE_MIN + margin:.2f} "
+        f"on at least {THRESHOLD_POSITIVES_MIN} predictions "
+        f"(the best: {best:.3f}): give more or better rows, or a smaller margin"
+    )
+
+
+def distributions(codes: Codes, probabilities: Floats) -> dict[str, Any]:
+    """How often each value of each column and each twentieth of the probabilities came up; what drift is measured
+    against."""
+    indices = dict(zip(COLUMN_NAMES, column_indices(codes), strict=True))
+    bins = np.minimum((probabilities * PROBABILITY_BINS).astype(np.intp), PROBABILITY_BINS - 1)
+    names = {column.name: [str(value) for value in column.domain] for column in COLUMNS}
+    counts = {
+        name: dict(zip(names[name], np.bincount(index, minlength=len(names[name])).tolist(), strict=True))
+        for name, index in indices.items()
+    }
+    by_group = {
+        name: {
+            value: np.bincount(bins[indices[name] == place], minlength=PROBABILITY_BINS).tolist()
+            for place, value in enumerate(names[name])
+        }
+        for name in GROUP_COLUMNS
+    }
+    return {
+        "rows": len(codes),
+        "features": counts,
+        "probabilities": np.bincount(bins, minlength=PROBABILITY_BINS).tolist(),
+        "probabilities_by_group": by_group,
+        "probability_bins": PROBABILITY_BINS,
+    }
+
+
+def plain(value: Any) -> Any:
+    """Named tuples as objects, for JSON."""
+    if hasattr(value, "_asdict"):
+        return {name: plain(part) for name, part in value._asdict().items()}
+    return [plain(part) for part in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,146 @@
+"""The audit: where every input of a range ended, told from the topics alone.
+
+Law: what it can't prove it does not count as proven, and every record that is unaccounted for, or accounted for twice,
+is named.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from stream_scorer.core.accounting import Account, End
+from stream_scorer.core.footprints import Rows, Side, Trace
+from stream_scorer.operations.auditing import At, Evidence, OnRead, Question
+from stream_scorer.operations.reading import Reader
+from stream_scorer.runtime.topics import TopicNames
+
+__all__ = ["At", "AuditReport", "audit"]
+
+JOIN_WINDOW_S: Final = 30 * 86_400.0
+NAMED_MAX: Final = 100
+
+
+class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit found. Counts are of input records, by topic or by where they ended; records are named
+    `topic-partition@offset`, the first hundred of each kind."""
+
+    inputs: dict[str, int]
+    ended: dict[str, int]
+    unaccounted: int
+    duplicated: int
+    # what is said of an input that is not there, or is another than the one spoken of
+    strays: int
+    # records behind what the group has committed: nothing is known of them yet
+    not_yet_read: int
+    # inputs without a trace that are older than the traces which retention has left
+    beyond_retention: int
+    # records that a producer has marked as moved, but that were not
+    forged_moves: int
+    # ids scored again within the join window: no loss and no double, and not to be found once duplicates are recognised
+    predicted_twice: int
+    unaccounted_offsets: tuple[str, ...]
+    duplicated_offsets: tuple[str, ...]
+    stray_offsets: tuple[str, ...]
+    forged_move_offsets: tuple[str, ...]
+    predicted_twice_offsets: tuple[str, ...]
+    records_read: int
+    seconds: float
+
+    @property
+    def is_fine(self) -> bool:
+        """Every input ended in exactly one place, and nothing is said of an input that is not there."""
+        return not (self.unaccounted or self.duplicated or self.strays)
+
+
+async def audit(
+    options: Mapping[str, Any],
+    names: TopicNames,
+    group: str,
+    *,
+    begin: At | None = None,
+    end: At | None = None,
+    count_unread: bool = False,
+    join_window_s: float = JOIN_WINDOW_S,
+    on_read: OnRead | None = None,
+) -> AuditReport:
+    """Where the inputs of a range ended; by default of all that is retained, up to what the group has committed.
+
+    `options` are aiokafka's client options, `group` is the workers'. What lies behind the committed offsets is counted
+    as not yet read, with `count_unread` as unaccounted for. `on_read` is told now and then how many records were read,
+    of how many offsets. Raises OutageError where Kafka does not answer, TopicsError where the topics are not there.
+    """
+    started, now_ms = time.monotonic(), int(time.time() * 1000)
+    async with Reader(options) as reader:
+        evidence = Evidence(reader, names, on_read)
+        await evidence.measure(Question(group, begin or At(), end or At(), count_unread))
+        await evidence.read()
+        accounts = await evidence.settle(int(join_window_s * 1000), now_ms)
+    return _report(evidence, names, accounts, records_read=reader.records_read, seconds=time.monotonic() - started)
+
+
+def _report(
+    evidence: Evidence, names: TopicNames, accounts: Mapping[Side, Account], *, records_read: int, seconds: float
+) -> AuditReport:
+    inputs: dict[str, int] = {}
+    ended = dict.fromkeys(End, 0)
+    beyond_retention = 0
+    unaccounted, duplicated, strays, forged, twice = _Names(), _Names(), _Names(), _Names(), _Names()
+    for side, account in accounts.items():
+        rows, traces = evidence.inputs(side), evidence.traces(side)
+        topic = names.observations if side is Side.OBSERVATIONS else names.outcomes
+        asked = evidence.is_asked(side, rows["partition"], rows["offset"])
+        inputs[side.name.lower()] = int(asked.sum())
+        for end, flags in account.ends.items():
+            ended[end] += int((flags & asked).sum())
+        beyond = account.unaccounted & evidence.is_beyond_retention(side, rows)
+        beyond_retention += int((beyond & asked).sum())
+        unaccounted.add(topic, rows[account.unaccounted & ~beyond & asked])
+        duplicated.add(topic, rows[account.duplicated & asked])
+        twice.add(topic, rows[account.predicted_twice & asked])
+        astray = traces[account.strays & evidence.is_about(side, traces)]
+        for kind in Trace:
+            found = forged if kind is Trace.MOVE else strays
+            found.add(_topic_of(kind, topic, names), astray[astray["kind"] == kind])
+    return AuditReport(
+        inputs=inputs,
+        ended={end.value: count for end, count in ended.items()},
+        unaccounted=unaccounted.count,
+        duplicated=duplicated.count,
+        strays=strays.count,
+        not_yet_read=evidence.not_yet_read,
+        beyond_retention=beyond_retention,
+        forged_moves=forged.count,
+        predicted_twice=twice.count,
+        unaccounted_offsets=unaccounted.first,
+        duplicated_offsets=duplicated.first,
+        stray_offsets=strays.first,
+        forged_move_offsets=forged.first,
+        predicted_twice_offsets=twice.first,
+        records_read=records_read,
+        seconds=round(seconds, 3),
+    )
+
+
+def _topic_of(kind: Trace, input_topic: str, names: TopicNames) -> str:
+    if kind is Trace.MOVE:
+        return input_topic
+    if kind is Trace.PREDICTION:
+        return names.predictions
+    return names.dead_letters if kind in (Trace.DEAD_LETTER, Trace.UNKNOWN_LETTER) else names.outcome_updates
+
+
+class _Names:
+    """Records counted, and the first of them by name."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: tuple[str, ...] = ()
+
+    def add(self, topic: str, rows: Rows) -> None:
+        room = NAMED_MAX - len(self.first)
+        first = rows[np.lexsort((rows["offset"], rows["partition"]))][:room]
+        self.first += tuple(f"{topic}-{row['partition']}@{row['offset']}" for row in first)
+        self.count += len(rows)

@@ -1,0 +1,150 @@
+"""How fast one worker gets through a backlog: from the first to the last committed record, as the group's committed offsets tell from outside."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from aiokafka import TopicPartition
+
+from stream_scorer.core.partitioning import partition_of
+from stream_scorer.errors import OutageError
+from stream_scorer.operations.audit import audit
+from stream_scorer.operations.bench.setting_up import Say, Stage, stage
+from stream_scorer.operations.lagging import GroupPosition
+from stream_scorer.operations.producing import EventSender, Planned, play
+from stream_scorer.operations.sources import generated_events
+from stream_scorer.runtime.kafka import client_options
+
+POLL_S = 0.02
+SETTLED_S = 1.0
+STALLED_S = 30.0
+# 12 bytes with the generator's eight digits
+ID_PREFIX = "evt-"
+
+
+@dataclass(frozen=True)
+class BacklogPlan:
+    """What is measured."""
+
+    events: int = 400_000
+    broken_share: float = 0.03
+    moved_share: float = 0.0
+    delivery: str = "exactly-once"
+    model: Path | None = None
+    bootstrap: str | None = None
+    seed: int = 7
+
+
+class BacklogFigures(msgspec.Struct, kw_only=True):
+    """What came of it. `events_per_s`: events a second from the first to the last commit, without those that the first one seen already held."""
+
+    events: int
+    events_per_s: int
+    seconds: float
+    cpu_seconds: float
+    cpu_us_per_event: float
+    peak_memory_bytes: int
+    guarantee: str
+    ready_s: float
+    fill_events_per_s: int
+    predictions: int
+    dead_letters: int
+    redelivered: int
+    moved: int
+    unaccounted: int
+    duplicated: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Commits seen: when the first and the last one were, and how many records each of the two told of."""
+
+    first_at: float
+    first_records: int
+    last_at: float
+    last_records: int
+
+    @property
+    def seconds(self) -> float:
+        return self.last_at - self.first_at
+
+    def events_per_s(self, events: int) -> float:
+        """A moved event is committed twice, so the share of all commits stands for the share of the events."""
+        return events * (1 - self.first_records / self.last_records) / self.seconds if self.seconds else 0.0
+
+
+async def measure_backlog(plan: BacklogPlan, say: Say) -> BacklogFigures:
+    """Fill, start the worker, watch until everything is committed, then audit it all."""
+    async with stage(bootstrap=plan.bootstrap, delivery=plan.delivery, model=plan.model, say=say) as on:
+        filled_per_s = await _fill(plan, on)
+        say(f"{plan.events:,} events are waiting ({filled_per_s:,.0f} a second); starting the worker")
+        watching = asyncio.create_task(_watch(on))
+        started = time.perf_counter()
+        await asyncio.to_thread(on.worker.start().wait_ready)
+        ready_s, cpu_ready_s = time.perf_counter() - started, on.worker.cpu_seconds()
+        progress = await watching
+        cpu_s, memory = on.worker.cpu_seconds(), on.worker.memory_peak_bytes()
+        say(f"Committed after {progress.seconds:.2f} s; counting where every record ended")
+        await asyncio.to_thread(on.worker.stop)
+        report = await audit(client_options(on.settings.kafka), on.names, on.settings.group_name, count_unread=True)
+        return BacklogFigures(
+            events=plan.events,
+            events_per_s=round(progress.events_per_s(plan.events)),
+            seconds=round(progress.seconds, 3),
+            cpu_seconds=round(cpu_s, 2),
+            cpu_us_per_event=round((cpu_s - cpu_ready_s) / plan.events * 1e6, 2),
+            peak_memory_bytes=memory,
+            guarantee=plan.delivery,
+            ready_s=round(ready_s, 2),
+            fill_events_per_s=round(filled_per_s),
+            predictions=report.ended["prediction"],
+            dead_letters=report.ended["dead_letter"],
+            redelivered=report.ended["redelivery"],
+            moved=report.ended["move"],
+            unaccounted=report.unaccounted,
+            duplicated=report.duplicated + report.predicted_twice,
+        )
+
+
+async def _fill(plan: BacklogPlan, on: Stage) -> float:
+    """Events a second that went in."""
+    started = time.perf_counter()
+    async with EventSender(client_options(on.settings.kafka)) as sender:
+        await play(sender, _events(plan, on.names.observations, on.partitions), paced=False)
+    return sender.delivered_count / (time.perf_counter() - started)
+
+
+def _events(plan: BacklogPlan, topic: str, partitions: int) -> Iterator[Planned]:
+    draw = random.Random(plan.seed)
+    for event in generated_events(plan.events, seed=plan.seed, broken_share=plan.broken_share, id_prefix=ID_PREFIX):
+        wrong = None
+        if plan.moved_share and draw.random() < plan.moved_share:
+            wrong = (partition_of(event.key or b"", partitions) + draw.randrange(1, partitions)) % partitions
+        yield Planned(0.0, topic, event.key, event.value, wrong)
+
+
+async def _watch(on: Stage) -> Progress:
+    """Ask for the group's committed offsets fifty times a second until nothing is left; OutageError when nothing moves for long."""
+    lanes = [TopicPartition(on.names.observations, partition) for partition in range(on.partitions)]
+    first: tuple[float, int] | None = None
+    last = (time.perf_counter(), 0)
+    async with GroupPosition(on.settings.kafka, on.settings.group_name) as position:
+        while True:
+            await asyncio.sleep(POLL_S)
+            committed = await position.committed(lanes)
+            now, records = time.perf_counter(), sum(committed.values())
+            if records > last[1]:
+                first, last = first or (now, records), (now, records)
+            elif first and now - last[0] > SETTLED_S:
+                ends = await position.ends(lanes)
+                # behind the last record may stand markers of the transactions that moved records here, one of each lane
+                if all(ends[lane] - committed[lane] <= on.partitions for lane in lanes):
+                    return Progress(*first, *last)
+            if now - last[0] > STALLED_S:
+                raise OutageError(
+                    f"the worker committed nothing for {STALLED_S:.0f} s after {last[1]:,} records; {on.worker.last_words()}"
+                )

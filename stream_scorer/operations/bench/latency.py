@@ -1,0 +1,121 @@
+"""How long an event takes from when it was due to be sent until its prediction can be read; open loop, so that no wait is left out."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_scorer.operations.bench.setting_up import Say, Stage, stage
+from stream_scorer.operations.percentiles import latency_figures
+from stream_scorer.operations.producing import EventSender, Planned, play
+from stream_scorer.operations.sources import SourceEvent, generated_events
+from stream_scorer.runtime.kafka import client_options
+
+ID_PREFIX = "lat-"
+ID_DIGITS = 8
+SHARES = (0.5, 0.9, 0.99, 0.999, 1.0)
+AHEAD_S = 0.2
+ANSWER_WAIT_S_MAX = 15.0
+POLL_MS = 20
+
+
+@dataclass(frozen=True)
+class LatencyPlan:
+    """What is measured: `rate` events a second for `seconds`, after a warm-up that does not count."""
+
+    rate: float
+    seconds: float = 20.0
+    warm_up_s: float = 5.0
+    broken_share: float = 0.03
+    delivery: str = "exactly-once"
+    model: Path | None = None
+    bootstrap: str | None = None
+    seed: int = 7
+
+
+class LatencyFigures(msgspec.Struct, kw_only=True):
+    """What came of it, in milliseconds; p100 is the slowest of all. `unanswered` valid events had no prediction 15 s after the last one."""
+
+    rate: float
+    seconds: float
+    guarantee: str
+    measured: int
+    unanswered: int
+    latency_ms: dict[str, float]
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+
+class Answers:
+    """When each event's prediction could be read, by the event's number; on the clock of `time.perf_counter`."""
+
+    def __init__(self) -> None:
+        self.at: dict[int, float] = {}
+
+    async def read(self, consumer: AIOKafkaConsumer) -> None:
+        """Note predictions until cancelled."""
+        while True:
+            fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            now = time.perf_counter()
+            for records in fetched.values():
+                for record in records:
+                    self.at.setdefault(int(record.key[-ID_DIGITS:]), now)
+
+
+async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
+    """Start a worker, send at the fixed rate, note when each prediction is visible to a `read_committed` reader."""
+    count = round(plan.rate * (plan.warm_up_s + plan.seconds))
+    events = list(generated_events(count, seed=plan.seed, broken_share=plan.broken_share, id_prefix=ID_PREFIX))
+    async with stage(bootstrap=plan.bootstrap, delivery=plan.delivery, model=plan.model, say=say) as on:
+        await asyncio.to_thread(on.worker.start().wait_ready)
+        say(
+            f"{plan.rate:,.0f} events a second for {plan.warm_up_s:.0f} s to warm up and {plan.seconds:.0f} s that count"
+        )
+        cpu_ready_s = on.worker.cpu_seconds()
+        started, answers = await _send_and_read(plan, on, events)
+        first = round(plan.rate * plan.warm_up_s)
+        expected = [number for number in range(first, count) if not events[number].is_broken]
+        milliseconds = [(answers.at[n] - started - n / plan.rate) * 1000 for n in expected if n in answers.at]
+        return LatencyFigures(
+            rate=plan.rate,
+            seconds=plan.seconds,
+            guarantee=plan.delivery,
+            measured=len(milliseconds),
+            unanswered=len(expected) - len(milliseconds),
+            latency_ms=latency_figures(milliseconds, SHARES),
+            cpu_seconds=round(on.worker.cpu_seconds() - cpu_ready_s, 2),
+            peak_memory_bytes=on.worker.memory_peak_bytes(),
+        )
+
+
+async def _send_and_read(plan: LatencyPlan, on: Stage, events: list[SourceEvent]) -> tuple[float, Answers]:
+    options, answers = client_options(on.settings.kafka), Answers()
+    consumer = AIOKafkaConsumer(
+        **options, isolation_level="read_committed", auto_offset_reset="earliest", fetch_max_wait_ms=100
+    )
+    await consumer.start()
+    consumer.assign([TopicPartition(on.names.predictions, partition) for partition in range(on.partitions)])
+    reading = asyncio.create_task(answers.read(consumer))
+    try:
+        async with EventSender(options) as sender:
+            await sender.partitions(on.names.observations)
+            started = time.perf_counter() + AHEAD_S
+            timeline = (
+                Planned(n / plan.rate, on.names.observations, event.key, event.value) for n, event in enumerate(events)
+            )
+            await play(sender, timeline, paced=True, started=started)
+        await _wait_for_answers(answers, sum(not event.is_broken for event in events), reading)
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await consumer.stop()
+    return started, answers
+
+
+async def _wait_for_answers(answers: Answers, count: int, reading: asyncio.Task[None]) -> None:
+    deadline = time.perf_counter() + ANSWER_WAIT_S_MAX
+    while len(answers.at) < count and time.perf_counter() < deadline and not reading.done():
+        await asyncio.sleep(0.05)

@@ -1,0 +1,67 @@
+"""What both benchmarks stand on: a broker, topics of their own, a model, and a worker that leaves nothing behind."""
+
+import asyncio
+import contextlib
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream_scorer.operations.worker_process import WorkerProcess
+from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.topics import TopicNames, admin_client, apply, definitions_for
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a benchmark runs. The worker is not started yet."""
+
+    settings: Settings
+    names: TopicNames
+    partitions: int
+    worker: WorkerProcess
+
+
+@contextlib.asynccontextmanager
+async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say: Say) -> AsyncIterator[Stage]:
+    """Topics under a prefix that nobody else has, on `bootstrap` or on a local broker, deleted afterwards; the worker ends with the stage."""
+    from stream_scorer.models.default import ensure_default_model
+    from stream_scorer.operations.local_broker import LocalBroker
+
+    with contextlib.ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="stream-scorer-bench-", ignore_cleanup_errors=True))
+        )
+        model = model or await asyncio.to_thread(ensure_default_model, say)
+        if bootstrap is None:
+            say("Starting Apache Kafka on this machine")
+            bootstrap = (await asyncio.to_thread(stack.enter_context, LocalBroker(tuned=True, progress=say))).bootstrap
+        prefix = f"bench-{secrets.token_hex(3)}."
+        settings = load_settings(None, {}, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix})
+        await apply(settings)
+        worker = WorkerProcess(
+            bootstrap,
+            prefix=prefix,
+            model=model,
+            folder=folder,
+            arguments=["--delivery", delivery],
+            environ={"STREAM_SCORER_WORKER_STATE_FOLDER": str(folder / "state")},
+        )
+        names = TopicNames(prefix)
+        partitions = next(topic.partitions for topic in definitions_for(settings) if topic.name == names.observations)
+        try:
+            yield Stage(settings, names, partitions, worker)
+        finally:
+            if worker.is_started:
+                await asyncio.to_thread(worker.__exit__, None, None, None)
+            await _delete_topics(settings, names)
+
+
+async def _delete_topics(settings: Settings, names: TopicNames) -> None:
+    # a broker that is gone has nothing to tidy up, and the benchmark's own error is the one to tell
+    with contextlib.suppress(Exception):
+        async with admin_client(settings) as admin:
+            await admin.delete_topics(list(names.all))

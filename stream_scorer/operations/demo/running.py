@@ -1,0 +1,190 @@
+"""The demo from curtain to curtain: broker, topics, model, worker, play, drain, count; every part is the real one."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stream_scorer.operations.demo.play import FAITHFUL, Play, Shares
+from stream_scorer.operations.demo.summary import Summary, count_up
+from stream_scorer.operations.demo.supervising import Supervisor
+from stream_scorer.operations.demo.view import Scene
+from stream_scorer.operations.demo.watching import Seen, Watcher
+from stream_scorer.operations.interrupting import interrupts
+from stream_scorer.operations.producing import EventSender, Planned, play
+from stream_scorer.operations.sources import count_rows, csv_events
+from stream_scorer.operations.worker_process import WorkerProcess
+from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.topics import TopicNames, apply, definitions_for
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.local_broker import LocalBroker
+
+# Outcomes for nobody must be given up before the demo ends, and no outcome may come later than that
+JOIN_WINDOW_S = 10.0
+DELAY_S_MAX = 5.0
+DRAIN_S_MAX = 60.0
+DRAIN_POLL_S = 0.5
+SCENE_S = 0.2
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+Show = Callable[[Seen, Scene], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for. `rate` in observations a second; without `seconds` it ends with the rows of `csv`, or when interrupted."""
+
+    rate: float
+    seconds: float | None = None
+    csv: Path | None = None
+    http_port: int = 0
+    with_outcomes: bool = True
+    model: Path | None = None
+    seed: int = 1
+
+
+async def run_demo(plan: Plan, *, say: Say, show: Show) -> Summary:
+    """Run it all; `say` hears of each step, `show` gets what is seen a few times a second. Ctrl-C ends the play, not the count."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="stream-scorer-demo-", ignore_cleanup_errors=True))
+        )
+        broker, model = await _set_up(plan, stack, say)
+        settings = _settings(plan, broker.bootstrap, folder)
+        await apply(settings)
+        say("Starting the worker")
+        worker = WorkerProcess(
+            broker.bootstrap, model=model, http_port=plan.http_port, settings=folder / "settings.toml", folder=folder
+        )
+        stack.enter_context(worker)
+        await asyncio.to_thread(worker.wait_ready)
+        say(f"Worker ready: http://{worker.http_address}, metrics http://{worker.http_address}/metrics")
+        interrupted = stack.enter_context(interrupts())
+        scene = Scene(broker=broker.bootstrap, page=worker.http_address or "")
+        return await _play(plan, settings, Supervisor(worker), scene, interrupted, show)
+
+
+async def _set_up(plan: Plan, stack: contextlib.ExitStack, say: Say) -> "tuple[LocalBroker, Path]":
+    """The broker and the model, both at once: each takes seconds."""
+    from stream_scorer.models.default import ensure_default_model
+    from stream_scorer.operations.local_broker import LocalBroker
+
+    say("Starting Apache Kafka on this machine")
+    broker = LocalBroker(progress=say)
+    started = time.monotonic()
+    starting = asyncio.to_thread(stack.enter_context, broker)
+    model = asyncio.to_thread(ensure_default_model, say) if plan.model is None else asyncio.sleep(0, plan.model)
+    _, folder = await asyncio.gather(starting, model)
+    say(
+        f"Apache Kafka {broker.version} on {broker.bootstrap}, model {folder.name}, after {time.monotonic() - started:.1f} s"
+    )
+    return broker, folder
+
+
+def _settings(plan: Plan, bootstrap: str, folder: Path) -> Settings:
+    """The demo's own settings, as a file for the worker; the environment's must not lead it to another cluster."""
+    lines = ["[kafka]", f'bootstrap = "{bootstrap}"', "[worker]", f"state_folder = '{folder / 'state'}'"]
+    if plan.csv is None:
+        lines.append(f"join_window_s = {JOIN_WINDOW_S}")
+    path = folder / "settings.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return load_settings(path, {})
+
+
+async def _play(
+    plan: Plan, settings: Settings, supervisor: Supervisor, scene: Scene, interrupted: asyncio.Event, show: Show
+) -> Summary:
+    names = TopicNames(settings.topics.prefix)
+    partitions = next(topic.partitions for topic in definitions_for(settings) if topic.key == "observations")
+    watcher = Watcher(settings, partitions)
+    started = time.monotonic()
+    async with (
+        EventSender(client_options(settings.kafka)) as sender,
+        _beside(watcher.run(), supervisor.run()) as beside,
+    ):
+
+        def refresh() -> None:
+            scene.elapsed_s = time.monotonic() - started
+            scene.observations = sender.delivered.get(names.observations, 0)
+            scene.outcomes = sender.delivered.get(names.outcomes, 0)
+            scene.restarts = supervisor.restarts
+            show(watcher.seen, scene)
+
+        drawing = asyncio.create_task(_repeat(refresh))
+        try:
+            scene.state = "playing"
+            await beside.until(play(sender, _timeline(plan, names), paced=True, is_over=interrupted.is_set))
+            scene.state = "waiting until everything sent is settled"
+            summary = await beside.until(_drain(settings, watcher.seen))
+            refresh()
+        finally:
+            drawing.cancel()
+            await asyncio.gather(drawing, return_exceptions=True)
+    return summary
+
+
+def _timeline(plan: Plan, names: TopicNames) -> Iterator[Planned]:
+    shares = Shares() if plan.csv is None else FAITHFUL
+    shares = shares if plan.with_outcomes else replace(shares, repeated=0, conflicting=0, outcome=0)
+    if plan.csv is None:
+        return Play(
+            names, rate=plan.rate, seconds=plan.seconds, delay_s_max=DELAY_S_MAX, shares=shares, seed=plan.seed
+        ).generated()
+    # every row is played, within the seconds if they were given
+    rate = max(plan.rate, count_rows(plan.csv) / plan.seconds) if plan.seconds else plan.rate
+    return Play(names, rate=rate, delay_s_max=DELAY_S_MAX, shares=shares, seed=plan.seed).of(
+        csv_events(plan.csv, "row-")
+    )
+
+
+async def _drain(settings: Settings, seen: Seen) -> Summary:
+    """Count until every input has come to an end, outcomes for nobody too; what has not within a minute is what the summary says it is."""
+    deadline = time.monotonic() + DRAIN_S_MAX
+    while True:
+        summary = await count_up(settings, list(seen.latencies_ms))
+        if summary.is_settled or time.monotonic() > deadline:
+            return summary
+        await asyncio.sleep(max(DRAIN_POLL_S, summary.counting_s))
+
+
+async def _repeat(refresh: Callable[[], None]) -> None:
+    while True:
+        refresh()
+        await asyncio.sleep(SCENE_S)
+
+
+class Beside:
+    """Tasks that run beside the play; when one of them ends, it has failed, and the play ends with its error."""
+
+    def __init__(self, tasks: list[asyncio.Task[None]]) -> None:
+        self._tasks = tasks
+
+    async def until(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`."""
+        task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait({task, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        if task in done:
+            return task.result()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        for failed in done:
+            failed.result()
+        raise AssertionError("a task that runs beside the play has ended without an error")
+
+
+@contextlib.asynccontextmanager
+async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[Beside]:
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        yield Beside(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

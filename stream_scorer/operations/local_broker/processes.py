@@ -1,0 +1,129 @@
+"""The two ways a node's process is held: kept (it ends with us, however we end) and detached (it stays until somebody ends it)."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from stream_scorer.errors import BrokerError
+
+KEEPER = Path(__file__).with_name("keeper.py")
+LOOK_EVERY_S = 0.05
+
+
+class NodeProcess(Protocol):
+    """What a node needs of its process."""
+
+    pid: int
+
+    @property
+    def running(self) -> bool: ...
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; does nothing where it has ended."""
+
+    def ended_within(self, seconds: float) -> bool:
+        """Wait for its end, so long at most."""
+
+
+class KeptProcess:
+    """A command below a keeper (`keeper.py`), which ends it when this program is gone."""
+
+    def __init__(self, command: Sequence[str], folder: Path, log: int) -> None:
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(KEEPER), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            bufsize=0,
+            cwd=folder,
+            start_new_session=True,  # Ctrl-C in a terminal reaches a whole session at once; the owner decides when its broker ends
+        )
+        assert self._keeper.stdout is not None
+        line = self._keeper.stdout.readline()
+        if not line:
+            self.ended_within(LOOK_EVERY_S)
+            raise BrokerError(f"{command[0]} can't be started: is it a program for this machine?")
+        self.pid = int(line)
+
+    @property
+    def running(self) -> bool:
+        return self._keeper.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._keeper.stdin is not None
+        if self._keeper.stdin.closed:
+            return
+        try:
+            self._keeper.stdin.write(bytes([number]))
+        except BrokenPipeError:
+            return  # it has ended, and the keeper with it
+
+    def ended_within(self, seconds: float) -> bool:
+        try:
+            self._keeper.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        for pipe in (self._keeper.stdin, self._keeper.stdout):
+            assert pipe is not None
+            pipe.close()
+        return True
+
+
+class DetachedProcess:
+    """A process of nobody's, known by its id and the moment it was created (ids are used again, the pair is not)."""
+
+    def __init__(self, pid: int, created: float) -> None:
+        self.pid = pid
+        self.created = created
+
+    @classmethod
+    def spawn(cls, command: Sequence[str], folder: Path, log: int) -> "DetachedProcess":
+        """Start the command in a session of its own, with nothing of ours open but the log."""
+        pid = os.posix_spawn(
+            sys.executable,
+            # the working directory is the one thing that a spawn can't set
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                "-c",
+                "import os, sys; os.chdir(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])",
+                str(folder),
+                *command,
+            ],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+            setsid=True,
+        )
+        return cls(pid, psutil.Process(pid).create_time())
+
+    @property
+    def running(self) -> bool:
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def send(self, number: signal.Signals) -> None:
+        if self.running:
+            os.kill(self.pid, number)
+
+    def ended_within(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self.running:
+            if time.monotonic() > end:
+                return False
+            time.sleep(LOOK_EVERY_S)
+        return True

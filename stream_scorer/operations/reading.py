@@ -1,0 +1,177 @@
+"""Topics read back from begin to end as a consumer under `read_committed` sees them, quickly and with flat memory.
+
+Law: a read ends where the topic ended when its spans were asked for, so it always ends; and it reads every committed
+record up to there, waiting for transactions that are still open.
+"""
+
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple, NoReturn, Self, TypeAlias
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from stream_scorer.errors import Known, OutageError, TopicsError
+from stream_scorer.runtime.kafka import explain
+
+# Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
+FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
+POLL_MS: Final = 250
+# An orphaned transaction ends after its producer's timeout, with ours at most 30 s later.
+PATIENCE_S: Final = 60.0
+
+# aiokafka says nothing of its types to mypy; what is read of a record stands in `core.records.Incoming`
+Record: TypeAlias = ConsumerRecord
+
+
+class Span(NamedTuple):
+    """Offsets of a partition: from `begin` to before `end`. Not each of them holds a record."""
+
+    begin: int
+    end: int
+
+
+Spans = Mapping[TopicPartition, Span]
+
+
+class Reader:
+    """One connection for reading topics back; one read at a time."""
+
+    def __init__(self, options: Mapping[str, Any], *, patience_s: float = PATIENCE_S) -> None:
+        self._options = dict(options)
+        self._patience_s = patience_s
+        self._records_read = 0
+        self._consumer = AIOKafkaConsumer(
+            **self._options,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=FETCH_BYTES_MAX,
+            fetch_max_bytes=16 * FETCH_BYTES_MAX,
+        )
+        # `read_committed` would answer with where the oldest open transaction begins, not with where the topic ends
+        self._measuring = AIOKafkaConsumer(**self._options, enable_auto_commit=False)
+        self._admin = AIOKafkaAdminClient(**self._options)
+
+    async def __aenter__(self) -> Self:
+        try:
+            for client in (self._consumer, self._measuring, self._admin):
+                await client.start()
+        except BaseException as error:
+            await self.__aexit__()
+            raise_explained(error, self._options)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for client in (self._consumer, self._measuring):
+            await client.stop()
+        await self._admin.close()
+
+    @property
+    def records_read(self) -> int:
+        """How many records all reads gave so far."""
+        return self._records_read
+
+    async def spans(self, topics: Iterable[str]) -> dict[TopicPartition, Span]:
+        """What is retained of these topics now, by partition. Raises TopicsError for a topic that does not exist."""
+        async with explained(self._options):
+            partitions = await self._partitions(list(topics))
+            begins = await self._measuring.beginning_offsets(partitions)
+            ends = await self._measuring.end_offsets(partitions)
+        return {partition: Span(begins[partition], ends[partition]) for partition in partitions}
+
+    async def _partitions(self, topics: list[str]) -> list[TopicPartition]:
+        # All topics are asked for: a broker that makes topics by itself makes the one that is asked for by name.
+        counts = {topic["topic"]: len(topic["partitions"]) for topic in await self._admin.describe_topics()}
+        missing = sorted(set(topics) - set(counts))
+        if missing:
+            raise TopicsError(
+                f"there is no topic {', '.join(missing)}: check the prefix, or run `stream-scorer topics apply`"
+            )
+        return [TopicPartition(topic, number) for topic in topics for number in range(counts[topic])]
+
+    async def offsets_at(self, spans: Spans, timestamp_ms: int) -> dict[TopicPartition, int]:
+        """For each partition its first offset that is of that time or later; the span's end where there is none."""
+        async with explained(self._options):
+            found = await self._measuring.offsets_for_times(dict.fromkeys(spans, timestamp_ms)) if spans else {}
+        return {
+            partition: found[partition].offset if found.get(partition) is not None else span.end
+            for partition, span in spans.items()
+        }
+
+    async def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offsets that the group reads next; a partition of which it has committed nothing is left out."""
+        async with explained(self._options):
+            offsets = await self._admin.list_consumer_group_offsets(group, partitions=list(partitions))
+        return {partition: said.offset for partition, said in offsets.items() if said.offset >= 0}
+
+    async def read(self, spans: Spans) -> AsyncIterator[tuple[TopicPartition, list[Record]]]:
+        """Every committed record of the spans, in lists of one partition each, in the order of its offsets.
+
+        Raises OutageError where nothing moves for the reader's patience, say because a transaction stays open.
+        """
+        pending = {partition: span for partition, span in spans.items() if span.begin < span.end}
+        if not pending:
+            return
+        async with explained(self._options):
+            self._consumer.assign(list(pending))
+            for partition, span in pending.items():
+                self._consumer.seek(partition, span.begin)
+        moved_at = time.monotonic()
+        positions = {partition: span.begin for partition, span in pending.items()}
+        while pending:
+            async with explained(self._options):
+                batches = await self._consumer.getmany(timeout_ms=POLL_MS)
+                reached = {partition: await self._consumer.position(partition) for partition in pending}
+            for partition, records in batches.items():
+                kept = _until(records, spans[partition].end)
+                if kept:
+                    self._records_read += len(kept)
+                    yield partition, kept
+            if reached != {partition: positions[partition] for partition in pending}:
+                moved_at = time.monotonic()
+                positions.update(reached)
+            elif time.monotonic() - moved_at > self._patience_s:
+                raise OutageError(_standstill(pending, positions, self._patience_s))
+            for partition in [partition for partition, span in pending.items() if reached[partition] >= span.end]:
+                del pending[partition]
+                self._consumer.pause(partition)
+        self._consumer.unsubscribe()
+
+
+def _until(records: list[Record], end: int) -> list[Record]:
+    return records if records[-1].offset < end else [record for record in records if record.offset < end]
+
+
+def _standstill(pending: Spans, positions: Mapping[TopicPartition, int], patience_s: float) -> str:
+    partition = next(iter(pending))
+    return (
+        f"nothing could be read of {partition.topic}-{partition.partition} from offset {positions[partition]} on for "
+        f"{patience_s:g} s: a producer has left a transaction open there, or the broker is away. "
+        "Try again once the transaction's timeout has passed."
+    )
+
+
+@asynccontextmanager
+async def explained(options: Mapping[str, Any]) -> AsyncIterator[None]:
+    """Kafka's faults in our words."""
+    try:
+        yield
+    except Exception as error:
+        raise_explained(error, options)
+
+
+def raise_explained(error: BaseException, options: Mapping[str, Any]) -> NoReturn:
+    if isinstance(error, Known) or not isinstance(error, KafkaError | OSError | TimeoutError):
+        raise error
+    bootstrap = str(options.get("bootstrap_servers", ""))
+    known = explain(error, "reading topics", bootstrap)
+    if known is None or isinstance(known, OutageError):
+        raise OutageError(
+            f"Kafka does not answer at {bootstrap} while reading topics: {error or type(error).__name__}. "
+            "Is the broker running, and are the kafka settings right?"
+        ) from error
+    raise known from error

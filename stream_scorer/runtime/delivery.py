@@ -1,0 +1,250 @@
+"""The worker's life between start and stop: connect, check, load, join, deliver; and one orderly end, whatever the cause.
+
+Law: the first fault is told once, in words, and decides the exit status; after it nothing more is committed.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faust
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from stream_scorer.core.scoring import ModelAtFault
+from stream_scorer.errors import Known, ModelError, OutageError, TopicsError
+from stream_scorer.runtime.agents import Scorer, ServedModel
+from stream_scorer.runtime.intake import Intake
+from stream_scorer.runtime.kafka import client_options, explain
+from stream_scorer.runtime.lanes import Lane
+from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.publishing import AtLeastOncePublisher, Publisher, TransactionalPublisher
+from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.topics import TopicNames, check_cluster
+from stream_scorer.runtime.web.server import Health, Server, write_address
+
+log = logging.getLogger(__name__)
+
+# Cyclic garbage is collected here and not by allocation, which would halt the hot loop at any moment
+COLLECT_EVERY_S = 30.0
+PROBE_WAIT_S = 2.0
+# Between two looks at a broker that is there but not ready for us yet
+RETRY_WAIT_S = 1.0
+
+
+class Delivery(faust.Service):  # type: ignore[misc]
+    """Owns everything that touches Kafka. Supervised by Faust; ends the worker through `end_worker`."""
+
+    mundane_level = "debug"
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        partitions: int,
+        scorer: Scorer,
+        metrics: Metrics,
+        load_model: Callable[[], ServedModel],
+        http_address_file: Path | None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.settings, self.partitions, self.scorer, self.metrics = settings, partitions, scorer, metrics
+        self.exit_status = 0
+        self.end_worker: Callable[[], None] = lambda: None
+        self._load_model, self._http_address_file = load_model, http_address_file
+        self._names = TopicNames(settings.topics.prefix)
+        self._intake: Intake | None = None
+        self._warm = False
+        self._server = Server(live=self.live, ready=self.is_ready, metrics=self.figures)
+
+    @faust.Service.task  # type: ignore[misc]
+    async def _live_and_end(self) -> None:
+        """A task that returns would leave a process that does nothing: so every end goes through here."""
+        try:
+            await self._deliver()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._tell(error)
+        self.end_worker()
+
+    async def _deliver(self) -> None:
+        http = self.settings.http
+        host, port = await self._server.start(http.host, http.port)
+        if self._http_address_file is not None:
+            write_address(self._http_address_file, host, port)
+        log.info("probes and metrics at http://%s:%s", host, port)
+        # the model loads in a thread while we wait for the broker; neither needs the other
+        loading = asyncio.create_task(asyncio.to_thread(self._load_model))
+        try:
+            self._intake = intake = self._make_intake()
+            await intake.connect()
+            await self._check_topics()
+            model = await loading
+        finally:
+            loading.cancel()
+        self.scorer.serve(model)
+        self.metrics.model_loaded(model.speaker.model, model.speaker.role)
+        self._warm = True
+        log.info("model %s is warm, threshold %s", model.speaker.model, model.speaker.threshold)
+        # what lives until the end is never looked at again by the collector
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        collecting = asyncio.create_task(self._collect_garbage())
+        try:
+            await intake.run()
+        finally:
+            collecting.cancel()
+
+    def _make_intake(self) -> Intake:
+        settings, worker = self.settings, self.settings.worker
+        return Intake(
+            client_options(settings.kafka),
+            group=settings.group_name,
+            group_instance_id=worker.group_instance_id,
+            session_timeout_ms=worker.session_timeout_ms,
+            observations=self._names.observations,
+            outcomes=self._names.outcomes,
+            batch_records_max=worker.batch_records_max,
+            open_lane=self._open_lane,
+            rebalanced=self.metrics.rebalances.inc,
+        )
+
+    async def _check_topics(self) -> None:
+        """Refuse to start on topics that are not as they must be. A broker that goes away meanwhile is waited for."""
+        while True:
+            try:
+                problems = await check_cluster(self.settings)
+            except OutageError as error:
+                log.warning("%s", error)
+                await asyncio.sleep(RETRY_WAIT_S)
+                continue
+            if problems:
+                raise TopicsError("The topics are not as they must be:\n  - " + "\n  - ".join(problems))
+            return
+
+    def _open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
+        worker = self.settings.worker
+        options = client_options(self.settings.kafka)
+        publisher: Publisher
+        if worker.delivery == "exactly-once":
+            publisher = TransactionalPublisher(
+                options,
+                group=self.settings.group_name,
+                transactional_id=self.settings.transactional_id(partition),
+                timeout_ms=worker.transaction_timeout_ms,
+            )
+        else:
+            publisher = AtLeastOncePublisher(options, consumer=consumer, timeout_ms=worker.transaction_timeout_ms)
+        return Lane(
+            partition,
+            observations=self._names.observations,
+            outcomes=self._names.outcomes,
+            consumer=consumer,
+            publisher=publisher,
+            work=self.scorer.work,
+            before_commit=lambda: self._refuse_new_partitions(consumer),
+            batch_records_max=worker.batch_records_max,
+        )
+
+    def _refuse_new_partitions(self, consumer: AIOKafkaConsumer) -> None:
+        """An id's partition depends on their number: with another number its history would lie elsewhere."""
+        for topic in (self._names.observations, self._names.outcomes):
+            found = consumer.partitions_for_topic(topic)
+            if found is not None and len(found) != self.partitions:
+                raise TopicsError(
+                    f"{topic} has {len(found)} partitions now, not {self.partitions}. The number is fixed, because ids would move away from "
+                    "what is known of them: to grow, start a new environment under another topics.prefix."
+                )
+
+    async def _collect_garbage(self) -> None:
+        while True:
+            await asyncio.sleep(COLLECT_EVERY_S)
+            gc.collect()
+
+    # The end
+
+    def _tell(self, error: BaseException) -> None:
+        """Say once what ended the worker."""
+        known: Known | None
+        if isinstance(error, ModelAtFault):
+            known = ModelError(
+                f"The model is at fault, not the data: {error}. Nothing of this batch was committed or dead-lettered. "
+                "Roll back to a model that works, then start the worker again."
+            )
+        else:
+            known = explain(error, "scoring", self.settings.kafka.bootstrap)
+        if known is None:
+            self.exit_status = 1
+            log.critical("A fault of our own ended the worker: %r", error, exc_info=error)
+        else:
+            self.exit_status = known.exit_status
+            log.error("%s", known)
+
+    async def on_stop(self) -> None:
+        """Commit what is under way, leave the group, close the door: within the deadline that `worker.py` watches over."""
+        if self._intake is not None:
+            # after a fault there is nothing to wait for: an abort is quick or impossible
+            await self._intake.stop(1.0 if self.exit_status else self.settings.worker.shutdown_deadline_s * 0.8)
+        self.scorer.close()
+        await self._server.stop()
+
+    # What the probes ask
+
+    async def is_ready(self) -> Health:
+        """Joined, the assigned lanes open, the model warm; with no partition too."""
+        intake = self._intake
+        if not self._warm:
+            return Health(False, "the model is not loaded yet" if intake is None or intake.connected else "waiting for Kafka")
+        if intake is None or not intake.joined:
+            return Health(False, "joining the group")
+        closed = sorted(lane.partition for lane in intake.lanes.values() if not lane.open)
+        if closed:
+            return Health(False, f"lanes {closed} are being opened")
+        return Health(True, f"ready, {len(intake.lanes)} lanes")
+
+    async def live(self) -> Health:
+        """False only when records are held, the broker answers, and nothing was committed for `worker.commit_stall_s`."""
+        age_s = self._commit_age_s()
+        if age_s < self.settings.worker.commit_stall_s:
+            return Health(True, "alive")
+        assert self._intake is not None
+        with contextlib.suppress(KafkaError, TimeoutError, OSError):
+            await asyncio.wait_for(self._intake.consumer._client.fetch_all_metadata(), PROBE_WAIT_S)
+            return Health(False, f"records are held and nothing was committed for {age_s:.0f} s, though Kafka answers")
+        return Health(True, "alive; Kafka does not answer")
+
+    def _commit_age_s(self) -> float:
+        lanes = self._intake.lanes.values() if self._intake is not None else ()
+        now_s = time.monotonic()
+        return max((now_s - max(lane.committed_at_s, lane.held_since_s) for lane in lanes if lane.held_records), default=0.0)
+
+    def figures(self) -> bytes:
+        """The metrics as of now, as text."""
+        metrics, intake = self.metrics, self._intake
+        lanes = list(intake.lanes.values()) if intake is not None else []
+        metrics.lanes.set(sum(lane.open for lane in lanes))
+        metrics.held.set(sum(lane.held_records for lane in lanes))
+        metrics.commit_age.set(self._commit_age_s())
+        metrics.ready.set(bool(lanes) and self._warm and all(lane.open for lane in lanes))
+        oldest_ms = min((oldest for lane in lanes if (oldest := lane.oldest_waiting_ms()) is not None), default=None)
+        metrics.oldest.set(0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
+        metrics.lag.set(sum(self._lag(lane) for lane in lanes))
+        return metrics.expose()
+
+    def _lag(self, lane: Lane) -> int:
+        assert self._intake is not None
+        waiting = lane.held_records
+        for partition in lane.inputs:
+            position = lane.position(partition)
+            with contextlib.suppress(KafkaError):  # a partition that was taken from us a moment ago
+                end = self._intake.consumer.highwater(partition)
+                waiting += max(0, end - position) if end is not None and position is not None else 0
+        return waiting

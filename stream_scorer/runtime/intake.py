@@ -1,0 +1,183 @@
+"""The one reader of a worker: it joins the group, opens and closes lanes as partitions come and go, and hands every lane its records.
+
+Law: the reader never waits for a lane and a lane never reads; a lane that is full is simply not asked for, so no fetched record is dropped.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from stream_scorer.errors import TopicsError
+from stream_scorer.runtime.consuming import read
+from stream_scorer.runtime.lanes import Lane
+
+log = logging.getLogger(__name__)
+
+# A fetch brings at most so much of a partition at once: about one full batch of small events
+FETCH_BYTES_MAX_OF_PARTITION = 2 * 1024 * 1024
+FETCH_BYTES_MAX = 16 * 1024 * 1024
+# How long the reader waits for records before it looks at its lanes again; short while one of them is full, because it may be hungry soon
+POLL_S = 0.2
+POLL_S_WHILE_FULL = 0.005
+# Between two attempts to reach a broker that is not there yet
+CONNECT_WAIT_S = 1.0
+# How long a lane may take to finish what is under way when its partition goes to another worker
+CLOSE_WAIT_S = 5.0
+
+
+class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Reads both input topics. `open_lane` makes a lane for a partition; the first fault of anything here ends `run` with it."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        *,
+        group: str,
+        group_instance_id: str,
+        session_timeout_ms: int,
+        observations: str,
+        outcomes: str,
+        batch_records_max: int,
+        open_lane: Callable[[int, AIOKafkaConsumer], Lane],
+        rebalanced: Callable[[], None],
+    ) -> None:
+        self.lanes: dict[int, Lane] = {}
+        self.joined = False
+        self.connected = False
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._topics = observations, outcomes
+        self._batch_records_max = batch_records_max
+        self._open_lane, self._rebalanced = open_lane, rebalanced
+        self._hungry = asyncio.Event()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.consumer = AIOKafkaConsumer(
+            **options,
+            group_id=group,
+            group_instance_id=group_instance_id or None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=session_timeout_ms,
+            heartbeat_interval_ms=min(3_000, session_timeout_ms // 3),
+            max_partition_fetch_bytes=FETCH_BYTES_MAX_OF_PARTITION,
+            fetch_max_bytes=FETCH_BYTES_MAX,
+            metadata_max_age_ms=60_000,
+        )
+
+    async def connect(self) -> None:
+        """Wait for the broker, however long it takes."""
+        waiting = False
+        while True:
+            try:
+                await self.consumer.start()
+            except (KafkaConnectionError, ConnectionError, OSError) as error:
+                if not waiting:
+                    log.warning("Kafka does not answer yet (%s); waiting for it", error)
+                waiting = True
+                await asyncio.sleep(CONNECT_WAIT_S)
+            else:
+                self.connected = True
+                return
+
+    async def run(self) -> None:
+        """Read until cancelled. Raises the first fault of the reader, of a lane or of a rebalance."""
+        self.consumer.subscribe(self._topics, listener=self)
+        reader = asyncio.create_task(self._read())
+        try:
+            await asyncio.wait((reader, self._failed), return_when=asyncio.FIRST_COMPLETED)
+            for finished in (self._failed, reader):  # a lane's fault tells more than what it does to the reader
+                if finished.done():
+                    finished.result()
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _read(self) -> None:
+        while True:
+            inputs = [partition for lane in self.lanes.values() for partition in lane.inputs]
+            wanted = [partition for lane in self.lanes.values() for partition in lane.inputs if lane.wants(partition)]
+            if not wanted:
+                self._hungry.clear()
+                await self._hungry.wait()
+                continue
+            full = len(wanted) < len(inputs)
+            fetched = await read(self.consumer, wanted, timeout_s=POLL_S_WHILE_FULL if full else POLL_S, records_max=self._batch_records_max)
+            for partition, records in fetched.items():
+                if (lane := self.lanes.get(partition.partition)) is not None:
+                    lane.offer(partition, records)
+            # it answers at once while records are there: let the lanes work between two answers
+            await asyncio.sleep(0)
+
+    # The rebalance. The client logs and swallows what a listener raises: it is kept here and raised in `run`.
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        self.joined = False
+        if revoked:
+            log.info("the group rebalances: lanes %s finish what is under way", sorted(self.lanes))
+        await self.close_lanes(CLOSE_WAIT_S)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        try:
+            self._rebalanced()
+            partitions = {partition.partition for partition in assigned}
+            self._refuse_split(assigned, partitions)
+            for partition in sorted(partitions):
+                lane = self._open_lane(partition, self.consumer)
+                lane.hungry = self._hungry.set
+                task = asyncio.create_task(lane.run(), name=f"lane {partition}")
+                task.add_done_callback(self._lane_ended)
+                self.lanes[partition], self._tasks[partition] = lane, task
+            self.joined = True
+            log.info("joined the group: lanes %s are ours", sorted(partitions) if partitions else "(none)")
+        except Exception as error:
+            self._fail(error)
+
+    def _refuse_split(self, assigned: set[TopicPartition], partitions: set[int]) -> None:
+        for partition in partitions:
+            for topic in self._topics:
+                if TopicPartition(topic, partition) not in assigned:
+                    raise TopicsError(
+                        f"Partition {partition} of {topic} is not assigned with its sister: {' and '.join(self._topics)} must have the same "
+                        "number of partitions. Run `stream-scorer topics check`."
+                    )
+
+    def _lane_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+    # The end
+
+    async def close_lanes(self, wait_s: float) -> None:
+        """Let every lane commit what is under way, at most `wait_s` seconds; abort what is not done by then."""
+        lanes, tasks = list(self.lanes.values()), list(self._tasks.values())
+        self.lanes, self._tasks = {}, {}
+        for lane, task in zip(lanes, tasks, strict=True):
+            was_open = lane.open
+            lane.stop()
+            if not was_open:
+                task.cancel()  # it has nothing under way, and a broker that is away would hold it
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=wait_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop(self, wait_s: float) -> None:
+        """Close the lanes and leave the group."""
+        self.joined = False
+        await self.close_lanes(wait_s)
+        with contextlib.suppress(KafkaError, TimeoutError, ConnectionError):
+            await asyncio.wait_for(self.consumer.stop(), max(1.0, wait_s / 2))
+        if self._failed.done() and not self._failed.cancelled():
+            self._failed.exception()  # told already, or the process ends for another reason

@@ -1,0 +1,82 @@
+"""What every Kafka client of ours has in common: how it connects, what its faults mean, and one wait inside aiokafka that is too long.
+
+Law: no other module reads connection settings or names aiokafka's internals, but for `consuming.py`, which says so.
+"""
+
+import ssl
+from typing import Any
+
+import aiokafka.producer.sender
+from aiokafka import errors
+from aiokafka.helpers import create_ssl_context
+
+from stream_scorer.errors import FencedError, Known, OutageError, SettingsError
+from stream_scorer.runtime.settings import KafkaSettings
+
+# After a transaction ends, the coordinator answers CONCURRENT_TRANSACTIONS until its markers are written, which takes 1-3 ms. aiokafka 0.14
+# then waits a fixed 20 ms, most of a small batch's latency. A test checks that this took.
+TRANSACTION_RETRY_WAIT_S = 0.002
+aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_RETRY_WAIT_S
+
+# Another producer with our transactional id has started: this process no longer owns the partition.
+FENCED = (errors.ProducerFenced, errors.InvalidProducerEpoch, errors.InvalidProducerIdMapping, errors.InvalidTxnState)
+REFUSED = (
+    errors.TopicAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.TransactionalIdAuthorizationFailed,
+    errors.ClusterAuthorizationFailedError,
+)
+
+
+def client_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """Keyword arguments for aiokafka's consumer, producer and admin client. Raises `SettingsError` where a certificate can't be read."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap,
+        "security_protocol": kafka.security_protocol,
+        "client_id": "stream-scorer",
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        options |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_plain_username": kafka.sasl_username,
+            "sasl_plain_password": kafka.sasl_password,
+        }
+    if kafka.security_protocol.endswith("SSL"):
+        options["ssl_context"] = _tls(kafka)
+    return options
+
+
+def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
+    try:
+        context: ssl.SSLContext = create_ssl_context(
+            cafile=kafka.ssl_ca_file or None,
+            certfile=kafka.ssl_certificate_file or None,
+            keyfile=kafka.ssl_key_file or None,
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"The TLS files can't be read: {error}. Check kafka.ssl_ca_file, kafka.ssl_certificate_file and kafka.ssl_key_file."
+        ) from error
+    context.check_hostname = kafka.ssl_check_hostname
+    return context
+
+
+def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
+    """What a fault of a Kafka client means for people: an outage, a fencing, a missing right; None where it is none of these (our own fault)."""
+    if isinstance(error, Known):
+        return error
+    if isinstance(error, FENCED):
+        return FencedError(
+            f"Fenced while {doing}: another worker has taken over this partition, nothing was committed here. "
+            "Start this worker again; if it happens often, raise worker.session_timeout_ms."
+        )
+    if isinstance(error, REFUSED):
+        return SettingsError(
+            f"Kafka refuses {doing}: {type(error).__name__} {error}. Grant this user the missing right (see docs/deployers.md)."
+        )
+    if isinstance(error, errors.UnrecognizedBrokerVersion):
+        return OutageError(f"Kafka at {bootstrap} did not say its version while {doing}; it may still be starting.")
+    if isinstance(error, errors.KafkaError | TimeoutError | ConnectionError | OSError):
+        detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return OutageError(f"Kafka at {bootstrap} does not answer while {doing} ({detail}). Start the worker again once the broker is back.")
+    return None

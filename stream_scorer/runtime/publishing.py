@@ -1,0 +1,190 @@
+"""How a batch's outputs and its consumed offsets reach Kafka: in one transaction, or, at least once, one after the other.
+
+Law: `publish` returns when Kafka has said yes to every record and, exactly once, to the offsets with them; on any fault it raises and nothing
+of the batch is visible to a `read_committed` reader.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_scorer.core.records import Publishable
+from stream_scorer.errors import OutageError
+
+# Below the broker's default `message.max.bytes` of 1 MiB, with room for the batch's own header.
+BATCH_BYTES_MAX = 900_000
+# A request may carry one batch for each partition, and a dead letter alone may exceed a batch.
+REQUEST_BYTES_MAX = 16 * 1024 * 1024
+# Between two attempts at what a broker can't do at the moment; the client's own 100 ms would be felt by every record behind it
+RETRY_WAIT_MS = 20
+# How long a producer that is given up may take to say good-bye
+STOP_WAIT_S = 2.0
+
+Outputs = Mapping[TopicPartition, Sequence[Publishable]]
+Offsets = Mapping[TopicPartition, int]
+# For each partition written to, the offset behind the last record of this batch
+Ends = dict[TopicPartition, int]
+
+
+class Publisher(Protocol):
+    """One lane's way out."""
+
+    async def start(self) -> None:
+        """Connect; exactly once, also fence whoever published for this lane before and abort what they left open."""
+
+    async def publish(self, outputs: Outputs, offsets: Offsets) -> Ends:
+        """Publish and commit. `offsets`: for each input partition the next offset to read."""
+
+    async def stop(self) -> None:
+        """Disconnect; commit nothing more."""
+
+
+class TransactionalPublisher:
+    """Exactly once: one transaction a batch, under a transactional id that belongs to the lane, whichever worker runs it."""
+
+    def __init__(self, options: Mapping[str, Any], *, group: str, transactional_id: str, timeout_ms: int) -> None:
+        self._group, self._timeout_ms = group, timeout_ms
+        self._producer = AIOKafkaProducer(
+            **options,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=timeout_ms,
+            acks="all",
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=REQUEST_BYTES_MAX,
+            request_timeout_ms=timeout_ms,
+            retry_backoff_ms=RETRY_WAIT_MS,
+        )
+
+    async def start(self) -> None:
+        await self._producer.start()
+
+    async def publish(self, outputs: Outputs, offsets: Offsets) -> Ends:
+        try:
+            # a producer retries for ever; beyond this time Kafka has aborted the transaction anyway
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                return await self._publish(outputs, offsets)
+        except TimeoutError as error:
+            raise OutageError(
+                f"Kafka did not finish a transaction within worker.transaction_timeout_ms = {self._timeout_ms}; nothing of it was committed. "
+                "Start the worker again once the broker is back."
+            ) from error
+
+    async def _publish(self, outputs: Outputs, offsets: Offsets) -> Ends:
+        producer = self._producer
+        await producer.begin_transaction()
+        try:
+            ends = await _delivered(await _send(producer, outputs))
+            # not while records are on their way: a broker that verifies the transaction for them refuses them then, to be sent again later
+            await producer.send_offsets_to_transaction(dict(offsets), self._group)
+            await producer.commit_transaction()
+        except BaseException:
+            # Fenced or cut off, the abort fails too; whoever starts the lane next aborts it then. The first fault is the one to tell.
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(producer.abort_transaction(), STOP_WAIT_S)
+            raise
+        return ends
+
+    async def stop(self) -> None:
+        await _stop(self._producer)
+
+
+class AtLeastOncePublisher:
+    """At least once: records first, offsets behind them, so that a crash in between publishes again and loses nothing."""
+
+    def __init__(self, options: Mapping[str, Any], *, consumer: AIOKafkaConsumer, timeout_ms: int) -> None:
+        self._consumer, self._timeout_ms = consumer, timeout_ms
+        self._producer = AIOKafkaProducer(
+            **options,
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=REQUEST_BYTES_MAX,
+            request_timeout_ms=timeout_ms,
+            retry_backoff_ms=RETRY_WAIT_MS,
+        )
+        self._to_commit: dict[TopicPartition, int] = {}
+        self._committing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self._producer.start()
+
+    async def publish(self, outputs: Outputs, offsets: Offsets) -> Ends:
+        if self._committing is not None and self._committing.done():
+            self._committing.result()  # a commit that failed is a fault of this lane
+        try:
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                ends = await _delivered(await _send(self._producer, outputs))
+        except TimeoutError as error:
+            raise OutageError(f"Kafka did not take a batch within {self._timeout_ms} ms. Start the worker again once the broker is back.") from error
+        self._to_commit |= offsets
+        # An offset commit waits behind the long-poll fetch on the consumer's connection: the next batch must not wait for it
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit())
+        return ends
+
+    async def _commit(self) -> None:
+        while self._to_commit:
+            offsets, self._to_commit = self._to_commit, {}
+            await self._consumer.commit(offsets)
+
+    async def stop(self) -> None:
+        if self._committing is not None:
+            # the offsets are a courtesy to the next owner: it publishes again what they do not cover
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(self._committing, STOP_WAIT_S)
+        await _stop(self._producer)
+
+
+async def _send(producer: AIOKafkaProducer, outputs: Outputs) -> list[tuple[TopicPartition, asyncio.Future[Any], int]]:
+    """Hand all records to the producer, as record batches built here: a `send` for each record costs ten times as much."""
+    sent = []
+    now_ms = int(time.time() * 1000)
+    batches = {partition: _pack(producer, records, now_ms) for partition, records in outputs.items() if records}
+    # first batches of all partitions first: a partition takes its next batch only when the one before is on its way
+    for round_ in range(max(map(len, batches.values()), default=0)):
+        for partition, packed in batches.items():
+            if round_ < len(packed):
+                batch, count = packed[round_]
+                future = await producer.send_batch(batch, partition.topic, partition=partition.partition)
+                sent.append((partition, future, count))
+    return sent
+
+
+def _pack(producer: AIOKafkaProducer, records: Sequence[Publishable], now_ms: int) -> list[tuple[Any, int]]:
+    """Record batches and their counts, each below `BATCH_BYTES_MAX` or of one record: the encoder answers None when a batch is full.
+
+    Past the batch's own `append`, which costs as much again as the encoder that it calls.
+    """
+    packed: list[tuple[Any, int]] = []
+    rest = iter(records)
+    record = next(rest, None)
+    while record is not None:
+        batch = producer.create_batch()
+        append, count = batch._builder.append, 0
+        while record is not None:
+            key, value, timestamp_ms, headers = record
+            if append(count, timestamp_ms if timestamp_ms >= 0 else now_ms, key, value, headers) is None:
+                break
+            count += 1
+            record = next(rest, None)
+        batch._relative_offset = count
+        batch.close()
+        packed.append((batch, count))
+    return packed
+
+
+async def _delivered(sent: Sequence[tuple[TopicPartition, asyncio.Future[Any], int]]) -> Ends:
+    """Wait for every record: sent is not delivered."""
+    told = await asyncio.gather(*(future for _, future, _ in sent))
+    return {partition: metadata.offset + count for (partition, _, count), metadata in zip(sent, told, strict=True)}
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    # a broker that is away would keep it for its whole request time-out
+    with contextlib.suppress(KafkaError, TimeoutError, ConnectionError):
+        await asyncio.wait_for(producer.stop(), STOP_WAIT_S)

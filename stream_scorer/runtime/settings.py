@@ -1,0 +1,141 @@
+"""The settings as one frozen object, read once at the start. Law: nothing else reads a settings file or a variable."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stream_scorer.errors import SettingsError
+from stream_scorer.runtime.settings_fields import masked_section
+from stream_scorer.runtime.settings_reading import Problems, read_layers, read_toml
+from stream_scorer.runtime.settings_sections import (
+    BusinessSettings,
+    HttpSettings,
+    KafkaSettings,
+    LoggingSettings,
+    ModelSettings,
+    TopicsSettings,
+    WorkerSettings,
+)
+
+__all__ = [
+    "BusinessSettings",
+    "HttpSettings",
+    "KafkaSettings",
+    "LoggingSettings",
+    "ModelSettings",
+    "Settings",
+    "TopicsSettings",
+    "WorkerSettings",
+    "is_loopback",
+    "load_settings",
+    "masked",
+]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All sections. What is derived from several of them (names that carry the prefix) is a property here."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicsSettings = TopicsSettings()
+    worker: WorkerSettings = WorkerSettings()
+    model: ModelSettings = ModelSettings()
+    http: HttpSettings = HttpSettings()
+    logging: LoggingSettings = LoggingSettings()
+    business: BusinessSettings = BusinessSettings()
+
+    @property
+    def group_name(self) -> str:
+        """The consumer group, with the prefix."""
+        return self.topics.prefix + self.worker.group
+
+    def transactional_id(self, partition: int) -> str:
+        """The transactional id of a partition's lane: whoever starts it fences the lane's former owner."""
+        return f"{self.group_name}-{partition}"
+
+    @property
+    def state_path(self) -> Path:
+        """The folder of this environment's state: two prefixes or groups never share one."""
+        return Path(self.worker.state_folder or default_state_folder()) / self.group_name
+
+
+def default_state_folder() -> Path:
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "stream-scorer"
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object] = {}) -> Settings:
+    """Settings from a TOML file, then `STREAM_SCORER_SECTION_NAME` variables, then overrides; the later one wins.
+
+    Overrides are keyed `section.name`; one whose value is None (an option not given) is passed over. Raises
+    SettingsError with every problem of all three at once; no secret's value ever stands in its message.
+    """
+    problems: Problems = []
+    file = read_toml(path, problems) if path is not None else {}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    settings = read_layers(Settings, file, str(path), environ, given, problems)
+    if not problems:
+        problems.extend(contradictions(settings))
+    if problems:
+        lead = "these settings can't be used:" if len(problems) > 1 else "a setting can't be used:"
+        raise SettingsError("\n  - ".join([lead, *problems]))
+    return settings
+
+
+def masked(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The settings as sections of plain values, each secret as `***` (empty where it is not set): fit for a log."""
+    return {section: masked_section(getattr(settings, section)) for section in settings.__struct_fields__}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what is served at the host."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def contradictions(settings: Settings) -> Iterator[str]:
+    """What no setting can tell by itself."""
+    yield from wrong_addresses(settings.kafka.bootstrap)
+    yield from sasl_contradictions(settings.kafka)
+    yield from tls_contradictions(settings.kafka)
+    if settings.worker.dead_letter_bytes_max < settings.worker.event_bytes_max:
+        yield "worker.dead_letter_bytes_max: smaller than worker.event_bytes_max: an event could be scored but not kept"
+    if settings.http.act_token and settings.http.act_token == settings.http.view_token:
+        yield "http.act_token: the same as http.view_token, so that every reader could act"
+
+
+def wrong_addresses(bootstrap: str) -> Iterator[str]:
+    for address in bootstrap.split(","):
+        matched = re.fullmatch(r"\s*(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):(\d{1,5})\s*", address)
+        if not matched or int(matched[2]) > 65_535:
+            yield f"kafka.bootstrap: {address.strip()!r} is not `host:port`"
+
+
+def sasl_contradictions(kafka: KafkaSettings) -> Iterator[str]:
+    if kafka.security_protocol.startswith("SASL"):
+        if not kafka.sasl_username:
+            yield f"kafka.sasl_username: missing, {kafka.security_protocol} needs it"
+        if not kafka.sasl_password:
+            advice = "set STREAM_SCORER_KAFKA_SASL_PASSWORD or kafka.sasl_password_file"
+            yield f"kafka.sasl_password: missing, {kafka.security_protocol} needs it: {advice}"
+    elif kafka.sasl_username or kafka.sasl_password:
+        advice = "say SASL_SSL, or leave them out"
+        yield f"kafka.security_protocol: {kafka.security_protocol} uses no user name and password: {advice}"
+
+
+def tls_contradictions(kafka: KafkaSettings) -> Iterator[str]:
+    encrypted = kafka.security_protocol in ("SSL", "SASL_SSL")
+    for name in ("ssl_ca_file", "ssl_certificate_file", "ssl_key_file"):
+        file = getattr(kafka, name)
+        if file and not encrypted:
+            yield f"kafka.{name}: set, but {kafka.security_protocol} uses no TLS: say SSL or SASL_SSL, or leave it out"
+        elif file and not Path(file).is_file():
+            yield f"kafka.{name}: there is no file {file}"
+    if encrypted and bool(kafka.ssl_certificate_file) != bool(kafka.ssl_key_file):
+        yield "kafka.ssl_certificate_file and kafka.ssl_key_file: mutual TLS needs both"

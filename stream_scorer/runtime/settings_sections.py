@@ -1,0 +1,157 @@
+"""Every setting there is, as typed tables. Law: a number's name ends in its unit, and each says what it is for."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from stream_scorer.runtime.settings_fields import SECRET, masked_section
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Delivery = Literal["exactly-once", "at-least-once"]
+
+DAY_S = 86_400.0
+MIB = 1024 * 1024
+# Kafka's own rules for a topic's name; a group and a prefix keep to them too, because both end up in file names
+PREFIX_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$"
+GROUP_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+
+
+def about(text: str, **limits: Any) -> Meta:
+    """What a setting is for, and the limits of its value."""
+    return Meta(description=text, **limits)
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One section; printed with its secrets masked, so that no log can show them by accident."""
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in masked_section(self).items())
+        return f"{type(self).__name__}({fields})"
+
+
+class KafkaSettings(Section, frozen=True):
+    """How to reach the brokers."""
+
+    bootstrap: Annotated[str, about("Brokers to begin with, `host:port`, separated by commas")] = "127.0.0.1:9092"
+    security_protocol: Annotated[SecurityProtocol, about("How connections are secured")] = "PLAINTEXT"
+    sasl_mechanism: Annotated[SaslMechanism, about("How we say who we are, with SASL")] = "SCRAM-SHA-512"
+    sasl_username: Annotated[str, about("The user's name, with SASL")] = ""
+    sasl_password: Annotated[str, about("The user's password, with SASL"), SECRET] = ""
+    sasl_password_file: Annotated[str, about("A file that holds the user's password")] = ""
+    ssl_ca_file: Annotated[str, about("Who signs for the brokers (PEM); empty: whom the system trusts")] = ""
+    ssl_certificate_file: Annotated[str, about("Our own certificate (PEM), for mutual TLS")] = ""
+    ssl_key_file: Annotated[str, about("Our own certificate's key (PEM), for mutual TLS")] = ""
+    ssl_key_password: Annotated[str, about("The key's password, where it has one"), SECRET] = ""
+    ssl_key_password_file: Annotated[str, about("A file that holds the key's password")] = ""
+    ssl_check_hostname: Annotated[bool, about("Whether a broker's certificate must carry its host's name")] = True
+
+
+class TopicsSettings(Section, frozen=True):
+    """Which environment's topics, and what of topics.toml it does otherwise."""
+
+    prefix: Annotated[
+        str,
+        about("What an environment's topics, group, transactions and state begin with", pattern=PREFIX_PATTERN),
+    ] = ""
+    partitions: (
+        Annotated[int, about("Partitions of the topics with lanes; none: as topics.toml says", ge=1, le=10_000)] | None
+    ) = None
+    replication: Annotated[int, about("Copies of every partition; none: as topics.toml says", ge=1, le=10)] | None = (
+        None
+    )
+
+
+class WorkerSettings(Section, frozen=True):
+    """How a worker reads, scores, joins and publishes."""
+
+    group: Annotated[str, about("The consumer group, before the prefix", pattern=GROUP_PATTERN)] = "stream-scorer"
+    group_instance_id: Annotated[
+        str,
+        about(
+            "A name that one worker keeps over restarts (its StatefulSet's pod), never the same for two; empty: none"
+        ),
+    ] = ""
+    delivery: Annotated[Delivery, about("`exactly-once`, or `at-least-once` for the lowest latency")] = "exactly-once"
+    batch_records_max: Annotated[int, about("Records of one lane that go through together", ge=1, le=100_000)] = 8_192
+    transaction_timeout_ms: Annotated[
+        int, about("After which Kafka aborts what a dead worker left open", ge=1_000, le=900_000)
+    ] = 20_000
+    session_timeout_ms: Annotated[
+        int, about("After which a silent worker's lanes go to another", ge=6_000, le=1_800_000)
+    ] = 10_000
+    shutdown_deadline_s: Annotated[float, about("Within which a worker told to stop has stopped", gt=0, le=3_600)] = (
+        20.0
+    )
+    event_bytes_max: Annotated[int, about("The largest event that is decoded", ge=256, le=16 * MIB)] = 65_536
+    dead_letter_bytes_max: Annotated[
+        int,
+        about("The largest record that a dead letter keeps whole; of a larger one its start", ge=65_536, le=64 * MIB),
+    ] = MIB
+    include_observation: Annotated[bool, about("Whether predictions carry the ten columns")] = False
+    cloudevents: Annotated[bool, about("Whether predictions carry CloudEvents headers; they double the bytes")] = False
+    repeats_are_conflicts: Annotated[bool, about("Whether an identical observation sent again is a conflict")] = False
+    join_window_s: Annotated[
+        float, about("How long an outcome waits for its observation, and an id is known", gt=0, le=3_660 * DAY_S)
+    ] = 30 * DAY_S
+    state_folder: Annotated[str, about("Where lanes keep their state; empty: in the user's own folder for state")] = ""
+    brake_share: Annotated[float, about("Share of failing rows above which the model is at fault", gt=0, le=1)] = 0.5
+    brake_rows_min: Annotated[int, about("Rows that must have been scored before that share counts", ge=1)] = 100
+    commit_stall_s: Annotated[float, about("A worker that holds records and commits none is dead after this", gt=0)] = (
+        60.0
+    )
+
+
+class ModelSettings(Section, frozen=True):
+    """What scores."""
+
+    folder: Annotated[str, about("The model directory; empty: the default model, trained at first need")] = ""
+    trusted_types: Annotated[
+        tuple[str, ...], about("Types that a model may hold beyond those we trust, by full name")
+    ] = ()
+    threshold: (
+        Annotated[float, about("From which probability on a prediction is true; none: the model's own", ge=0, le=1)]
+        | None
+    ) = None
+
+
+class HttpSettings(Section, frozen=True):
+    """Where probes, metrics and the page are served, and to whom."""
+
+    host: Annotated[str, about("The address to listen at", min_length=1)] = "127.0.0.1"
+    port: Annotated[int, about("The port to listen at; 0: any free one", ge=0, le=65_535)] = 8_080
+    view_token: Annotated[str, about("What a reader of the page shows, where it is served beyond loopback"), SECRET] = (
+        ""
+    )
+    view_token_file: Annotated[str, about("A file that holds the token to view")] = ""
+    act_token: Annotated[str, about("What one who acts on dead letters shows"), SECRET] = ""
+    act_token_file: Annotated[str, about("A file that holds the token to act")] = ""
+
+
+class LoggingSettings(Section, frozen=True):
+    """What is logged, and how."""
+
+    format: Annotated[Literal["text", "json"], about("Lines for people, or one JSON object a line")] = "text"
+    level: Annotated[Literal["debug", "info", "warning", "error"], about("The least severity that is logged")] = "info"
+    id_hash_key: Annotated[
+        str, about("What ids in the log are hashed with; empty: a new key at each start"), SECRET
+    ] = ""
+    id_hash_key_file: Annotated[str, about("A file that holds that key")] = ""
+
+
+class BusinessSettings(Section, frozen=True):
+    """From where on people are told."""
+
+    latency_ms_max: Annotated[float, about("Record to committed prediction, for 99 of 100 records", gt=0)] = 1_000.0
+    model_ms_max: Annotated[float, about("In the model, for 99 of 100 records", gt=0)] = 20.0
+    lag_age_s_max: Annotated[float, about("Age of the oldest record that waits", gt=0)] = 60.0
+    dead_letter_share_max: Annotated[float, about("Dead letters of all observations", gt=0, le=1)] = 0.1
+    success_rate_min: Annotated[float, about("Precision of `prediction: true`", ge=0, le=1)] = 0.5
+    success_outcomes_min: Annotated[int, about("Positive predictions with outcomes before that counts", ge=1)] = 200
+    group_gap_max: Annotated[float, about("Largest gap of discovery rates between groups", gt=0, le=1)] = 0.05
+    group_outcomes_min: Annotated[
+        int, about("Positive predictions with outcomes in a group before it counts", ge=1)
+    ] = 100
+    psi_max: Annotated[float, about("Population stability index above which a column drifted", gt=0)] = 0.2
+    psi_observations_min: Annotated[int, about("Observations before that index counts", ge=1)] = 1_000

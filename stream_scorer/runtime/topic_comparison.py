@@ -1,0 +1,145 @@
+"""In what a cluster's topic is not as it should be, and what to do about it. Law: values in, values out, no I/O."""
+
+from typing import NamedTuple
+
+from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.topic_definitions import (
+    DEAD_LETTER_MARGIN_BYTES,
+    FOR_EVER_MS,
+    TopicDefinition,
+    retention_ms_min,
+)
+
+RESTORED_FROM = ("predictions", "outcome_updates")
+
+
+class FoundTopic(NamedTuple):
+    """A topic on the cluster; `config` is None where this user may not read its settings."""
+
+    partitions: int
+    replication: int
+    config: dict[str, str] | None
+
+
+class Difference(NamedTuple):
+    """One thing in which a topic is not as it should be. `blocking`: no worker may run on it."""
+
+    topic: str
+    what: str
+    found: str
+    wanted: str
+    blocking: bool
+    advice: str
+
+    def __str__(self) -> str:
+        if self.found == "missing":
+            return f"{self.topic}: missing: {self.advice}"
+        return f"{self.topic}: {self.what} is {self.found}, wanted {self.wanted}: {self.advice}"
+
+
+def compare(
+    topic: TopicDefinition, found: FoundTopic | None, settings: Settings, common_lanes: int | None = None
+) -> tuple[Difference, ...]:
+    """Every difference of one topic. `common_lanes`: the partitions of all topics with lanes there, if they agree."""
+    if found is None:
+        advice = "run `stream-scorer topics apply` (or let this user describe the topic)"
+        return (Difference(topic.name, "topic", "missing", "present", True, advice),)
+    differences = [*compare_shape(topic, found, common_lanes)]
+    if found.config is None:
+        advice = "grant this user DescribeConfigs on the topic, so that its retention and limits can be checked"
+        return (*differences, Difference(topic.name, "its configuration", "hidden", "readable", True, advice))
+    return (*differences, *compare_config(topic, found, found.config, settings))
+
+
+def compare_shape(topic: TopicDefinition, found: FoundTopic, common_lanes: int | None) -> list[Difference]:
+    differences = []
+    if found.partitions != topic.partitions:
+        if topic.lanes and common_lanes == found.partitions:
+            advice = f"set topics.partitions = {common_lanes}, which all have, or begin anew under another topics.prefix"
+        elif topic.lanes:
+            advice = "topics with lanes must all have as many, for good: begin anew under another topics.prefix"
+        else:
+            advice = "its records must keep one order: begin anew under another topics.prefix"
+        differences.append(
+            Difference(
+                topic.name, "the number of partitions", str(found.partitions), str(topic.partitions), True, advice
+            )
+        )
+    if found.replication != topic.replication:
+        short = found.replication < topic.replication
+        advice = (
+            "add replicas with kafka-reassign-partitions, or lower topics.replication"
+            if short
+            else "more copies than asked for do no harm"
+        )
+        differences.append(
+            Difference(
+                topic.name, "the number of replicas", str(found.replication), str(topic.replication), short, advice
+            )
+        )
+    return differences
+
+
+def compare_config(
+    topic: TopicDefinition, found: FoundTopic, config: dict[str, str], settings: Settings
+) -> list[Difference]:
+    differences = []
+    for name, wanted in topic.config.items():
+        value = config.get(name, "")
+        if value == wanted:
+            continue
+        need = needed(name, topic, found, value, settings)
+        value_wanted = f"{name}={need or wanted}"
+        alter = f"kafka-configs --alter --entity-type topics --entity-name {topic.name} --add-config {value_wanted}"
+        if need is None:
+            differences.append(
+                Difference(topic.name, name, value, wanted, False, f"a worker runs with it; to change it: {alter}")
+            )
+        else:
+            differences.append(Difference(topic.name, name, value, need, True, f"{WHY[name]}: {alter}"))
+    if int(config.get("min.insync.replicas", "1")) > found.replication:
+        advice = "more replicas must confirm than there are, so nobody can write: add replicas or lower it"
+        differences.append(
+            Difference(
+                topic.name,
+                "min.insync.replicas",
+                config["min.insync.replicas"],
+                f"at most {found.replication}",
+                True,
+                advice,
+            )
+        )
+    return differences
+
+
+WHY = {
+    "cleanup.policy": "compaction deletes records that are read again later",
+    "retention.ms": "records that are read again later would be deleted",
+    "retention.bytes": "records that are read again later would be deleted",
+    "max.message.bytes": "records of a size that is allowed would be refused, and their lane would stand still",
+    "message.timestamp.type": "a record's time must be the one that its producer gave it",
+}
+
+
+def needed(name: str, topic: TopicDefinition, found: FoundTopic, value: str, settings: Settings) -> str | None:
+    """The value that a worker can't run without, or None where it can run with the one found."""
+    if name == "cleanup.policy":
+        return "delete" if "compact" in value or topic.kept_for_ever else None
+    if name == "message.timestamp.type":
+        return "CreateTime" if topic.lanes else None
+    number = int(value or "0")
+    if name == "retention.ms":
+        if number == FOR_EVER_MS:
+            return None
+        if topic.kept_for_ever:
+            return str(FOR_EVER_MS)
+        least = retention_ms_min(settings)
+        return str(topic.retention_ms) if topic.key in RESTORED_FROM and number < least else None
+    if name == "retention.bytes":
+        return "-1" if topic.kept_for_ever or topic.key in RESTORED_FROM else None
+    if name == "max.message.bytes":
+        least = topic.record_bytes_max
+        if topic.key == "dead_letters":
+            least = settings.worker.dead_letter_bytes_max + DEAD_LETTER_MARGIN_BYTES
+        return str(topic.record_bytes_max) if number < least else None
+    return None

@@ -1,0 +1,195 @@
+"""What each topic should be: topics.toml as typed values, and names with a prefix. Law: no I/O but that one file."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+import stream_scorer
+from stream_scorer.errors import TopicsError
+from stream_scorer.runtime.settings import Settings
+
+DAY_MS = 86_400_000
+FOR_EVER_MS = -1
+# how much longer than the join window predictions and updates are kept: an early outcome that expired while everything
+# was down is still answered when a worker is back within the week
+RESTORE_MARGIN_MS = 7 * DAY_MS
+# room in a dead letter beside the record that it keeps: our reasons (below 16 KiB), names, source, the batch's own bytes
+DEAD_LETTER_MARGIN_BYTES = 65_536
+
+
+class TopicNames(msgspec.Struct, frozen=True):
+    """The topics' names with an environment's prefix."""
+
+    prefix: str = ""
+
+    def _name(self, key: str) -> str:
+        return self.prefix + definitions_by_key()[key].name
+
+    @property
+    def observations(self) -> str:
+        return self._name("observations")
+
+    @property
+    def outcomes(self) -> str:
+        return self._name("outcomes")
+
+    @property
+    def predictions(self) -> str:
+        return self._name("predictions")
+
+    @property
+    def outcome_updates(self) -> str:
+        return self._name("outcome_updates")
+
+    @property
+    def dead_letters(self) -> str:
+        return self._name("dead_letters")
+
+    @property
+    def shadow_predictions(self) -> str:
+        return self._name("shadow_predictions")
+
+    @property
+    def model_control(self) -> str:
+        return self._name("model_control")
+
+    @property
+    def model_switches(self) -> str:
+        return self._name("model_switches")
+
+    @property
+    def ledger(self) -> str:
+        return self._name("ledger")
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every topic's name, in the order of topics.toml."""
+        return tuple(self._name(key) for key in definitions_by_key())
+
+
+class TopicDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic as it should be on a cluster."""
+
+    key: str  # which of our topics: the name of its section in topics.toml
+    name: str
+    record_key: str
+    value: str
+    writers: str
+    lanes: bool
+    partitions: int
+    replication: int
+    retention_ms: int
+    record_bytes_max: int
+
+    @property
+    def kept_for_ever(self) -> bool:
+        return self.retention_ms == FOR_EVER_MS
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The topic's settings in Kafka's words. Compaction would lose records, a broker's timestamps the input's times."""
+        config = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.retention_ms),
+            "retention.bytes": "-1",
+            "max.message.bytes": str(self.record_bytes_max),
+            "message.timestamp.type": "CreateTime",
+        }
+        if self.replication >= 3:
+            config["min.insync.replicas"] = "2"
+        return config
+
+
+class TopicEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section of topics.toml; what it leaves out comes from its defaults."""
+
+    name: str
+    key: str
+    value: str
+    writers: str
+    lanes: bool
+    retention_days: int | Literal["for-ever"]
+    partitions: int | None = None
+    replication: int | None = None
+    record_bytes_max: int | None = None
+
+
+class TopicDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    partitions: int
+    replication: int
+    record_bytes_max: int
+
+
+class TopicsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    defaults: TopicDefaults
+    topics: dict[str, TopicEntry]
+
+
+def topics_folder() -> Path:
+    """Where topics.toml and the schemas are: inside an installed package, else beside the package in the repository."""
+    package = Path(stream_scorer.__file__).parent
+    packaged = package / "_topics"
+    return packaged if packaged.is_dir() else package.parent / "topics"
+
+
+def load_topics() -> tuple[TopicDefinition, ...]:
+    """The topics of topics.toml, in its order, without a prefix."""
+    return tuple(definitions_by_key().values())
+
+
+@cache
+def definitions_by_key() -> dict[str, TopicDefinition]:
+    path = topics_folder() / "topics.toml"
+    try:
+        file = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), TopicsFile)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise TopicsError(f"{path} can't be used: {error}") from error
+    defaults = file.defaults
+    return {
+        key: TopicDefinition(
+            key=key,
+            name=entry.name,
+            record_key=entry.key,
+            value=entry.value,
+            writers=entry.writers,
+            lanes=entry.lanes,
+            partitions=entry.partitions or defaults.partitions,
+            replication=entry.replication or defaults.replication,
+            retention_ms=FOR_EVER_MS if entry.retention_days == "for-ever" else entry.retention_days * DAY_MS,
+            record_bytes_max=entry.record_bytes_max or defaults.record_bytes_max,
+        )
+        for key, entry in file.topics.items()
+    }
+
+
+def retention_ms_min(settings: Settings) -> int:
+    """How long predictions and outcome updates must be kept: lanes are restored from them."""
+    return int(settings.worker.join_window_s * 1_000) + RESTORE_MARGIN_MS
+
+
+def definitions_for(settings: Settings) -> tuple[TopicDefinition, ...]:
+    """The topics of one environment: with its prefix, partitions and copies, and the limits that its worker needs."""
+    wanted = []
+    for topic in load_topics():
+        retention_ms, record_bytes_max = topic.retention_ms, topic.record_bytes_max
+        if topic.key in ("predictions", "outcome_updates"):
+            retention_ms = max(retention_ms, retention_ms_min(settings))
+        if topic.key == "dead_letters":
+            record_bytes_max = max(record_bytes_max, settings.worker.dead_letter_bytes_max + DEAD_LETTER_MARGIN_BYTES)
+        if topic.key in ("observations", "outcomes"):
+            record_bytes_max = max(record_bytes_max, settings.worker.event_bytes_max + DEAD_LETTER_MARGIN_BYTES)
+        partitions = settings.topics.partitions if topic.lanes and settings.topics.partitions else topic.partitions
+        wanted.append(
+            msgspec.structs.replace(
+                topic,
+                name=settings.topics.prefix + topic.name,
+                partitions=partitions,
+                replication=settings.topics.replication or topic.replication,
+                retention_ms=retention_ms,
+                record_bytes_max=record_bytes_max,
+            )
+        )
+    return tuple(wanted)

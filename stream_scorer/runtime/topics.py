@@ -1,0 +1,192 @@
+"""The topics on a cluster beside what they should be: plan, apply and check.
+
+Law: nothing here changes or deletes a topic that exists; what is wrong is said with what to do about it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidReplicationFactorError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+
+from stream_scorer.errors import Known, OutageError, TopicsError
+from stream_scorer.runtime.kafka import client_options, explain
+from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.topic_comparison import Difference, FoundTopic, compare
+from stream_scorer.runtime.topic_definitions import TopicDefinition, TopicNames, definitions_for, load_topics
+
+__all__ = [
+    "Difference",
+    "FoundTopic",
+    "TopicDefinition",
+    "TopicNames",
+    "TopicPlan",
+    "apply",
+    "check_cluster",
+    "definitions_for",
+    "load_topics",
+    "plan",
+]
+
+REQUEST_TIMEOUT_MS = 10_000
+# a new topic is on the controller at once, and on every broker a moment later; who produces before that gets an error
+VISIBLE_WITHIN_S = 30.0
+VISIBLE_POLL_S = 0.05
+NO_LEADER = -1
+
+
+class TopicPlan(NamedTuple):
+    """One topic as it should be, and in what the cluster's differs."""
+
+    topic: TopicDefinition
+    found: FoundTopic | None
+    differences: tuple[Difference, ...]
+
+
+async def plan(settings: Settings) -> tuple[TopicPlan, ...]:
+    """Every topic of the environment beside the cluster's. Raises OutageError where Kafka does not answer."""
+    async with admin_client(settings) as admin:
+        return await compare_all(admin, settings)
+
+
+async def apply(settings: Settings) -> tuple[str, ...]:
+    """Create the topics that are missing, wait until they have leaders, and name those created; others stay as they are.
+
+    Raises TopicsError where the cluster refuses one.
+    """
+    async with admin_client(settings) as admin:
+        missing = [row.topic for row in await compare_all(admin, settings) if row.found is None]
+        created = await create(admin, missing)
+        await wait_until_visible(admin, [topic.name for topic in missing])
+        return created
+
+
+async def check_cluster(settings: Settings) -> list[str]:
+    """What stands against running a worker on these topics, each with what to do; empty: nothing."""
+    return [f"{difference}" for row in await plan(settings) for difference in row.differences if difference.blocking]
+
+
+@asynccontextmanager
+async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A started admin client; what Kafka's faults mean is said in our words."""
+    bootstrap = settings.kafka.bootstrap
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka), request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await admin.start()
+        yield admin
+    except Known:
+        raise
+    except (KafkaError, OSError, TimeoutError) as error:
+        known = explain(error, "reading or creating topics", bootstrap)
+        if known is None or isinstance(known, OutageError):
+            reason = "no connection" if isinstance(error, KafkaConnectionError) else str(error) or type(error).__name__
+            raise OutageError(
+                f"Kafka does not answer at {bootstrap}: {reason}. Is it running, and are the kafka settings right?"
+            ) from error
+        raise known from error
+    finally:
+        await admin.close()
+
+
+async def compare_all(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[TopicPlan, ...]:
+    wanted = definitions_for(settings)
+    found = await describe(admin, [topic.name for topic in wanted])
+    numbers = {found[topic.name].partitions for topic in wanted if topic.lanes and topic.name in found}
+    common_lanes = numbers.pop() if len(numbers) == 1 else None
+    return tuple(
+        TopicPlan(topic, found.get(topic.name), compare(topic, found.get(topic.name), settings, common_lanes))
+        for topic in wanted
+    )
+
+
+async def describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, FoundTopic]:
+    """Those of the topics that exist."""
+    # asking for a topic by its name would create it where the broker creates topics by itself, so all are asked for
+    topics = {topic["topic"]: topic for topic in await admin.describe_topics() if topic["topic"] in names}
+    if not topics:
+        return {}
+    # `configs=None` asks for every setting of a topic
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name, None) for name in topics])
+    configs: dict[str, dict[str, str] | None] = {}
+    for response in responses:
+        for code, message, _, name, entries, *_ in response.resources:
+            error = for_code(code)
+            if error in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+                configs[name] = None
+            elif error is UnknownTopicOrPartitionError:
+                topics.pop(name)  # deleted between the two questions, or so new that not every broker knows it
+            elif code:
+                raise error(message)
+            else:
+                configs[name] = {entry[0]: entry[1] for entry in entries}
+    return {name: found_topic(topic, configs.get(name)) for name, topic in topics.items()}
+
+
+def found_topic(topic: dict[str, Any], config: dict[str, str] | None) -> FoundTopic:
+    partitions = topic["partitions"]
+    return FoundTopic(
+        partitions=len(partitions),
+        replication=min((len(partition["replicas"]) for partition in partitions), default=0),
+        config=config,
+    )
+
+
+async def create(admin: AIOKafkaAdminClient, topics: Sequence[TopicDefinition]) -> tuple[str, ...]:
+    if not topics:
+        return ()
+    response = await admin.create_topics(
+        [NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=topic.config) for topic in topics],
+        timeout_ms=REQUEST_TIMEOUT_MS,
+    )
+    created, refused = [], []
+    replication = {topic.name: topic.replication for topic in topics}
+    for name, code, message in response.topic_errors:
+        error = for_code(code)
+        if not code:
+            created.append(name)
+        elif error is InvalidReplicationFactorError:
+            refused.append(
+                f"{name}: {message} Set topics.replication to at most the number of brokers (now {replication[name]})."
+            )
+        elif error in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+            refused.append(
+                f"{name}: this user may not create it. Grant it Create, or let an administrator apply."
+            )
+        elif error is not TopicAlreadyExistsError:  # another `apply` was quicker: what counts is that it exists
+            refused.append(f"{name}: {error.__name__}: {message}")
+    if refused:
+        raise TopicsError("the cluster refuses to create\n  - " + "\n  - ".join(refused))
+    return tuple(created)
+
+
+async def wait_until_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> None:
+    try:
+        async with asyncio.timeout(VISIBLE_WITHIN_S):
+            while not await visible(admin, names):
+                await asyncio.sleep(VISIBLE_POLL_S)
+    except TimeoutError:
+        raise TopicsError(
+            f"topics were created, but not all have a leader after {VISIBLE_WITHIN_S:.0f} s. Are all brokers up?"
+        ) from None
+
+
+async def visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> bool:
+    """Whether every partition has a leader. Asks a broker at random: the caller asks again until it is so."""
+    led = {
+        topic["topic"]
+        for topic in await admin.describe_topics()
+        if topic["partitions"] and all(partition["leader"] != NO_LEADER for partition in topic["partitions"])
+    }
+    return led.issuperset(names)

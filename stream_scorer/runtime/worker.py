@@ -1,0 +1,148 @@
+"""The composition root of a worker process: settings in, exit status out; everything is built here and nowhere else.
+
+Law: Faust is the frame (app, agents, supervision), never the carrier: its own Kafka transport stays off.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import faust
+import faust.app.base
+import faust.worker
+
+from stream_scorer.core.predictions import Speaker
+from stream_scorer.core.scoring import Brake
+from stream_scorer.errors import ModelError
+from stream_scorer.models.directory import ensure_default_model, load_model
+from stream_scorer.runtime.agents import Limits, Scorer, ServedModel
+from stream_scorer.runtime.delivery import Delivery
+from stream_scorer.runtime.logs import start_logging
+from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.settings import Settings, masked
+from stream_scorer.runtime.topics import TopicNames, definitions_for
+
+log = logging.getLogger(__name__)
+
+
+class Boot(faust.app.base.BootStrategy):  # type: ignore[misc]
+    """What Faust starts: agents, then delivery; so that delivery stops first, while agents can still answer."""
+
+    enable_kafka = False
+    enable_web = False
+
+    def server(self) -> Iterable[Any]:
+        return self._chain(self.sensors(), self.agents(), [self.app.delivery])
+
+
+class ScorerApp(faust.App):  # type: ignore[misc]
+    """The Faust app: two agents' home, without a broker of its own."""
+
+    BootStrategy = Boot
+    mundane_level = "debug"
+    delivery: Delivery
+
+
+class Process(faust.worker.Worker):  # type: ignore[misc]
+    """Faust's worker process, without its greeting and with a deadline for its end."""
+
+    mundane_level = "debug"
+
+    def __init__(self, app: ScorerApp, *, shutdown_deadline_s: float, **options: Any) -> None:
+        super().__init__(app, quiet=True, override_logging=False, redirect_stdouts=False, **options)
+        self.spinner = None
+        self._shutdown_deadline_s = shutdown_deadline_s
+
+    def end(self) -> None:
+        """Stop as on a signal."""
+        self._schedule_shutdown(signal.SIGTERM)
+
+    def _schedule_shutdown(self, signal_: signal.Signals) -> None:
+        if not self._signal_stop_time:
+            # from a thread, because what keeps us may keep the loop
+            deadline = threading.Timer(self._shutdown_deadline_s, _give_up, [self._shutdown_deadline_s])
+            deadline.daemon = True
+            deadline.start()
+        super()._schedule_shutdown(signal_)
+
+    async def _sentinel_task(self) -> None:
+        """Faust waits a second here for what it does not know; we know that nothing is left."""
+
+    def _setproctitle(self, info: str, *, ident: str = "") -> None:
+        """The process keeps the name that it was started by."""
+
+
+def _give_up(deadline_s: float) -> None:
+    log.error("not stopped within worker.shutdown_deadline_s = %s: leaving; what was under way is not committed and comes again", deadline_s)
+    logging.shutdown()
+    os._exit(1)
+
+
+def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> int:
+    """Run a worker until it is told to stop or can't go on. Gives the exit status: 0 told to, 1 at fault, 2 settings, 75 Kafka is away."""
+    start_logging(settings.logging.format, settings.logging.level)
+    log.info("settings: %s", masked(settings))
+    loop = _new_loop()
+    asyncio.set_event_loop(loop)
+    partitions = _partitions(settings)
+    app = ScorerApp("stream-scorer", broker="kafka://", loop=loop, web_enabled=False, autodiscover=False, datadir="/nonexistent")
+    app.flow_control.resume()  # the consumer that would do this is off
+    metrics = Metrics()
+    scorer = Scorer(
+        app,
+        names=TopicNames(settings.topics.prefix),
+        limits=Limits(
+            partitions, settings.worker.event_bytes_max, settings.worker.dead_letter_bytes_max, settings.worker.include_observation
+        ),
+        brake=Brake(settings.worker.brake_share, settings.worker.brake_rows_min),
+        metrics=metrics,
+        clock_ms=lambda: time.time_ns() // 1_000_000,
+    )
+    app.delivery = delivery = Delivery(
+        settings,
+        partitions=partitions,
+        scorer=scorer,
+        metrics=metrics,
+        load_model=lambda: _served_model(settings),
+        http_address_file=http_address_file,
+        loop=loop,
+    )
+    process = Process(app, shutdown_deadline_s=settings.worker.shutdown_deadline_s, loop=loop)
+    delivery.end_worker = process.end
+    try:
+        process.execute_from_commandline()
+    except SystemExit as ended:
+        status = delivery.exit_status or int(ended.code or 0)
+    log.info("worker stopped with exit status %s", status)
+    return status
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # not made for every system
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _partitions(settings: Settings) -> int:
+    names = TopicNames(settings.topics.prefix)
+    return next(definition.partitions for definition in definitions_for(settings) if definition.name == names.observations)
+
+
+def _served_model(settings: Settings) -> ServedModel:
+    """Load, check and warm the model. Raises `ModelError`."""
+    wanted = settings.model
+    folder = Path(wanted.folder) if wanted.folder else ensure_default_model(lambda step: log.info("%s", step))
+    if not folder.is_dir():
+        raise ModelError(f"There is no model directory {folder}. Make one with `stream-scorer train CSV --out {folder}`.")
+    model = load_model(folder, trusted_types=wanted.trusted_types)
+    threshold = model.threshold if wanted.threshold is None else wanted.threshold
+    return ServedModel(Speaker(model.name, "champion", threshold), model.score, model.expensive)

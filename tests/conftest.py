@@ -1,0 +1,51 @@
+"""Fixtures for resources only: Kafka, in the three ways that tests need it, and names of topics that nobody else uses."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from stream_scorer.operations.local_broker import LocalBroker
+from tests.integration.broker_sources import SOURCES, Broker, chosen_source
+
+KAFKA_FIXTURES = {"broker", "own_broker", "three_brokers"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for Kafka is a Kafka test; nobody has to say it twice."""
+    for item in items:
+        if KAFKA_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.kafka)
+
+
+@pytest.fixture(scope="session")
+def broker(pytestconfig: pytest.Config) -> Iterator[Broker]:
+    """One Kafka for the whole run, from whichever source was asked for. Tests keep apart by their prefixes."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(text: str) -> None:
+        with capture.global_and_fixture_disabled():  # a download of half a minute must not look like a test that hangs
+            print(f"\n{text}", flush=True)  # noqa: T201
+
+    with SOURCES[chosen_source()](say) as running:
+        yield running
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix of topic names (and of groups) that no other test has, nor an earlier run on the same Kafka."""
+    return f"t-{secrets.token_hex(4)}."
+
+
+@pytest.fixture
+def own_broker() -> Iterator[LocalBroker]:
+    """A local broker of the test's own, to be killed, paused and started again."""
+    with LocalBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def three_brokers() -> Iterator[LocalBroker]:
+    """A cluster of three nodes on this machine, of the test's own."""
+    with LocalBroker(nodes=3) as running:
+        yield running
