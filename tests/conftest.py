@@ -1,4 +1,4 @@
-"""Fixtures for resources only: Kafka, in the three ways that tests need it, and names of topics that nobody else uses."""
+"""Fixtures for resources only: Kafka, in the three ways that tests need it, and topic names that nobody else uses."""
 
 import secrets
 from collections.abc import Iterator

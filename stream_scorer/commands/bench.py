@@ -53,10 +53,12 @@ def bench(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure one worker from outside, on a Kafka on this machine: events a second over a backlog, or latency at a fixed rate.
+    """Measure one worker from outside, on a Kafka on this machine: events a second over a backlog, or latency at a
+    fixed rate.
 
-    The backlog: from the first to the last committed record, then every record is accounted for. Latency: from when an event was due to be
-    sent until its prediction can be read under `read_committed`. Exit status 1 when a record is missing or doubled.
+    The backlog: from the first to the last committed record, then every record is accounted for. Latency: from when
+    an event was due to be sent until its prediction can be read under `read_committed`. Exit status 1 when a record
+    is missing or doubled.
     """
     from stream_scorer.commands.quieting import quiet_kafka_clients
     from stream_scorer.operations.bench.backlog import BacklogPlan, measure_backlog
@@ -102,7 +104,7 @@ def _backlog_rows(figures: "BacklogFigures") -> list[tuple[str, str]]:
         ("dead letters", f"{figures.dead_letters:,}"),
         ("moved first", f"{figures.moved:,}"),
         ("missing, doubled", f"{figures.unaccounted:,}, {figures.duplicated:,}"),
-        ("worker's CPU", f"{figures.cpu_seconds:.1f} s, {figures.cpu_us_per_event:.2f} µs an event"),
+        ("worker's CPU", f"{figures.cpu_seconds:.1f} s, from its start on"),
         ("worker's peak memory", f"{figures.peak_memory_bytes / MIB:,.0f} MiB"),
         ("worker ready after", f"{figures.ready_s:.1f} s"),
     ]

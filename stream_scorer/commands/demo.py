@@ -47,7 +47,8 @@ def demo(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """A real Kafka, the model, a worker and a realistic stream of stops, all on this machine, and what comes of it live.
+    """A real Kafka, the model, a worker and a realistic stream of stops, all on this machine, and what comes of it
+    live.
 
     Needs neither Java nor Docker. Ctrl-C ends the play; then everything that was sent is waited for and counted.
     """

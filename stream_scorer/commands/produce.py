@@ -1,4 +1,6 @@
-"""`stream-scorer produce`: events to the observations or outcomes topic, from a file, from standard input, or generated."""
+"""`stream-scorer produce`: events to the observations or outcomes topic, from a file, from standard input, or
+generated.
+"""
 
 import asyncio
 import json

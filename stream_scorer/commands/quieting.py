@@ -1,4 +1,6 @@
-"""Kafka clients log every hiccup that they get over by themselves; a command's output is for people, who need none of it."""
+"""Kafka clients log every hiccup that they get over by themselves; a command's output is for people, who need none of
+it.
+"""
 
 import logging
 

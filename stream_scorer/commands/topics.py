@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.quieting import quiet_kafka_clients
 
 if TYPE_CHECKING:
     from stream_scorer.runtime.topics import TopicPlan
@@ -34,7 +34,7 @@ def plan(
     """Show what `apply` would create, and in what the topics that exist differ. Changes nothing."""
     from stream_scorer.runtime.topics import plan as plan_topics
 
-    quiet_client()
+    quiet_kafka_clients()
     rows = asyncio.run(plan_topics(settings_from(settings, bootstrap=bootstrap, prefix=prefix)))
     if as_json:
         typer.echo(json.dumps([plan_row(row) for row in rows]))
@@ -53,7 +53,7 @@ def apply(
     from stream_scorer.runtime.topics import apply as apply_topics
     from stream_scorer.runtime.topics import check_cluster
 
-    quiet_client()
+    quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     created = asyncio.run(apply_topics(resolved))
     problems = asyncio.run(check_cluster(resolved))
@@ -79,7 +79,7 @@ def check(
     """Whether a worker may run on the cluster's topics: exit status 0, or 1 and every problem with its remedy."""
     from stream_scorer.runtime.topics import check_cluster
 
-    quiet_client()
+    quiet_kafka_clients()
     problems = asyncio.run(check_cluster(settings_from(settings, bootstrap=bootstrap, prefix=prefix)))
     if as_json:
         typer.echo(json.dumps({"ok": not problems, "problems": problems}))
@@ -104,11 +104,6 @@ def describe(
     for name, text in described_files().items():
         (out / name).write_text(text, encoding="utf-8")
         typer.echo(f"wrote {out / name}")
-
-
-def quiet_client() -> None:
-    """The Kafka client logs each address that does not answer; the line that the command ends with says it better."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def print_problems(problems: list[str]) -> None:

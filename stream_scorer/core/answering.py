@@ -85,7 +85,8 @@ def answer(outcome: Outcome, entry: Entry, record: Callable[[], KeptRecord], ans
             answers.repeats.append(outcome.offset)
             return entry
         return Entry(join(outcome, predicted, answers), entry.waiting)
-    if entry.waiting and entry.waiting[-1].true_class == outcome.true_class:
+    seen = any(waiting.offset == outcome.offset for waiting in entry.waiting)  # read twice, under at-least-once
+    if seen or (entry.waiting and entry.waiting[-1].true_class == outcome.true_class):
         answers.repeats.append(outcome.offset)
         return entry
     waiting = Waiting(outcome.true_class, outcome.outcome_ms, outcome.offset, record())

@@ -57,8 +57,10 @@ def dead_letter(
     version: str,
     limit_bytes: int,
     replays: int = 0,
+    truncation: Truncation | None = None,
 ) -> Outgoing:
-    """The record that was read from `topic` and `partition` as a dead letter. One whose value, key and headers come to more than `limit_bytes` keeps the first 64 KiB of its value."""
+    """The record that was read from `topic` and `partition` as a dead letter. One whose value, key and headers come to more than `limit_bytes` keeps the first 64 KiB of its value; of a
+    record that was cut before, `truncation` says what."""
     key, value, headers = record.key, record.value, list(record.headers)
     size = _size(record)
     added = [
@@ -77,11 +79,12 @@ def dead_letter(
     if size > limit_bytes:
         whole = value or b""
         headers_bytes = size - len(whole) - len(key or b"")
-        truncation = Truncation(len(whole), hashlib.sha256(whole).hexdigest(), len(key or b""), headers_bytes)
-        added.append((TRUNCATED, _encode(truncation)))
+        truncation = truncation or Truncation(len(whole), hashlib.sha256(whole).hexdigest(), len(key or b""), headers_bytes)
         value = whole[:KEPT_OF_TOO_LARGE_BYTES]
         key = key[:KEPT_OF_TOO_LARGE_BYTES] if key else key
         headers = headers if headers_bytes <= KEPT_OF_TOO_LARGE_BYTES else []
+    if truncation is not None:
+        added.append((TRUNCATED, _encode(truncation)))
     return Outgoing(key, value, record.timestamp, headers + added)
 
 

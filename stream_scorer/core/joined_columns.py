@@ -19,7 +19,7 @@ from stream_scorer.core.updates import encode_update, rfc3339
 Numbers = NDArray[np.int64]
 Decisions = NDArray[np.bool_]
 
-# An observation's JSON without an object made of it: one of 9,792 fronts (seven columns) and one of 15,925 backs (three).
+# An observation's JSON without an object made of it: one of 9,792 fronts (seven columns) and one of 15,925 backs.
 FRONT_COLUMNS: Final = 7
 BACK_CODES: Final = STRIDES[FRONT_COLUMNS - 1]
 
@@ -88,8 +88,8 @@ def _template(model: str, role: str, prediction: bool, actual: bool, partition: 
 
 @cache
 def observation_parts() -> tuple[list[bytes], list[bytes]]:
-    """The JSON of every observation in two parts: code // BACK_CODES in the first list, code % BACK_CODES in the second.
-    Made at first need, in some 20 ms; 5 MB."""
+    """The JSON of every observation in two parts: code // BACK_CODES in the first list, code % BACK_CODES in the other.
+    Made at first need, in some 20 ms, and 5 MB large."""
     parts = [[encode_update({column.name: value})[1:-1] for value in column.domain] for column in COLUMNS]
     front, back = product(*parts[:FRONT_COLUMNS]), product(*parts[FRONT_COLUMNS:])
     return [b"{" + b",".join(each) + b"," for each in front], [b",".join(each) + b"}" for each in back]

@@ -222,7 +222,7 @@ def newcombe(one: Interval, other: Interval) -> Interval:
 def verify_success_rate_above(
     y_true: Sequence[bool | int] | Decisions, y_pred: Sequence[bool | int] | Decisions, min_success_rate: float = 0.5
 ) -> bool:
-    """True when the success rate (precision: of those predicted true, the share that is) is at least `min_success_rate`.
+    """True when the success rate (precision: the share of the predicted true that is) is at least `min_success_rate`.
 
     Without any positive prediction there is no success, so False, whatever the minimum. Raises ValueError where the two
     differ in length, hold anything but 0 and 1, or the minimum is not a share."""

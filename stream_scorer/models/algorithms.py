@@ -37,7 +37,9 @@ def logistic(seed: int) -> Pipeline:
         ]
     )
     # With few inputs and many rows Newton's steps need a tenth of the time of the default solver.
-    weights = LogisticRegression(C=1.0, solver="newton-cholesky", random_state=seed)
+    # C=0.1: with 792 real rows the cross-validated AUC is 0.68 instead of 0.67 at scikit-learn's 1.0; with many rows it
+    # is all one.
+    weights = LogisticRegression(C=0.1, solver="newton-cholesky", random_state=seed)
     return Pipeline([("columns", columns), ("classifier", weights)])
 
 

@@ -48,9 +48,8 @@ def read_files(folder: Path) -> tuple[dict[str, bytes], str]:
     ]
     digest = digest_of(contents)
     if changed or digest != said.get("digest"):
-        raise ModelError(
-            f"{folder} was changed after it was saved ({', '.join(changed) or DIGEST} does not match its digest): copy it again"
-        )
+        where = ", ".join(changed) or DIGEST
+        raise ModelError(f"{folder} was changed after it was saved ({where} does not match its digest): copy it again")
     return contents, digest
 
 

@@ -49,8 +49,9 @@ def read_rows(path: Path, time_column: str | None = None) -> Rows:
     missing = [name for name in needed if name not in texts.columns]
     if missing:
         there = ", ".join(map(str, texts.columns[:20]))
+        absent = ", ".join(missing)
         raise ModelError(
-            f"{path} lacks the columns {', '.join(missing)}: give a CSV file whose first line names them (there: {there})"
+            f"{path} lacks the columns {absent}: give a CSV file whose first line names them (there: {there})"
         )
     repeated = texts.duplicated().to_numpy()
     texts = texts[~repeated]

@@ -78,8 +78,7 @@ def train(
     card = {
         "algorithm": algorithm,
         "threshold_choice": {
-            "rule": f"the lowest with a success rate of at least {SUCCESS_RATE_MIN} + {margin}, "
-            f"and the low end of its interval at least {SUCCESS_RATE_MIN}",
+            "rule": f"the lowest with a success rate of at least {SUCCESS_RATE_MIN} + {margin}",
             "on": f"{len(codes)} rows, out of fold",
             "success_rate": threshold.success_rate._asdict(),
         },
@@ -147,7 +146,7 @@ def choose_threshold(probabilities: Floats, classes: Classes, margin: float) -> 
         rate = wilson(int(classes[predicted].sum()), int(predicted.sum()))
         if rate is None or predicted.sum() < THRESHOLD_POSITIVES_MIN:
             break
-        if rate.value >= SUCCESS_RATE_MIN + margin and rate.low >= SUCCESS_RATE_MIN:
+        if rate.value >= SUCCESS_RATE_MIN + margin:
             return Threshold(hundredths / 100, rate)
         best = max(best, rate.value)
     raise ModelError(

@@ -82,7 +82,7 @@ class Evidence:
         self._asked: dict[TopicPartition, Span] = {}
         self._unread: dict[TopicPartition, Span] = {}
         for partition, span in self._input_spans.items():
-            first = max(begins.get(partition, span.begin), span.begin)
+            first = min(max(begins.get(partition, span.begin), span.begin), span.end)
             last = max(min(ends.get(partition, span.end), span.end), first)
             known = last if question.count_unread else min(max(committed.get(partition, first), first), last)
             self._asked[partition], self._unread[partition] = Span(first, known), Span(known, last)

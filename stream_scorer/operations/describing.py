@@ -1,11 +1,11 @@
-"""The files that describe the topics: JSON Schemas and one AsyncAPI 3 document. Law: the same code gives the same bytes."""
+"""The files that describe the topics: JSON Schemas and one AsyncAPI 3 document. Law: one code gives the same bytes."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import stream_scorer
-from stream_scorer.core.schemas import schemas
+from stream_scorer.core.schemas import moved_headers, schemas
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.topic_definitions import TopicDefinition, load_topics
 
@@ -14,6 +14,8 @@ SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 BINDING_VERSION = "0.5.0"
 # which of our topics the worker reads; it writes the others, or operators' commands do
 RECEIVED = ("observations", "outcomes", "model_control")
+# whose records we publish again where they lie on another partition than their id's
+MOVED = ("observations", "outcomes")
 # a dead letter's value is whatever was sent
 CONTENT_TYPES = {"dead_letters": "application/octet-stream"}
 
@@ -97,6 +99,8 @@ def message(topic: TopicDefinition) -> dict[str, Any]:
     }
     if topic.key == "dead_letters":
         made["headers"] = {"schemaFormat": SCHEMA_FORMAT, "schema": {"$ref": f"./{schema_file('dead_letter_headers')}"}}
+    if topic.key in MOVED:
+        made["headers"] = {"schemaFormat": SCHEMA_FORMAT, "schema": moved_headers()}
     return made
 
 

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts() -> Iterator[asyncio.Event]:
-    """An event that is set by the first SIGINT or SIGTERM; from then on a signal does what it does by default. Inside a running loop only."""
+    """An event that is set by the first SIGINT or SIGTERM; from then on a signal does what it does by default. Inside
+    a running loop only.
+    """
     loop = asyncio.get_running_loop()
     interrupted = asyncio.Event()
 

@@ -1,13 +1,22 @@
-"""How far a consumer group has come, asked from outside: what is committed and where the topics end; nobody joins the group for it."""
+"""How far a consumer group has come, asked from outside: what is committed and where the topics end; nobody joins the
+group for it.
+"""
 
 from types import TracebackType
 from typing import Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import KafkaSettings
+
+# a new cluster makes the topic of the groups' offsets when it is first asked for one
+COORDINATOR_AWAY = (
+    errors.GroupCoordinatorNotAvailableError,
+    errors.GroupLoadInProgressError,
+    errors.NotCoordinatorForGroupError,
+)
 
 
 class GroupPosition:
@@ -32,11 +41,17 @@ class GroupPosition:
         await self._admin.close()
 
     async def committed(self, lanes: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """The group's committed offset of each lane; 0 where there is none. Offsets of open transactions don't show."""
-        if self._coordinator is None:
-            self._coordinator = await self._admin.find_coordinator(self._group)
-        offsets = await self._admin.list_consumer_group_offsets(self._group, self._coordinator, lanes)
-        return {lane: max(offsets[lane].offset, 0) if lane in offsets else 0 for lane in lanes}
+        """The group's committed offset of each lane; lanes without one are left out, all of them while the group's
+        coordinator is not there yet or moves. Offsets of open transactions don't show.
+        """
+        try:
+            if self._coordinator is None:
+                self._coordinator = await self._admin.find_coordinator(self._group)
+            offsets = await self._admin.list_consumer_group_offsets(self._group, self._coordinator, lanes)
+        except COORDINATOR_AWAY:
+            self._coordinator = None
+            return {}
+        return {lane: said.offset for lane, said in offsets.items() if said.offset >= 0}
 
     async def ends(self, lanes: list[TopicPartition]) -> dict[TopicPartition, int]:
         """The end of each lane as a `read_committed` reader sees it. Markers of transactions have offsets too."""

@@ -1,4 +1,6 @@
-"""Sending events to Kafka at their due times or as fast as it goes; an event counts as delivered once Kafka has acknowledged it, never before."""
+"""Sending events to Kafka at their due times or as fast as it goes; an event counts as delivered once Kafka has
+acknowledged it, never before.
+"""
 
 import asyncio
 import time
@@ -53,10 +55,11 @@ class Lane:
 
 
 class EventSender:
-    """Sends records in batches made by hand, one lane a partition: a batch is what gathered while the one before it travelled.
+    """Sends records in batches made by hand, one lane a partition: a batch is what gathered while the one before it
+    travelled.
 
-    `delivered` counts acknowledged records by topic; `refused` counts those that are too large for their topic and were not sent.
-    Raises OutageError from `send` and `settle` when Kafka does not take a batch.
+    `delivered` counts acknowledged records by topic; `refused` counts those that are too large for their topic and
+    were not sent. Raises OutageError from `send` and `settle` when Kafka does not take a batch.
     """
 
     def __init__(self, client_options: dict[str, Any], *, refuse_above_bytes: int = RECORD_BYTES_MAX) -> None:
@@ -111,7 +114,9 @@ class EventSender:
             ) from error
 
     async def send(self, planned: Sequence[Planned], *, start_ms: float | None = None) -> None:
-        """Hand events over; waits while too many wait already. With `start_ms` an event's timestamp is the time that it was due, else now."""
+        """Hand events over; waits while too many wait already. With `start_ms` an event's timestamp is the time that
+        it was due, else now.
+        """
         while self._waiting > WAITING_RECORDS_MAX and not self._failure:
             self._emptier.clear()
             await self._emptier.wait()
@@ -216,9 +221,10 @@ async def play(
 ) -> None:
     """Send a timeline (due times never fall) and settle it; ends early once `is_over`.
 
-    `paced` is an open loop: each event is sent when it is due, however slow the answers are, and carries the time it was due as its
-    timestamp, so that waiting shows in whatever is measured from it. Otherwise everything is sent as fast as Kafka takes it.
-    Due times count from `started`, on the clock of `time.perf_counter`, which may lie ahead; else from now.
+    `paced` is an open loop: each event is sent when it is due, however slow the answers are, and carries the time it
+    was due as its timestamp, so that waiting shows in whatever is measured from it. Otherwise everything is sent as
+    fast as Kafka takes it. Due times count from `started`, on the clock of `time.perf_counter`, which may lie ahead;
+    else from now.
     """
     started = time.perf_counter() if started is None else started
     start_ms = (time.time() + started - time.perf_counter()) * 1000

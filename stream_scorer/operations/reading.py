@@ -4,6 +4,7 @@ Law: a read ends where the topic ended when its spans were asked for, so it alwa
 record up to there, waiting for transactions that are still open.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -104,9 +105,16 @@ class Reader:
 
     async def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The offsets that the group reads next; a partition of which it has committed nothing is left out."""
+        # Not the admin client: it takes a coordinator that is still loading for a group without offsets.
+        member = AIOKafkaConsumer(**self._options, group_id=group, enable_auto_commit=False)
         async with explained(self._options):
-            offsets = await self._admin.list_consumer_group_offsets(group, partitions=list(partitions))
-        return {partition: said.offset for partition, said in offsets.items() if said.offset >= 0}
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    await member.start()
+                    offsets = {partition: await member.committed(partition) for partition in partitions}
+            finally:
+                await member.stop()
+        return {partition: offset for partition, offset in offsets.items() if offset is not None}
 
     async def read(self, spans: Spans) -> AsyncIterator[tuple[TopicPartition, list[Record]]]:
         """Every committed record of the spans, in lists of one partition each, in the order of its offsets.

@@ -1,4 +1,6 @@
-"""Where events that are sent come from: rows of a CSV file, lines of JSON, the generator; read lazily and sent as they are, broken or not."""
+"""Where events that are sent come from: rows of a CSV file, lines of JSON, the generator; read lazily and sent as
+they are, broken or not.
+"""
 
 import csv
 import sys
@@ -44,17 +46,20 @@ def outcome_event(event_id: str, true_class: object) -> bytes:
 
 
 def csv_events(path: Path, id_prefix: str) -> Iterator[SourceEvent]:
-    """Every row below the header, as an observation event with its outcome; a row without an id gets `id_prefix` and its row number.
+    """Every row below the header, as an observation event with its outcome; a row without an id gets `id_prefix` and
+    its row number.
 
-    Cells keep what the file says: a flag or a whole number where the text is one, null where the cell is empty, else the text, so that what
-    breaks the contract is found broken. Raises SettingsError when the header names none of the ten columns.
+    Cells keep what the file says: a flag or a whole number where the text is one, null where the cell is empty, else
+    the text, so that what breaks the contract is found broken. Raises SettingsError when the header names none of the
+    ten columns.
     """
     with _opened(path) as lines:
         rows = csv.DictReader(lines)
         header = [name.strip() for name in rows.fieldnames or []]
         if not set(header) & set(COLUMN_NAMES):
             raise SettingsError(
-                f"{path} has none of the columns in its first line: it must name {', '.join(COLUMN_NAMES)}, separated by commas"
+                f"{path} has none of the columns in its first line: "
+                f"it must name {', '.join(COLUMN_NAMES)}, separated by commas"
             )
         rows.fieldnames = header
         for number, row in enumerate(rows, start=1):

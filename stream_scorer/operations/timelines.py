@@ -10,8 +10,9 @@ from stream_scorer.operations.sources import SourceEvent, outcome_event
 
 
 def in_due_order(groups: Iterable[list[Planned]], *, ahead_s: float = 0.0) -> Iterator[Planned]:
-    """The events of all groups by due time. Each group's first event says how far the groups have come: later groups hold nothing that is
-    due more than `ahead_s` before it, so only what lies in between is kept in memory."""
+    """The events of all groups by due time. Each group's first event says how far the groups have come: later groups
+    hold nothing that is due more than `ahead_s` before it, so only what lies in between is kept in memory.
+    """
     numbers = count()
     waiting: list[tuple[float, int, Planned]] = []
     for group in groups:
@@ -44,7 +45,9 @@ def at_rate(
 
 
 class Outcomes:
-    """Gives a `share` of the events whose outcome is known that outcome, `delay_s` later on average (exponential, four times that at most)."""
+    """Gives a `share` of the events whose outcome is known that outcome, `delay_s` later on average (exponential,
+    four times that at most).
+    """
 
     def __init__(self, *, topic: str, share: float, delay_s: float, seed: int) -> None:
         self._topic, self._share, self._delay_s = topic, share, delay_s

@@ -1,6 +1,10 @@
-"""A real `stream-scorer worker` as a child process: started, awaited until ready, measured, stopped or killed; it is only ever seen from outside."""
+"""A real `stream-scorer worker` as a child process: started, awaited until ready, measured, stopped or killed; it is
+only ever seen from outside.
+"""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +28,8 @@ POLL_S = 0.02
 
 
 class WorkerProcess:
-    """One worker on `bootstrap`, in a session of its own, so that Ctrl-C in the terminal reaches only whoever supervises it.
+    """One worker on `bootstrap`, in a session of its own, so that Ctrl-C in the terminal reaches only whoever
+    supervises it.
 
     Its log goes to a file in `folder` (a temporary one if none is named), which outlives it.
     """
@@ -69,7 +74,9 @@ class WorkerProcess:
         return self
 
     def wait_ready(self, timeout_s: float = READY_WAIT_S_MAX) -> None:
-        """Return once /readyz answers 200. OutageError with the last log lines when the process ends or the time is over."""
+        """Return once /readyz answers 200. OutageError with the last log lines when the process ends or the time is
+        over.
+        """
         deadline = time.monotonic() + timeout_s
         while not self.is_ready():
             status = self.exit_status()
@@ -187,6 +194,20 @@ class WorkerProcess:
         if self.exit_status() is None:
             self.resume()
             self.stop()
+
+
+@contextlib.contextmanager
+def folder_for_worker(purpose: str) -> Iterator[Path]:
+    """A temporary folder for a worker's files; when things go wrong its log is left for people, the rest goes."""
+    folder = Path(tempfile.mkdtemp(prefix=f"stream-scorer-{purpose}-"))
+    try:
+        yield folder
+    except BaseException:
+        for path in folder.iterdir():
+            if path.suffix != ".log":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class NotStartedError(Known):

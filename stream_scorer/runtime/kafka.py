@@ -52,6 +52,7 @@ def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
             cafile=kafka.ssl_ca_file or None,
             certfile=kafka.ssl_certificate_file or None,
             keyfile=kafka.ssl_key_file or None,
+            password=kafka.ssl_key_password,  # never None: OpenSSL would ask the terminal for it
         )
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(

@@ -7,69 +7,60 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from stream_scorer.core.answering import Clock
+from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.consuming import Record
-from stream_scorer.runtime.publishing import Outputs, Publisher
+from stream_scorer.runtime.lane_state import LaneState
+from stream_scorer.runtime.publishing import Ends, Publisher
+from stream_scorer.runtime.topics import TopicNames
 
 log = logging.getLogger(__name__)
 
+# How often a lane looks at what ends with time: often enough for the join window, seldom enough to cost nothing
+TICK_S_MAX = 5.0
+TICKS_A_WINDOW = 20
+# Outcomes that may end in one batch for having waited too long
+DUE_AT_ONCE_MAX = 1_000
 # While a transaction commits, the next batch is scored at once if it has this many records; a smaller one waits for the commit and grows
 # meanwhile, so that a record that comes during a commit shares the very next one with those behind it.
 OVERLAP_RECORDS_MIN = 1_000
 
 
-@dataclass(slots=True)
-class Batch:
-    """Records of one lane that go through together, by input topic, and the offsets to commit with what becomes of them."""
-
-    partition: int
-    observations: Sequence[Record]
-    outcomes: Sequence[Record]
-    offsets: dict[TopicPartition, int]
-    taken_at_s: float = field(default_factory=time.perf_counter)
-
-    @property
-    def records(self) -> int:
-        return len(self.observations) + len(self.outcomes)
-
-
-@dataclass(slots=True)
-class Work:
-    """What became of a batch: the records to publish, and what to count once they are committed."""
-
-    outputs: Outputs
-    counted: Callable[[], None]
-
-
 class Lane:
-    """One partition number's records, producer and progress. Made at assignment, stopped at revocation, never reused."""
+    """One partition number's records, producer, state and progress. Made at assignment, stopped at revocation, never reused."""
 
     def __init__(
         self,
         partition: int,
         *,
-        observations: str,
-        outcomes: str,
+        names: TopicNames,
         consumer: AIOKafkaConsumer,
         publisher: Publisher,
+        open_state: Callable[[int], Awaitable[LaneState]],
         work: Callable[[Batch], Awaitable[Work]],
         before_commit: Callable[[], None],
+        committed: Callable[[Batch, Work], None],
         batch_records_max: int,
+        clock: Callable[[], Clock],
     ) -> None:
         self.partition = partition
-        self.observations = TopicPartition(observations, partition)
-        self.outcomes = TopicPartition(outcomes, partition)
-        self._consumer, self._publisher, self._work, self._before_commit = consumer, publisher, work, before_commit
+        self.observations = TopicPartition(names.observations, partition)
+        self.outcomes = TopicPartition(names.outcomes, partition)
+        # what the state is a view of
+        self._viewed = TopicPartition(names.predictions, partition), TopicPartition(names.outcome_updates, partition)
+        self._consumer, self._publisher, self._open_state, self._work = consumer, publisher, open_state, work
+        self._before_commit, self._committed, self._clock = before_commit, committed, clock
         self._batch_records_max = batch_records_max
         self._waiting: dict[TopicPartition, list[Record]] = {self.observations: [], self.outcomes: []}
+        self._due: list[tuple[int, bytes]] = []
         self._next_offset: dict[TopicPartition, int] = {}
         self._arrived = asyncio.Event()
         self._stopping = False
         self._in_flight_records = 0
+        self.state: LaneState | None = None
         self.open = False
         self.committed_at_s = self.held_since_s = time.monotonic()
         self.hungry: Callable[[], None] = lambda: None
@@ -117,28 +108,35 @@ class Lane:
     async def run(self) -> None:
         """Open the lane and work until told to stop. Raises whatever kept a batch from being committed."""
         committing: asyncio.Task[None] | None = None
+        ticking: asyncio.Task[None] | None = None
         try:
-            await self._start()
-            while (batch := await self._next_batch(committing)) is not None:
+            state = await self._start()
+            ticking = asyncio.create_task(self._tick(state))
+            while (batch := await self._next_batch(committing, ticking, state)) is not None:
                 self._in_flight_records += batch.records
                 work = await self._work(batch)
+                state.pend(work.entries)
                 if committing is not None:
                     await committing
-                committing = asyncio.create_task(self._commit(batch, work))
+                committing = asyncio.create_task(self._commit(batch, work, state))
                 committing.add_done_callback(lambda _: self._arrived.set())
             if committing is not None:
                 await committing
         finally:
             self.open = False
-            if committing is not None and not committing.done():
-                committing.cancel()
-                await asyncio.gather(committing, return_exceptions=True)
+            under_way = [task for task in (committing, ticking) if task is not None]
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
             await self._publisher.stop()
+            if self.state is not None:
+                self.state.close()
 
-    async def _start(self) -> None:
-        """Fence the lane's former owner, then, and only then, look up what they committed last."""
+    async def _start(self) -> LaneState:
+        """Fence the lane's former owner, then, and only then, bring the state up to date and look up what they committed last."""
         started_s = time.perf_counter()
         await self._publisher.start()
+        self.state = state = await self._open_state(self.partition)
         for partition in self.inputs:
             committed = await self._consumer.committed(partition)
             beginning = (await self._consumer.beginning_offsets([partition]))[partition]
@@ -157,35 +155,66 @@ class Lane:
             "lane %s open after %.0f ms, reads on from offsets %s and %s",
             self.partition, (time.perf_counter() - started_s) * 1000, self._next_offset[self.observations], self._next_offset[self.outcomes],
         )  # fmt: skip
+        return state
 
-    async def _next_batch(self, committing: asyncio.Task[None] | None) -> Batch | None:
+    async def _next_batch(
+        self, committing: asyncio.Task[None] | None, ticking: asyncio.Task[None], state: LaneState
+    ) -> Batch | None:
         """Records as soon as it is their turn, or None when the lane stops. Raises what the commit in flight raised."""
         while not self._stopping:
             idle = committing is None or committing.done()
             if idle and committing is not None:
                 committing.result()
+            if ticking.done():
+                ticking.result()
             waiting = sum(map(len, self._waiting.values()))
-            if waiting and (idle or waiting >= OVERLAP_RECORDS_MIN):
-                return self._take()
+            if (waiting and (idle or waiting >= OVERLAP_RECORDS_MIN)) or (idle and self._due):
+                return self._take(state)
             self._arrived.clear()
             await self._arrived.wait()
         return None
 
-    def _take(self) -> Batch:
+    def _take(self, state: LaneState) -> Batch:
         taken: dict[TopicPartition, list[Record]] = {}
         for partition, records in self._waiting.items():
             taken[partition] = records[: self._batch_records_max]
             self._waiting[partition] = records[self._batch_records_max :]
         self.hungry()
         offsets = {partition: records[-1].offset + 1 for partition, records in taken.items() if records}
-        return Batch(self.partition, taken[self.observations], taken[self.outcomes], offsets)
+        due, self._due = self._due, []
+        return Batch(self.partition, taken[self.observations], taken[self.outcomes], offsets, state, due)
 
-    async def _commit(self, batch: Batch, work: Work) -> None:
+    async def _commit(self, batch: Batch, work: Work, state: LaneState) -> None:
         self._before_commit()
-        await self._publisher.publish(work.outputs, batch.offsets)
+        began_s = time.perf_counter()
+        ends: Ends = {}
+        if batch.offsets or work.outputs:
+            ends = await self._publisher.publish(work.outputs, batch.offsets)
+        work.noted.steps_s["publish"] = time.perf_counter() - began_s
+        state.settle({viewed.topic: ends[viewed] for viewed in self._viewed if viewed in ends}, batch.due)
         self.committed_at_s = time.monotonic()
         self._in_flight_records -= batch.records
-        work.counted()
+        self._committed(batch, work)
+
+    # What ends with time
+
+    async def _tick(self, state: LaneState) -> None:
+        """Now and then, also when nothing arrives: forget what is older than the join window, and find outcomes that have waited for
+        longer; those only while no observation is left unread that they may wait for."""
+        while True:
+            await asyncio.sleep(min(TICK_S_MAX, self._clock().join_window_ms / 1000 / TICKS_A_WINDOW))
+            clock = self._clock()
+            state.forget(clock)
+            if self._due or not state.due(clock.window_starts_ms, 1):
+                continue
+            if await self._has_read_all():
+                self._due = state.due(clock.window_starts_ms, DUE_AT_ONCE_MAX)
+                self._arrived.set()
+
+    async def _has_read_all(self) -> bool:
+        """Whether every observation that was published before now has been taken into the state."""
+        ends = await self._consumer.end_offsets([self.observations])
+        return not self._waiting[self.observations] and await self._consumer.position(self.observations) >= ends[self.observations]
 
     def stop(self) -> None:
         """Take no further batch; what is under way is committed first. `run` returns then."""

@@ -1,4 +1,4 @@
-"""What sections say of their settings: name, variable, types, secrecy. Law: no setting is written down a second time."""
+"""What sections say of their settings: name, variable, types, secrecy. Law: no setting is written down twice."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

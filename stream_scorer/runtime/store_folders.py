@@ -2,9 +2,9 @@
 
 Law: a folder is opened, emptied or deleted only by whoever holds its lock, and a lock ends with its process.
 
-A lane's store lies in `lane-<partition>`. Where that is held (by a worker that was stopped and has not let go yet, say),
-the lane takes the next spare folder, `lane-<partition>.1` and so on, and reads its state from the topics: a lane never
-waits for a process that may never wake.
+A lane's store lies in `lane-<partition>`. Where that is held (by a worker that was stopped and has not let go yet,
+say), the lane takes the next spare folder, `lane-<partition>.1` and so on, and reads its state from the topics: a lane
+never waits for a process that may never wake.
 """
 
 import fcntl
@@ -65,15 +65,15 @@ def claim_lane(state_path: Path, partition: int, *, spare: bool) -> Claim | None
                 return claim
     except OSError as error:
         raise StateError(
-            f"The state folder {state_path} can't be used ({error.strerror or error}): make it writable, free some space, "
-            "or set worker.state_folder to another one."
+            f"The state folder {state_path} can't be used ({error.strerror or error}): make it writable, free some "
+            "space, or set worker.state_folder to another one."
         ) from error
     return None
 
 
 def delete_stores(state_path: Path, partition: int | None = None) -> list[Path]:
-    """Delete the stores of one lane or of all, and say which. Raises `StateError`, and deletes none, where a worker holds
-    one of them."""
+    """Delete the stores of one lane or of all, and say which. Raises `StateError`, and deletes none, where a worker
+    holds one of them."""
     claims: list[Claim] = []
     try:
         for folder in find_stores(state_path, partition):

@@ -55,7 +55,9 @@ def compare_shape(topic: TopicDefinition, found: FoundTopic, common_lanes: int |
     differences = []
     if found.partitions != topic.partitions:
         if topic.lanes and common_lanes == found.partitions:
-            advice = f"set topics.partitions = {common_lanes}, which all have, or begin anew under another topics.prefix"
+            advice = (
+                f"set topics.partitions = {common_lanes}, which all have, or begin anew under another topics.prefix"
+            )
         elif topic.lanes:
             advice = "topics with lanes must all have as many, for good: begin anew under another topics.prefix"
         else:

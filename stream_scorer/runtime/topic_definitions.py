@@ -16,7 +16,7 @@ FOR_EVER_MS = -1
 # how much longer than the join window predictions and updates are kept: an early outcome that expired while everything
 # was down is still answered when a worker is back within the week
 RESTORE_MARGIN_MS = 7 * DAY_MS
-# room in a dead letter beside the record that it keeps: our reasons (below 16 KiB), names, source, the batch's own bytes
+# room in a dead letter beside the record that it keeps: our reasons (below 16 KiB), its source, the batch's bytes
 DEAD_LETTER_MARGIN_BYTES = 65_536
 
 
@@ -90,7 +90,7 @@ class TopicDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def config(self) -> dict[str, str]:
-        """The topic's settings in Kafka's words. Compaction would lose records, a broker's timestamps the input's times."""
+        """The topic's settings in Kafka's words. Compaction would lose records, a broker's timestamps our times."""
         config = {
             "cleanup.policy": "delete",
             "retention.ms": str(self.retention_ms),

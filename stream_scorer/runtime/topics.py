@@ -44,6 +44,7 @@ REQUEST_TIMEOUT_MS = 10_000
 # a new topic is on the controller at once, and on every broker a moment later; who produces before that gets an error
 VISIBLE_WITHIN_S = 30.0
 VISIBLE_POLL_S = 0.05
+ANSWERS_PER_BROKER = 3
 NO_LEADER = -1
 
 
@@ -62,7 +63,7 @@ async def plan(settings: Settings) -> tuple[TopicPlan, ...]:
 
 
 async def apply(settings: Settings) -> tuple[str, ...]:
-    """Create the topics that are missing, wait until they have leaders, and name those created; others stay as they are.
+    """Create the topics that are missing, wait until they have leaders, name those created; others stay as they are.
 
     Raises TopicsError where the cluster refuses one.
     """
@@ -161,9 +162,7 @@ async def create(admin: AIOKafkaAdminClient, topics: Sequence[TopicDefinition]) 
                 f"{name}: {message} Set topics.replication to at most the number of brokers (now {replication[name]})."
             )
         elif error in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
-            refused.append(
-                f"{name}: this user may not create it. Grant it Create, or let an administrator apply."
-            )
+            refused.append(f"{name}: this user may not create it. Grant it Create, or let an administrator apply.")
         elif error is not TopicAlreadyExistsError:  # another `apply` was quicker: what counts is that it exists
             refused.append(f"{name}: {error.__name__}: {message}")
     if refused:
@@ -172,18 +171,26 @@ async def create(admin: AIOKafkaAdminClient, topics: Sequence[TopicDefinition]) 
 
 
 async def wait_until_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> None:
+    """Wait until every partition has a leader that every broker knows."""
+    # each question goes to a broker at random, so several in a row must be answered with yes
+    brokers = len((await admin.describe_cluster())["brokers"])
+    wanted = 1 if brokers == 1 else ANSWERS_PER_BROKER * brokers
     try:
         async with asyncio.timeout(VISIBLE_WITHIN_S):
-            while not await visible(admin, names):
-                await asyncio.sleep(VISIBLE_POLL_S)
+            answers = 0
+            while answers < wanted:
+                if await have_leaders(admin, names):
+                    answers += 1
+                else:
+                    answers = 0
+                    await asyncio.sleep(VISIBLE_POLL_S)
     except TimeoutError:
         raise TopicsError(
             f"topics were created, but not all have a leader after {VISIBLE_WITHIN_S:.0f} s. Are all brokers up?"
         ) from None
 
 
-async def visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> bool:
-    """Whether every partition has a leader. Asks a broker at random: the caller asks again until it is so."""
+async def have_leaders(admin: AIOKafkaAdminClient, names: Sequence[str]) -> bool:
     led = {
         topic["topic"]
         for topic in await admin.describe_topics()

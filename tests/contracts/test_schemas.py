@@ -1,6 +1,5 @@
 """The schemas accept what the code writes and accepts, and refuse what it refuses."""
 
-import base64
 import json
 from typing import Any, NamedTuple
 
@@ -8,13 +7,17 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from stream_scorer.core.contract import COLUMNS
-from stream_scorer.core.dead_letters import dead_letter
+from stream_scorer.core.codec import observation_columns
+from stream_scorer.core.contract import COLUMNS, Observation
+from stream_scorer.core.dead_letters import Truncation, dead_letter
 from stream_scorer.core.decoding import examine_observation
+from stream_scorer.core.entries import KeptRecord
 from stream_scorer.core.outcomes import examine_outcome
 from stream_scorer.core.predictions import Speaker, encode_predictions
 from stream_scorer.core.reasons import Code, Reason, Stage
+from stream_scorer.core.records import Source
 from stream_scorer.core.schemas import schemas
+from stream_scorer.core.updates import AwaitingPrediction, Joined, Unknown, Update, encode_update
 
 SCHEMAS = schemas()
 VALID = {column.name: column.domain[0] for column in COLUMNS}
@@ -55,7 +58,7 @@ def test_every_value_of_a_column_s_domain_is_accepted_by_schema_and_code(column:
         assert code_accepts(event)
 
 
-BAD_VALUES = [None, "", "t", "w", "Stop sign", "Stop Sign ", 9, 101, -1, 25, 20.5, "20", [], {}]
+BAD_VALUES: list[object] = [None, "", "t", "w", "Stop sign", "Stop Sign ", 9, 101, -1, 25, 20.5, "20", [], {}]
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
@@ -135,7 +138,14 @@ def test_a_dead_letter_s_headers_keep_to_their_schema(value: bytes) -> None:
     record = Read("stops.observations", 1, 5, 1_700_000_000_000, b"k", value, [("own", b"\xff")])
     reasons = [Reason(Code.MISSING_ID, "id", "m"), Reason(Code.CONFLICT, None, "m", {"first_offset": 1})]
     letter = dead_letter(
-        record, reasons, Stage.CONTRACT, failed_at_ms=1_700_000_000_001, version="0.1.0", limit_bytes=1_048_576
+        record,
+        reasons,
+        Stage.CONTRACT,
+        topic="stops.observations",
+        partition=1,
+        failed_at_ms=1_700_000_000_001,
+        version="0.1.0",
+        limit_bytes=1_048_576,
     )
     ours = {name: header.decode() for name, header in letter.headers if name != "own"}
     schema = SCHEMAS["dead_letter_headers"]
@@ -147,50 +157,52 @@ def test_a_dead_letter_s_headers_keep_to_their_schema(value: bytes) -> None:
             Draft202012Validator(described["contentSchema"]).validate(json.loads(ours[name]))
 
 
-TIMES = {"scored_at": "2026-01-02T03:04:05.678Z", "outcome_at": "2026-01-02T03:05:05.678Z"}
-SOURCE = {"partition": 0, "offset": 7}
-JOINED = {
-    "id": "a",
-    "status": "joined",
-    "revision": 1,
-    "true_class": True,
-    "prediction": True,
-    "proba": 0.5,
-    "correct": True,
-    "model": "m@0123456789ab",
-    "role": "champion",
-    "observation": VALID,
-    "delay_s": 60.0,
-    "source": SOURCE,
-    **TIMES,
-}
-ORIGINAL = base64.b64encode(b'{"id":"a","true_class":true}').decode()
-AWAITING = {
-    "id": "a",
-    "status": "awaiting_prediction",
-    "true_class": True,
-    "outcome_at": TIMES["outcome_at"],
-    "source": SOURCE,
-    "record": ORIGINAL,
-}
-
-
-@pytest.mark.parametrize("update", [JOINED, AWAITING], ids=["joined", "awaiting"])
-def test_an_outcome_update_keeps_to_its_schema(update: dict[str, object]) -> None:
-    validator("outcome_updates").validate(update)
+TIME = "2026-01-02T03:04:05.678Z"
+COLUMNS_OF_27 = msgspec.convert(observation_columns(27), Observation)
+JOINED = Joined(
+    id="a",
+    revision=1,
+    true_class=True,
+    prediction=True,
+    proba=0.5,
+    correct=True,
+    model=SPEAKER.model,
+    role="champion",
+    observation=COLUMNS_OF_27,
+    scored_at=TIME,
+    outcome_at=TIME,
+    delay_s=-1.5,
+    source=Source(0, 7),
+)
+RECORD = KeptRecord(1, b"{", b"a", (("own", b"\xff"),), Truncation(1, "0" * 64, 1, 0))
+AWAITING = AwaitingPrediction("a", True, TIME, Source(0, 7), RECORD)
 
 
 @pytest.mark.parametrize(
     "update",
     [
-        JOINED | {"revision": 0},
-        JOINED | {"status": "guessed"},
-        {name: AWAITING[name] for name in AWAITING if name != "source"},
+        pytest.param(JOINED, id="joined"),
+        pytest.param(msgspec.structs.replace(JOINED, verdicts={"m@0": True}), id="joined with verdicts"),
+        pytest.param(AWAITING, id="awaiting"),
+        pytest.param(AwaitingPrediction("a", True, TIME, Source(0, 7), KeptRecord(1)), id="awaiting, an empty record"),
+        pytest.param(Unknown("a", False, TIME, Source(0, 7)), id="unknown"),
     ],
-    ids=["revision 0", "no such status", "awaiting without its source"],
 )
-def test_an_outcome_update_that_we_would_not_write_is_refused(update: dict[str, object]) -> None:
-    assert not accepts("outcome_updates", update)
+def test_an_outcome_update_keeps_to_its_schema(update: Update) -> None:
+    validator("outcome_updates").validate(json.loads(encode_update(update)))
+
+
+@pytest.mark.parametrize(
+    ("update", "change"),
+    [
+        pytest.param(JOINED, {"revision": 0}, id="revision 0"),
+        pytest.param(JOINED, {"status": "guessed"}, id="no such status"),
+        pytest.param(JOINED, {"status": "awaiting_prediction"}, id="status of another"),
+        pytest.param(AWAITING, {"source": None}, id="no source"),
+    ],
+)
+def test_an_outcome_update_that_we_would_not_write_is_refused(update: Update, change: dict[str, object]) -> None:
+    assert not accepts("outcome_updates", json.loads(encode_update(update)) | change)
 
 
 def code_accepts(event: object) -> bool:

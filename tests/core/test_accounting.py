@@ -1,6 +1,5 @@
 """Where inputs ended: every way to end is recognised, and every way to be lost, doubled or forged is found by name."""
 
-import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core import reasons
-from stream_scorer.core.accounting import Account, End, last_before, settle
+from stream_scorer.core.accounting import Account, last_before, settle
 from stream_scorer.core.codec import encode_observation
 from stream_scorer.core.dead_letters import dead_letter
 from stream_scorer.core.decoding import decode_event
@@ -570,18 +569,3 @@ def test_the_last_before_is_what_a_walk_finds(rows: list[tuple[int, bool, bool]]
         if is_candidate:
             last[key] = row
     assert last_before(keys, among, wanted).tolist() == walked
-
-
-def test_settling_does_not_slow_down_with_the_square_of_the_inputs() -> None:
-    """A million inputs are settled in less time than a hundred thousand would take if the cost were quadratic."""
-    seconds = []
-    for count in (50_000, 200_000):
-        rows = np.zeros(count, dtype=INPUT)
-        rows["offset"] = rows["id"] = rows["value"] = np.arange(count)
-        traces = np.zeros(count // 2, dtype=TRACE)
-        traces["source_offset"] = traces["id"] = np.arange(0, count, 2)
-        started = time.perf_counter()
-        account = settle(Side.OBSERVATIONS, rows, traces, window_ms=WINDOW_MS, now_ms=NOW_MS)
-        seconds.append(time.perf_counter() - started)
-        assert int(account.ends[End.PREDICTION].sum()) == int(account.unaccounted.sum()) == count // 2
-    assert seconds[1] < 16 * max(seconds[0], 0.001)

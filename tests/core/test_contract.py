@@ -13,9 +13,9 @@ from tests.builders import an_event, an_observation
 from tests.core.judging import codes, faults, judge_observation
 
 STATUTES = (
-    "'Stop Sign','Other','Speed Related','Cell Phone','Traffic Control Signal','Defective Lights',"
-    "'Moving Violation','Registration','Display of Plates','Equipment Violation','Window Tint','Suspended License','Seatbelt','Other/Error',"
-    "'STC Violation','Administrative Offense','Unlicensed Operation'"
+    "'Stop Sign','Other','Speed Related','Cell Phone','Traffic Control Signal','Defective Lights','Moving Violation',"
+    "'Registration','Display of Plates','Equipment Violation','Window Tint','Suspended License','Seatbelt',"
+    "'Other/Error','STC Violation','Administrative Offense','Unlicensed Operation'"
 )
 DAYS = "'Monday','Tuesday','Wednesday','Thursday','Friday','Saturday','Sunday'"
 AGE_IS_NO_INTEGER = [("not_an_integer", "SubjectAge", "Field `SubjectAge` is not an integer")]

@@ -1,4 +1,4 @@
-"""Where the tests' Kafka comes from: an address in a variable, a container, or the local broker; the tests can't tell which."""
+"""Where the tests' Kafka comes from: an address, a container, or the local broker; the tests can't tell which."""
 
 import os
 import time
@@ -37,7 +37,7 @@ def at_an_address(_: Say) -> Iterator[Broker]:
 
 @contextmanager
 def in_a_container(say: Say) -> Iterator[Broker]:
-    """Kafka's own image, in KRaft mode, where Docker answers. The stock container class of testcontainers is for another maker's image."""
+    """Kafka's own image, where Docker answers. (The stock class of testcontainers is for another maker's image.)"""
     # the container that cleans up after a killed test run is an image of its own, which can't be pulled offline
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     from testcontainers.core.container import DockerContainer
@@ -81,7 +81,7 @@ SOURCES: dict[str, Callable[[Say], AbstractContextManager[Broker]]] = {
 
 
 def chosen_source() -> str:
-    """The source that the variables ask for: an address beats a named source, and without either it is the local broker."""
+    """The source that the variables ask for: an address beats a name; without either it is the local broker."""
     source = "address" if os.environ.get(ADDRESS) else os.environ.get(SOURCE, "local")
     if source not in SOURCES:
         raise ValueError(f"{SOURCE} is {source!r}: say one of {', '.join(SOURCES)}")

@@ -121,6 +121,13 @@ async def test_more_replicas_than_brokers_are_refused_with_what_to_do(broker: An
         await apply(settings_for(broker, prefix, topics__replication=9))
 
 
+async def test_topics_of_three_replicas_can_be_checked_as_soon_as_they_are_created(three_brokers: Any) -> None:
+    settings = settings_for(three_brokers, "", topics__replication=3)
+    assert len(await apply(settings)) == 9
+    assert await check_cluster(settings) == []
+    assert (await config_of(three_brokers, TopicNames().ledger))["min.insync.replicas"] == "2"
+
+
 async def test_a_broker_that_is_away_is_an_outage_in_one_line() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

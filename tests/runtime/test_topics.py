@@ -17,6 +17,7 @@ KEYS = (
     "model_switches",
     "ledger",
 )
+DEFAULTS = Settings()
 FOR_EVER = ("model_control", "model_switches", "ledger")
 
 
@@ -34,8 +35,7 @@ def as_wanted(topic: TopicDefinition, **config: str) -> FoundTopic:
     return FoundTopic(topic.partitions, topic.replication, {**topic.config, "min.insync.replicas": "1", **changed})
 
 
-def differences_of(key: str, settings: Settings | None = None, **config: str) -> list[Difference]:
-    settings = settings or settings_with()
+def differences_of(key: str, settings: Settings = DEFAULTS, **config: str) -> list[Difference]:
     topic = topic_for(key, settings)
     return list(compare(topic, as_wanted(topic, **config), settings))
 
@@ -170,7 +170,7 @@ def test_too_few_replicas_stand_against_a_worker_and_more_do_not(replication: in
 def test_what_would_lose_or_refuse_records_stands_against_a_worker(
     key: str, config: dict[str, str], wanted: str
 ) -> None:
-    (difference,) = differences_of(key, **config)
+    (difference,) = differences_of(key, DEFAULTS, **config)
     assert difference.blocking
     assert difference.wanted == wanted
     assert difference.topic in str(difference)
@@ -190,7 +190,7 @@ def test_what_would_lose_or_refuse_records_stands_against_a_worker(
     ],
 )
 def test_what_a_worker_can_run_with_is_only_shown(key: str, config: dict[str, str]) -> None:
-    (difference,) = differences_of(key, **config)
+    (difference,) = differences_of(key, DEFAULTS, **config)
     assert not difference.blocking
 
 

@@ -1,4 +1,6 @@
-"""How long an event takes from when it was due to be sent until its prediction can be read; open loop, so that no wait is left out."""
+"""How long an event takes from when it was due to be sent until its prediction can be read; open loop, so that no
+wait is left out.
+"""
 
 import asyncio
 import time
@@ -37,7 +39,9 @@ class LatencyPlan:
 
 
 class LatencyFigures(msgspec.Struct, kw_only=True):
-    """What came of it, in milliseconds; p100 is the slowest of all. `unanswered` valid events had no prediction 15 s after the last one."""
+    """What came of it, in milliseconds; p100 is the slowest of all. `unanswered` valid events had no prediction 15 s
+    after the last one.
+    """
 
     rate: float
     seconds: float
@@ -71,9 +75,7 @@ async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
     events = list(generated_events(count, seed=plan.seed, broken_share=plan.broken_share, id_prefix=ID_PREFIX))
     async with stage(bootstrap=plan.bootstrap, delivery=plan.delivery, model=plan.model, say=say) as on:
         await asyncio.to_thread(on.worker.start().wait_ready)
-        say(
-            f"{plan.rate:,.0f} events a second for {plan.warm_up_s:.0f} s to warm up and {plan.seconds:.0f} s that count"
-        )
+        say(f"{plan.rate:,.0f} events a second: {plan.warm_up_s:.0f} s to warm up, {plan.seconds:.0f} s that count")
         cpu_ready_s = on.worker.cpu_seconds()
         started, answers = await _send_and_read(plan, on, events)
         first = round(plan.rate * plan.warm_up_s)
@@ -117,5 +119,6 @@ async def _send_and_read(plan: LatencyPlan, on: Stage, events: list[SourceEvent]
 
 async def _wait_for_answers(answers: Answers, count: int, reading: asyncio.Task[None]) -> None:
     deadline = time.perf_counter() + ANSWER_WAIT_S_MAX
-    while len(answers.at) < count and time.perf_counter() < deadline and not reading.done():
-        await asyncio.sleep(0.05)
+    while len(answers.at) < count and time.perf_counter() < deadline:
+        if (await asyncio.wait({reading}, timeout=0.05))[0]:
+            reading.result()

@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import secrets
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream_scorer.operations.worker_process import WorkerProcess
+from stream_scorer.operations.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, admin_client, apply, definitions_for
 
@@ -27,14 +26,14 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say: Say) -> AsyncIterator[Stage]:
-    """Topics under a prefix that nobody else has, on `bootstrap` or on a local broker, deleted afterwards; the worker ends with the stage."""
-    from stream_scorer.models.default import ensure_default_model
+    """Topics under a prefix that nobody else has, on `bootstrap` or on a local broker, deleted afterwards; the worker
+    ends with the stage.
+    """
+    from stream_scorer.models.directory import ensure_default_model
     from stream_scorer.operations.local_broker import LocalBroker
 
     with contextlib.ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="stream-scorer-bench-", ignore_cleanup_errors=True))
-        )
+        folder = stack.enter_context(folder_for_worker("bench"))
         model = model or await asyncio.to_thread(ensure_default_model, say)
         if bootstrap is None:
             say("Starting Apache Kafka on this machine")

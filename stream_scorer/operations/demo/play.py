@@ -1,4 +1,5 @@
-"""What the demo sends and when: stops as they come in practice, some broken, repeated or on a wrong partition, and outcomes that come late, early, twice or for nobody.
+"""What the demo sends and when: stops as they come in practice, some broken, repeated or on a wrong partition, and
+outcomes that come late, early, twice or for nobody.
 
 Pure: a seed gives the same play every time.
 """
@@ -42,7 +43,9 @@ FAITHFUL = Shares(
 
 
 class Play:
-    """A stream of observations at `rate` a second with what follows from each, for `seconds` (None: for ever), all over `delay_s_max` later."""
+    """A stream of observations at `rate` a second with what follows from each, for `seconds` (None: for ever), all
+    over `delay_s_max` later.
+    """
 
     def __init__(
         self,

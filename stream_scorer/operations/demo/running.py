@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from stream_scorer.operations.demo.watching import Seen, Watcher
 from stream_scorer.operations.interrupting import interrupts
 from stream_scorer.operations.producing import EventSender, Planned, play
 from stream_scorer.operations.sources import count_rows, csv_events
-from stream_scorer.operations.worker_process import WorkerProcess
+from stream_scorer.operations.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, apply, definitions_for
@@ -39,7 +38,9 @@ Show = Callable[[Seen, Scene], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for. `rate` in observations a second; without `seconds` it ends with the rows of `csv`, or when interrupted."""
+    """What was asked for. `rate` in observations a second; without `seconds` it ends with the rows of `csv`, or when
+    interrupted.
+    """
 
     rate: float
     seconds: float | None = None
@@ -51,11 +52,11 @@ class Plan:
 
 
 async def run_demo(plan: Plan, *, say: Say, show: Show) -> Summary:
-    """Run it all; `say` hears of each step, `show` gets what is seen a few times a second. Ctrl-C ends the play, not the count."""
+    """Run it all; `say` hears of each step, `show` gets what is seen a few times a second. Ctrl-C ends the play, not
+    the count.
+    """
     with contextlib.ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="stream-scorer-demo-", ignore_cleanup_errors=True))
-        )
+        folder = stack.enter_context(folder_for_worker("demo"))
         broker, model = await _set_up(plan, stack, say)
         settings = _settings(plan, broker.bootstrap, folder)
         await apply(settings)
@@ -73,7 +74,7 @@ async def run_demo(plan: Plan, *, say: Say, show: Show) -> Summary:
 
 async def _set_up(plan: Plan, stack: contextlib.ExitStack, say: Say) -> "tuple[LocalBroker, Path]":
     """The broker and the model, both at once: each takes seconds."""
-    from stream_scorer.models.default import ensure_default_model
+    from stream_scorer.models.directory import ensure_default_model
     from stream_scorer.operations.local_broker import LocalBroker
 
     say("Starting Apache Kafka on this machine")
@@ -83,7 +84,8 @@ async def _set_up(plan: Plan, stack: contextlib.ExitStack, say: Say) -> "tuple[L
     model = asyncio.to_thread(ensure_default_model, say) if plan.model is None else asyncio.sleep(0, plan.model)
     _, folder = await asyncio.gather(starting, model)
     say(
-        f"Apache Kafka {broker.version} on {broker.bootstrap}, model {folder.name}, after {time.monotonic() - started:.1f} s"
+        f"Apache Kafka {broker.version} on {broker.bootstrap} and the model {folder.name} "
+        f"after {time.monotonic() - started:.1f} s"
     )
     return broker, folder
 
@@ -145,7 +147,9 @@ def _timeline(plan: Plan, names: TopicNames) -> Iterator[Planned]:
 
 
 async def _drain(settings: Settings, seen: Seen) -> Summary:
-    """Count until every input has come to an end, outcomes for nobody too; what has not within a minute is what the summary says it is."""
+    """Count until every input has come to an end, outcomes for nobody too; what has not within a minute is what the
+    summary says it is.
+    """
     deadline = time.monotonic() + DRAIN_S_MAX
     while True:
         summary = await count_up(settings, list(seen.latencies_ms))

@@ -1,4 +1,6 @@
-"""What came of the demo, counted from the topics as a `read_committed` reader finds them; latencies alone are what the watcher measured live."""
+"""What came of the demo, counted from the topics as a `read_committed` reader finds them; latencies alone are what
+the watcher measured live.
+"""
 
 import time
 from collections import Counter
@@ -25,7 +27,8 @@ from stream_scorer.runtime.topics import TopicNames
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """Records are counted once: `observations` without the copies that moves made, `dead_letters` of observations, by the first reason's code.
+    """Records are counted once: `observations` without the copies that moves made, `dead_letters` of observations, by
+    the first reason's code.
 
     observations = predictions + dead_letters + redelivered + unaccounted, where nothing is doubled.
     """

@@ -1,4 +1,6 @@
-"""The demo's supervisor: a worker that ends is started again, a few times; then it is the worker's fault, and said so."""
+"""The demo's supervisor: a worker that ends is started again, a few times; then it is the worker's fault, and said
+so.
+"""
 
 import asyncio
 import time
@@ -30,7 +32,8 @@ class Supervisor:
                 continue
             if len(ends) == RESTARTS_MAX and time.monotonic() - ends[0] < WITHIN_S:
                 raise OutageError(
-                    f"the worker ended {RESTARTS_MAX + 1} times within a minute, last with exit status {status}; {self.worker.last_words()}"
+                    f"the worker ended {RESTARTS_MAX + 1} times within a minute, last with exit status {status}; "
+                    f"{self.worker.last_words()}"
                 )
             ends.append(time.monotonic())
             await asyncio.sleep(PAUSE_S)

@@ -1,4 +1,6 @@
-"""How the demo looks in a terminal of 80 columns and 24 lines or more: a picture of `Seen`, drawn anew a few times a second; nothing is counted here."""
+"""How the demo looks in a terminal of 80 columns and 24 lines or more: a picture of `Seen`, drawn anew a few times a
+second; nothing is counted here.
+"""
 
 import math
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from stream_scorer.operations.percentiles import latency_figures
 
 BARS = " ▁▂▃▄▅▆▇█"
 WILSON_Z = 1.959964
+BAR = 6
 LINES_BESIDE_PREDICTIONS = 18
 
 
@@ -42,10 +45,10 @@ def render(seen: Seen, scene: Scene, *, height: int) -> Layout:
         Layout(name="bottom", size=min(max(len(seen.reasons), 3), 6 if height < 34 else 12) + 2),
     )
     layout["middle"].split_row(
-        Layout(_partitions(seen), ratio=5), Layout(_last(seen, max(height - LINES_BESIDE_PREDICTIONS, 2)), ratio=6)
+        Layout(_partitions(seen), ratio=4), Layout(_last(seen, max(height - LINES_BESIDE_PREDICTIONS, 2)), ratio=6)
     )
     layout["bottom"].split_row(
-        Layout(_dead_letters(seen, 6 if height < 34 else 12), ratio=5), Layout(_quality(seen), ratio=6)
+        Layout(_dead_letters(seen, 6 if height < 34 else 12), ratio=4), Layout(_quality(seen), ratio=6)
     )
     return layout
 
@@ -56,7 +59,8 @@ def line(seen: Seen, scene: Scene) -> str:
     latency = f"  p50 {figures['p50']:.0f} ms  p99 {figures['p99']:.0f} ms" if figures else ""
     joined = f"  joined {seen.updates['joined']:,}" if seen.updates else ""
     dead = sum(seen.dead_letters.values())
-    return f"{_clock(scene.elapsed_s)}  observations {scene.observations:,}  predictions {sum(seen.predictions.values()):,}  dead letters {dead:,}{latency}{joined}"
+    counts = f"observations {scene.observations:,}  predictions {seen.predictions.total():,}  dead letters {dead:,}"
+    return f"{_clock(scene.elapsed_s)}  {counts}{latency}{joined}"
 
 
 def _head(scene: Scene) -> RenderableType:
@@ -98,7 +102,7 @@ def _flow(seen: Seen, scene: Scene) -> RenderableType:
 
 
 def _partitions(seen: Seen) -> RenderableType:
-    table = _table("partition", "predictions", "dead", "waiting")
+    table = _table("#", "predictions", "dead", "waiting")
     for partition in sorted(set(seen.waiting) | set(seen.predictions) | set(seen.dead_letters)):
         waiting = seen.waiting.get(partition, 0)
         table.add_row(
@@ -113,13 +117,15 @@ def _partitions(seen: Seen) -> RenderableType:
 def _last(seen: Seen, rows: int) -> RenderableType:
     table = Table(box=None, expand=True, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column(no_wrap=True, width=8)
+    table.add_column(no_wrap=True, width=BAR)
     table.add_column(no_wrap=True, justify="right", width=5)
     table.add_column(no_wrap=True, width=8)
-    table.add_column(no_wrap=True, justify="right", width=7)
+    table.add_column(no_wrap=True, justify="right", width=6)
     for prediction, latency_ms in list(seen.last)[: -rows - 1 : -1]:
         said = Text("likely", style="bold green") if prediction.prediction else Text("unlikely", style="dim")
-        table.add_row(prediction.id, _bar(prediction.proba, 8), f"{prediction.proba:.3f}", said, f"{latency_ms:.0f} ms")
+        table.add_row(
+            prediction.id, _bar(prediction.proba, BAR), f"{prediction.proba:.3f}", said, f"{latency_ms:.0f} ms"
+        )
     return Panel(table, title=f"last predictions  {seen.model}", title_align="left", border_style="dim")
 
 
@@ -145,12 +151,12 @@ def _quality(seen: Seen) -> RenderableType:
         low, high = wilson(seen.right, seen.judged)
         rate = Text.assemble(
             (f"{seen.right / seen.judged:.1%}", "bold green"),
-            (f"  ({low:.0%} to {high:.0%} of {seen.judged:,})", "dim"),
+            (f"  {low:.0%} to {high:.0%}, {seen.judged:,} judged", "dim"),
         )
     else:
         rate = Text("–")
     grid.add_row("success rate", rate)
-    grid.add_row("outcomes joined", f"{seen.updates['joined']:,}, corrected {seen.updates['corrected']:,}")
+    grid.add_row("joined", f"{seen.updates['joined']:,}, corrected {seen.updates['corrected']:,}")
     grid.add_row("came before", f"{seen.updates['awaiting_prediction']:,}, unknown {seen.updates['unknown']:,}")
     return Panel(grid, title="outcomes", title_align="left", border_style="dim")
 

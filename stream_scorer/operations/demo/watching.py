@@ -1,4 +1,6 @@
-"""What somebody who reads the output topics with `read_committed` sees of the demo, as it happens; the worker is never asked."""
+"""What somebody who reads the output topics with `read_committed` sees of the demo, as it happens; the worker is
+never asked.
+"""
 
 import asyncio
 import time
@@ -157,10 +159,12 @@ class Watcher:
             self.seen.per_second.append(0)
 
     async def _watch_lag(self) -> None:
-        """How many observations of each partition are behind the group's committed offset. (Moves leave a marker each, which counts here.)"""
+        """How many observations of each partition are behind the group's committed offset. (Moves leave a marker
+        each, which counts here.)
+        """
         lanes = [TopicPartition(self._names.observations, partition) for partition in range(self._partitions)]
         async with GroupPosition(self._kafka, self._group) as position:
             while True:
                 ends, committed = await position.ends(lanes), await position.committed(lanes)
-                self.seen.waiting = {lane.partition: max(ends[lane] - committed[lane], 0) for lane in lanes}
+                self.seen.waiting = {lane.partition: max(ends[lane] - committed.get(lane, 0), 0) for lane in lanes}
                 await asyncio.sleep(LAG_POLL_S)

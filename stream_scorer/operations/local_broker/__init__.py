@@ -1,4 +1,4 @@
-"""A real Apache Kafka on a machine without Java or Docker: for the demo, the benchmark, the tests, never for production."""
+"""A real Apache Kafka on a machine without Java or Docker: for demo, benchmark and tests, not production."""
 
 from stream_scorer.operations.local_broker.cluster import LocalBroker
 

@@ -1,5 +1,6 @@
 """A Kafka of our own on this machine, one node or several, that lives no longer than the program that started it."""
 
+import errno
 import shutil
 import signal
 import tempfile
@@ -11,10 +12,10 @@ from typing import Self
 
 from stream_scorer.errors import BrokerError
 from stream_scorer.operations.local_broker.node import Node, PortTakenError, java_options, random_id
-from stream_scorer.operations.local_broker.parts import Parts, Progress, install_parts
+from stream_scorer.operations.local_broker.parts import Parts, Progress, disk_full, install_parts
 from stream_scorer.operations.local_broker.probe import live_nodes
 from stream_scorer.operations.local_broker.properties import HOST, NodePorts, addresses, choose_ports, server_properties
-from stream_scorer.operations.local_broker.quick_start import prepare_quick_start, quick_start_options
+from stream_scorer.operations.local_broker.quick_start import first_records, prepare_quick_start, quick_start_options
 
 READY_WITHIN_S = 90.0
 LOOK_EVERY_S = 0.02
@@ -27,12 +28,20 @@ def silent(_: str) -> None:
     """Progress for nobody."""
 
 
-class LocalBroker:
-    """Apache Kafka on loopback. `with LocalBroker() as broker: connect(broker.bootstrap)`; all calls are synchronous and return when the thing is done.
+def not_started(error: OSError, folder: Path) -> BrokerError:
+    """Why the broker's folder is of no use, as what people can do about it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return disk_full(folder)
+    return BrokerError(f"the broker's folder {folder} can't be used ({error}): choose another.")
 
-    `folder`: where its data stay between starts (default: a temporary one, gone after `stop`). `nodes`: 1 or 3. `port`: of the first node, the others
-    follow (default: free ones). `security`: the clients' listener's protocol, with what it needs in `properties`, which go to every node as they are; the
-    listener behind `internal_bootstrap` is plain text always. `tuned`: let Java optimise for long loads. `progress` hears what a first start downloads.
+
+class LocalBroker:
+    """Apache Kafka on loopback: `with LocalBroker() as broker: connect(broker.bootstrap)`. Calls return when done.
+
+    `folder`: where its data stay between starts (without one: a temporary folder, gone after `stop`). `nodes`: 1 or 3.
+    `port`: the first node's, the others' follow (without one: free ones). `properties` go to every node and win over
+    ours; `security` is the protocol of the clients' listener, the one behind `internal_bootstrap` stays plain text.
+    `tuned`: let Java optimise, for loads of minutes. `progress` hears what the first start on a machine downloads.
     """
 
     def __init__(
@@ -50,7 +59,7 @@ class LocalBroker:
         if nodes < 1:
             raise BrokerError(f"a broker of {nodes} nodes is none: choose 1 or 3.")
         self._asked_folder = folder
-        self._asked_nodes = nodes
+        self._node_count = nodes
         self._asked_port = port
         self._security = security
         self._properties = dict(properties or {})
@@ -89,7 +98,11 @@ class LocalBroker:
         prepare_quick_start(parts, self._progress)
         self.version = parts.version
         try:
-            self._start_nodes(parts, self._make_folder(), detached)
+            self._format_nodes(parts)
+            self._start_nodes(detached)
+        except OSError as error:
+            self.stop()
+            raise not_started(error, self._asked_folder or Path(tempfile.gettempdir())) from error
         except BaseException:
             self.stop()
             raise
@@ -112,13 +125,13 @@ class LocalBroker:
         self.nodes[node].kill()
 
     def restart(self, node: int = 0) -> None:
-        """Start one node again on its ports and data, after `kill` or from running (then it is stopped in order first); returns when it answers."""
+        """Start one node again on its ports and data, after `kill` or in order; waits out its broker session (3 s)."""
         self.nodes[node].stop()
         self._start_node(node)
         self._wait_until_ready((node,), seen=(node,))
 
     def pause(self, node: int = 0) -> None:
-        """Stop one node's clock (SIGSTOP): connections stay open and nothing answers, as in a long stall or behind a black hole."""
+        """Stop one node's clock (SIGSTOP): connections stay open and nothing answers, as behind a black hole."""
         self.nodes[node].send(signal.SIGSTOP)
 
     def resume(self, node: int = 0) -> None:
@@ -127,24 +140,29 @@ class LocalBroker:
 
     def _make_folder(self) -> Path:
         if self._asked_folder is not None:
+            self._asked_folder.mkdir(parents=True, exist_ok=True)
             return self._asked_folder.absolute()
         self._temporary = Path(tempfile.mkdtemp(prefix="stream-scorer-broker-"))
         return self._temporary
 
-    def _start_nodes(self, parts: Parts, folder: Path, detached: bool) -> None:
+    def _format_nodes(self, parts: Parts) -> None:
+        folder = self._make_folder()
         options = [*java_options(self._heap_mib, self._tuned), *quick_start_options(parts)]
-        self.nodes = tuple(Node(parts, folder / f"node-{number}", options) for number in range(self._asked_nodes))
-        formatted = sorted(folder.glob("node-*/data/meta.properties"))
-        if formatted and len(formatted) != len(self.nodes):
+        there = len(list(folder.glob("node-*/data/meta.properties")))
+        if there not in (0, self._node_count):
             raise BrokerError(
-                f"{folder} holds a broker of {len(formatted)} nodes: say so, choose another folder, or delete it."
+                f"{folder} holds a broker of {there} node(s): say --nodes {there}, or choose another folder."
             )
+        disposable = self._temporary is not None
+        self.nodes = tuple(Node(parts, folder / f"node-{n}", options, disposable) for n in range(self._node_count))
         cluster_id = random_id()
-        everyone = range(len(self.nodes))
         for number, node in enumerate(self.nodes):
-            node.format(cluster_id, number)
+            node.format(cluster_id, number, first_records(parts))
+
+    def _start_nodes(self, detached: bool) -> None:
+        everyone = range(self._node_count)
         for attempt in range(TRIES):
-            self.ports = choose_ports(self._asked_nodes, self._asked_port)
+            self.ports = choose_ports(self._node_count, self._asked_port)
             for number in everyone:
                 self._start_node(number, detached)
             try:
@@ -159,9 +177,7 @@ class LocalBroker:
 
     def _start_node(self, number: int, detached: bool = False) -> None:
         node = self.nodes[number]
-        node.start(
-            server_properties(number, self.ports, node.folder / "data", self._security, self._properties), detached
-        )
+        node.start(server_properties(number, self.ports, node.data, self._security, self._properties), detached)
 
     def _wait_until_ready(self, numbers: Collection[int], seen: Collection[int]) -> None:
         """Wait until each of these nodes answers, and sees at least those others at work."""
@@ -171,7 +187,6 @@ class LocalBroker:
                 for node in self.nodes:
                     node.raise_if_it_died()
                 if time.monotonic() > end:
-                    raise BrokerError(
-                        f"Kafka does not answer {READY_WITHIN_S:.0f} s after its start: see {self.nodes[number].log}."
-                    )
+                    last = self.nodes[number].last_lines()
+                    raise BrokerError(f"Kafka does not answer within {READY_WITHIN_S:.0f} s. Its last lines:\n{last}")
                 time.sleep(LOOK_EVERY_S)

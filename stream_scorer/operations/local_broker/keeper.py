@@ -1,12 +1,12 @@
 """Stands between a broker node and its owner and lets the node live no longer than the owner; imports nothing of ours.
 
-`python keeper.py PROGRAM ARGUMENT…`. Standard input is a pipe from the owner: each byte on it is a signal to pass on, its
-end means that the owner is gone, however it went (a kill -9 closes pipes too). Standard output gets the node's process id.
-The node's own output goes where this program's standard error goes.
+`python keeper.py FOLDER PROGRAM ARGUMENT…`. Standard input is a pipe from the owner: each byte is a signal to pass on,
+its end means that the owner is gone, however it went (a kill -9 closes pipes too). Then the node is killed, and the
+FOLDER deleted unless it is "". Standard output gets the node's process id; what the node says goes to standard error.
 
-Three nets, because a forgotten Java process is worse than a few lines: the pipe; the parent's id, for when a fork of the
-owner still holds the pipe; and the kernel's parent-death signal, for when this program itself is killed. It has one thread
-only: that signal follows the *thread* that started the child, which in the owner may be any short-lived one.
+Three nets, because a forgotten Java process is worse than a few lines: the pipe; the parent's id, for when a fork of
+the owner still holds the pipe; and the kernel's parent-death signal, for when this program itself is killed. It has one
+thread only: that signal follows the *thread* that started the child, which in the owner may be any short-lived one.
 """
 
 import ctypes
@@ -27,8 +27,8 @@ def die_with_parent() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def keep(command: list[str]) -> int:
-    """Run the command until it ends or the owner does; gives its exit status (128 + signal where one ended it)."""
+def keep(command: list[str]) -> bool:
+    """Run the command until it ends or the owner does; says whether it was the owner."""
     owner = os.getppid()
     node = subprocess.Popen(
         command,
@@ -42,17 +42,32 @@ def keep(command: list[str]) -> int:
         watched.append(os.pidfd_open(node.pid))
     while node.poll() is None:
         ready, _, _ = select.select(watched, [], [], LOOK_AT_PARENT_EVERY_S)
-        signals = os.read(0, 64) if 0 in ready else b"\0"
-        for number in signals:
-            if number:
-                node.send_signal(number)
-        if not signals or os.getppid() != owner:
+        numbers = os.read(0, 64) if 0 in ready else None
+        for number in numbers or b"":
+            node.send_signal(number)
+        if numbers == b"" or os.getppid() != owner:
             node.kill()
-    return node.returncode if node.returncode >= 0 else 128 - node.returncode
+            node.wait()
+            return True
+    return False
+
+
+def delete(folder: str) -> None:
+    """Delete a node's folder, and the one around it once the last node's is gone."""
+    import shutil
+    from pathlib import Path
+
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        Path(folder).parent.rmdir()
+    except OSError:
+        return  # other nodes still have theirs in it
 
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # the owner decides when to end; not SIG_IGN, which the node would inherit, and then not hear its own SIGTERM
         signal.signal(number, lambda *_: None)
-    sys.exit(keep(sys.argv[1:]))
+    owner_is_gone = keep(sys.argv[2:])
+    if owner_is_gone and sys.argv[1]:
+        delete(sys.argv[1])

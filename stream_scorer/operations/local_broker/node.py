@@ -1,4 +1,4 @@
-"""One broker node: a folder, and in it the properties, the program's log, and Kafka's own data. Knows nothing of the other nodes."""
+"""One broker node: a folder, in it its settings, its log and Kafka's own data. Knows nothing of the other nodes."""
 
 import base64
 import signal
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from stream_scorer.errors import BrokerError
 from stream_scorer.operations.local_broker.parts import Parts, disk_full
-from stream_scorer.operations.local_broker.processes import DetachedProcess, KeptProcess, NodeProcess
+from stream_scorer.operations.local_broker.processes import DetachedProcess, KeptProcess
 from stream_scorer.operations.local_broker.properties import properties_text
 
-BOOTSTRAP = "bootstrap.checkpoint"
+FIRST_RECORDS = Path("__cluster_metadata-0", "00000000000000000000-0000000000.checkpoint")
 STOP_WITHIN_S = 20.0
 LOG_LINES_SHOWN = 12
 
@@ -28,7 +28,7 @@ def random_id() -> str:
 
 
 def java_options(heap_mib: int, tuned: bool) -> list[str]:
-    """Serial collector and quick compiler: least memory, quickest start. `tuned` lets Java optimise, which pays after some ten seconds of load."""
+    """Serial collector, quick compiler: least memory, quickest start. `tuned`: the compiler that pays over minutes."""
     return [
         *([] if tuned else ["-XX:TieredStopAtLevel=1"]),
         "-XX:+UseSerialGC",
@@ -40,60 +40,68 @@ def java_options(heap_mib: int, tuned: bool) -> list[str]:
 
 
 class Node:
-    """One Kafka process and what it keeps on disk."""
+    """One Kafka process and what it keeps on disk. With `disposable`, the folder goes if the owner dies first."""
 
-    def __init__(self, parts: Parts, folder: Path, options: Sequence[str]) -> None:
-        self.parts = parts
+    def __init__(self, parts: Parts, folder: Path, options: Sequence[str], disposable: bool = False) -> None:
         self.folder = folder
+        self.data = folder / "data"
         self.log = folder / "kafka.log"
-        self.process: NodeProcess | None = None
+        self.process: KeptProcess | DetachedProcess | None = None
+        self._parts = parts
         self._options = options
+        self._disposable = disposable
         self._log_start = 0
 
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.running
 
-    def format(self, cluster_id: str, number: int) -> None:
-        """Make the folder what Kafka's own formatting would make it, its first records copied from the cache; a folder in use is left as it is."""
-        logs = self.folder / "data"
-        if (logs / "meta.properties").exists():
+    @property
+    def formatted(self) -> bool:
+        return (self.data / "meta.properties").exists()
+
+    def format(self, cluster_id: str, number: int, first_records: Path) -> None:
+        """Make the folder what Kafka's own formatting would make it; one that is in use already stays as it is."""
+        if self.formatted:
             return
-        metadata = logs / "__cluster_metadata-0"
-        metadata.mkdir(parents=True, exist_ok=True)
-        (metadata / "00000000000000000000-0000000000.checkpoint").write_bytes(
-            (self.parts.folder / BOOTSTRAP).read_bytes()
-        )
+        (self.data / FIRST_RECORDS).parent.mkdir(parents=True, exist_ok=True)
+        (self.data / FIRST_RECORDS).write_bytes(first_records.read_bytes())
         identity = {"version": "1", "cluster.id": cluster_id, "node.id": str(number), "directory.id": random_id()}
-        (logs / "meta.properties").write_text(properties_text(identity))
+        (self.data / "meta.properties").write_text(properties_text(identity))
 
     def start(self, properties: Mapping[str, str], detached: bool = False) -> None:
         """Start Kafka; returns at once, long before it answers."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         settings = self.folder / "server.properties"
         settings.write_text(properties_text(properties))
-        command = [str(self.parts.java), *self._options, "-cp", self.parts.class_path, "kafka.Kafka", str(settings)]
+        command = [str(self._parts.java), *self._options, "-cp", self._parts.class_path, "kafka.Kafka", str(settings)]
         with self.log.open("ab") as log:
             self._log_start = log.tell()
-            start = DetachedProcess.spawn if detached else KeptProcess
-            self.process = start(command, self.folder, log.fileno())
+            if detached:
+                self.process = DetachedProcess.spawn(command, self.folder, log.fileno())
+            else:
+                self.process = KeptProcess(command, self.folder, log.fileno(), delete_folder=self._disposable)
 
     def send(self, number: signal.Signals) -> None:
+        """Send it a signal; does nothing where it does not run."""
         if self.process is not None:
             self.process.send(number)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, so long at most; says whether it came."""
+        return self.process is None or self.process.ended_within(seconds)
 
     def stop(self) -> None:
         """End the node in order (it leaves its cluster, closes its logs), by force where that takes too long."""
         self.send(signal.SIGCONT)  # a paused one would not hear
         self.send(signal.SIGTERM)
-        if self.process is not None and not self.process.ended_within(STOP_WITHIN_S):
+        if not self.wait(STOP_WITHIN_S):
             self.kill()
         self.process = None
 
     def kill(self) -> None:
         """End the node this instant, as a power cut would."""
         self.send(signal.SIGKILL)
-        if self.process is not None and not self.process.ended_within(STOP_WITHIN_S):
+        if self.process is not None and not self.wait(STOP_WITHIN_S):
             raise BrokerError(f"process {self.process.pid} does not end even when it is killed: its disk may hang.")
         self.process = None
 
@@ -101,15 +109,21 @@ class Node:
         """Raise why it ended by itself, as far as its log says; nothing where it runs, or was ended by us."""
         if self.process is None or self.process.running:
             return
-        text = self.log.read_bytes()[self._log_start :].decode(errors="replace")
-        if "No space left on device" in text:
+        text = self.said_since_start()
+        if "No space left on device" in text or "Disk quota exceeded" in text:
             raise disk_full(self.folder)
         if "Address already in use" in text:
-            raise PortTakenError("another program took one of the broker's ports: start it again.")
+            raise PortTakenError("another program took one of the broker's ports meanwhile: start the broker again.")
         if "Failed to acquire lock on file" in text:
             raise BrokerError(f"another broker runs in {self.folder}: stop it, or choose another folder.")
-        lines = [
-            line for line in text.splitlines() if line.strip() and not line.startswith("\t")
-        ]  # a tab: the lists of all settings
-        shown = "\n".join(lines[-LOG_LINES_SHOWN:])
-        raise BrokerError(f"Kafka ended by itself while starting. The end of its log, {self.log}:\n{shown}")
+        raise BrokerError(f"Kafka ended by itself while starting. Its last lines:\n{self.last_lines()}")
+
+    def said_since_start(self) -> str:
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+    def last_lines(self) -> str:
+        """The end of the log, without the lists of all settings (their lines begin with a tab) and the stack traces."""
+        lines = [line for line in self.said_since_start().splitlines() if line.strip() and not line.startswith("\t")]
+        return "\n".join(lines[-LOG_LINES_SHOWN:])

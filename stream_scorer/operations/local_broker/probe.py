@@ -1,4 +1,4 @@
-"""Asks a broker, in Kafka's own protocol over a plain socket, which brokers its cluster has: the only proof that it is ready."""
+"""Asks a broker in Kafka's own protocol which nodes its cluster has at work: the only proof that it is ready."""
 
 import socket
 import struct

@@ -10,14 +10,15 @@ from stream_scorer.errors import BrokerError
 
 HOST = "127.0.0.1"
 
-# Below the range from which kernels take ports for outgoing connections (Linux: 32768 on). A client that keeps trying to reach a broker that is down could
-# otherwise be given the broker's very port, connect to itself, and keep the broker from ever binding it again.
+# Below the range from which kernels take ports for outgoing connections (Linux: 32768 on). A client that keeps trying
+# to reach a broker that is down could otherwise be given the broker's very port, connect to itself, and keep the broker
+# from ever binding it again.
 FREE_PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True)
 class NodePorts:
-    """Where one node listens: for clients, for the other nodes (and for us, always in plain text), and as a controller."""
+    """Where one node listens: for clients, for the other nodes (and us, in plain text always), and as a controller."""
 
     client: int
     internal: int

@@ -1,0 +1,140 @@
+"""`stream-scorer audit`: where every input of a range ended, proven from the topics alone."""
+
+import asyncio
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.quieting import quiet_kafka_clients
+from stream_scorer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.audit import At, AuditReport
+    from stream_scorer.runtime.settings import Settings
+
+NOT_FINE = 1
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(audit)
+
+
+def audit(
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="TIME|OFFSET", help="First input: RFC 3339, or an offset of each partition. Default: all."
+        ),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TIME|OFFSET", help="Behind the last input. Default: what the workers have read."),
+    ] = None,
+    count_unread: Annotated[
+        bool, typer.Option("--all", help="Count inputs that no worker has committed yet as unaccounted for.")
+    ] = False,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell where every input ended: prediction, dead letter, redelivery, move, joined, unknown or repeat.
+
+    Reads the topics and nothing else. Exit status 1 where a record is unaccounted for or accounted for twice, and its
+    name.
+    """
+    quiet_kafka_clients()
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    asked_from, asked_to = _at("--from", begin), _at("--to", end)
+    report = asyncio.run(_audit(resolved, asked_from, asked_to, count_unread=count_unread, quiet=as_json))
+    if as_json:
+        typer.echo(_encoded(report))
+    else:
+        _print(report)
+    if not report.is_fine:
+        raise typer.Exit(NOT_FINE)
+
+
+async def _audit(resolved: "Settings", begin: "At", end: "At", *, count_unread: bool, quiet: bool) -> "AuditReport":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from stream_scorer.operations.audit import audit as audit_topics
+    from stream_scorer.runtime.kafka import client_options
+    from stream_scorer.runtime.topics import TopicNames
+
+    columns = TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
+        task = progress.add_task("reading", total=None)
+        return await audit_topics(
+            client_options(resolved.kafka),
+            TopicNames(resolved.topics.prefix),
+            resolved.group_name,
+            begin=begin,
+            end=end,
+            count_unread=count_unread,
+            join_window_s=resolved.worker.join_window_s,
+            on_read=lambda read, offsets: progress.update(task, completed=read, total=max(read, offsets)),
+        )
+
+
+def _at(option: str, given: str | None) -> "At":
+    """An offset or a time, as it was given. Raises SettingsError for what is neither."""
+    from stream_scorer.operations.audit import At
+
+    if given is None:
+        return At()
+    if given.isdecimal() and given.isascii():
+        return At(offset=int(given))
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise SettingsError(
+            f"{option} {given}: neither a time nor an offset. Say 2026-11-22T08:00:00Z (with a zone) or an offset"
+        )
+    return At(time_ms=int(moment.timestamp() * 1000))
+
+
+def _encoded(report: "AuditReport") -> str:
+    import msgspec
+
+    return json.dumps(msgspec.to_builtins(report))
+
+
+def _print(report: "AuditReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for topic, count in report.inputs.items():
+        table.add_row(topic, f"{count:,}")
+    for end, count in report.ended.items():
+        table.add_row(f"  {end.replace('_', ' ')}", f"{count:,}")
+    console = Console(soft_wrap=True)
+    console.print(table, highlight=False)
+    faults = [
+        ("unaccounted for", report.unaccounted, report.unaccounted_offsets),
+        ("accounted for twice", report.duplicated, report.duplicated_offsets),
+        ("said of no input, or of another than it names", report.strays, report.stray_offsets),
+        ("marked as moved by someone else (harmless)", report.forged_moves, report.forged_move_offsets),
+        ("ids scored again within the join window", report.predicted_twice, report.predicted_twice_offsets),
+    ]
+    for what, count, named in faults:
+        if count:
+            more = ["…"] if count > len(named) else []
+            typer.echo(f"{count:,} {what}:\n" + "\n".join(f"  {name}" for name in [*named, *more]))
+    if report.not_yet_read:
+        typer.echo(f"{report.not_yet_read:,} inputs not yet read: they lie behind what the workers have committed")
+    if report.beyond_retention:
+        typer.echo(f"{report.beyond_retention:,} inputs are older than what is left of the outputs: nothing is known")
+    verdict = (
+        "every input ended in exactly one place" if report.is_fine else "NOT every input ended in exactly one place"
+    )
+    typer.echo(f"{verdict} ({report.records_read:,} records read in {report.seconds:.1f} s)")

@@ -1,0 +1,135 @@
+"""`stream-scorer train`: from a CSV of stops with outcomes to a model directory, and what the model is worth."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from stream_scorer.commands.options import JsonOption
+
+if TYPE_CHECKING:  # scikit-learn and pandas come with these; `--help` does without
+    from stream_scorer.models.rows import Rows
+    from stream_scorer.models.training import Trained
+
+
+class AlgorithmChoice(StrEnum):
+    LOGISTIC = "logistic"
+    GRADIENT_BOOSTING = "gradient-boosting"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train")(train_command)
+
+
+def train_command(
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The model directory to write; must not exist yet.")
+    ],
+    csv: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CSV]",
+            help="Stops: the ten columns and ContrabandIndicator (empty: not known). Without a file, generated stops.",
+        ),
+    ] = None,
+    algorithm: Annotated[
+        AlgorithmChoice,
+        typer.Option(
+            help="logistic adds up what each column says: fast and plain. gradient-boosting lets columns interact."
+        ),
+    ] = AlgorithmChoice.LOGISTIC,
+    threshold_margin: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=0.4, help="How far above 0.5 the success rate must be where the threshold is chosen."
+        ),
+    ] = 0.05,
+    test: Annotated[
+        list[Path] | None, typer.Option("--test", metavar="CSV", help="Measure on these stops too; may be given again.")
+    ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A column of times in ISO 8601: the latest fifth is held out, not a random one."
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name; else the directory's.")] = None,
+    rows: Annotated[int, typer.Option(min=1_000, help="How many stops to generate when no file is given.")] = 60_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Train a model, measure it on rows that it has not seen, and write it with its card."""
+    from stream_scorer.models.directory import save_model
+    from stream_scorer.models.files import refuse_existing
+    from stream_scorer.models.rows import read_rows
+    from stream_scorer.models.training import FOLDS, train
+
+    refuse_existing(out)
+    with steps_shown(total=FOLDS + 4 + 2 * len(test or [])) as progress:
+        progress(f"reading {csv}" if csv else f"generating {rows:,} stops")
+        labelled, source = rows_from(csv, time_column, rows, seed)
+        tests = {}
+        for path in test or []:
+            progress(f"reading {path}")
+            tests[path.name] = read_rows(path)
+        trained = train(
+            labelled,
+            source=source,
+            algorithm=algorithm.value,
+            margin=threshold_margin,
+            seed=seed,
+            tests=tests,
+            progress=progress,
+        )
+        progress(f"saving {out}")
+        named = name or out.resolve().name
+        digest = save_model(out, trained.pipeline, name=named, threshold=trained.threshold, card=trained.card)
+    if json:
+        typer.echo(msgspec.json.encode(summary(f"{named}@{digest[:12]}", out, trained)).decode())
+    else:
+        from stream_scorer.commands.train_report import print_report
+
+        print_report(f"{named}@{digest[:12]}", out, labelled.cleaning, trained)
+
+
+def rows_from(csv: Path | None, time_column: str | None, generated: int, seed: int) -> tuple["Rows", str]:
+    """The rows to train on, and the words for where they come from."""
+    from stream_scorer.models.default import generated_rows, generated_source
+    from stream_scorer.models.rows import read_rows
+
+    if csv is None:
+        return generated_rows(generated, seed), generated_source(generated, seed)
+    return read_rows(csv, time_column), csv.name
+
+
+def summary(model: str, out: Path, trained: "Trained") -> dict[str, object]:
+    """What `--json` prints."""
+    return {
+        "model": model,
+        "folder": str(out),
+        "threshold": trained.threshold,
+        **{part: trained.card[part] for part in ("algorithm", "threshold_choice", "training", "evaluations")},
+    }
+
+
+@contextmanager
+def steps_shown(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar on standard error; each call of what is given names the step that begins."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total, completed=-1)
+        yield lambda step: bar.update(task, advance=1, description=step)

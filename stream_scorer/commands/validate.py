@@ -1,0 +1,128 @@
+"""`stream-scorer validate`: the contract for producers, offline."""
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import msgspec
+import typer
+
+from stream_scorer.core.contract import EVENT_BYTES_MAX
+from stream_scorer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.validating import Summary
+
+# About two seconds of work; below that a progress bar only flickers.
+PROGRESS_BYTES_MIN = 128 * 1024 * 1024
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(validate)
+
+
+def validate(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="Events as JSON lines; - for standard input.")],
+    outcomes: Annotated[bool, typer.Option("--outcomes", help="They are outcomes, not observations.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line for each line: line, ok, errors (code, field, message).")
+    ] = False,
+    show: Annotated[int, typer.Option(min=0, help="How many broken lines to print in full.")] = 10,
+    event_bytes_max: Annotated[
+        int, typer.Option(min=1, help="How large an observation event may be.")
+    ] = EVENT_BYTES_MAX,
+) -> None:
+    """Check events against the contract, without Kafka: every fault of every line.
+
+    Exit status: 0 all lines are fine, 1 some are not, 2 the file can't be read.
+    """
+    from stream_scorer.operations import validating
+
+    contract = validating.outcomes() if outcomes else validating.observations(event_bytes_max)
+    summary = validating.Summary(shown_max=show)
+    encoder = msgspec.json.Encoder()
+    with opened(file) as stream, progress_over(stream, visible=not (as_json and sys.stdout.isatty())) as advance:
+        for verdicts in validating.validate(stream, contract):
+            summary.add(verdicts)
+            if as_json:
+                sys.stdout.buffer.write(encoder.encode_lines(verdicts))
+                sys.stdout.buffer.flush()
+            advance()
+    if not as_json:
+        print_summary(summary)
+    raise typer.Exit(1 if summary.broken else 0)
+
+
+@contextmanager
+def opened(file: str) -> Iterator[BufferedReader]:
+    """The file's bytes, or standard input's. Raises SettingsError."""
+    if file == "-":
+        if sys.stdin.isatty():
+            typer.echo("Reading events from the keyboard, one a line; Ctrl-D ends them.", err=True)
+        yield cast(BufferedReader, sys.stdin.buffer)
+        return
+    try:
+        stream = Path(file).open("rb")  # noqa: SIM115  # closed below: only a fault in opening is told here
+    except OSError as error:
+        advice = "name a file of JSON lines, or - for standard input"
+        raise SettingsError(f"{file} can't be read ({error.strerror}): {advice}") from error
+    with stream:
+        yield stream
+
+
+@contextmanager
+def progress_over(stream: BufferedReader, *, visible: bool) -> Iterator[Callable[[], None]]:
+    """A function that moves the bar to where the stream stands; there is a bar for people and large files only."""
+    size_bytes = regular_size_bytes(stream) if visible and sys.stderr.isatty() else 0
+    if size_bytes < PROGRESS_BYTES_MIN:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Checking"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=size_bytes)
+        yield lambda: bar.update(task, completed=stream.tell())
+
+
+def regular_size_bytes(stream: BufferedReader) -> int:
+    """The size of a regular file; 0 for pipes and the like."""
+    status = os.fstat(stream.fileno())
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def print_summary(summary: "Summary") -> None:
+    """How many are broken, by code and field, and the first of them in full."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    fine = summary.lines - summary.broken
+    if not summary.broken:
+        console.print(f"All {summary.lines:,} lines keep the contract." if fine else "There are no lines to check.")
+        return
+    console.print(f"{fine:,} of {summary.lines:,} lines keep the contract, {summary.broken:,} do not.\n")
+    table = Table("code", "field", box=None, pad_edge=False, header_style="bold")
+    table.add_column("faults", justify="right")
+    table.add_column("first line", justify="right")
+    for (code, field), group in sorted(summary.groups.items(), key=lambda item: -item[1].count):
+        table.add_row(code, field or "-", f"{group.count:,}", f"{group.first_line:,}")
+    console.print(table)
+    for verdict in summary.first:
+        console.print(f"\nline {verdict.line:,}", style="bold")
+        for reason in verdict.errors:
+            console.print(Text(f"  {reason.code}: {printable(reason.message)}"), soft_wrap=True)
+    if unseen := summary.broken - len(summary.first):
+        console.print(f"\n… and {unseen:,} more: --show {summary.broken} prints them all, --json for scripts.")
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: events come from anywhere."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

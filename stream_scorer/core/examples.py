@@ -1,0 +1,165 @@
+"""Good and bad events, one for each rule of the contract, for those who build producers. Law: verdicts come from the contract."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from stream_scorer.core.contract import DEPTH_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX, INTEGER_DIGITS_MAX
+from stream_scorer.core.decoding import examine_observation
+from stream_scorer.core.looking import Accepted
+from stream_scorer.core.outcomes import examine_outcome
+from stream_scorer.core.reasons import Reason
+
+COLUMNS: dict[str, object] = {
+    "SubjectRaceCode": "B",
+    "SubjectSexCode": "M",
+    "SubjectEthnicityCode": "N",
+    "StatuteReason": "Stop Sign",
+    "InterventionReasonCode": "V",
+    "ResidentIndicator": False,
+    "SearchAuthorizationCode": "N",
+    "SubjectAge": 20,
+    "hour": 0,
+    "day_of_week": "Tuesday",
+}
+OPEN = "[" * (DEPTH_MAX - 1)
+CLOSE = "]" * (DEPTH_MAX - 1)
+
+
+def written(event: object) -> str:
+    return json.dumps(event, ensure_ascii=False)
+
+
+def stop(**changes: object) -> str:
+    """A valid event but for its columns that are changed or added."""
+    return written({"id": "ev-1", "observation": COLUMNS | changes})
+
+
+def stop_with(**literals: str) -> str:
+    """A valid event with columns written as this JSON text, where a Python value would not come out as it."""
+    text = stop(**{name: f"<{name}>" for name in literals})
+    for name, literal in literals.items():
+        text = text.replace(f'"<{name}>"', literal)
+    return text
+
+
+def stop_of(id_literal: str) -> str:
+    """A valid event but for its id, written as this JSON text."""
+    return stop().replace('"ev-1"', id_literal)
+
+
+def stop_without(*names: str) -> str:
+    return written({"id": "ev-1", "observation": {name: COLUMNS[name] for name in COLUMNS if name not in names}})
+
+
+def stop_and(more: str) -> str:
+    """A valid event with one more field, written as this JSON text."""
+    return f"{stop()[:-1]}, {more}}}"
+
+
+OBSERVATIONS: dict[str, str | bytes] = {
+    "a valid event": stop(),
+    "hour 0 is midnight": stop(hour=0),
+    "hour 24 is allowed": stop(hour=24),
+    "hour 25 is not": stop(hour=25),
+    "age 10 is the lowest": stop(SubjectAge=10),
+    "age 100 is the highest": stop(SubjectAge=100),
+    "age 0 is out of range, not missing": stop(SubjectAge=0),
+    "20.0 is not an integer": stop_with(SubjectAge="20.0"),
+    "2e1 is not an integer": stop_with(SubjectAge="2e1"),
+    "text is not an integer": stop(SubjectAge="20"),
+    "null is not an integer": stop(SubjectAge=None),
+    "true is not an integer": stop(SubjectAge=True),
+    "1 is not a boolean": stop(ResidentIndicator=1),
+    "a text is not a boolean": stop(ResidentIndicator="true"),
+    "a category outside its list": stop(SubjectRaceCode="t"),
+    "null is no category": stop(SubjectRaceCode=None),
+    "a list is no category": stop(SubjectRaceCode=["W"]),
+    "an object is no category": stop(SubjectRaceCode={"code": "W"}),
+    "case matters": stop(StatuteReason="Stop sign"),
+    "a space at the end matters": stop(StatuteReason="Stop Sign "),
+    "a value longer than is printed": stop(StatuteReason="x" * 201),
+    "a column is missing": stop_without("hour"),
+    "missing columns are sorted": stop_without("SubjectSexCode", "SubjectEthnicityCode"),
+    "a column too many": stop(SomeRandomColumn="x"),
+    "more columns too many than are printed": stop(**{f"column{number:02}": 1 for number in range(21)}),
+    "every fault is reported": written({"observation": COLUMNS | {"hour": 30, "SubjectAge": "old", "day_of_week": 1}}),
+    "the observation is a text": written({"id": "ev-1", "observation": "B"}),
+    "the observation is a list": written({"id": "ev-1", "observation": [COLUMNS]}),
+    "the observation is null": written({"id": "ev-1", "observation": None}),
+    "the observation is missing": written({"id": "ev-1"}),
+    "the id is missing": written({"observation": COLUMNS}),
+    "an empty object lacks both": "{}",
+    "a whole number is an id": stop_of("-12345678901234567890"),
+    "5.0 is not": stop_of("5.0"),
+    "true is not an id": stop_of("true"),
+    "null is not an id": stop_of("null"),
+    "an empty id": stop_of('""'),
+    f"an id of {ID_BYTES_MAX} bytes": stop_of(f'"{"é" * (ID_BYTES_MAX // 2)}"'),
+    f"an id of {ID_BYTES_MAX + 1} bytes": stop_of(f'"{"é" * (ID_BYTES_MAX // 2)}a"'),
+    "an id with escapes": stop_of(r'"\u00e9\ud83d\ude00"'),
+    "fields beside the two are allowed": stop_and('"source": {"system": "north"}'),
+    "of a key that stands twice the last one wins": stop_and('"id": "ev-2"'),
+    f"nested {DEPTH_MAX} deep": stop_and(f'"deep": {OPEN}{CLOSE}'),
+    f"nested {DEPTH_MAX + 1} deep": stop_and(f'"deep": {OPEN}[]{CLOSE}'),
+    "a lone surrogate": stop_of(r'"\ud800"'),
+    f"an integer of {INTEGER_DIGITS_MAX + 1} digits": stop_and(f'"number": {"9" * (INTEGER_DIGITS_MAX + 1)}'),
+    "NaN": stop_with(SubjectAge="NaN"),
+    "Infinity": stop_with(hour="-Infinity"),
+    "bytes behind the event": f"{stop()} {{}}",
+    "a byte order mark": f"\ufeff{stop()}",
+    "positions count bytes": '{"id": "é", "observation": ?}',
+    "not UTF-8": stop_of('"\xe9"').encode("latin-1"),
+    "an event cut short": stop()[:40],
+    "an empty value": "",
+    "a list is not an event": f"[{stop()}]",
+    "a text is not an event": '"event"',
+    "blanks count as bytes": stop().ljust(EVENT_BYTES_MAX + 1),
+}
+OUTCOMES: dict[str, str | bytes] = {
+    "contraband was found": '{"id": "ev-1", "true_class": true}',
+    "none was found": '{"id": "ev-1", "true_class": false}',
+    "1 is true": '{"id": "ev-1", "true_class": 1}',
+    "0 is false": '{"id": 17, "true_class": 0}',
+    "1.0 is neither": '{"id": "ev-1", "true_class": 1.0}',
+    "2 is neither": '{"id": "ev-1", "true_class": 2}',
+    "a text is neither": '{"id": "ev-1", "true_class": "true"}',
+    "null is neither": '{"id": "ev-1", "true_class": null}',
+    "every fault is reported": '{"id": ""}',
+    "an empty object lacks both": "{}",
+    "a list is not an event": "[]",
+    "an empty value": "",
+}
+
+
+def example_lines() -> str:
+    """JSON lines: name, topic, the value (as base64 where it is no text) and what the contract says of it."""
+    return "".join(json.dumps(example, ensure_ascii=False) + "\n" for example in examples())
+
+
+def examples() -> Iterator[dict[str, Any]]:
+    for topic, values in (("observations", OBSERVATIONS), ("outcomes", OUTCOMES)):
+        for name, value in values.items():
+            encoded = value.encode() if isinstance(value, str) else value
+            yield {"name": name, "topic": topic} | written_value(encoded) | verdict_on(topic, encoded)
+
+
+def written_value(value: bytes) -> dict[str, str]:
+    try:
+        return {"value": value.decode()}
+    except UnicodeDecodeError:
+        return {"value_base64": base64.b64encode(value).decode()}
+
+
+def verdict_on(topic: str, value: bytes) -> dict[str, Any]:
+    """Either id and content, or the errors, in the words that dead letters carry."""
+    found: Accepted[int] | tuple[Reason, ...]
+    if topic == "observations":
+        found, content = examine_observation(value), "observation_code"
+    else:
+        found, content = examine_outcome(value), "true_class"
+    if isinstance(found, Accepted):
+        return {"ok": True, "id": found.id.decode(), content: found.content}
+    errors = [{"code": reason.code, "field": reason.field, "message": reason.message} for reason in found]
+    return {"ok": False, "errors": errors}

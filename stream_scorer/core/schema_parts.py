@@ -1,0 +1,133 @@
+"""Pieces that schemas are made of. Law: a column, a code or a field of ours is described here, never listed again."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import msgspec
+
+from stream_scorer.core.codec import CODES
+from stream_scorer.core.contract import COLUMNS, ID_BYTES_MAX
+from stream_scorer.core.dead_letters import LetterSource, Truncation
+from stream_scorer.core.entries import KeptRecord
+from stream_scorer.core.predictions import Role
+from stream_scorer.core.reasons import Code, Reason
+from stream_scorer.core.records import Source
+
+Schema = dict[str, Any]
+Described = Mapping[str, Schema]
+
+
+def fields(properties: Described, optional: Sequence[str] = ()) -> Schema:
+    """An object with these fields, all required but the optional ones. It may gain others, which readers pass over."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": dict(properties), "required": required}
+
+
+def fields_of(struct: type[msgspec.Struct], described: Described) -> Schema:
+    """A record of ours: its fields in their order, as described, required where they are always written.
+
+    KeyError where the code has a field that nobody described.
+    """
+    config, listed = struct.__struct_config__, msgspec.structs.fields(struct)
+    optional = [field.name for field in listed if field.default is msgspec.UNSET]
+    if config.omit_defaults:
+        optional += [field.name for field in listed if not field.required]
+    schema = fields({field.name: described[field.name] for field in listed}, optional)
+    if config.tag is None:
+        return schema
+    tag = {str(config.tag_field): {"const": config.tag}}
+    return schema | {"properties": tag | schema["properties"], "required": [*tag, *schema["required"]]}
+
+
+def titled(title: str, description: str, schema: Schema) -> Schema:
+    return {"title": title, "description": description, **schema}
+
+
+def json_text(of: Schema) -> Schema:
+    """A text that holds JSON, as a header does."""
+    return {"type": "string", "contentMediaType": "application/json", "contentSchema": of}
+
+
+BOOLEAN: Schema = {"type": "boolean"}
+TEXT: Schema = {"type": "string"}
+BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
+DECIMAL: Schema = {"type": "string", "pattern": "^[0-9]+$"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+PROBABILITY: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+TIME: Schema = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$",
+    "description": "RFC 3339 in UTC with milliseconds",
+}
+TIMESTAMP: Schema = {"type": "integer", "description": "Milliseconds since 1970"}
+
+ID: Schema = {"type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX}
+EVENT_ID: Schema = {
+    "anyOf": [ID, {"type": "integer"}],
+    "description": f"At most {ID_BYTES_MAX} bytes in UTF-8; a whole number is taken as its decimal text",
+}
+OBSERVATION = fields({column.name: column.json_schema() for column in COLUMNS}) | {"additionalProperties": False}
+MODEL: Schema = {"type": "string", "pattern": "^.+@[0-9a-f]+$", "description": "<name>@<digest>"}
+PLACE: Described = {"topic": TEXT, "partition": COUNT, "offset": COUNT, "timestamp": TIMESTAMP}
+SOURCE = fields_of(Source, PLACE) | {"description": "Where the record stood that this one comes from"}
+LETTER_SOURCE = fields_of(LetterSource, PLACE)
+TRUNCATION = fields_of(
+    Truncation,
+    {
+        "bytes": COUNT,
+        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "key_bytes": COUNT,
+        "headers_bytes": COUNT,
+    },
+)
+HEADER: Schema = {"type": "array", "prefixItems": [TEXT, BASE64], "minItems": 2, "maxItems": 2}
+KEPT_RECORD = fields_of(
+    KeptRecord,
+    {
+        "timestamp": TIMESTAMP,
+        "value": BASE64,
+        "key": BASE64,
+        "headers": {"type": "array", "items": HEADER},
+        "truncation": TRUNCATION | {"description": "What was cut from a record that was too large to be carried along"},
+    },
+)
+REASON = fields_of(
+    Reason,
+    {
+        "code": {"type": "string", "enum": [code.value for code in Code]},
+        "field": {"type": ["string", "null"], "description": "The part that is at fault; null when it is the whole"},
+        "message": TEXT,
+        "details": {"type": "object"},
+    },
+)
+
+SAID: Described = {
+    "id": ID,
+    "prediction": BOOLEAN | {"description": "proba >= threshold"},
+    "proba": PROBABILITY | {"description": "How likely the model holds it that a search finds contraband"},
+    "threshold": PROBABILITY,
+    "model": MODEL,
+    "role": {"type": "string", "enum": list(get_args(Role))},
+    "observation_code": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": CODES - 1,
+        "description": "The observation as its 28-bit number: mixed radix, the first column most significant",
+    },
+    "source": SOURCE,
+    "scored_at": TIME,
+    "observation": OBSERVATION,
+}
+"""The fields of a prediction."""
+
+HAPPENED: Described = {
+    "revision": {"type": "integer", "minimum": 1, "description": "1, and one more for each correction"},
+    "true_class": BOOLEAN | {"description": "Whether the search found contraband"},
+    "correct": BOOLEAN | {"description": "prediction == true_class"},
+    "outcome_at": TIME,
+    "delay_s": {"type": "number", "description": "From observation to outcome; negative where the outcome is older"},
+    "verdicts": {"type": "object", "additionalProperties": BOOLEAN, "description": "What each model would have said"},
+    "record": KEPT_RECORD | {"description": "The outcome's record as it was read"},
+}
+"""What an outcome adds to them."""

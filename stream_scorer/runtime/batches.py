@@ -1,0 +1,70 @@
+"""A batch of a lane and what becomes of it: what the lane, the agents and the publisher hand to each other.
+
+Law: a batch is read, worked on and committed as a whole; what is to be counted or kept is noted on the way and done after the commit.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from aiokafka import TopicPartition
+
+from stream_scorer.core.observing import Rejected
+from stream_scorer.core.quality import Quality
+from stream_scorer.core.reasons import Code, Stage
+from stream_scorer.core.records import Publishable
+from stream_scorer.runtime.consuming import Record
+from stream_scorer.runtime.lane_state import LaneState
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records of one lane that go through together, by input topic, and the offsets to commit with what becomes of them.
+
+    `due`: (event time, id) of outcomes that may have waited for longer than the join window.
+    """
+
+    partition: int
+    observations: Sequence[Record]
+    outcomes: Sequence[Record]
+    offsets: dict[TopicPartition, int]
+    state: LaneState
+    due: Sequence[tuple[int, bytes]] = ()
+    taken_at_s: float = field(default_factory=time.perf_counter)
+
+    @property
+    def records(self) -> int:
+        return len(self.observations) + len(self.outcomes)
+
+
+@dataclass(slots=True)
+class Noted:
+    """What is to be counted once the batch is committed, by where its records ended."""
+
+    observations: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    letters: Counter[tuple[Code, Stage]] = field(default_factory=Counter)
+    predicted_ms: Sequence[int] = ()
+    steps_s: dict[str, float] = field(default_factory=dict)
+    counted: Quality = field(default_factory=Quality)
+    retracted: Quality = field(default_factory=Quality)
+
+    def buried(self, rejected: Sequence[Rejected]) -> None:
+        """Note dead letters, by their first reason."""
+        self.letters.update((one.reasons[0].code, one.stage) for one in rejected)
+
+
+@dataclass(slots=True)
+class Work:
+    """What became of a batch: records to publish, entries to keep once they are committed, and what to count then."""
+
+    outputs: dict[TopicPartition, Sequence[Publishable]] = field(default_factory=dict)
+    entries: dict[bytes, bytes | None] = field(default_factory=dict)
+    noted: Noted = field(default_factory=Noted)
+
+    def publish(self, partition: TopicPartition, records: Sequence[Publishable]) -> None:
+        """Add records to what goes to this partition."""
+        if records:
+            before = self.outputs.get(partition)
+            self.outputs[partition] = [*before, *records] if before else records

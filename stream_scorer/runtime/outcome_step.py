@@ -1,0 +1,95 @@
+"""The step that joins: outcome records of a batch, and outcomes that have waited too long, in; updates, dead letters and entries out.
+
+Law: it comes after the observations of the same batch, so that an outcome finds the prediction that was made a moment ago.
+"""
+
+import time
+from collections.abc import Callable
+
+from aiokafka import TopicPartition
+
+from stream_scorer.core.answering import Answers, Clock
+from stream_scorer.core.expiring import expire_waiting, keep_record, record_and_reason
+from stream_scorer.core.joining import Outcomes, join_outcomes
+from stream_scorer.core.observing import Rejected, send_home
+from stream_scorer.core.outcomes import decode_outcomes
+from stream_scorer.core.reasons import Stage
+from stream_scorer.core.records import Outgoing
+from stream_scorer.runtime.batches import Batch, Work
+from stream_scorer.runtime.observation_step import Limits, bury, note_answers
+from stream_scorer.runtime.topics import TopicNames
+
+
+class OutcomeStep:
+    """Joins the outcomes of batches to what the lane's state knows."""
+
+    def __init__(self, names: TopicNames, limits: Limits, clock_ms: Callable[[], int]) -> None:
+        self._names, self._limits, self._clock_ms = names, limits, clock_ms
+
+    def run(self, batch: Batch, work: Work) -> None:
+        """Add to `work` what becomes of the batch's outcomes and of those that are due."""
+        began_s = time.perf_counter()
+        clock = Clock(self._clock_ms(), self._limits.join_window_ms)
+        rejected: list[Rejected] = []
+        if batch.outcomes:
+            rejected += self._join(batch, work, clock)
+        if batch.due:
+            rejected += self._expire(batch, work, clock)
+        if rejected:
+            letters = [
+                bury(one, self._names.outcomes, batch.partition, clock.now_ms, self._limits.dead_letter_bytes_max) for one in rejected
+            ]
+            work.publish(TopicPartition(self._names.dead_letters, batch.partition), letters)
+            work.noted.buried(rejected)
+            work.noted.outcomes["dead_lettered"] += len(rejected)
+        work.noted.steps_s["join"] = time.perf_counter() - began_s
+
+    def _join(self, batch: Batch, work: Work, clock: Clock) -> list[Rejected]:
+        """Answer the batch's outcomes; gives those that break the contract."""
+        decoded = decode_outcomes([record.value for record in batch.outcomes])
+        records = [batch.outcomes[position] for position in decoded.positions]
+        stay, moved = send_home(decoded.ids, records, partition=batch.partition, partitions=self._limits.partitions)
+        for owner, strays in moved.items():
+            work.publish(TopicPartition(self._names.outcomes, owner), strays)
+            work.noted.outcomes["moved"] += len(strays)
+        outcomes = Outcomes(
+            decoded.ids, decoded.classes, [record.offset for record in records], [record.timestamp for record in records]
+        )
+        if len(stay) < len(records):
+            outcomes, records = outcomes.at(stay), [records[row] for row in stay]
+        answers = join_outcomes(
+            outcomes,
+            self._find(batch, work, outcomes.ids),
+            lambda position: keep_record(records[position]),
+            partition=batch.partition,
+            models=batch.state.models,
+            clock=clock,
+        )
+        note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
+        broken = [Rejected(batch.outcomes[position], reasons, Stage.OUTCOME) for position, reasons in decoded.rejected]
+        return broken + self._given_up(answers, batch, work)
+
+    def _expire(self, batch: Batch, work: Work, clock: Clock) -> list[Rejected]:
+        """End the outcomes whose observation has not come within the join window."""
+        ids = list(dict.fromkeys(id_ for _, id_ in batch.due))
+        answers = expire_waiting(
+            ids, self._find(batch, work, ids), partition=batch.partition, models=batch.state.models, clock=clock
+        )
+        note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
+        return self._given_up(answers, batch, work)
+
+    def _find(self, batch: Batch, work: Work, ids: list[bytes] | tuple[bytes, ...]) -> list[bytes | None]:
+        """What is known of the ids, this very batch included."""
+        found = batch.state.find(ids)
+        entries = work.entries
+        if entries and not entries.keys().isdisjoint(ids):
+            return [entries[id_] if id_ in entries else kept for id_, kept in zip(ids, found, strict=True)]
+        return found
+
+    def _given_up(self, answers: Answers, batch: Batch, work: Work) -> list[Rejected]:
+        rejected = []
+        for given_up in answers.given_up:
+            record, reason = record_and_reason(given_up, self._names.outcomes, batch.partition)
+            rejected.append(Rejected(record, (reason,), Stage.OUTCOME, given_up.record.truncation))
+        work.noted.outcomes["unknown"] += len(rejected)
+        return rejected

@@ -1,0 +1,1 @@
+"""What operators run, as far as it needs no Kafka."""
