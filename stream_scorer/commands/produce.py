@@ -119,7 +119,7 @@ def _source(
             typer.echo(f"Mind: {warning}", err=True)
         return islice(sources.csv_events(csv, id_prefix), count), min(rows, count or rows)
     if lines:
-        return islice(sources.json_line_events(sources.open_lines(lines)), count), count
+        return islice(sources.json_line_events(sources.lines_of(lines)), count), count
     count = count or 1_000
     return sources.generated_events(count, seed=seed, broken_share=broken_share, id_prefix=id_prefix), count
 

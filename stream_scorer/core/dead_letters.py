@@ -79,7 +79,9 @@ def dead_letter(
     if size > limit_bytes:
         whole = value or b""
         headers_bytes = size - len(whole) - len(key or b"")
-        truncation = truncation or Truncation(len(whole), hashlib.sha256(whole).hexdigest(), len(key or b""), headers_bytes)
+        truncation = truncation or Truncation(
+            len(whole), hashlib.sha256(whole).hexdigest(), len(key or b""), headers_bytes
+        )
         value = whole[:KEPT_OF_TOO_LARGE_BYTES]
         key = key[:KEPT_OF_TOO_LARGE_BYTES] if key else key
         headers = headers if headers_bytes <= KEPT_OF_TOO_LARGE_BYTES else []
@@ -104,5 +106,6 @@ def encode_reasons(reasons: Sequence[Reason]) -> bytes:
 
 
 def _size(record: Incoming) -> int:
-    headers = sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
+    # each header's two lengths take up to four bytes more on the wire: a million tiny ones are as much as a few large ones
+    headers = sum(len(name.encode()) + len(value or b"") + 4 for name, value in record.headers)
     return len(record.value or b"") + len(record.key or b"") + headers

@@ -1,4 +1,4 @@
-"""Good and bad events, one for each rule of the contract, for those who build producers. Law: verdicts come from the contract."""
+"""Good and bad events, one for each rule, for those who build producers. Law: the verdicts are the contract's own."""
 
 import base64
 import json
@@ -135,7 +135,7 @@ OUTCOMES: dict[str, str | bytes] = {
 
 def example_lines() -> str:
     """JSON lines: name, topic, the value (as base64 where it is no text) and what the contract says of it."""
-    return "".join(json.dumps(example, ensure_ascii=False) + "\n" for example in examples())
+    return "".join(json.dumps(example) + "\n" for example in examples())
 
 
 def examples() -> Iterator[dict[str, Any]]:
@@ -154,7 +154,7 @@ def written_value(value: bytes) -> dict[str, str]:
 
 def verdict_on(topic: str, value: bytes) -> dict[str, Any]:
     """Either id and content, or the errors, in the words that dead letters carry."""
-    found: Accepted[int] | tuple[Reason, ...]
+    found: Accepted[int] | Accepted[bool] | tuple[Reason, ...]
     if topic == "observations":
         found, content = examine_observation(value), "observation_code"
     else:

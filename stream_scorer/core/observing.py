@@ -40,7 +40,10 @@ class Rows(NamedTuple):
             return self  # nearly every batch: nobody is left out, and places ascend
         records, ids, codes, offsets = self
         return Rows(
-            [records[row] for row in rows], [ids[row] for row in rows], [codes[row] for row in rows], [offsets[row] for row in rows]
+            [records[row] for row in rows],
+            [ids[row] for row in rows],
+            [codes[row] for row in rows],
+            [offsets[row] for row in rows],
         )
 
 

@@ -174,7 +174,7 @@ def _with_outcome(known: Predicted | None, update: updates.Joined, models: Model
             true_class=update.true_class,
             revision=update.revision,
         )
-    if known.scored_ms > scored_ms or known.revision >= update.revision:
+    if known.scored_ms > scored_ms:
         return known
     return msgspec.structs.replace(known, true_class=update.true_class, revision=update.revision)
 

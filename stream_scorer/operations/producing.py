@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from stream_scorer.core.partitioning import partitions_of
 from stream_scorer.core.records import NO_HEADERS, Headers
-from stream_scorer.errors import Known, OutageError
+from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.runtime.kafka import explain
 
 BATCH_BYTES_MAX = 512 * 1024
@@ -24,6 +24,9 @@ RECORD_OVERHEAD_BYTES = 128
 RECORD_BYTES_MAX = 1_048_576
 WAITING_RECORDS_MAX = 20_000
 CHUNK = 4_096
+# a topic that was just created is not known to every broker at once
+TOPIC_WAIT_S = 3.0
+TOPIC_POLL_S = 0.1
 PACE_S = 0.001
 # how soon the end is noticed where events are far apart
 LOOK_UP_S = 0.1
@@ -104,14 +107,20 @@ class EventSender:
         return sum(self.delivered.values())
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has. OutageError when it does not exist."""
+        """How many partitions a topic has. TopicsError when it does not exist."""
         assert self._producer
         try:
+            # All topics are asked for: a broker that makes topics by itself makes the one that is asked for by name.
+            async with asyncio.timeout(TOPIC_WAIT_S):
+                while topic not in (await self._producer.client.fetch_all_metadata()).topics():
+                    await asyncio.sleep(TOPIC_POLL_S)
             return len(await self._producer.partitions_for(topic))
-        except KafkaError as error:
-            raise self._explained(
-                error, f"looking for the topic {topic} (`stream-scorer topics apply` creates it)"
+        except TimeoutError as error:
+            raise TopicsError(
+                f"there is no topic {topic}: check the prefix, or run `stream-scorer topics apply`"
             ) from error
+        except KafkaError as error:
+            raise self._explained(error, f"asking for the topic {topic}") from error
 
     async def send(self, planned: Sequence[Planned], *, start_ms: float | None = None) -> None:
         """Hand events over; waits while too many wait already. With `start_ms` an event's timestamp is the time that

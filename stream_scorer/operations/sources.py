@@ -85,6 +85,21 @@ def count_rows(path: Path) -> int:
         return max(sum(1 for row in csv.reader(lines) if row) - 1, 0)
 
 
+def lines_of(name: str) -> Iterator[bytes]:
+    """The lines of a file, or of standard input for `-`. SettingsError when it can't be read."""
+    if name == "-":
+        yield from sys.stdin.buffer
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115  # closed below, without catching what is raised while lines are used
+    except OSError as error:
+        raise SettingsError(
+            f"{name} can't be read ({error.strerror}): name a file of JSON lines, or - for standard input"
+        ) from error
+    with file:
+        yield from file
+
+
 def json_line_events(lines: Iterable[bytes]) -> Iterator[SourceEvent]:
     """Every line, byte for byte; its id is the key if it has one that can be read."""
     for line in lines:
@@ -104,18 +119,6 @@ def generated_events(count: int, *, seed: int, broken_share: float, id_prefix: s
     for event in Generator(seed).events(count, broken_share=broken_share, id_prefix=id_prefix):
         is_broken = event.broken is not None
         yield SourceEvent(event.id, event.value, None if is_broken else event.true_class, is_broken)
-
-
-def open_lines(name: str) -> IO[bytes]:
-    """The file, or standard input for `-`. SettingsError when it can't be read."""
-    if name == "-":
-        return sys.stdin.buffer
-    try:
-        return Path(name).open("rb")
-    except OSError as error:
-        raise SettingsError(
-            f"{name} can't be read ({error.strerror}): name a file of JSON lines, or - for standard input"
-        ) from error
 
 
 def _opened(path: Path) -> IO[str]:

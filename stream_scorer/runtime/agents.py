@@ -39,7 +39,7 @@ class Agents:
     async def work(self, batch: Batch) -> Work:
         """What becomes of a batch, worked out by the agents. Raises what an agent raised."""
         question = Question(batch, asyncio.get_running_loop().create_future())
-        await self._to_score.put(question)
+        await self._to_score.put(question)  # type: ignore[arg-type]  # typed for events, takes anything
         return await question.answer
 
     async def _score_observations(self, questions: faust.StreamT[Question]) -> None:
@@ -49,7 +49,7 @@ class Agents:
     async def _score(self, question: Question) -> None:
         await self._observations.run(question.batch, question.work)
         if question.batch.outcomes or question.batch.due:
-            await self._to_join.put(question)
+            await self._to_join.put(question)  # type: ignore[arg-type]
         elif not question.answer.done():
             question.answer.set_result(question.work)
 

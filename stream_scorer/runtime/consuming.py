@@ -75,7 +75,9 @@ def drain(result: FetchResult, records_max: int) -> list[Record]:
         if not _is_left_out(fetched, batch):
             expected = fetched.next_fetch_offset
             # a fetch that starts within a batch brings the whole of it
-            taken += batch if batch.base_offset >= expected else [record for record in batch if record.offset >= expected]
+            taken += (
+                batch if batch.base_offset >= expected else [record for record in batch if record.offset >= expected]
+            )
         fetched.next_fetch_offset = batch.next_offset
     result._update_position()
     if not fetched._records.has_next():

@@ -16,16 +16,22 @@ import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from stream_scorer.core.answering import Clock
 from stream_scorer.core.scoring import ModelAtFault
 from stream_scorer.errors import Known, ModelError, OutageError, TopicsError
-from stream_scorer.runtime.agents import Scorer, ServedModel
+from stream_scorer.runtime.agents import Agents
+from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.intake import Intake
 from stream_scorer.runtime.kafka import client_options, explain
+from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes import Lane
 from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.observation_step import ServedModel
 from stream_scorer.runtime.publishing import AtLeastOncePublisher, Publisher, TransactionalPublisher
+from stream_scorer.runtime.restoring import open_store, restore
 from stream_scorer.runtime.settings import Settings
-from stream_scorer.runtime.topics import TopicNames, check_cluster
+from stream_scorer.runtime.store_engine import block_cache
+from stream_scorer.runtime.topics import TopicNames, check_cluster, cluster_id
 from stream_scorer.runtime.web.server import Health, Server, write_address
 
 log = logging.getLogger(__name__)
@@ -37,7 +43,7 @@ PROBE_WAIT_S = 2.0
 RETRY_WAIT_S = 1.0
 
 
-class Delivery(faust.Service):  # type: ignore[misc]
+class Delivery(faust.Service):
     """Owns everything that touches Kafka. Supervised by Faust; ends the worker through `end_worker`."""
 
     mundane_level = "debug"
@@ -47,23 +53,24 @@ class Delivery(faust.Service):  # type: ignore[misc]
         settings: Settings,
         *,
         partitions: int,
-        scorer: Scorer,
+        agents: Agents,
         metrics: Metrics,
         load_model: Callable[[], ServedModel],
         http_address_file: Path | None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.settings, self.partitions, self.scorer, self.metrics = settings, partitions, scorer, metrics
+        self.settings, self.partitions, self.agents, self.metrics = settings, partitions, agents, metrics
         self.exit_status = 0
         self.end_worker: Callable[[], None] = lambda: None
         self._load_model, self._http_address_file = load_model, http_address_file
         self._names = TopicNames(settings.topics.prefix)
         self._intake: Intake | None = None
         self._warm = False
+        self._blocks = block_cache()
         self._server = Server(live=self.live, ready=self.is_ready, metrics=self.figures)
 
-    @faust.Service.task  # type: ignore[misc]
+    @faust.Service.task
     async def _live_and_end(self) -> None:
         """A task that returns would leave a process that does nothing: so every end goes through here."""
         try:
@@ -89,7 +96,7 @@ class Delivery(faust.Service):  # type: ignore[misc]
             model = await loading
         finally:
             loading.cancel()
-        self.scorer.serve(model)
+        self.agents.serve(model)
         self.metrics.model_loaded(model.speaker.model, model.speaker.role)
         self._warm = True
         log.info("model %s is warm, threshold %s", model.speaker.model, model.speaker.threshold)
@@ -110,8 +117,7 @@ class Delivery(faust.Service):  # type: ignore[misc]
             group=settings.group_name,
             group_instance_id=worker.group_instance_id,
             session_timeout_ms=worker.session_timeout_ms,
-            observations=self._names.observations,
-            outcomes=self._names.outcomes,
+            names=self._names,
             batch_records_max=worker.batch_records_max,
             open_lane=self._open_lane,
             rebalanced=self.metrics.rebalances.inc,
@@ -128,6 +134,9 @@ class Delivery(faust.Service):  # type: ignore[misc]
                 continue
             if problems:
                 raise TopicsError("The topics are not as they must be:\n  - " + "\n  - ".join(problems))
+            names = self._names
+            # what a lane's state is a view of: another cluster or other topics make it worthless
+            self._identity = f"{await cluster_id(self.settings)}/{names.predictions}/{names.outcome_updates}"
             return
 
     def _open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
@@ -145,14 +154,40 @@ class Delivery(faust.Service):  # type: ignore[misc]
             publisher = AtLeastOncePublisher(options, consumer=consumer, timeout_ms=worker.transaction_timeout_ms)
         return Lane(
             partition,
-            observations=self._names.observations,
-            outcomes=self._names.outcomes,
+            names=self._names,
             consumer=consumer,
             publisher=publisher,
-            work=self.scorer.work,
+            open_state=self._open_state,
+            work=self.agents.work,
             before_commit=lambda: self._refuse_new_partitions(consumer),
+            committed=self._count,
             batch_records_max=worker.batch_records_max,
+            clock=self._clock,
         )
+
+    async def _open_state(self, partition: int) -> LaneState:
+        """The lane's state, brought up to what the output topics say."""
+        store = await open_store(self.settings.state_path, partition, self._identity, self._blocks)
+        try:
+            restored = await restore(
+                store,
+                client_options(self.settings.kafka),
+                partition=partition,
+                predictions=self._names.predictions,
+                outcome_updates=self._names.outcome_updates,
+                clock=self._clock(),
+            )
+        except BaseException:
+            store.close()
+            raise
+        self.metrics.restored(restored.seconds)
+        return LaneState(store)
+
+    def _clock(self) -> Clock:
+        return Clock(time.time_ns() // 1_000_000, int(self.settings.worker.join_window_s * 1000))
+
+    def _count(self, batch: Batch, work: Work) -> None:
+        self.metrics.committed(batch, work.noted, time.time_ns() // 1_000_000)
 
     def _refuse_new_partitions(self, consumer: AIOKafkaConsumer) -> None:
         """An id's partition depends on their number: with another number its history would lie elsewhere."""
@@ -193,7 +228,7 @@ class Delivery(faust.Service):  # type: ignore[misc]
         if self._intake is not None:
             # after a fault there is nothing to wait for: an abort is quick or impossible
             await self._intake.stop(1.0 if self.exit_status else self.settings.worker.shutdown_deadline_s * 0.8)
-        self.scorer.close()
+        self.agents.close()
         await self._server.stop()
 
     # What the probes ask
@@ -202,7 +237,9 @@ class Delivery(faust.Service):  # type: ignore[misc]
         """Joined, the assigned lanes open, the model warm; with no partition too."""
         intake = self._intake
         if not self._warm:
-            return Health(False, "the model is not loaded yet" if intake is None or intake.connected else "waiting for Kafka")
+            return Health(
+                False, "the model is not loaded yet" if intake is None or intake.connected else "waiting for Kafka"
+            )
         if intake is None or not intake.joined:
             return Health(False, "joining the group")
         closed = sorted(lane.partition for lane in intake.lanes.values() if not lane.open)
@@ -224,7 +261,9 @@ class Delivery(faust.Service):  # type: ignore[misc]
     def _commit_age_s(self) -> float:
         lanes = self._intake.lanes.values() if self._intake is not None else ()
         now_s = time.monotonic()
-        return max((now_s - max(lane.committed_at_s, lane.held_since_s) for lane in lanes if lane.held_records), default=0.0)
+        return max(
+            (now_s - max(lane.committed_at_s, lane.held_since_s) for lane in lanes if lane.held_records), default=0.0
+        )
 
     def figures(self) -> bytes:
         """The metrics as of now, as text."""
@@ -237,6 +276,9 @@ class Delivery(faust.Service):  # type: ignore[misc]
         oldest_ms = min((oldest for lane in lanes if (oldest := lane.oldest_waiting_ms()) is not None), default=None)
         metrics.oldest.set(0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
         metrics.lag.set(sum(self._lag(lane) for lane in lanes))
+        stores = [lane.state.store for lane in lanes if lane.open and lane.state is not None]
+        metrics.state_ids.set(sum(store.ids_estimate() for store in stores))
+        metrics.state_bytes.set(sum(store.bytes_on_disk() for store in stores))
         return metrics.expose()
 
     def _lag(self, lane: Lane) -> int:

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from stream_scorer.errors import TopicsError
 from stream_scorer.runtime.consuming import read
 from stream_scorer.runtime.lanes import Lane
+from stream_scorer.runtime.topics import TopicNames
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ CONNECT_WAIT_S = 1.0
 CLOSE_WAIT_S = 5.0
 
 
-class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
+class Intake(ConsumerRebalanceListener):
     """Reads both input topics. `open_lane` makes a lane for a partition; the first fault of anything here ends `run` with it."""
 
     def __init__(
@@ -41,8 +42,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         group: str,
         group_instance_id: str,
         session_timeout_ms: int,
-        observations: str,
-        outcomes: str,
+        names: TopicNames,
         batch_records_max: int,
         open_lane: Callable[[int, AIOKafkaConsumer], Lane],
         rebalanced: Callable[[], None],
@@ -51,7 +51,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         self.joined = False
         self.connected = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._topics = observations, outcomes
+        self._topics = names.observations, names.outcomes
         self._batch_records_max = batch_records_max
         self._open_lane, self._rebalanced = open_lane, rebalanced
         self._hungry = asyncio.Event()
@@ -108,7 +108,12 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._hungry.wait()
                 continue
             full = len(wanted) < len(inputs)
-            fetched = await read(self.consumer, wanted, timeout_s=POLL_S_WHILE_FULL if full else POLL_S, records_max=self._batch_records_max)
+            fetched = await read(
+                self.consumer,
+                wanted,
+                timeout_s=POLL_S_WHILE_FULL if full else POLL_S,
+                records_max=self._batch_records_max,
+            )
             for partition, records in fetched.items():
                 if (lane := self.lanes.get(partition.partition)) is not None:
                     lane.offer(partition, records)

@@ -79,5 +79,7 @@ def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
         return OutageError(f"Kafka at {bootstrap} did not say its version while {doing}; it may still be starting.")
     if isinstance(error, errors.KafkaError | TimeoutError | ConnectionError | OSError):
         detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return OutageError(f"Kafka at {bootstrap} does not answer while {doing} ({detail}). Start the worker again once the broker is back.")
+        return OutageError(
+            f"Kafka at {bootstrap} does not answer while {doing} ({detail}). Start the worker again once the broker is back."
+        )
     return None

@@ -214,11 +214,12 @@ class Lane:
     async def _has_read_all(self) -> bool:
         """Whether every observation that was published before now has been taken into the state."""
         ends = await self._consumer.end_offsets([self.observations])
-        return not self._waiting[self.observations] and await self._consumer.position(self.observations) >= ends[self.observations]
+        return (
+            not self._waiting[self.observations]
+            and await self._consumer.position(self.observations) >= ends[self.observations]
+        )
 
     def stop(self) -> None:
         """Take no further batch; what is under way is committed first. `run` returns then."""
         self._stopping = True
         self._arrived.set()
-
-

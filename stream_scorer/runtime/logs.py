@@ -16,8 +16,6 @@ QUIET = ("aiokafka", "faust", "mode", "aiohttp", "asyncio")
 class TextLines(logging.Formatter):
     """`2026-11-22T08:00:00.000Z INFO  lanes: lane 0 open …`"""
 
-    converter = time.gmtime
-
     def format(self, record: logging.LogRecord) -> str:
         subject = record.name.rpartition(".")[2]
         line = f"{_time(record)} {record.levelname:<7} {subject}: {_one_line(record.getMessage())}"

@@ -89,7 +89,10 @@ class ObservationStep:
         limits, partition, steps_s = self._limits, batch.partition, work.noted.steps_s
         began_s = time.perf_counter()
         sorted_ = sort_out(
-            batch.observations, partition=partition, partitions=limits.partitions, event_bytes_max=limits.event_bytes_max
+            batch.observations,
+            partition=partition,
+            partitions=limits.partitions,
+            event_bytes_max=limits.event_bytes_max,
         )
         steps_s["decode"] = _lap(began_s)
         began_s = time.perf_counter()
@@ -108,7 +111,8 @@ class ObservationStep:
         steps_s["predict"] = _lap(began_s)
         began_s = time.perf_counter()
         rejected = sorted_.rejected + [
-            Rejected(rows.records[row], (reason,), STAGE_OF_REFUSAL[reason.code]) for row, reason in verdict.refused.items()
+            Rejected(rows.records[row], (reason,), STAGE_OF_REFUSAL[reason.code])
+            for row, reason in verdict.refused.items()
         ]
         self._publish(batch, work, rows, verdict, rejected, clock)
         self._keep(batch, work, rows, verdict, found, clock)
@@ -122,7 +126,9 @@ class ObservationStep:
         steps_s["encode"] = _lap(began_s)
 
     async def _judge(self, rows: Rows, admission: Admission) -> Verdict:
-        scored = await self._score([rows.codes[row] for row in admission.new] if len(admission.new) < len(rows.ids) else rows.codes)
+        scored = await self._score(
+            [rows.codes[row] for row in admission.new] if len(admission.new) < len(rows.ids) else rows.codes
+        )
         if len(admission.new) == len(rows.ids) and not scored.rejected:
             return Verdict(admission.new, scored.probabilities, admission.waiting)  # nearly every batch
         arrivals = Arrivals(rows.ids, rows.codes, rows.offsets)
@@ -141,7 +147,9 @@ class ObservationStep:
             if not admission.repeats:
                 break
             # a repeat of one that failed is the first of its id in turn
-            admission = admit_repeats(arrivals, admission, failed, repeats_are_conflicts=self._limits.repeats_are_conflicts)
+            admission = admit_repeats(
+                arrivals, admission, failed, repeats_are_conflicts=self._limits.repeats_are_conflicts
+            )
             scored = await self._score([rows.codes[row] for row in admission.new])
         in_order = sorted(accepted)
         probabilities = np.array([accepted[row] for row in in_order], dtype=np.float64)
@@ -237,7 +245,10 @@ def note_answers(work: Work, answers: Answers, updates: TopicPartition) -> None:
     work.noted.counted.add(answers.counted)
     work.noted.retracted.add(answers.retracted)
     work.noted.outcomes.update(
-        joined=answers.joined, corrected=answers.corrections, repeated=len(answers.repeats), awaiting=len(answers.awaiting)
+        joined=answers.joined,
+        corrected=answers.corrections,
+        repeated=len(answers.repeats),
+        awaiting=len(answers.awaiting),
     )
 
 

@@ -4,7 +4,7 @@ Law: it comes after the observations of the same batch, so that an outcome finds
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiokafka import TopicPartition
 
@@ -37,7 +37,8 @@ class OutcomeStep:
             rejected += self._expire(batch, work, clock)
         if rejected:
             letters = [
-                bury(one, self._names.outcomes, batch.partition, clock.now_ms, self._limits.dead_letter_bytes_max) for one in rejected
+                bury(one, self._names.outcomes, batch.partition, clock.now_ms, self._limits.dead_letter_bytes_max)
+                for one in rejected
             ]
             work.publish(TopicPartition(self._names.dead_letters, batch.partition), letters)
             work.noted.buried(rejected)
@@ -53,7 +54,10 @@ class OutcomeStep:
             work.publish(TopicPartition(self._names.outcomes, owner), strays)
             work.noted.outcomes["moved"] += len(strays)
         outcomes = Outcomes(
-            decoded.ids, decoded.classes, [record.offset for record in records], [record.timestamp for record in records]
+            decoded.ids,
+            decoded.classes,
+            [record.offset for record in records],
+            [record.timestamp for record in records],
         )
         if len(stay) < len(records):
             outcomes, records = outcomes.at(stay), [records[row] for row in stay]
@@ -78,7 +82,7 @@ class OutcomeStep:
         note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
         return self._given_up(answers, batch, work)
 
-    def _find(self, batch: Batch, work: Work, ids: list[bytes] | tuple[bytes, ...]) -> list[bytes | None]:
+    def _find(self, batch: Batch, work: Work, ids: Sequence[bytes]) -> list[bytes | None]:
         """What is known of the ids, this very batch included."""
         found = batch.state.find(ids)
         entries = work.entries

@@ -120,7 +120,9 @@ class AtLeastOncePublisher:
             async with asyncio.timeout(self._timeout_ms / 1000):
                 ends = await _delivered(await _send(self._producer, outputs))
         except TimeoutError as error:
-            raise OutageError(f"Kafka did not take a batch within {self._timeout_ms} ms. Start the worker again once the broker is back.") from error
+            raise OutageError(
+                f"Kafka did not take a batch within {self._timeout_ms} ms. Start the worker again once the broker is back."
+            ) from error
         self._to_commit |= offsets
         # An offset commit waits behind the long-poll fetch on the consumer's connection: the next batch must not wait for it
         if self._committing is None or self._committing.done():

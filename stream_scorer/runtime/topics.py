@@ -35,6 +35,7 @@ __all__ = [
     "TopicPlan",
     "apply",
     "check_cluster",
+    "cluster_id",
     "definitions_for",
     "load_topics",
     "plan",
@@ -72,6 +73,13 @@ async def apply(settings: Settings) -> tuple[str, ...]:
         created = await create(admin, missing)
         await wait_until_visible(admin, [topic.name for topic in missing])
         return created
+
+
+async def cluster_id(settings: Settings) -> str:
+    """What the cluster calls itself, the same on all its brokers for as long as it lives."""
+    async with admin_client(settings) as admin:
+        described: dict[str, Any] = await admin.describe_cluster()
+        return str(described["cluster_id"])
 
 
 async def check_cluster(settings: Settings) -> list[str]:

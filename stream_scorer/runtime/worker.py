@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 import faust.app.base
@@ -21,27 +21,29 @@ from stream_scorer.core.predictions import Speaker
 from stream_scorer.core.scoring import Brake
 from stream_scorer.errors import ModelError
 from stream_scorer.models.directory import ensure_default_model, load_model
-from stream_scorer.runtime.agents import Limits, Scorer, ServedModel
+from stream_scorer.runtime.agents import Agents
 from stream_scorer.runtime.delivery import Delivery
 from stream_scorer.runtime.logs import start_logging
 from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.observation_step import Limits, ObservationStep, ServedModel
+from stream_scorer.runtime.outcome_step import OutcomeStep
 from stream_scorer.runtime.settings import Settings, masked
 from stream_scorer.runtime.topics import TopicNames, definitions_for
 
 log = logging.getLogger(__name__)
 
 
-class Boot(faust.app.base.BootStrategy):  # type: ignore[misc]
+class Boot(faust.app.base.BootStrategy):
     """What Faust starts: agents, then delivery; so that delivery stops first, while agents can still answer."""
 
     enable_kafka = False
     enable_web = False
 
     def server(self) -> Iterable[Any]:
-        return self._chain(self.sensors(), self.agents(), [self.app.delivery])
+        return self._chain(self.sensors(), self.agents(), [cast(ScorerApp, self.app).delivery])
 
 
-class ScorerApp(faust.App):  # type: ignore[misc]
+class ScorerApp(faust.App):
     """The Faust app: two agents' home, without a broker of its own."""
 
     BootStrategy = Boot
@@ -49,7 +51,7 @@ class ScorerApp(faust.App):  # type: ignore[misc]
     delivery: Delivery
 
 
-class Process(faust.worker.Worker):  # type: ignore[misc]
+class Process(faust.worker.Worker):
     """Faust's worker process, without its greeting and with a deadline for its end."""
 
     mundane_level = "debug"
@@ -79,7 +81,10 @@ class Process(faust.worker.Worker):  # type: ignore[misc]
 
 
 def _give_up(deadline_s: float) -> None:
-    log.error("not stopped within worker.shutdown_deadline_s = %s: leaving; what was under way is not committed and comes again", deadline_s)
+    log.error(
+        "not stopped within worker.shutdown_deadline_s = %s: leaving; what was under way is not committed and comes again",
+        deadline_s,
+    )
     logging.shutdown()
     os._exit(1)
 
@@ -91,23 +96,28 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> 
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     partitions = _partitions(settings)
-    app = ScorerApp("stream-scorer", broker="kafka://", loop=loop, web_enabled=False, autodiscover=False, datadir="/nonexistent")
+    app = ScorerApp(
+        "stream-scorer", broker="kafka://", loop=loop, web_enabled=False, autodiscover=False, datadir="/nonexistent"
+    )
     app.flow_control.resume()  # the consumer that would do this is off
     metrics = Metrics()
-    scorer = Scorer(
-        app,
-        names=TopicNames(settings.topics.prefix),
-        limits=Limits(
-            partitions, settings.worker.event_bytes_max, settings.worker.dead_letter_bytes_max, settings.worker.include_observation
-        ),
-        brake=Brake(settings.worker.brake_share, settings.worker.brake_rows_min),
-        metrics=metrics,
-        clock_ms=lambda: time.time_ns() // 1_000_000,
+    limits = Limits(
+        partitions,
+        event_bytes_max=settings.worker.event_bytes_max,
+        dead_letter_bytes_max=settings.worker.dead_letter_bytes_max,
+        include_observation=settings.worker.include_observation,
+        repeats_are_conflicts=settings.worker.repeats_are_conflicts,
+        join_window_ms=int(settings.worker.join_window_s * 1000),
     )
+    names, brake = (
+        TopicNames(settings.topics.prefix),
+        Brake(settings.worker.brake_share, settings.worker.brake_rows_min),
+    )
+    agents = Agents(app, ObservationStep(names, limits, brake, _now_ms), OutcomeStep(names, limits, _now_ms))
     app.delivery = delivery = Delivery(
         settings,
         partitions=partitions,
-        scorer=scorer,
+        agents=agents,
         metrics=metrics,
         load_model=lambda: _served_model(settings),
         http_address_file=http_address_file,
@@ -123,6 +133,10 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> 
     return status
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
@@ -134,7 +148,9 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def _partitions(settings: Settings) -> int:
     names = TopicNames(settings.topics.prefix)
-    return next(definition.partitions for definition in definitions_for(settings) if definition.name == names.observations)
+    return next(
+        definition.partitions for definition in definitions_for(settings) if definition.name == names.observations
+    )
 
 
 def _served_model(settings: Settings) -> ServedModel:
@@ -142,7 +158,9 @@ def _served_model(settings: Settings) -> ServedModel:
     wanted = settings.model
     folder = Path(wanted.folder) if wanted.folder else ensure_default_model(lambda step: log.info("%s", step))
     if not folder.is_dir():
-        raise ModelError(f"There is no model directory {folder}. Make one with `stream-scorer train CSV --out {folder}`.")
+        raise ModelError(
+            f"There is no model directory {folder}. Make one with `stream-scorer train CSV --out {folder}`."
+        )
     model = load_model(folder, trusted_types=wanted.trusted_types)
     threshold = model.threshold if wanted.threshold is None else wanted.threshold
     return ServedModel(Speaker(model.name, "champion", threshold), model.score, model.expensive)

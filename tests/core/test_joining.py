@@ -294,6 +294,40 @@ def test_an_outcome_that_waits_and_is_read_twice_is_a_repeat() -> None:
     assert answers.updates == []
 
 
+def test_an_early_outcome_finds_the_repeat_of_an_observation_that_could_not_be_scored() -> None:
+    play = Play()
+    play.take(Learn(b"ev-1", True, 0))
+    play.run(0, 1, "commits", expire=False)
+    play.take(Observe(b"ev-1", BROKEN_CODE, 0))
+    play.take(Observe(b"ev-1", BROKEN_CODE, 0))
+    play.take(Observe(b"ev-1", CODE, 0))
+    play.take(Observe(b"ev-1", OTHER_CODE, 0))
+    play.run(4, 0, "commits", expire=False)
+    assert [fact[0] for fact in play.lane.facts] == ["awaiting", "failed", "failed", "conflict", "predicted", "joined"]
+
+
+def test_the_outcome_of_a_dead_lettered_observation_waits_until_it_is_unknown() -> None:
+    play = Play()
+    play.take(Observe(b"ev-1", BROKEN_CODE, 0))
+    play.take(Learn(b"ev-1", True, 0))
+    play.run(1, 1, "commits", expire=True)
+    play.take(Wait(WINDOW_MS + 1))
+    play.run(0, 0, "commits", expire=True)
+    assert [fact[0] for fact in play.lane.facts] == ["failed", "awaiting", "unknown"]
+    assert play.lane.store == {}
+
+
+def test_outcomes_still_wait_where_a_slower_clock_thinks_the_prediction_young() -> None:
+    waiting = (Waiting(True, START_MS, 5, KeptRecord(START_MS)),)
+    packed = pack(Entry(a_prediction(), waiting))
+    outcomes = Outcomes([b"ev-1"], [True], [9], [START_MS])
+    answers = join_outcomes(outcomes, [packed], no_record, partition=3, models=MODELS, clock=CLOCK)
+    left = answers.entries[b"ev-1"]
+    assert left is not None
+    assert unpack(left).waiting == waiting
+    assert answers.joined == 1
+
+
 def test_an_expired_outcome_becomes_the_dead_letter_of_its_own_record() -> None:
     record = Reread("stops.outcomes", 3, 17, START_MS, b"other key", b'{"id": "ev-1"}', [("client", b"p-1")])
     waiting = Waiting(True, START_MS, 17, keep_record(record))

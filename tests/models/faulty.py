@@ -1,9 +1,9 @@
 """Models that break their promises, saved as real model directories, for tests of everything that must survive them.
 
-A worker that runs as a process of its own needs `TRUSTED_TYPES` in its settings and the repository's root on its PYTHONPATH. Saved and loaded,
-such a model behaves: no generated stop has hour 24, and its golden rows are generated ones. `a_bad_observation()` sets it off; so does, on
-every row, the file that `armed_by` names, from the moment that it exists.
-"""
+A worker that runs as a process of its own needs `TRUSTED_TYPES` in its settings and the repository's root on its
+PYTHONPATH. Saved and loaded, such a model behaves: no generated stop has hour 24, and its golden rows are generated
+ones. `a_bad_observation()` sets it off; so does, on every row, the file that `armed_by` names, from the moment that it
+exists. """
 
 from pathlib import Path
 from typing import Any, Literal

@@ -1,6 +1,7 @@
 """One broker node: a folder, in it its settings, its log and Kafka's own data. Knows nothing of the other nodes."""
 
 import base64
+import shutil
 import signal
 import uuid
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from stream_scorer.operations.local_broker.properties import properties_text
 FIRST_RECORDS = Path("__cluster_metadata-0", "00000000000000000000-0000000000.checkpoint")
 STOP_WITHIN_S = 20.0
 LOG_LINES_SHOWN = 12
+FREE_BYTES_MIN = 1024 * 1024
 
 
 class PortTakenError(BrokerError):
@@ -110,7 +112,8 @@ class Node:
         if self.process is None or self.process.running:
             return
         text = self.said_since_start()
-        if "No space left on device" in text or "Disk quota exceeded" in text:
+        # the free space too: the sentence that says so may not have fitted on the disk itself
+        if "No space left on device" in text or shutil.disk_usage(self.folder).free < FREE_BYTES_MIN:
             raise disk_full(self.folder)
         if "Address already in use" in text:
             raise PortTakenError("another program took one of the broker's ports meanwhile: start the broker again.")

@@ -15,6 +15,7 @@ from stream_scorer.cache import cache_folder
 from stream_scorer.errors import BrokerError
 
 LOCK = Path(__file__).with_name("broker_parts.lock")
+CLASS_CACHES = "classes-*.aot"  # of quick_start.py; each fits one set of jar files only, down to their dates
 DOWNLOADS_AT_ONCE = 6
 DOWNLOAD_TIMEOUT_S = 30
 
@@ -105,6 +106,8 @@ def install_jars(jars: Sequence[Jar], folder: Path, progress: Progress, fetch: F
         with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
             for _ in pool.map(install, missing):
                 pass
+    for made_of_others in folder.glob(CLASS_CACHES):
+        made_of_others.unlink()
 
 
 def fits(jar: Jar, path: Path) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stream_scorer.errors import BrokerError
 from stream_scorer.operations.local_broker.node import FIRST_RECORDS, Node, java_options, random_id
-from stream_scorer.operations.local_broker.parts import Parts, Progress, locked, not_installed
+from stream_scorer.operations.local_broker.parts import CLASS_CACHES, Parts, Progress, locked, not_installed
 from stream_scorer.operations.local_broker.probe import live_nodes
 from stream_scorer.operations.local_broker.properties import HOST, choose_ports, properties_text, server_properties
 
@@ -29,7 +29,7 @@ def first_records(parts: Parts) -> Path:
 
 
 def class_cache(parts: Parts) -> Path:
-    return parts.folder / f"classes-java-{parts.java_version}.aot"
+    return parts.folder / CLASS_CACHES.replace("*", f"java-{parts.java_version}")
 
 
 def quick_start_options(parts: Parts) -> list[str]:

@@ -1,4 +1,4 @@
-"""A broker that stands until it is stopped on purpose: all that other programs know of it is a file in its folder."""
+"""A broker that stands until it is stopped on purpose: what other programs know of it is a file in its folder."""
 
 import signal
 from pathlib import Path

@@ -1,0 +1,248 @@
+"""The local broker is a real Kafka, can be killed and paused, and never outlives its owner."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream_scorer.operations.local_broker import LocalBroker
+from stream_scorer.operations.local_broker.probe import live_nodes
+from tests.integration.broker_sources import Broker
+
+PATIENCE_S = 60.0
+
+
+@asynccontextmanager
+async def producing(bootstrap: str, **options: object) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", **options)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def make_topic(bootstrap: str, name: str, copies: int = 1) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=copies)])
+    await admin.close()
+
+
+async def read(bootstrap: str, topic: str, count: int) -> list[bytes]:
+    """The first `count` committed values of a topic with one partition."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    consumer.assign([TopicPartition(topic, 0)])
+    values = [(await consumer.getone()).value for _ in range(count)]
+    await consumer.stop()
+    return values
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain until {what}"
+        time.sleep(0.05)
+
+
+async def test_transactions_groups_and_headers_work(broker: Broker, prefix: str) -> None:
+    topic, group = f"{prefix}topic", f"{prefix}group"
+    await make_topic(broker.bootstrap, topic)
+    async with producing(broker.bootstrap, transactional_id=f"{prefix}0") as producer:
+        await producer.begin_transaction()
+        await (await producer.send(topic, b"never seen"))
+        await producer.abort_transaction()
+        async with producer.transaction():
+            await (await producer.send(topic, b"seen", key=b"k", headers=[("h", b"\x00\xff")]))
+            await producer.send_offsets_to_transaction({TopicPartition(topic, 0): 7}, group)
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=broker.bootstrap,
+        group_id=f"{prefix}readers",
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    record = await consumer.getone()
+    await consumer.commit()
+    assert (record.key, record.value, record.headers) == (b"k", b"seen", (("h", b"\x00\xff"),))
+    assert await consumer.committed(TopicPartition(topic, 0)) == record.offset + 1
+    await consumer.stop()
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    assert (await admin.list_consumer_group_offsets(group))[TopicPartition(topic, 0)].offset == 7
+    await admin.close()
+
+
+async def test_killed_node_comes_back_at_the_same_address_with_its_records(own_broker: LocalBroker) -> None:
+    address = own_broker.bootstrap
+    await make_topic(address, "kept")
+    async with producing(address) as producer:
+        await producer.send_and_wait("kept", b"before")
+        own_broker.kill()
+        assert live_nodes("127.0.0.1", own_broker.ports[0].client, 1.0) == frozenset()
+        own_broker.restart()
+        await producer.send_and_wait("kept", b"after")
+    assert own_broker.bootstrap == address
+    assert await read(address, "kept", 2) == [b"before", b"after"]
+
+
+def test_paused_node_keeps_connections_waiting_until_it_is_resumed(own_broker: LocalBroker) -> None:
+    port = own_broker.ports[0].client
+    own_broker.pause()
+    assert live_nodes("127.0.0.1", port, 0.3) == frozenset()
+    own_broker.resume()
+    wait_for(lambda: live_nodes("127.0.0.1", port, 1.0) == {0}, "the resumed node answers")
+
+
+def test_paused_node_can_be_stopped(tmp_path: Path) -> None:
+    broker = LocalBroker(tmp_path)
+    broker.start()
+    process = psutil.Process(pid_of(broker))
+    broker.pause()
+    broker.stop()
+    assert not process.is_running()
+
+
+async def test_three_nodes_go_on_without_one_and_take_it_back(three_brokers: LocalBroker) -> None:
+    await make_topic(three_brokers.bootstrap, "copied", copies=3)
+    async with producing(three_brokers.bootstrap) as producer:
+        await producer.send_and_wait("copied", b"by three")
+        three_brokers.kill(1)
+        await producer.send_and_wait("copied", b"by two")
+        three_brokers.restart(1)
+        wait_for(lambda: live_nodes("127.0.0.1", three_brokers.ports[0].internal, 1.0) == {0, 1, 2}, "all are back")
+        await producer.send_and_wait("copied", b"by three again")
+    assert await read(three_brokers.bootstrap, "copied", 3) == [b"by three", b"by two", b"by three again"]
+
+
+async def test_folder_keeps_records_from_one_start_to_the_next(tmp_path: Path) -> None:
+    with LocalBroker(tmp_path) as broker:
+        await make_topic(broker.bootstrap, "kept")
+        async with producing(broker.bootstrap) as producer:
+            await producer.send_and_wait("kept", b"from the first start")
+    with LocalBroker(tmp_path) as broker:
+        assert await read(broker.bootstrap, "kept", 1) == [b"from the first start"]
+
+
+def test_temporary_folder_is_gone_after_stop() -> None:
+    with LocalBroker() as broker:
+        folder = broker.nodes[0].folder.parent
+        assert folder.exists()
+    assert not folder.exists()
+
+
+def test_broker_outlives_the_thread_that_started_it() -> None:
+    broker = LocalBroker()
+    thread = threading.Thread(target=broker.start)
+    thread.start()
+    thread.join()
+    try:
+        time.sleep(1.0)  # a wrong answer comes at once: the kernel's signal, when the thread ends
+        assert broker.nodes[0].running
+        assert live_nodes("127.0.0.1", broker.ports[0].client, 2.0) == {0}
+    finally:
+        broker.stop()
+
+
+def pid_of(broker: LocalBroker) -> int:
+    process = broker.nodes[0].process
+    assert process is not None
+    return process.pid
+
+
+OWNER = """
+import os, time
+from stream_scorer.operations.local_broker import LocalBroker
+with LocalBroker() as broker:
+    if {fork} and os.fork() == 0:
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+    print(broker.nodes[0].process.pid, broker.nodes[0].folder, flush=True)
+    time.sleep(600)
+"""
+
+
+def start_owner(fork: bool = False) -> tuple[subprocess.Popen[str], int | None, psutil.Process, Path]:
+    """A program that owns a broker: itself, its fork's process id, its broker's process, and that one's folder."""
+    owner = subprocess.Popen([sys.executable, "-c", OWNER.format(fork=fork)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    lines = sorted((owner.stdout.readline() for _ in range(1 + fork)), key=len)
+    pid, folder = lines[-1].split()
+    return owner, int(lines[0]) if fork else None, psutil.Process(int(pid)), Path(folder)
+
+
+def end(owner: subprocess.Popen[str], number: signal.Signals) -> None:
+    owner.send_signal(number)
+    owner.wait(PATIENCE_S)
+    assert owner.stdout is not None
+    owner.stdout.close()
+
+
+def test_broker_and_its_temporary_folder_go_when_the_owner_is_killed() -> None:
+    owner, _, java, folder = start_owner()
+    assert java.name() == "java"
+    end(owner, signal.SIGKILL)
+    wait_for(lambda: not java.is_running(), "the broker has ended")
+    wait_for(lambda: not folder.parent.exists(), "its folder is deleted")
+
+
+def test_broker_ends_with_its_owner_though_a_fork_of_the_owner_lives_on() -> None:
+    owner, fork, java, _ = start_owner(fork=True)
+    assert fork is not None
+    try:
+        end(owner, signal.SIGKILL)
+        wait_for(lambda: not java.is_running(), "the broker has ended")
+        assert psutil.pid_exists(fork)
+    finally:
+        os.kill(fork, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+def test_broker_ends_when_its_keeper_is_killed() -> None:
+    owner, _, java, folder = start_owner()
+    parent = java.parent()
+    assert parent is not None
+    parent.kill()
+    wait_for(lambda: not java.is_running(), "the broker has ended")
+    end(owner, signal.SIGKILL)
+    shutil.rmtree(folder.parent)  # nobody was left to do it
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stream_scorer", "broker", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def statuses(runs: Sequence[subprocess.CompletedProcess[str]]) -> list[int]:
+    return [run.returncode for run in runs]
+
+
+def test_started_on_purpose_it_stays_until_stop(tmp_path: Path) -> None:
+    folder = f"--folder={tmp_path}"
+    try:
+        started = command("start", folder)
+        assert started.returncode == 0, started.stderr
+        status, second = command("status", folder), command("start", folder)
+        assert statuses([status, second]) == [0, 1]
+        assert "answers" in status.stdout
+        assert "already" in second.stderr
+    finally:
+        stopped = command("stop", folder)
+    assert (stopped.returncode, stopped.stdout) == (0, "Stopped.\n")
+    assert statuses([command("status", folder), command("stop", folder)]) == [1, 0]
