@@ -1,4 +1,5 @@
-"""Where things that are costly to make (the broker's jars, the default model) are kept between runs; anybody may import it, it imports nothing of ours."""
+"""Where things that are costly to make (the broker's jars, the default model) are kept between runs; anybody may import
+it, it imports nothing of ours."""
 
 import os
 from pathlib import Path

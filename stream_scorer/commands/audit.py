@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 from stream_scorer.commands.quieting import quiet_kafka_clients
-from stream_scorer.errors import SettingsError
+from stream_scorer.commands.times import milliseconds_of
 
 if TYPE_CHECKING:
     from stream_scorer.operations.audit import At, AuditReport
@@ -59,16 +58,12 @@ def audit(
 
 
 async def _audit(resolved: "Settings", begin: "At", end: "At", *, count_unread: bool, quiet: bool) -> "AuditReport":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+    from stream_scorer.commands.progress import reading_progress
     from stream_scorer.operations.audit import audit as audit_topics
     from stream_scorer.runtime.kafka import client_options
     from stream_scorer.runtime.topics import TopicNames
 
-    columns = TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
-        task = progress.add_task("reading", total=None)
+    with reading_progress(quiet=quiet) as on_read:
         return await audit_topics(
             client_options(resolved.kafka),
             TopicNames(resolved.topics.prefix),
@@ -77,7 +72,7 @@ async def _audit(resolved: "Settings", begin: "At", end: "At", *, count_unread: 
             end=end,
             count_unread=count_unread,
             join_window_s=resolved.worker.join_window_s,
-            on_read=lambda read, offsets: progress.update(task, completed=read, total=max(read, offsets)),
+            on_read=on_read,
         )
 
 
@@ -89,15 +84,7 @@ def _at(option: str, given: str | None) -> "At":
         return At()
     if given.isdecimal() and given.isascii():
         return At(offset=int(given))
-    try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise SettingsError(
-            f"{option} {given}: neither a time nor an offset. Say 2026-11-22T08:00:00Z (with a zone) or an offset"
-        )
-    return At(time_ms=int(moment.timestamp() * 1000))
+    return At(time_ms=milliseconds_of(option, given, or_else=", or an offset"))
 
 
 def _encoded(report: "AuditReport") -> str:

@@ -113,6 +113,7 @@ def _backlog_rows(figures: "BacklogFigures") -> list[tuple[str, str]]:
 def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
     return [
         *((name, f"{ms:.1f} ms") for name, ms in figures.latency_ms.items()),
+        ("without a worker", " · ".join(f"{name} {ms:.1f} ms" for name, ms in figures.bare_ms.items())),
         ("rate", f"{figures.rate:,.0f} events a second for {figures.seconds:.0f} s, open loop"),
         ("guarantee", figures.guarantee),
         ("measured, unanswered", f"{figures.measured:,}, {figures.unanswered:,}"),

@@ -6,7 +6,8 @@ from stream_scorer.errors import Known
 
 
 def exit_with_message(error: Exception) -> int:
-    """Print a known error as one line on standard error and give its exit status; raise any other on, it is our own fault."""
+    """Print a known error as one line on standard error and give its exit status; raise any other on, it is our own
+    fault."""
     if isinstance(error, Known):
         print(f"stream-scorer: {error}", file=sys.stderr)
         return error.exit_status

@@ -1,4 +1,5 @@
-"""The console script: every command in one place, and the one boundary where an error becomes a line and an exit code."""
+"""The console script: every command in one place, and the one boundary where an error becomes a line and an exit
+code."""
 
 import importlib
 import sys
@@ -8,7 +9,20 @@ import typer
 import stream_scorer
 from stream_scorer.commands.failing import exit_with_message
 
-COMMANDS = ("demo", "worker", "topics", "produce", "validate", "train", "quality", "trace", "audit", "bench", "broker", "state")
+COMMANDS = (
+    "demo",
+    "worker",
+    "topics",
+    "produce",
+    "validate",
+    "train",
+    "quality",
+    "trace",
+    "audit",
+    "bench",
+    "broker",
+    "state",
+)
 
 app = typer.Typer(
     name="stream-scorer",

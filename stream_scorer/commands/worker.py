@@ -3,10 +3,25 @@
 import logging
 import os
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from stream_scorer.commands.options import BootstrapOption, PrefixOption, SettingsOption, settings_from
 from stream_scorer.errors import SettingsError
+
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="DIR", help="The model directory; else the default model, made at first need."),
+]
+DeliveryOption = Annotated[
+    str | None, typer.Option("--delivery", metavar="NAME", help="exactly-once or at-least-once; else the settings'.")
+]
+PortOption = Annotated[int | None, typer.Option("--http-port", help="Port of probes and metrics; 0: any free one.")]
+AddressFileOption = Annotated[
+    Path | None,
+    typer.Option("--http-address-file", metavar="FILE", help="Leave the address that is served, host:port, here."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -14,27 +29,23 @@ def register(app: typer.Typer) -> None:
 
 
 def worker(
-    settings: Path | None = typer.Option(None, "--settings", metavar="FILE", help="Settings as TOML; STREAM_SCORER_… variables win over it."),
-    bootstrap: str | None = typer.Option(None, "--bootstrap", metavar="HOST:PORT", help="Kafka brokers to begin with, separated by commas."),
-    prefix: str | None = typer.Option(None, "--prefix", help="What the environment's topics begin with."),
-    model: Path | None = typer.Option(None, "--model", metavar="DIR", help="The model directory; else the default model, made at first need."),
-    delivery: str | None = typer.Option(None, "--delivery", help="exactly-once or at-least-once."),
-    http_port: int | None = typer.Option(None, "--http-port", help="Port of probes and metrics; 0: any free one."),
-    http_address_file: Path | None = typer.Option(None, "--http-address-file", metavar="FILE", help="Leave the address served, host:port, in this file."),
+    settings: SettingsOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    model: ModelOption = None,
+    delivery: DeliveryOption = None,
+    http_port: PortOption = None,
+    http_address_file: AddressFileOption = None,
 ) -> None:
-    """Score observations until told to stop (SIGTERM, Ctrl-C). Exit status 75 means that Kafka was away: start it again."""
-    from stream_scorer.runtime.settings import load_settings
-
+    """Score observations until told to stop (SIGTERM, Ctrl-C). Exit status 75: Kafka was away, start it again."""
     overrides = {
-        "kafka.bootstrap": bootstrap,
-        "topics.prefix": prefix,
         "model.folder": str(model) if model is not None else None,
         "worker.delivery": delivery,
         "http.port": http_port,
     }
-    resolved = load_settings(settings, os.environ, overrides)
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix, overrides=overrides)
     if http_address_file is not None and not http_address_file.parent.is_dir():
-        raise SettingsError(f"--http-address-file: there is no folder {http_address_file.parent}")
+        raise SettingsError(f"--http-address-file: there is no folder {http_address_file.parent}; make it first")
 
     from stream_scorer.runtime.worker import run_worker
 

@@ -1,6 +1,7 @@
 """Dead letters: a record that could not go on, byte for byte, with its reasons in headers of ours behind its own.
 
-Law: the original value, key and headers are untouched unless the record is so large that it would block its partition; then the letter says so.
+Law: the original value, key and headers are untouched unless the record is so large that it would block its partition;
+then the letter says so.
 """
 
 import hashlib
@@ -38,7 +39,8 @@ class LetterSource(msgspec.Struct, frozen=True):
 
 
 class Truncation(msgspec.Struct, frozen=True):
-    """What was cut from a record that was too large to keep: sizes in bytes before the cut, digest of the whole value."""
+    """What was cut from a record that was too large to keep: sizes in bytes before the cut, digest of the whole
+    value."""
 
     bytes: int
     sha256: str
@@ -59,8 +61,9 @@ def dead_letter(
     replays: int = 0,
     truncation: Truncation | None = None,
 ) -> Outgoing:
-    """The record that was read from `topic` and `partition` as a dead letter. One whose value, key and headers come to more than `limit_bytes` keeps the first 64 KiB of its value; of a
-    record that was cut before, `truncation` says what."""
+    """The record that was read from `topic` and `partition` as a dead letter. One whose value, key and headers come to
+    more than `limit_bytes` keeps the first 64 KiB of its value; of a record that was cut before, `truncation` says
+    what."""
     key, value, headers = record.key, record.value, list(record.headers)
     size = _size(record)
     added = [
@@ -91,7 +94,8 @@ def dead_letter(
 
 
 def encode_reasons(reasons: Sequence[Reason]) -> bytes:
-    """The reasons as a JSON array of less than 16 KiB: where they are more, the last ones give way and a count stands in the last one kept."""
+    """The reasons as a JSON array of less than 16 KiB: where they are more, the last ones give way and a count stands
+    in the last one kept."""
     encoded = _encode(reasons)
     kept = len(reasons)
     while len(encoded) > ERRORS_BYTES_MAX and kept > 1:
@@ -106,6 +110,7 @@ def encode_reasons(reasons: Sequence[Reason]) -> bytes:
 
 
 def _size(record: Incoming) -> int:
-    # each header's two lengths take up to four bytes more on the wire: a million tiny ones are as much as a few large ones
+    # each header's two lengths take up to four bytes more on the wire: a million tiny ones are as much as a few large
+    # ones
     headers = sum(len(name.encode()) + len(value or b"") + 4 for name, value in record.headers)
     return len(record.value or b"") + len(record.key or b"") + headers

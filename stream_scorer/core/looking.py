@@ -109,6 +109,6 @@ def verdict(
     encoded_id: bytes | tuple[Reason, ...], content: Content | tuple[Reason, ...]
 ) -> Accepted[Content] | tuple[Reason, ...]:
     """One verdict from those on an event's two parts, each of which is what it says or its faults."""
-    if isinstance(encoded_id, bytes) and not isinstance(content, tuple):
-        return Accepted(encoded_id, content)
-    return tuple(reason for part in (encoded_id, content) if isinstance(part, tuple) for reason in part)
+    if isinstance(content, tuple):
+        return content if isinstance(encoded_id, bytes) else encoded_id + content
+    return Accepted(encoded_id, content) if isinstance(encoded_id, bytes) else encoded_id

@@ -1,4 +1,5 @@
-"""A batch of observation records on its way to predictions: sorted out before the model is asked, put together after it has answered.
+"""A batch of observation records on its way to predictions: sorted out before the model is asked, put together after it
+has answered.
 
 Law: every record ends in exactly one list: to be scored, a dead letter or a move.
 """
@@ -18,7 +19,8 @@ from stream_scorer.core.records import Incoming, Outgoing, Publishable, move, tr
 
 
 class Rejected(NamedTuple):
-    """A record that becomes a dead letter. `truncation`: what was cut from it before, where it had to be carried along."""
+    """A record that becomes a dead letter. `truncation`: what was cut from it before, where it had to be carried
+    along."""
 
     record: Incoming
     reasons: Sequence[Reason]
@@ -27,7 +29,8 @@ class Rejected(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The observations of a batch that passed the contract and lie where they belong: four lists of one length, in the order of offsets."""
+    """The observations of a batch that passed the contract and lie where they belong: four lists of one length, in the
+    order of offsets."""
 
     records: Sequence[Incoming]
     ids: Sequence[bytes]
@@ -56,7 +59,8 @@ class Sorted(NamedTuple):
 
 
 def sort_out(records: Sequence[Incoming], *, partition: int, partitions: int, event_bytes_max: int) -> Sorted:
-    """Decode and validate a batch that was read from `partition`; set aside what breaks the contract and what lies on a wrong partition."""
+    """Decode and validate a batch that was read from `partition`; set aside what breaks the contract and what lies on a
+    wrong partition."""
     decoded = decode_observations([record.value for record in records], event_bytes_max)
     rejected = [Rejected(records[position], reasons, stage_of(reasons)) for position, reasons in decoded.rejected]
     good = records if not rejected else [records[position] for position in decoded.positions]
@@ -68,8 +72,8 @@ def sort_out(records: Sequence[Incoming], *, partition: int, partitions: int, ev
 def send_home(
     ids: Sequence[bytes], records: Sequence[Incoming], *, partition: int, partitions: int
 ) -> tuple[Sequence[int], dict[int, list[Outgoing]]]:
-    """Which of the records belong to the partition that they were read from, by their places; the others, to be published again on the
-    partition of their id, by that partition."""
+    """Which of the records belong to the partition that they were read from, by their places; the others, to be
+    published again on the partition of their id, by that partition."""
     owners = partitions_of(ids, partitions)
     astray = np.flatnonzero(owners != partition).tolist()
     moved: defaultdict[int, list[Outgoing]] = defaultdict(list)

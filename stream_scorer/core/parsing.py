@@ -48,13 +48,14 @@ def parse(value: bytes | None) -> object | Reason:
     except UnicodeDecodeError as error:
         return reasons.not_json("not UTF-8", error.start)
     parsed: object
-    if is_within_limits_at_sight(value):
+    if within_limits := is_within_limits_at_sight(value):
         try:
             parsed = FAST_PARSER.decode(value)
             return parsed
         except (msgspec.DecodeError, ValueError):
             pass  # Python's parser decides, and says where
-    if (beyond := first_beyond_limits(text)) is not None:
+    suspect = not within_limits or "NaN" in text or "Infinity" in text
+    if suspect and (beyond := first_beyond_limits(text)) is not None:
         fault, character = beyond
         return reasons.not_json(fault, byte_position(text, character))
     try:
@@ -73,9 +74,8 @@ def byte_position(text: str, character: int) -> int:
 
 def is_within_limits_at_sight(value: bytes) -> bool:
     """True when the bytes can't be too deep, or hold a lone surrogate or too long an integer; False says nothing."""
-    return (
-        len(value) <= INTEGER_DIGITS_MAX and value.count(b"{") + value.count(b"[") <= DEPTH_MAX and b"\\u" not in value
-    )
+    openings = value.count(b"{") + value.count(b"[")
+    return openings <= DEPTH_MAX and len(value) <= INTEGER_DIGITS_MAX and b"\\" not in value
 
 
 def first_beyond_limits(text: str) -> tuple[str, int] | None:

@@ -16,8 +16,8 @@ Role = Literal["champion", "canary"]
 
 
 class Prediction(msgspec.Struct, gc=False):
-    """A prediction as consumers read it; `scored_at` is RFC 3339 in UTC, `observation_code` the observation as its 28-bit number. The ten
-    columns as `observation` are there where the settings ask for them."""
+    """A prediction as consumers read it; `scored_at` is RFC 3339 in UTC, `observation_code` the observation as its
+    28-bit number. The ten columns as `observation` are there where the settings ask for them."""
 
     id: str
     prediction: bool
@@ -58,8 +58,8 @@ def encode_predictions(
 ) -> list[bytes]:
     """One encoded `Prediction` for each row; all sequences have one length, ids are UTF-8.
 
-    The hot path: what the batch shares is encoded once into a template, all numbers are written by one call, and a prediction is its own five
-    values set into the template (0.35 µs; a struct for each one takes twice as long).
+    The hot path: what the batch shares is encoded once into a template, all numbers are written by one call, and a
+    prediction is its own five values set into the template (0.35 µs; a struct for each one takes twice as long).
     """
     threshold = speaker.threshold
     positive, negative = (
@@ -82,7 +82,8 @@ def encode_predictions(
 
 
 def _template(decision: bool, partition: int, speaker: Speaker, scored_at: str, with_observation: bool) -> bytes:
-    """A prediction as a format of bytes with holes for id, probability, observation code, offset (and the ten columns)."""
+    """A prediction as a format of bytes with holes for id, probability, observation code, offset (and the ten
+    columns)."""
     shared = (
         encode(decision),
         encode(speaker.threshold),

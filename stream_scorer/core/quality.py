@@ -4,8 +4,7 @@ Law: counts only ever grow; a correction is counted in the new class and *retrac
 many workers add up.
 """
 
-from collections.abc import Mapping, Sequence
-from math import sqrt
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,6 +12,23 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.codec import SIZES, STRIDES
 from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS
+from stream_scorer.core.intervals import Z_95, Interval, newcombe, wilson
+
+__all__ = [
+    "GROUP_COLUMNS",
+    "Z_95",
+    "Cells",
+    "Figures",
+    "Gap",
+    "GroupFigures",
+    "Interval",
+    "Quality",
+    "as_json",
+    "figures",
+    "newcombe",
+    "verify_success_rate_above",
+    "wilson",
+]
 
 # Fairness is looked at by these columns. They are the most significant digits of an observation's number, so that
 # number // stride is the group.
@@ -21,19 +37,9 @@ GROUP_SIZES: Final = SIZES[:3]
 GROUPS: Final = int(np.prod(GROUP_SIZES))
 _GROUP_STRIDE: Final = STRIDES[2]
 
-Z_95: Final = 1.959963984540054
-
 Model = tuple[str, str]  # name and role
 Codes = NDArray[np.int64]
 Decisions = NDArray[np.bool_]
-
-
-class Interval(NamedTuple):
-    """A share or a difference of shares with the 95 % interval around it."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Cells:
@@ -141,14 +147,17 @@ class Figures(NamedTuple):
     gaps: tuple[Gap, ...]
 
 
-def figures(cells: Cells, *, group_positives_min: int = 1) -> Figures:
+def figures(cells: Cells, *, group_positives_min: int = 1, covered: NDArray[np.int64] | None = None) -> Figures:
     """Success rate, recall, Brier score and coverage with their 95 % intervals, discovery rates by group and their
-    largest gap by column; a gap looks at values with at least `group_positives_min` positive predictions."""
+    largest gap by column; a gap looks at values with at least `group_positives_min` positive predictions. `covered`
+    says how many of the predictions, by (race, sex, ethnicity), have an outcome; else all that were joined count."""
+    if covered is None:
+        covered = cells.joined.sum(axis=(3, 4))
     counts: NDArray[np.int64] = cells.joined.sum(axis=(0, 1, 2))
     joined, hits = int(counts.sum()), int(counts[1, 1])
     positive, actual = int(counts[1].sum()), int(counts[:, 1].sum())
     predictions = int(cells.predicted.sum())
-    by_column = {column: _group_figures(cells, axis) for axis, column in enumerate(GROUP_COLUMNS)}
+    by_column = {column: _group_figures(cells, covered, axis) for axis, column in enumerate(GROUP_COLUMNS)}
     gaps = [_gap(column, groups, group_positives_min) for column, groups in by_column.items()]
     return Figures(
         predictions=predictions,
@@ -159,13 +168,13 @@ def figures(cells: Cells, *, group_positives_min: int = 1) -> Figures:
         success_rate=wilson(hits, positive),
         recall=wilson(hits, actual),
         brier=float(cells.squared_error.sum()) / joined if joined else None,
-        coverage=_coverage(joined, predictions),
+        coverage=_coverage(int(covered.sum()), predictions),
         groups=tuple(group for groups in by_column.values() for group in groups),
         gaps=tuple(gap for gap in gaps if gap is not None),
     )
 
 
-def _group_figures(cells: Cells, axis: int) -> list[GroupFigures]:
+def _group_figures(cells: Cells, covered: NDArray[np.int64], axis: int) -> list[GroupFigures]:
     others = tuple(other for other in range(len(GROUP_COLUMNS)) if other != axis)
     counts, predicted = cells.joined.sum(axis=others), cells.predicted.sum(axis=others)
     return [
@@ -176,15 +185,15 @@ def _group_figures(cells: Cells, axis: int) -> list[GroupFigures]:
             joined=int(counts[index].sum()),
             predicted_positive=int(counts[index, 1].sum()),
             discovery_rate=wilson(int(counts[index, 1, 1]), int(counts[index, 1].sum())),
-            coverage=_coverage(int(counts[index].sum()), int(predicted[index].sum())),
+            coverage=_coverage(int(covered.sum(axis=others)[index]), int(predicted[index].sum())),
         )
         for index, value in enumerate(COLUMNS[axis].domain)
     ]
 
 
-def _coverage(joined: int, predictions: int) -> Interval | None:
+def _coverage(covered: int, predictions: int) -> Interval | None:
     # where the predictions of some outcomes were not counted (they are older than the window), a share would be above 1
-    return wilson(joined, predictions) if joined <= predictions else None
+    return wilson(covered, predictions) if covered <= predictions else None
 
 
 def _gap(column: str, groups: Sequence[GroupFigures], positives_min: int) -> Gap | None:
@@ -198,25 +207,6 @@ def _gap(column: str, groups: Sequence[GroupFigures], positives_min: int) -> Gap
     rated.sort(key=lambda each: each[1].value)
     (lowest, low), (highest, high) = rated[0], rated[-1]
     return Gap(column, highest.value, lowest.value, newcombe(high, low))
-
-
-def wilson(successes: int, trials: int, z: float = Z_95) -> Interval | None:
-    """The share of successes with Wilson's score interval; None without a trial."""
-    if trials == 0:
-        return None
-    share = successes / trials
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
-    # at 0 and at 1 rounding may leave the interval a hair away from the share it must hold
-    return Interval(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))
-
-
-def newcombe(one: Interval, other: Interval) -> Interval:
-    """The difference of two independent shares with Newcombe's hybrid score interval, made of Wilson intervals."""
-    difference = one.value - other.value
-    low = difference - sqrt((one.value - one.low) ** 2 + (other.high - other.value) ** 2)
-    high = difference + sqrt((one.high - one.value) ** 2 + (other.value - other.low) ** 2)
-    return Interval(difference, low, high)
 
 
 def verify_success_rate_above(
@@ -240,9 +230,9 @@ def verify_success_rate_above(
     return float(actual.astype(bool)[positive].mean()) >= min_success_rate
 
 
-def as_json(figures_of: Mapping[str, Figures]) -> dict[str, object]:
-    """The figures as plain objects for JSON, by name."""
-    return {name: _plain(each) for name, each in figures_of.items()}
+def as_json(said: Figures) -> dict[str, object]:
+    """The figures as plain objects for JSON, by their names."""
+    return {name: _plain(part) for name, part in said._asdict().items()}
 
 
 def _plain(value: object) -> object:

@@ -20,8 +20,8 @@ MOVED_FROM: Final = "scorer.moved-from"
 
 
 class Outgoing(NamedTuple):
-    """One record to publish; its topic and partition belong to the list that it stands in. Where thousands are made at once they are made as
-    plain tuples of the same four."""
+    """One record to publish; its topic and partition belong to the list that it stands in. Where thousands are made at
+    once they are made as plain tuples of the same four."""
 
     key: bytes | None
     value: bytes | None
@@ -34,8 +34,8 @@ Publishable = tuple[bytes | None, bytes | None, int, Headers]
 
 
 class Incoming(Protocol):
-    """One record as it was read; named as the Kafka client's decoder names its own, so that none is made anew. `timestamp` in milliseconds
-    since 1970, -1 for none. Topic and partition belong to the list that it stands in."""
+    """One record as it was read; named as the Kafka client's decoder names its own, so that none is made anew.
+    `timestamp` in milliseconds since 1970, -1 for none. Topic and partition belong to the list that it stands in."""
 
     @property
     def offset(self) -> int: ...
@@ -67,7 +67,8 @@ def traced(headers: Sequence[tuple[str, bytes]]) -> Headers:
 
 
 def move(record: Incoming, partition: int, key: bytes) -> Outgoing:
-    """The record again, for the partition of its id, keyed by its id; says in a header that it was found on `partition`, and where there."""
+    """The record again, for the partition of its id, keyed by its id; says in a header that it was found on
+    `partition`, and where there."""
     source = b'{"partition":%d,"offset":%d}' % (partition, record.offset)
     return Outgoing(key, record.value, record.timestamp, [*record.headers, (MOVED_FROM, source)])
 

@@ -1,6 +1,8 @@
-"""Scoring a batch: what a model returned is checked before anything goes out, and rows that it can't score are found and set aside.
+"""Scoring a batch: what a model returned is checked before anything goes out, and rows that it can't score are found
+and set aside.
 
-Law: a row ends with a probability or with a reason, never with neither; when the model itself is at fault nothing ends at all.
+Law: a row ends with a probability or with a reason, never with neither; when the model itself is at fault nothing ends
+at all.
 """
 
 from collections import deque
@@ -15,8 +17,8 @@ from stream_scorer.core.reasons import Reason, invalid_output, scoring_failed
 Codes = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
 
-# What a model is to us: observation codes of shape (n,) in, the probability of the positive class of shape (n,) out. It may raise, or return
-# anything at all.
+# What a model is to us: observation codes of shape (n,) in, the probability of the positive class of shape (n,) out. It
+# may raise, or return anything at all.
 Predict = Callable[[Codes], object]
 
 
@@ -28,19 +30,21 @@ class Brake(NamedTuple):
 
 
 class ModelAtFault(Exception):
-    """So many rows can't be scored that it must be the model. The batch stays uncommitted; nothing of it reaches the dead letters."""
+    """So many rows can't be scored that it must be the model. The batch stays uncommitted; nothing of it reaches the
+    dead letters."""
 
 
 class Scored(NamedTuple):
-    """`probabilities`: shape (n,), meaningful where `rejected` has no entry. `rejected`: row number -> why it has none."""
+    """`probabilities`: shape (n,), meaningful where `rejected` has no entry. `rejected`: row number -> why it has
+    none."""
 
     probabilities: Probabilities
     rejected: dict[int, Reason]
 
 
 def score(codes: Codes, predict: Predict, brake: Brake) -> Scored:
-    """Probabilities for `codes`, shape (n,). A `predict` that raises, or returns another number of rows, is bisected until the culprits stand
-    alone. Raises `ModelAtFault` when the brake's share fails."""
+    """Probabilities for `codes`, shape (n,). A `predict` that raises, or returns another number of rows, is bisected
+    until the culprits stand alone. Raises `ModelAtFault` when the brake's share fails."""
     returned = _ask(predict, codes)
     if isinstance(returned, np.ndarray) and bool(((returned >= 0.0) & (returned <= 1.0)).all()):
         return Scored(returned, {})  # NaN compares false, so this is every check at once
@@ -53,7 +57,8 @@ def score(codes: Codes, predict: Predict, brake: Brake) -> Scored:
 
 
 def _ask(predict: Predict, codes: Codes) -> Probabilities | Reason:
-    """What `predict` says of these rows, if it is as many numbers as rows; else the reason that a single row would get."""
+    """What `predict` says of these rows, if it is as many numbers as rows; else the reason that a single row would
+    get."""
     try:
         returned = predict(codes)
         probabilities = np.asarray(returned, dtype=np.float64)
@@ -79,8 +84,8 @@ def _pull(brake: Brake, failed: int, decided: int, example: Reason | None) -> No
 class _Bisection:
     """Halves a failing batch until each failing row stands alone, in at most ⌈log₂ n⌉ levels for a culprit.
 
-    The rows are taken in a shuffled order, so that those decided so far are a fair sample of the batch: a model that fails on every row is
-    found out after about `rows_min` rows, not after all of them.
+    The rows are taken in a shuffled order, so that those decided so far are a fair sample of the batch: a model that
+    fails on every row is found out after about `rows_min` rows, not after all of them.
     """
 
     def __init__(self, codes: Codes, predict: Predict, brake: Brake, first_answer: Reason) -> None:

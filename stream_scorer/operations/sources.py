@@ -103,7 +103,7 @@ def lines_of(name: str) -> Iterator[bytes]:
 def json_line_events(lines: Iterable[bytes]) -> Iterator[SourceEvent]:
     """Every line, byte for byte; its id is the key if it has one that can be read."""
     for line in lines:
-        value = line.rstrip(b"\r\n")
+        value = line.removesuffix(b"\n").removesuffix(b"\r")
         try:
             event_id = str(_decode_id(value).id)
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,5 @@
-"""The two Faust agents, where events are worked on: whole batches come in over channels, the steps do the work, the answer goes back.
+"""The two Faust agents, where events are worked on: whole batches come in over channels, the steps do the work, the
+answer goes back.
 
 Law: an agent never owns delivery. A batch that fails is settled as failed; its lane aborts and the worker ends.
 """

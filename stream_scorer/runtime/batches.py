@@ -1,6 +1,7 @@
 """A batch of a lane and what becomes of it: what the lane, the agents and the publisher hand to each other.
 
-Law: a batch is read, worked on and committed as a whole; what is to be counted or kept is noted on the way and done after the commit.
+Law: a batch is read, worked on and committed as a whole; what is to be counted or kept is noted on the way and done
+after the commit.
 """
 
 import time
@@ -20,7 +21,8 @@ from stream_scorer.runtime.lane_state import LaneState
 
 @dataclass(slots=True)
 class Batch:
-    """Records of one lane that go through together, by input topic, and the offsets to commit with what becomes of them.
+    """Records of one lane that go through together, by input topic, and the offsets to commit with what becomes of
+    them.
 
     `due`: (event time, id) of outcomes that may have waited for longer than the join window.
     """

@@ -1,7 +1,7 @@
 """Reading fetched records a whole record batch at a time, as the client's decoder makes them, instead of one by one.
 
-Law: gives exactly what `AIOKafkaConsumer.getmany` gives, in a third of its time. It reaches into aiokafka 0.14 to do so, which is pinned for
-it; a test holds the two side by side on aborted transactions, markers and compressed batches.
+Law: gives exactly what `AIOKafkaConsumer.getmany` gives, in a third of its time. It reaches into aiokafka 0.14 to do
+so, which is pinned for it; a test holds the two side by side on aborted transactions, markers and compressed batches.
 """
 
 import asyncio
@@ -12,15 +12,17 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException
 
-# What the client's decoder makes: offset, timestamp, key, value and headers; without topic and partition, which the reader knows.
+# What the client's decoder makes: offset, timestamp, key, value and headers; without topic and partition, which the
+# reader knows.
 Record = Any
 
 
 async def read(
     consumer: AIOKafkaConsumer, wanted: Collection[TopicPartition], *, timeout_s: float, records_max: int
 ) -> dict[TopicPartition, list[Record]]:
-    """Records of the wanted partitions as soon as there are any, or none after `timeout_s`; of each partition whole record batches until
-    `records_max` is reached. Raises what the fetch raised. Never cancel it: fetched records have moved the position."""
+    """Records of the wanted partitions as soon as there are any, or none after `timeout_s`; of each partition whole
+    record batches until `records_max` is reached. Raises what the fetch raised. Never cancel it: fetched records have
+    moved the position."""
     fetcher, subscriptions = consumer._fetcher, consumer._subscription
     deadline = asyncio.get_running_loop().time() + timeout_s
     with subscriptions.fetch_context():

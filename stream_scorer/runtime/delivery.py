@@ -1,4 +1,5 @@
-"""The worker's life between start and stop: connect, check, load, join, deliver; and one orderly end, whatever the cause.
+"""The worker's life between start and stop: connect, check, load, join, deliver; and one orderly end, whatever the
+cause.
 
 Law: the first fault is told once, in words, and decides the exit status; after it nothing more is committed.
 """
@@ -195,8 +196,9 @@ class Delivery(faust.Service):
             found = consumer.partitions_for_topic(topic)
             if found is not None and len(found) != self.partitions:
                 raise TopicsError(
-                    f"{topic} has {len(found)} partitions now, not {self.partitions}. The number is fixed, because ids would move away from "
-                    "what is known of them: to grow, start a new environment under another topics.prefix."
+                    f"{topic} has {len(found)} partitions now, not {self.partitions}. The number is fixed, because ids "
+                    "would move away from what is known of them: to grow, start a new environment under another "
+                    "topics.prefix."
                 )
 
     async def _collect_garbage(self) -> None:
@@ -224,7 +226,8 @@ class Delivery(faust.Service):
             log.error("%s", known)
 
     async def on_stop(self) -> None:
-        """Commit what is under way, leave the group, close the door: within the deadline that `worker.py` watches over."""
+        """Commit what is under way, leave the group, close the door: within the deadline that `worker.py` watches
+        over."""
         if self._intake is not None:
             # after a fault there is nothing to wait for: an abort is quick or impossible
             await self._intake.stop(1.0 if self.exit_status else self.settings.worker.shutdown_deadline_s * 0.8)
@@ -248,14 +251,16 @@ class Delivery(faust.Service):
         return Health(True, f"ready, {len(intake.lanes)} lanes")
 
     async def live(self) -> Health:
-        """False only when records are held, the broker answers, and nothing was committed for `worker.commit_stall_s`."""
+        """False only when records are held, the broker answers, and nothing was committed for
+        `worker.commit_stall_s`."""
         age_s = self._commit_age_s()
         if age_s < self.settings.worker.commit_stall_s:
             return Health(True, "alive")
         assert self._intake is not None
         with contextlib.suppress(KafkaError, TimeoutError, OSError):
             await asyncio.wait_for(self._intake.consumer._client.fetch_all_metadata(), PROBE_WAIT_S)
-            return Health(False, f"records are held and nothing was committed for {age_s:.0f} s, though Kafka answers")
+            why = f"records are held and nothing was committed for {age_s:.0f} s, though Kafka answers"
+            return Health(False, why)
         return Health(True, "alive; Kafka does not answer")
 
     def _commit_age_s(self) -> float:

@@ -13,7 +13,8 @@ from prometheus_client.utils import floatToGoString
 
 
 class BulkHistogram(Collector):
-    """A Prometheus histogram without labels, filled by arrays. `bounds`: upper bounds of the buckets, ascending, in the metric's unit."""
+    """A Prometheus histogram without labels, filled by arrays. `bounds`: upper bounds of the buckets, ascending, in the
+    metric's unit."""
 
     def __init__(self, name: str, documentation: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
         self._name, self._documentation = name, documentation

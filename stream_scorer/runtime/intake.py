@@ -1,6 +1,8 @@
-"""The one reader of a worker: it joins the group, opens and closes lanes as partitions come and go, and hands every lane its records.
+"""The one reader of a worker: it joins the group, opens and closes lanes as partitions come and go, and hands every
+lane its records.
 
-Law: the reader never waits for a lane and a lane never reads; a lane that is full is simply not asked for, so no fetched record is dropped.
+Law: the reader never waits for a lane and a lane never reads; a lane that is full is simply not asked for, so no
+fetched record is dropped.
 """
 
 import asyncio
@@ -23,7 +25,8 @@ log = logging.getLogger(__name__)
 # A fetch brings at most so much of a partition at once: about one full batch of small events
 FETCH_BYTES_MAX_OF_PARTITION = 2 * 1024 * 1024
 FETCH_BYTES_MAX = 16 * 1024 * 1024
-# How long the reader waits for records before it looks at its lanes again; short while one of them is full, because it may be hungry soon
+# How long the reader waits for records before it looks at its lanes again; short while one of them is full, because it
+# may be hungry soon
 POLL_S = 0.2
 POLL_S_WHILE_FULL = 0.005
 # Between two attempts to reach a broker that is not there yet
@@ -33,7 +36,8 @@ CLOSE_WAIT_S = 5.0
 
 
 class Intake(ConsumerRebalanceListener):
-    """Reads both input topics. `open_lane` makes a lane for a partition; the first fault of anything here ends `run` with it."""
+    """Reads both input topics. `open_lane` makes a lane for a partition; the first fault of anything here ends `run`
+    with it."""
 
     def __init__(
         self,
@@ -149,8 +153,9 @@ class Intake(ConsumerRebalanceListener):
             for topic in self._topics:
                 if TopicPartition(topic, partition) not in assigned:
                     raise TopicsError(
-                        f"Partition {partition} of {topic} is not assigned with its sister: {' and '.join(self._topics)} must have the same "
-                        "number of partitions. Run `stream-scorer topics check`."
+                        f"Partition {partition} of {topic} is not assigned with its sister: "
+                        f"{' and '.join(self._topics)} must have the same number of partitions. "
+                        "Run `stream-scorer topics check`."
                     )
 
     def _lane_ended(self, task: asyncio.Task[None]) -> None:

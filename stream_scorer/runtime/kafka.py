@@ -1,4 +1,5 @@
-"""What every Kafka client of ours has in common: how it connects, what its faults mean, and one wait inside aiokafka that is too long.
+"""What every Kafka client of ours has in common: how it connects, what its faults mean, and one wait inside aiokafka
+that is too long.
 
 Law: no other module reads connection settings or names aiokafka's internals, but for `consuming.py`, which says so.
 """
@@ -13,8 +14,8 @@ from aiokafka.helpers import create_ssl_context
 from stream_scorer.errors import FencedError, Known, OutageError, SettingsError
 from stream_scorer.runtime.settings import KafkaSettings
 
-# After a transaction ends, the coordinator answers CONCURRENT_TRANSACTIONS until its markers are written, which takes 1-3 ms. aiokafka 0.14
-# then waits a fixed 20 ms, most of a small batch's latency. A test checks that this took.
+# After a transaction ends, the coordinator answers CONCURRENT_TRANSACTIONS until its markers are written, which takes
+# 1-3 ms. aiokafka 0.14 then waits a fixed 20 ms, most of a small batch's latency. A test checks that this took.
 TRANSACTION_RETRY_WAIT_S = 0.002
 aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_RETRY_WAIT_S
 
@@ -29,7 +30,8 @@ REFUSED = (
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Keyword arguments for aiokafka's consumer, producer and admin client. Raises `SettingsError` where a certificate can't be read."""
+    """Keyword arguments for aiokafka's consumer, producer and admin client. Raises `SettingsError` where a certificate
+    can't be read."""
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap,
         "security_protocol": kafka.security_protocol,
@@ -56,14 +58,16 @@ def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
         )
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(
-            f"The TLS files can't be read: {error}. Check kafka.ssl_ca_file, kafka.ssl_certificate_file and kafka.ssl_key_file."
+            f"The TLS files can't be read: {error}. "
+            "Check kafka.ssl_ca_file, kafka.ssl_certificate_file and kafka.ssl_key_file."
         ) from error
     context.check_hostname = kafka.ssl_check_hostname
     return context
 
 
 def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
-    """What a fault of a Kafka client means for people: an outage, a fencing, a missing right; None where it is none of these (our own fault)."""
+    """What a fault of a Kafka client means for people: an outage, a fencing, a missing right; None where it is none of
+    these (our own fault)."""
     if isinstance(error, Known):
         return error
     if isinstance(error, FENCED):
@@ -73,13 +77,14 @@ def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
         )
     if isinstance(error, REFUSED):
         return SettingsError(
-            f"Kafka refuses {doing}: {type(error).__name__} {error}. Grant this user the missing right (see docs/deployers.md)."
+            f"Kafka refuses {doing}: {type(error).__name__} {error}. Grant this user the missing right."
         )
     if isinstance(error, errors.UnrecognizedBrokerVersion):
         return OutageError(f"Kafka at {bootstrap} did not say its version while {doing}; it may still be starting.")
     if isinstance(error, errors.KafkaError | TimeoutError | ConnectionError | OSError):
         detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return OutageError(
-            f"Kafka at {bootstrap} does not answer while {doing} ({detail}). Start the worker again once the broker is back."
+            f"Kafka at {bootstrap} does not answer while {doing} ({detail}). "
+            "Start the worker again once the broker is back."
         )
     return None

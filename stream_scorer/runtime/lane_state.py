@@ -35,7 +35,7 @@ class LaneState:
         found = self.store.get_many(ids)
         for entries in self._in_flight:  # the oldest first, so that the newest has the last word
             if not entries.keys().isdisjoint(ids):
-                found = [entries[id_] if id_ in entries else kept for id_, kept in zip(ids, found, strict=True)]
+                found = [entries.get(id_, kept) for id_, kept in zip(ids, found, strict=True)]
         return found
 
     def pend(self, entries: Entries) -> None:
@@ -43,16 +43,19 @@ class LaneState:
         self._in_flight.append(entries)
 
     def settle(self, positions: Mapping[str, int], answered: Sequence[tuple[int, bytes]]) -> None:
-        """The oldest pending batch has been committed: keep its entries. `positions`: by output topic, where its records end."""
+        """The oldest pending batch has been committed: keep its entries. `positions`: by output topic, where its
+        records end."""
         self.store.write(self._in_flight[0].items(), positions, answered=answered)
         self._in_flight.popleft()
 
     def due(self, window_starts_ms: int, records_max: int) -> list[tuple[int, bytes]]:
-        """(Event time, id) of outcomes that may have waited since before that time, at most so many; none while a batch is in flight."""
+        """(Event time, id) of outcomes that may have waited since before that time, at most so many; none while a batch
+        is in flight."""
         return self.store.waiting_before(window_starts_ms, records_max) if not self._in_flight else []
 
     def forget(self, clock: Clock) -> int:
-        """Drop some entries from before the join window, and say how many; a bounded piece of work, to be asked for again and again."""
+        """Drop some entries from before the join window, and say how many; a bounded piece of work, to be asked for
+        again and again."""
         return self.store.sweep(clock, SWEPT_AT_ONCE_MAX)
 
     def close(self) -> None:

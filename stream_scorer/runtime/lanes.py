@@ -1,6 +1,8 @@
-"""A lane: everything of one partition number in this worker, from the records that wait to the transaction that settles them.
+"""A lane: everything of one partition number in this worker, from the records that wait to the transaction that settles
+them.
 
-Law: a lane owns delivery. It reads nothing before its predecessor is fenced, takes every offset once, and on any fault commits nothing more.
+Law: a lane owns delivery. It reads nothing before its predecessor is fenced, takes every offset once, and on any fault
+commits nothing more.
 """
 
 import asyncio
@@ -24,13 +26,14 @@ TICK_S_MAX = 5.0
 TICKS_A_WINDOW = 20
 # Outcomes that may end in one batch for having waited too long
 DUE_AT_ONCE_MAX = 1_000
-# While a transaction commits, the next batch is scored at once if it has this many records; a smaller one waits for the commit and grows
-# meanwhile, so that a record that comes during a commit shares the very next one with those behind it.
+# While a transaction commits, the next batch is scored at once if it has this many records; a smaller one waits for the
+# commit and grows meanwhile, so that a record that comes during a commit shares the very next one with those behind it.
 OVERLAP_RECORDS_MIN = 1_000
 
 
 class Lane:
-    """One partition number's records, producer, state and progress. Made at assignment, stopped at revocation, never reused."""
+    """One partition number's records, producer, state and progress. Made at assignment, stopped at revocation, never
+    reused."""
 
     def __init__(
         self,
@@ -76,7 +79,8 @@ class Lane:
         return self.open and not self._stopping and len(self._waiting[partition]) < self._batch_records_max
 
     def offer(self, partition: TopicPartition, records: Sequence[Record]) -> None:
-        """Take records in the order of their offsets; those that the lane has had, or can't have yet, are dropped without harm."""
+        """Take records in the order of their offsets; those that the lane has had, or can't have yet, are dropped
+        without harm."""
         if not self.open:
             return  # read before the lane sought its place: they come again
         expected = self._next_offset[partition]
@@ -133,7 +137,8 @@ class Lane:
                 self.state.close()
 
     async def _start(self) -> LaneState:
-        """Fence the lane's former owner, then, and only then, bring the state up to date and look up what they committed last."""
+        """Fence the lane's former owner, then, and only then, bring the state up to date and look up what they
+        committed last."""
         started_s = time.perf_counter()
         await self._publisher.start()
         self.state = state = await self._open_state(self.partition)
@@ -142,10 +147,14 @@ class Lane:
             beginning = (await self._consumer.beginning_offsets([partition]))[partition]
             if committed is not None and committed < beginning:
                 log.error(
-                    "%s records of %s[%s] were deleted by the topic's retention before they were scored (offsets %s to %s): "
-                    "give the topic a longer retention, or more workers",
-                    beginning - committed, partition.topic, partition.partition, committed, beginning - 1,
-                )  # fmt: skip
+                    "%s records of %s[%s] were deleted by the topic's retention before they were scored "
+                    "(offsets %s to %s): give the topic a longer retention, or more workers",
+                    beginning - committed,
+                    partition.topic,
+                    partition.partition,
+                    committed,
+                    beginning - 1,
+                )
             self._next_offset[partition] = max(beginning, committed or 0)
         for partition in self.inputs:
             self._consumer.seek(partition, self._next_offset[partition])
@@ -153,8 +162,10 @@ class Lane:
         self.hungry()
         log.info(
             "lane %s open after %.0f ms, reads on from offsets %s and %s",
-            self.partition, (time.perf_counter() - started_s) * 1000, self._next_offset[self.observations], self._next_offset[self.outcomes],
-        )  # fmt: skip
+            self.partition,
+            (time.perf_counter() - started_s) * 1000,
+            *self._next_offset.values(),
+        )
         return state
 
     async def _next_batch(
@@ -199,8 +210,8 @@ class Lane:
     # What ends with time
 
     async def _tick(self, state: LaneState) -> None:
-        """Now and then, also when nothing arrives: forget what is older than the join window, and find outcomes that have waited for
-        longer; those only while no observation is left unread that they may wait for."""
+        """Now and then, also when nothing arrives: forget what is older than the join window, and find outcomes that
+        have waited for longer; those only while no observation is left unread that they may wait for."""
         while True:
             await asyncio.sleep(min(TICK_S_MAX, self._clock().join_window_ms / 1000 / TICKS_A_WINDOW))
             clock = self._clock()

@@ -58,8 +58,9 @@ class Limits:
 
 
 class Verdict(NamedTuple):
-    """What the state and the model say of a batch's rows; every row stands in one place. `accepted`: ascending, with `probabilities` of the
-    same length; `waiting`: those of them whose outcome came first; `refused`: row -> why; `redelivered`: how many are known already."""
+    """What the state and the model say of a batch's rows; every row stands in one place. `accepted`: ascending, with
+    `probabilities` of the same length; `waiting`: those of them whose outcome came first; `refused`: row -> why;
+    `redelivered`: how many are known already."""
 
     accepted: Sequence[int]
     probabilities: NDArray[np.float64]

@@ -1,6 +1,8 @@
-"""The step that joins: outcome records of a batch, and outcomes that have waited too long, in; updates, dead letters and entries out.
+"""The step that joins: outcome records of a batch, and outcomes that have waited too long, in; updates, dead letters
+and entries out.
 
-Law: it comes after the observations of the same batch, so that an outcome finds the prediction that was made a moment ago.
+Law: it comes after the observations of the same batch, so that an outcome finds the prediction that was made a moment
+ago.
 """
 
 import time
@@ -14,7 +16,6 @@ from stream_scorer.core.joining import Outcomes, join_outcomes
 from stream_scorer.core.observing import Rejected, send_home
 from stream_scorer.core.outcomes import decode_outcomes
 from stream_scorer.core.reasons import Stage
-from stream_scorer.core.records import Outgoing
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.observation_step import Limits, bury, note_answers
 from stream_scorer.runtime.topics import TopicNames
@@ -87,7 +88,7 @@ class OutcomeStep:
         found = batch.state.find(ids)
         entries = work.entries
         if entries and not entries.keys().isdisjoint(ids):
-            return [entries[id_] if id_ in entries else kept for id_, kept in zip(ids, found, strict=True)]
+            return [entries.get(id_, kept) for id_, kept in zip(ids, found, strict=True)]
         return found
 
     def _given_up(self, answers: Answers, batch: Batch, work: Work) -> list[Rejected]:

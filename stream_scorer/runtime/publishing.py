@@ -1,7 +1,8 @@
-"""How a batch's outputs and its consumed offsets reach Kafka: in one transaction, or, at least once, one after the other.
+"""How a batch's outputs and its consumed offsets reach Kafka: in one transaction, or, at least once, one after the
+other.
 
-Law: `publish` returns when Kafka has said yes to every record and, exactly once, to the offsets with them; on any fault it raises and nothing
-of the batch is visible to a `read_committed` reader.
+Law: `publish` returns when Kafka has said yes to every record and, exactly once, to the offsets with them; on any fault
+it raises and nothing of the batch is visible to a `read_committed` reader.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ from stream_scorer.errors import OutageError
 BATCH_BYTES_MAX = 900_000
 # A request may carry one batch for each partition, and a dead letter alone may exceed a batch.
 REQUEST_BYTES_MAX = 16 * 1024 * 1024
-# Between two attempts at what a broker can't do at the moment; the client's own 100 ms would be felt by every record behind it
+# Between two attempts at what a broker can't do at the moment; the client's own 100 ms would be felt by every record
+# behind it
 RETRY_WAIT_MS = 20
 # How long a producer that is given up may take to say good-bye
 STOP_WAIT_S = 2.0
@@ -45,7 +47,8 @@ class Publisher(Protocol):
 
 
 class TransactionalPublisher:
-    """Exactly once: one transaction a batch, under a transactional id that belongs to the lane, whichever worker runs it."""
+    """Exactly once: one transaction a batch, under a transactional id that belongs to the lane, whichever worker runs
+    it."""
 
     def __init__(self, options: Mapping[str, Any], *, group: str, transactional_id: str, timeout_ms: int) -> None:
         self._group, self._timeout_ms = group, timeout_ms
@@ -70,8 +73,8 @@ class TransactionalPublisher:
                 return await self._publish(outputs, offsets)
         except TimeoutError as error:
             raise OutageError(
-                f"Kafka did not finish a transaction within worker.transaction_timeout_ms = {self._timeout_ms}; nothing of it was committed. "
-                "Start the worker again once the broker is back."
+                f"Kafka did not finish a transaction within worker.transaction_timeout_ms = {self._timeout_ms}. "
+                "Start the worker again once the broker is back: it goes on behind the last one that was committed."
             ) from error
 
     async def _publish(self, outputs: Outputs, offsets: Offsets) -> Ends:
@@ -79,11 +82,13 @@ class TransactionalPublisher:
         await producer.begin_transaction()
         try:
             ends = await _delivered(await _send(producer, outputs))
-            # not while records are on their way: a broker that verifies the transaction for them refuses them then, to be sent again later
+            # not while records are on their way: a broker that verifies the transaction for them refuses them then, to
+            # be sent again later
             await producer.send_offsets_to_transaction(dict(offsets), self._group)
             await producer.commit_transaction()
         except BaseException:
-            # Fenced or cut off, the abort fails too; whoever starts the lane next aborts it then. The first fault is the one to tell.
+            # Fenced or cut off, the abort fails too; whoever starts the lane next aborts it then. The first fault is
+            # the one to tell.
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(producer.abort_transaction(), STOP_WAIT_S)
             raise
@@ -94,7 +99,8 @@ class TransactionalPublisher:
 
 
 class AtLeastOncePublisher:
-    """At least once: records first, offsets behind them, so that a crash in between publishes again and loses nothing."""
+    """At least once: records first, offsets behind them, so that a crash in between publishes again and loses
+    nothing."""
 
     def __init__(self, options: Mapping[str, Any], *, consumer: AIOKafkaConsumer, timeout_ms: int) -> None:
         self._consumer, self._timeout_ms = consumer, timeout_ms
@@ -121,10 +127,12 @@ class AtLeastOncePublisher:
                 ends = await _delivered(await _send(self._producer, outputs))
         except TimeoutError as error:
             raise OutageError(
-                f"Kafka did not take a batch within {self._timeout_ms} ms. Start the worker again once the broker is back."
+                f"Kafka did not take a batch within worker.transaction_timeout_ms = {self._timeout_ms}. "
+                "Start the worker again once the broker is back: the batch comes again."
             ) from error
         self._to_commit |= offsets
-        # An offset commit waits behind the long-poll fetch on the consumer's connection: the next batch must not wait for it
+        # An offset commit waits behind the long-poll fetch on the consumer's connection: the next batch must not wait
+        # for it
         if self._committing is None or self._committing.done():
             self._committing = asyncio.create_task(self._commit())
         return ends
@@ -143,7 +151,8 @@ class AtLeastOncePublisher:
 
 
 async def _send(producer: AIOKafkaProducer, outputs: Outputs) -> list[tuple[TopicPartition, asyncio.Future[Any], int]]:
-    """Hand all records to the producer, as record batches built here: a `send` for each record costs ten times as much."""
+    """Hand all records to the producer, as record batches built here: a `send` for each record costs ten times as
+    much."""
     sent = []
     now_ms = int(time.time() * 1000)
     batches = {partition: _pack(producer, records, now_ms) for partition, records in outputs.items() if records}
@@ -158,7 +167,8 @@ async def _send(producer: AIOKafkaProducer, outputs: Outputs) -> list[tuple[Topi
 
 
 def _pack(producer: AIOKafkaProducer, records: Sequence[Publishable], now_ms: int) -> list[tuple[Any, int]]:
-    """Record batches and their counts, each below `BATCH_BYTES_MAX` or of one record: the encoder answers None when a batch is full.
+    """Record batches and their counts, each below `BATCH_BYTES_MAX` or of one record: the encoder answers None when a
+    batch is full.
 
     Past the batch's own `append`, which costs as much again as the encoder that it calls.
     """

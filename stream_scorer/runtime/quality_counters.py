@@ -1,7 +1,7 @@
 """Prometheus counters of how well the predictions did, made at each scrape from counts that batches add to.
 
-Law: a group is one value of one column (its own name as label), never a combination; what corrections take back has a counter of its own,
-so that counters of many workers add up.
+Law: a group is one value of one column (its own name as label), never a combination; what corrections take back has a
+counter of its own, so that counters of many workers add up.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,8 @@ CLASSES = ("false", "true")
 
 
 class QualityCounters(Collector):
-    """Counts of predictions and joined outcomes by model, role and group; there from the start for every model that was announced."""
+    """Counts of predictions and joined outcomes by model, role and group; there from the start for every model that was
+    announced."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._counted, self._retracted = Quality(), Quality()
@@ -25,7 +26,7 @@ class QualityCounters(Collector):
 
     def announce(self, model: str, role: str) -> None:
         """Let this model's counters stand at 0."""
-        self._counted[model, role], self._retracted[model, role]  # noqa: B018  # made at first sight
+        self._counted[model, role], self._retracted[model, role]  # made at first sight
 
     def add(self, counted: Quality, retracted: Quality) -> None:
         """Add a committed batch's counts."""

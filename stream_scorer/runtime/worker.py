@@ -82,7 +82,7 @@ class Process(faust.worker.Worker):
 
 def _give_up(deadline_s: float) -> None:
     log.error(
-        "not stopped within worker.shutdown_deadline_s = %s: leaving; what was under way is not committed and comes again",
+        "not stopped within worker.shutdown_deadline_s = %s: leaving; what was not committed comes again",
         deadline_s,
     )
     logging.shutdown()
@@ -90,7 +90,8 @@ def _give_up(deadline_s: float) -> None:
 
 
 def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> int:
-    """Run a worker until it is told to stop or can't go on. Gives the exit status: 0 told to, 1 at fault, 2 settings, 75 Kafka is away."""
+    """Run a worker until it is told to stop or can't go on. Gives the exit status: 0 told to, 1 at fault, 2 settings,
+    75 Kafka is away."""
     start_logging(settings.logging.format, settings.logging.level)
     log.info("settings: %s", masked(settings))
     loop = _new_loop()

@@ -82,6 +82,24 @@ def test_a_batch_gives_what_its_values_give_alone_in_their_order(values: list[by
     assert batch.rejected == [(position, verdict) for position, verdict in verdicts if codes(verdict)]
 
 
+@pytest.mark.parametrize(
+    "literal",
+    [b"NaN", b'"\\ud800"', b'"\xff"', b"9" * 4_301, b"[" * 64 + b"]" * 64, b"01", b'{"a":}', b'"\x00"'],
+    ids=[
+        "NaN",
+        "lone surrogate",
+        "not UTF-8",
+        "4,301 digits",
+        "nesting",
+        "leading zero",
+        "no value",
+        "control character",
+    ],
+)
+def test_a_field_that_the_contract_does_not_know_must_be_json_too(literal: bytes) -> None:
+    assert codes(judge_observation(an_event()[:-1] + b', "more": ' + literal + b"}")) == ["not_json"]
+
+
 def test_an_empty_batch_gives_nothing() -> None:
     assert decode_observations([]) == ([], [], [], [])
 

@@ -1,6 +1,6 @@
 """Quality figures: known intervals, counts that add up, and the rule of the business."""
 
-from math import sqrt
+import json
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from stream_scorer.core.codec import CODES, encode_columns, observation_columns
 from stream_scorer.core.quality import (
     GROUP_COLUMNS,
     Cells,
-    Gap,
+    Figures,
     Quality,
     as_json,
     figures,
@@ -154,13 +154,12 @@ def test_wilson_of_nothing_is_nothing() -> None:
 
 
 def test_json_keeps_the_names_of_figures() -> None:
-    said = as_json({"all": figures(counted([(a_code(), 0.5, True, True)], predictions=1))})
-    all_figures = said["all"]
-    assert isinstance(all_figures, dict)
-    assert set(all_figures["success_rate"]) == {"value", "low", "high"}
-    assert all_figures["groups"][0]["column"] == "SubjectRaceCode"
-    assert Gap._fields == ("column", "highest", "lowest", "gap")
-    assert sqrt(all_figures["brier"]) == 0.5
+    rows = [(a_code(SubjectRaceCode=race), 0.5, True, race == "W") for race in "WB"]
+    said = json.loads(json.dumps(as_json(figures(counted(rows, predictions=2)))))
+    assert set(said) == set(Figures._fields)
+    assert set(said["success_rate"]) == {"value", "low", "high"}
+    assert said["groups"][0]["column"] == "SubjectRaceCode"
+    assert (said["gaps"][0]["highest"], said["gaps"][0]["gap"]["value"]) == ("W", 1.0)
 
 
 # The rule of the business

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream_scorer.operations.local_broker import LocalBroker
+from stream_scorer.operations.local_broker.parts import kafka_version, locked_jars
 from stream_scorer.operations.local_broker.probe import live_nodes
 from stream_scorer.operations.local_broker.properties import HOST, NodePorts, choose_ports, server_properties
 
 ADDRESS = "STREAM_SCORER_TEST_BROKER"
 SOURCE = "STREAM_SCORER_TEST_BROKER_SOURCE"
 IMAGE = "STREAM_SCORER_TEST_BROKER_IMAGE"
-DEFAULT_IMAGE = "apache/kafka:4.1.1"
+DEFAULT_IMAGE = f"apache/kafka:{kafka_version(locked_jars())}"
 CONTAINER_READY_WITHIN_S = 120.0
+LOGS_IN_CONTAINER = "/tmp/kafka-logs"
 CLUSTER_ID = "c3RyZWFtLXNjb3Jlci10ZQ"
 
 Say = Callable[[str], None]
@@ -40,13 +42,17 @@ def in_a_container(say: Say) -> Iterator[Broker]:
     """Kafka's own image, where Docker answers. (The stock class of testcontainers is for another maker's image.)"""
     # the container that cleans up after a killed test run is an image of its own, which can't be pulled offline
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+    from docker.errors import DockerException
     from testcontainers.core.container import DockerContainer
 
     image = os.environ.get(IMAGE, DEFAULT_IMAGE)
     (ports,) = choose_ports(1, None)
     say(f"Starting {image}")
     # Kafka tells its clients where it is, so the port outside must be the one that it knows inside
-    container = DockerContainer(image).with_bind_ports(ports.client, ports.client)
+    try:
+        container = DockerContainer(image).with_bind_ports(ports.client, ports.client)
+    except DockerException as error:
+        raise RuntimeError(f"Docker does not answer ({error}): start it, or leave {SOURCE} out") from error
     for name, value in container_properties(ports).items():
         container = container.with_env(f"KAFKA_{name.upper().replace('.', '_')}", value)
     with container.with_env("CLUSTER_ID", CLUSTER_ID):
@@ -61,7 +67,7 @@ def in_a_container(say: Say) -> Iterator[Broker]:
 
 def container_properties(ports: NodePorts) -> dict[str, str]:
     """What the local broker is told too, but listening on all of the container's addresses."""
-    properties = server_properties(0, (ports,), Path("/tmp/kafka-logs"), "PLAINTEXT", {})
+    properties = server_properties(0, (ports,), Path(LOGS_IN_CONTAINER), "PLAINTEXT", {})
     everywhere = properties["listeners"].replace(HOST, "0.0.0.0")
     return properties | {"listeners": everywhere}
 

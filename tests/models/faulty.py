@@ -3,7 +3,7 @@
 A worker that runs as a process of its own needs `TRUSTED_TYPES` in its settings and the repository's root on its
 PYTHONPATH. Saved and loaded, such a model behaves: no generated stop has hour 24, and its golden rows are generated
 ones. `a_bad_observation()` sets it off; so does, on every row, the file that `armed_by` names, from the moment that it
-exists. """
+exists."""
 
 from pathlib import Path
 from typing import Any, Literal

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_scorer.core.codec import CODES
+from stream_scorer.core.codec import CODES, observation_columns
 from stream_scorer.core.contract import COLUMN_NAMES
 from stream_scorer.core.decoding import decode_observations, examine_observation
 from stream_scorer.core.reasons import Code
@@ -86,4 +86,5 @@ def test_frames_and_numbers_are_each_others_inverse() -> None:
     frame = frame_of(codes)
     assert list(frame.columns) == list(COLUMN_NAMES)
     assert np.array_equal(codes_of(frame), codes)
-    assert [type(value) for value in frame.iloc[0].tolist()] == [str, str, str, str, str, bool, str, int, int, str]
+    assert frame.iloc[0].to_dict() == observation_columns(int(codes[0]))
+    assert (frame.dtypes[["ResidentIndicator", "SubjectAge", "hour"]] == ["bool", "int64", "int64"]).all()

@@ -22,6 +22,8 @@ SHARES = (0.5, 0.9, 0.99, 0.999, 1.0)
 AHEAD_S = 0.2
 ANSWER_WAIT_S_MAX = 15.0
 POLL_MS = 20
+FETCH_WAIT_MS = 100
+BARE_S = 4.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class LatencyPlan:
 
 class LatencyFigures(msgspec.Struct, kw_only=True):
     """What came of it, in milliseconds; p100 is the slowest of all. `unanswered` valid events had no prediction 15 s
-    after the last one.
+    after the last one. `bare_ms` is the same way without a worker: a record written and read.
     """
 
     rate: float
@@ -49,6 +51,7 @@ class LatencyFigures(msgspec.Struct, kw_only=True):
     measured: int
     unanswered: int
     latency_ms: dict[str, float]
+    bare_ms: dict[str, float]
     cpu_seconds: float
     peak_memory_bytes: int
 
@@ -73,48 +76,56 @@ async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
     """Start a worker, send at the fixed rate, note when each prediction is visible to a `read_committed` reader."""
     count = round(plan.rate * (plan.warm_up_s + plan.seconds))
     events = list(generated_events(count, seed=plan.seed, broken_share=plan.broken_share, id_prefix=ID_PREFIX))
+    valid = [number for number, event in enumerate(events) if not event.is_broken]
     async with stage(bootstrap=plan.bootstrap, delivery=plan.delivery, model=plan.model, say=say) as on:
+        names = on.names
+        say("Measuring the way there and back without a worker")
+        bare = events[: round(plan.rate * BARE_S)]
+        alone = await _send_and_read(
+            plan, on, bare, len(bare), written=names.shadow_predictions, read=names.shadow_predictions
+        )
         await asyncio.to_thread(on.worker.start().wait_ready)
         say(f"{plan.rate:,.0f} events a second: {plan.warm_up_s:.0f} s to warm up, {plan.seconds:.0f} s that count")
         cpu_ready_s = on.worker.cpu_seconds()
-        started, answers = await _send_and_read(plan, on, events)
-        first = round(plan.rate * plan.warm_up_s)
-        expected = [number for number in range(first, count) if not events[number].is_broken]
-        milliseconds = [(answers.at[n] - started - n / plan.rate) * 1000 for n in expected if n in answers.at]
+        waits = await _send_and_read(plan, on, events, len(valid), written=names.observations, read=names.predictions)
+        expected = [number for number in valid if number >= plan.rate * plan.warm_up_s]
+        measured = [waits[number] for number in expected if number in waits]
         return LatencyFigures(
             rate=plan.rate,
             seconds=plan.seconds,
             guarantee=plan.delivery,
-            measured=len(milliseconds),
-            unanswered=len(expected) - len(milliseconds),
-            latency_ms=latency_figures(milliseconds, SHARES),
+            measured=len(measured),
+            unanswered=len(expected) - len(measured),
+            latency_ms=latency_figures(measured, SHARES),
+            bare_ms=latency_figures([alone[n] for n in range(len(bare) // 2, len(bare)) if n in alone], (0.5, 0.99)),
             cpu_seconds=round(on.worker.cpu_seconds() - cpu_ready_s, 2),
             peak_memory_bytes=on.worker.memory_peak_bytes(),
         )
 
 
-async def _send_and_read(plan: LatencyPlan, on: Stage, events: list[SourceEvent]) -> tuple[float, Answers]:
+async def _send_and_read(
+    plan: LatencyPlan, on: Stage, events: list[SourceEvent], answers_expected: int, *, written: str, read: str
+) -> dict[int, float]:
+    """For each event that was answered, by number, the milliseconds from when it was due until its answer was there."""
     options, answers = client_options(on.settings.kafka), Answers()
     consumer = AIOKafkaConsumer(
-        **options, isolation_level="read_committed", auto_offset_reset="earliest", fetch_max_wait_ms=100
+        **options, isolation_level="read_committed", auto_offset_reset="earliest", fetch_max_wait_ms=FETCH_WAIT_MS
     )
     await consumer.start()
-    consumer.assign([TopicPartition(on.names.predictions, partition) for partition in range(on.partitions)])
+    consumer.assign([TopicPartition(read, partition) for partition in range(on.partitions)])
     reading = asyncio.create_task(answers.read(consumer))
     try:
         async with EventSender(options) as sender:
-            await sender.partitions(on.names.observations)
+            await sender.partitions(written)
             started = time.perf_counter() + AHEAD_S
-            timeline = (
-                Planned(n / plan.rate, on.names.observations, event.key, event.value) for n, event in enumerate(events)
-            )
+            timeline = (Planned(n / plan.rate, written, event.key, event.value) for n, event in enumerate(events))
             await play(sender, timeline, paced=True, started=started)
-        await _wait_for_answers(answers, sum(not event.is_broken for event in events), reading)
+        await _wait_for_answers(answers, answers_expected, reading)
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         await consumer.stop()
-    return started, answers
+    return {number: (at - started - number / plan.rate) * 1000 for number, at in answers.at.items()}
 
 
 async def _wait_for_answers(answers: Answers, count: int, reading: asyncio.Task[None]) -> None:

@@ -123,7 +123,7 @@ async def _play(
         try:
             scene.state = "playing"
             await beside.until(play(sender, _timeline(plan, names), paced=True, is_over=interrupted.is_set))
-            scene.state = "waiting until everything sent is settled"
+            scene.state = "waiting for the rest"
             summary = await beside.until(_drain(settings, watcher.seen))
             refresh()
         finally:

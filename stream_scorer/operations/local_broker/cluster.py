@@ -156,6 +156,8 @@ class LocalBroker:
         disposable = self._temporary is not None
         self.nodes = tuple(Node(parts, folder / f"node-{n}", options, disposable) for n in range(self._node_count))
         cluster_id = random_id()
+        for node in self.nodes:
+            node.refuse_second()
         for number, node in enumerate(self.nodes):
             node.format(cluster_id, number, first_records(parts))
 

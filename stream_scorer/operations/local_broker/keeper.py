@@ -2,7 +2,8 @@
 
 `python keeper.py FOLDER PROGRAM ARGUMENT…`. Standard input is a pipe from the owner: each byte is a signal to pass on,
 its end means that the owner is gone, however it went (a kill -9 closes pipes too). Then the node is killed, and the
-FOLDER deleted unless it is "". Standard output gets the node's process id; what the node says goes to standard error.
+FOLDER deleted unless it is "". Standard output gets the node's process id, then a byte for each signal when it is sent;
+standard error gets what the node says.
 
 Three nets, because a forgotten Java process is worse than a few lines: the pipe; the parent's id, for when a fork of
 the owner still holds the pipe; and the kernel's parent-death signal, for when this program itself is killed. It has one
@@ -45,6 +46,7 @@ def keep(command: list[str]) -> bool:
         numbers = os.read(0, 64) if 0 in ready else None
         for number in numbers or b"":
             node.send_signal(number)
+            os.write(1, bytes([number]))
         if numbers == b"" or os.getppid() != owner:
             node.kill()
             node.wait()

@@ -1,6 +1,7 @@
 """One broker node: a folder, in it its settings, its log and Kafka's own data. Knows nothing of the other nodes."""
 
 import base64
+import fcntl
 import shutil
 import signal
 import uuid
@@ -62,6 +63,19 @@ class Node:
     def formatted(self) -> bool:
         return (self.data / "meta.properties").exists()
 
+    def refuse_second(self) -> None:
+        """Raise where another Kafka has this folder's data; it holds a lock on them as long as it runs."""
+        lock = self.data / ".lock"
+        if not lock.exists():
+            return
+        with lock.open("r+b") as held:
+            try:
+                fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise BrokerError(
+                    f"another broker runs in {self.folder}: stop it, or choose another folder."
+                ) from error
+
     def format(self, cluster_id: str, number: int, first_records: Path) -> None:
         """Make the folder what Kafka's own formatting would make it; one that is in use already stays as it is."""
         if self.formatted:
@@ -117,8 +131,6 @@ class Node:
             raise disk_full(self.folder)
         if "Address already in use" in text:
             raise PortTakenError("another program took one of the broker's ports meanwhile: start the broker again.")
-        if "Failed to acquire lock on file" in text:
-            raise BrokerError(f"another broker runs in {self.folder}: stop it, or choose another folder.")
         raise BrokerError(f"Kafka ended by itself while starting. Its last lines:\n{self.last_lines()}")
 
     def said_since_start(self) -> str:

@@ -44,14 +44,16 @@ class KeptProcess:
         return self._keeper.poll() is None
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal; does nothing where it has ended."""
+        """Send it a signal and wait until it was sent; does nothing where it has ended."""
         assert self._keeper.stdin is not None
+        assert self._keeper.stdout is not None
         if self._keeper.stdin.closed:
             return
         try:
             self._keeper.stdin.write(bytes([number]))
         except BrokenPipeError:
             return
+        self._keeper.stdout.read(1)  # comes at once: the signal was sent, or the keeper has ended
 
     def ended_within(self, seconds: float) -> bool:
         """Wait for its end, so long at most; says whether it came."""

@@ -97,7 +97,7 @@ def refuse_second(folder: Path) -> None:
 
 
 def usual_port(nodes: int) -> int | None:
-    """Kafka's usual port, where that and those after it are free, so that people find the broker; else None, for any."""
+    """Kafka's usual port, where that and those after it are free, so that people find the broker; else None."""
     return USUAL_PORT if all(is_free(USUAL_PORT + number) for number in range(nodes)) else None
 
 

@@ -40,8 +40,8 @@ class Server:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             raise SettingsError(
-                f"http.host:port = {host}:{port} can't be listened on ({os.strerror(error.errno or 0)}): take another with --http-port, "
-                "0 for any free one."
+                f"http.host:port = {host}:{port} can't be listened on ({os.strerror(error.errno or 0)}): "
+                "take another with --http-port, 0 for any free one."
             ) from error
         address: tuple[str, int] = self._runner.addresses[0][:2]
         return address

@@ -1,0 +1,93 @@
+"""`stream-scorer trace ID`: everything that the topics know about an id."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.quieting import quiet_kafka_clients
+from stream_scorer.commands.times import milliseconds_of
+from stream_scorer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.trace import Trace
+    from stream_scorer.runtime.settings import Settings
+
+NOTHING_KNOWN = 1
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(trace)
+
+
+def trace(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The id of an observation or an outcome.")],
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Read records from this time on. Default: all.")
+    ] = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all that the topics know about an id, in order of time: where its records lie and what became of them.
+
+    Never shows what a record says of a person. Exit status 1 where nothing is known of the id.
+    """
+    quiet_kafka_clients()
+    if not id_:
+        raise SettingsError("an id is never empty: name one")
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    since_ms = None if since is None else milliseconds_of("--from", since)
+    found = asyncio.run(_trace(resolved, id_, since_ms, quiet=as_json))
+    if as_json:
+        import msgspec
+
+        typer.echo(json.dumps(msgspec.to_builtins(found)))
+    elif found.records:
+        _print(found)
+    else:
+        typer.echo(f"nothing is known of {id_} ({found.records_read:,} records read)")
+    if not found.records:
+        raise typer.Exit(NOTHING_KNOWN)
+
+
+async def _trace(resolved: "Settings", id_: str, since_ms: int | None, *, quiet: bool) -> "Trace":
+    from stream_scorer.commands.progress import reading_progress
+    from stream_scorer.operations.trace import trace as trace_topics
+    from stream_scorer.runtime.kafka import client_options
+    from stream_scorer.runtime.topics import TopicNames
+
+    options, names = client_options(resolved.kafka), TopicNames(resolved.topics.prefix)
+    with reading_progress(quiet=quiet) as on_read:
+        return await trace_topics(options, names, id_, since_ms=since_ms, on_read=on_read)
+
+
+def _print(found: "Trace") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("time", "record", "what", "details"):
+        table.add_column(heading, no_wrap=heading in ("time", "record"))
+    for seen in found.records:
+        where = f"{seen.topic}-{seen.partition}@{seen.offset}"
+        table.add_row(seen.time, where, seen.what, "  ".join(_told(seen.details)))
+    # markup off: an id is text that somebody else made up
+    Console(soft_wrap=True, markup=False, highlight=False).print(table)
+    typer.echo(f"{found.id} belongs on partition {found.partition} ({found.records_read:,} records read)")
+
+
+def _told(details: dict[str, Any]) -> list[str]:
+    return [f"{name.replace('_', ' ')}: {_value(value)}" for name, value in details.items() if value not in ("", [])]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict) and {"partition", "offset"} <= set(value):
+        topic = f"{value['topic']}-" if "topic" in value else ""
+        return f"{topic}{value['partition']}@{value['offset']}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return json.dumps(value) if not isinstance(value, str) else value

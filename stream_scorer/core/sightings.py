@@ -1,0 +1,163 @@
+"""What one record says of one id, in a line: for a person who asks what became of it.
+
+Law: no column of an observation, no message and no payload is told, because these are about people; codes, fields,
+figures and places are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from stream_scorer.core.dead_letters import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE
+from stream_scorer.core.decoding import examine_observation
+from stream_scorer.core.looking import Accepted
+from stream_scorer.core.outcomes import examine_outcome
+from stream_scorer.core.parsing import parse
+from stream_scorer.core.partitioning import partition_of
+from stream_scorer.core.records import MOVED_FROM, Incoming, last_header, rfc3339
+
+
+class What(StrEnum):
+    """What kind of record it is, in the order in which one id's records of one moment come about."""
+
+    OBSERVATION = "observation"
+    OUTCOME = "outcome"
+    PREDICTION = "prediction"
+    SHADOW_PREDICTION = "shadow prediction"
+    DEAD_LETTER = "dead letter"
+    OUTCOME_UPDATE = "outcome update"
+
+
+class Sighting(msgspec.Struct, frozen=True):
+    """One record that knows of the id. `time` is the record's own; `details` depend on `what`."""
+
+    time: str
+    topic: str
+    partition: int
+    offset: int
+    what: What
+    details: dict[str, Any]
+
+
+class _Identified(msgspec.Struct):
+    id: str | int
+
+
+_decode_id: Final = msgspec.json.Decoder(_Identified).decode
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+PREDICTION_DETAILS: Final = ("prediction", "proba", "threshold", "model", "role", "source", "scored_at")
+UPDATE_DETAILS: Final = (
+    *("status", "revision", "true_class", "prediction", "proba", "correct", "model", "role"),
+    *("source", "outcome_at", "scored_at", "delay_s", "verdicts"),
+)
+
+
+def spotter(id_: bytes) -> Callable[[Sequence[Incoming]], list[Incoming]]:
+    """A function that finds, among records, those that know of the id: by their key, or by the id that their value has.
+
+    A search for bytes passes over nearly all of them without decoding one. An id may be written with escapes, so a
+    value with a backslash is looked at too.
+    """
+    as_json = msgspec.json.encode(id_.decode())
+
+    def spot(records: Sequence[Incoming]) -> list[Incoming]:
+        near = [
+            record
+            for record in records
+            if record.key == id_ or (record.value is not None and (id_ in record.value or b"\\" in record.value))
+        ]
+        return [record for record in near if record.key == id_ or _is_about(record.value or b"", id_, as_json)]
+
+    return spot
+
+
+def _is_about(value: bytes, id_: bytes, as_json: bytes) -> bool:
+    try:
+        return str(_decode_id(value).id).encode() == id_
+    except _UNREADABLE:
+        event = parse(value)
+    if isinstance(event, dict) and isinstance(event.get("id"), str | int):
+        return str(event["id"]).encode(errors="replace") == id_
+    # what can't be read may still have been meant to carry the id
+    return as_json in value
+
+
+def sighting(what: What, topic: str, partition: int, record: Incoming, partitions: int) -> Sighting:
+    """What the record says of its id, without what it says of people."""
+    details = DETAILS[what](record)
+    if what in (What.OBSERVATION, What.OUTCOME) and (id_ := details.pop("id", None)) is not None:
+        home = partition_of(id_, partitions)
+        if home != partition:
+            details["belongs_on_partition"] = home
+    return Sighting(rfc3339(max(record.timestamp, 0)), topic, partition, record.offset, what, details)
+
+
+def in_order(sightings: Sequence[Sighting]) -> list[Sighting]:
+    """By time; of one time, inputs before what came of them."""
+    ranks = {what: rank for rank, what in enumerate(What)}
+    return sorted(sightings, key=lambda seen: (seen.time, ranks[seen.what], seen.partition, seen.offset))
+
+
+def _input_details(record: Incoming, found: Accepted[Any] | tuple[Any, ...]) -> dict[str, Any]:
+    details: dict[str, Any]
+    if isinstance(found, Accepted):
+        details = {"contract": "kept", "id": found.id}
+    else:
+        details = {"contract": "broken", "faults": [_fault(reason.code, reason.field) for reason in found]}
+    moved_from = last_header(record.headers, MOVED_FROM)
+    return details | ({} if moved_from is None else {"moved_from": _json_or_text(moved_from)})
+
+
+def _observation_details(record: Incoming) -> dict[str, Any]:
+    return _input_details(record, examine_observation(record.value, len(record.value or b"")))
+
+
+def _outcome_details(record: Incoming) -> dict[str, Any]:
+    found = examine_outcome(record.value)
+    said = {"true_class": found.content} if isinstance(found, Accepted) else {}
+    return said | _input_details(record, found)
+
+
+def _value_details(fields: Sequence[str]) -> Callable[[Incoming], dict[str, Any]]:
+    def details(record: Incoming) -> dict[str, Any]:
+        event = parse(record.value)
+        return {field: event[field] for field in fields if field in event} if isinstance(event, dict) else {}
+
+    return details
+
+
+def _dead_letter_details(record: Incoming) -> dict[str, Any]:
+    headers = {name: last_header(record.headers, name) or b"" for name in (ERRORS, STAGE, SOURCE, FAILED_AT, REPLAYS)}
+    errors = _json_or_text(headers[ERRORS])
+    faults = [_fault(error.get("code"), error.get("field")) for error in errors] if isinstance(errors, list) else errors
+    return {
+        "stage": headers[STAGE].decode(errors="replace"),
+        "faults": faults,
+        "source": _json_or_text(headers[SOURCE]),
+        "failed_at": headers[FAILED_AT].decode(errors="replace"),
+        "replays": headers[REPLAYS].decode(errors="replace"),
+    }
+
+
+def _fault(code: object, field: object) -> str:
+    return f"{code} ({field})" if field else f"{code}"
+
+
+def _json_or_text(header: bytes) -> Any:
+    try:
+        return msgspec.json.decode(header)
+    except _UNREADABLE:
+        return header.decode(errors="replace")
+
+
+DETAILS: Final[Mapping[What, Callable[[Incoming], dict[str, Any]]]] = {
+    What.OBSERVATION: _observation_details,
+    What.OUTCOME: _outcome_details,
+    What.PREDICTION: _value_details(PREDICTION_DETAILS),
+    What.SHADOW_PREDICTION: _value_details(("lane", *PREDICTION_DETAILS)),
+    What.DEAD_LETTER: _dead_letter_details,
+    What.OUTCOME_UPDATE: _value_details(UPDATE_DETAILS),
+}

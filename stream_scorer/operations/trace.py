@@ -1,0 +1,65 @@
+"""Everything that the topics know about one id.
+
+Law: every partition is searched, because producers hash as they like, the id's own first; only what matches is decoded.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stream_scorer.core.partitioning import partition_of
+from stream_scorer.core.sightings import Sighting, What, in_order, sighting, spotter
+from stream_scorer.operations.auditing import OnRead
+from stream_scorer.operations.reading import Reader, Span
+from stream_scorer.runtime.topics import TopicNames
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """What became of an id: every record that knows of it, in order of time."""
+
+    id: str
+    partition: int
+    records: list[Sighting]
+    records_read: int
+
+
+async def trace(
+    options: Mapping[str, Any],
+    names: TopicNames,
+    id_: str,
+    *,
+    since_ms: int | None = None,
+    on_read: OnRead | None = None,
+) -> Trace:
+    """All records about the id that are retained, or those from a time on.
+
+    `options` are aiokafka's client options. Raises OutageError where Kafka does not answer, TopicsError where the
+    topics are not there.
+    """
+    topics = {
+        names.observations: What.OBSERVATION,
+        names.outcomes: What.OUTCOME,
+        names.predictions: What.PREDICTION,
+        names.shadow_predictions: What.SHADOW_PREDICTION,
+        names.dead_letters: What.DEAD_LETTER,
+        names.outcome_updates: What.OUTCOME_UPDATE,
+    }
+    wanted = id_.encode()
+    spot = spotter(wanted)
+    found: list[Sighting] = []
+    async with Reader(options) as reader:
+        spans = await reader.spans(topics)
+        if since_ms is not None:
+            begins = await reader.offsets_at(spans, since_ms)
+            spans = {partition: Span(begins[partition], span.end) for partition, span in spans.items()}
+        offsets = sum(span.end - span.begin for span in spans.values())
+        partitions = sum(partition.topic == names.observations for partition in spans)
+        home = partition_of(wanted, partitions)
+        for is_home in (True, False):
+            chosen = {key: span for key, span in spans.items() if (key.partition == home) is is_home}
+            async for (topic, partition), records in reader.read(chosen):
+                found += [sighting(topics[topic], topic, partition, record, partitions) for record in spot(records)]
+                if on_read is not None:
+                    on_read(reader.records_read, offsets)
+        return Trace(id_, home, in_order(found), reader.records_read)

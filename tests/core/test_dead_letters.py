@@ -1,0 +1,126 @@
+"""Dead letters: the record untouched, the reasons behind it, and never so large that the letter itself can't be written."""
+
+import hashlib
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from stream_scorer.core.dead_letters import KEPT_OF_TOO_LARGE_BYTES, dead_letter, encode_reasons
+from stream_scorer.core.reasons import Code, Reason, Stage
+from stream_scorer.core.records import Outgoing, last_header
+
+LIMIT_BYTES = 1024 * 1024
+FAULT = Reason(Code.OUT_OF_RANGE, "hour", "Field `hour` is not between 0 and 24")
+
+
+class Record(NamedTuple):
+    offset: int = 17
+    timestamp: int = 1_700_000_000_000
+    key: bytes | None = b"ev-1"
+    value: bytes | None = b"{}"
+    headers: list[tuple[str, bytes]] = []  # noqa: RUF012  # never changed
+
+
+def a_letter(record: Record, reasons: tuple[Reason, ...] = (FAULT,)) -> Outgoing:
+    return dead_letter(
+        record,
+        reasons,
+        Stage.CONTRACT,
+        topic="stops.observations",
+        partition=3,
+        failed_at_ms=1_700_000_001_234,
+        version="0.1.0",
+        limit_bytes=LIMIT_BYTES,
+    )
+
+
+def header(letter: Outgoing, name: str) -> Any:
+    found = last_header(letter.headers, name)
+    assert found is not None
+    return found
+
+
+def test_value_key_headers_and_time_are_the_records_own() -> None:
+    record = Record(value=b"\xff\x00not json", key=None, headers=[("traceparent", b"00-1"), ("client", b"\xfe")])
+    letter = a_letter(record)
+    assert (letter.key, letter.value, letter.timestamp_ms) == (None, b"\xff\x00not json", record.timestamp)
+    assert letter.headers[:2] == record.headers
+
+
+def test_headers_say_what_is_wrong_where_it_came_from_and_when_it_failed() -> None:
+    letter = a_letter(Record())
+    assert msgspec.json.decode(header(letter, "scorer.errors")) == [
+        {"code": "out_of_range", "field": "hour", "message": "Field `hour` is not between 0 and 24"}
+    ]
+    assert header(letter, "scorer.stage") == b"contract"
+    assert msgspec.json.decode(header(letter, "scorer.source")) == {
+        "topic": "stops.observations",
+        "partition": 3,
+        "offset": 17,
+        "timestamp": 1_700_000_000_000,
+    }
+    assert header(letter, "scorer.failed-at") == b"2023-11-14T22:13:21.234Z"
+    assert header(letter, "scorer.version") == b"0.1.0"
+    assert header(letter, "scorer.replays") == b"0"
+
+
+def test_kafkas_own_tools_find_the_names_that_they_know() -> None:
+    letter = a_letter(Record())
+    assert header(letter, "__streams.errors.topic") == b"stops.observations"
+    assert header(letter, "__streams.errors.partition") == b"3"
+    assert header(letter, "__streams.errors.offset") == b"17"
+    assert header(letter, "__streams.errors.message") == FAULT.message.encode()
+    assert header(letter, "__streams.errors.exception") == b"stream_scorer.out_of_range"
+
+
+def test_a_forged_header_stands_before_ours_and_the_last_of_a_name_counts() -> None:
+    letter = a_letter(Record(headers=[("scorer.stage", b"forged"), ("scorer.errors", b"[]")]))
+    assert header(letter, "scorer.stage") == b"contract"
+    assert b"out_of_range" in header(letter, "scorer.errors")
+
+
+def test_a_record_over_the_limit_keeps_its_beginning_and_says_what_it_was() -> None:
+    value = bytes(range(256)) * 8192
+    letter = a_letter(Record(value=value))
+    assert letter.value == value[:KEPT_OF_TOO_LARGE_BYTES]
+    said = msgspec.json.decode(header(letter, "scorer.truncated"))
+    assert said["bytes"] == len(value)
+    assert said["sha256"] == hashlib.sha256(value).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(headers=[("h", b"x" * 1_200_000)]),
+        Record(headers=[("h", b"")] * 400_000),
+        Record(key=b"k" * 1_200_000),
+    ],
+    ids=["one-huge-header", "very-many-empty-headers", "huge-key"],
+)
+def test_headers_and_key_count_too_and_are_cut_with_the_rest(record: Record) -> None:
+    letter = a_letter(record)
+    headers = sum(len(name) + len(value) + 4 for name, value in letter.headers)
+    assert headers + len(letter.key or b"") + len(letter.value or b"") < 256 * 1024
+    assert header(letter, "scorer.truncated")
+
+
+def test_a_record_at_the_limit_is_kept_whole() -> None:
+    value = b"x" * (LIMIT_BYTES - len(b"ev-1"))
+    letter = a_letter(Record(value=value))
+    assert letter.value == value
+    assert last_header(letter.headers, "scorer.truncated") is None
+
+
+def test_reasons_stay_below_16_kib_and_say_how_many_were_left_out() -> None:
+    reasons = [Reason(Code.INVALID_VALUE, f"column {number}", "x" * 1_000) for number in range(100)]
+    encoded = encode_reasons(reasons)
+    assert len(encoded) < 16 * 1024
+    kept = msgspec.json.decode(encoded)
+    assert kept[-1]["details"]["reasons_left_out"] == 100 - len(kept)
+
+
+def test_a_single_reason_that_is_too_long_is_cut_and_not_lost() -> None:
+    encoded = encode_reasons([Reason(Code.SCORING_FAILED, None, "é" * 20_000)])
+    assert len(encoded) < 16 * 1024
+    assert msgspec.json.decode(encoded)[0]["code"] == "scoring_failed"
