@@ -2,4 +2,5 @@
 
 from stream_scorer.commands.main import run
 
-run()
+if __name__ == "__main__":
+    run()

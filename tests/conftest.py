@@ -1,12 +1,16 @@
 """Fixtures for resources only: Kafka, in the three ways that tests need it, and topic names that nobody else uses."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+from stream_scorer.errors import BrokerError
 from stream_scorer.operations.local_broker import LocalBroker
-from tests.integration.broker_sources import SOURCES, Broker, chosen_source
+from tests.integration.broker_sources import SOURCES, Broker, SourceError, chosen_source
+from tests.workers import Environment, an_environment
 
 KAFKA_FIXTURES = {"broker", "own_broker", "three_brokers"}
 
@@ -27,7 +31,11 @@ def broker(pytestconfig: pytest.Config) -> Iterator[Broker]:
         with capture.global_and_fixture_disabled():  # a download of half a minute must not look like a test that hangs
             print(f"\n{text}", flush=True)  # noqa: T201
 
-    with SOURCES[chosen_source()](say) as running:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(SOURCES[chosen_source()](say))
+        except (SourceError, BrokerError) as error:
+            pytest.fail(str(error), pytrace=False)
         yield running
 
 
@@ -35,6 +43,13 @@ def broker(pytestconfig: pytest.Config) -> Iterator[Broker]:
 def prefix() -> str:
     """A prefix of topic names (and of groups) that no other test has, nor an earlier run on the same Kafka."""
     return f"t-{secrets.token_hex(4)}."
+
+
+@pytest.fixture
+async def environment(broker: Broker, prefix: str, tmp_path: Path) -> AsyncIterator[Environment]:
+    """Fresh topics for worker processes, which end with the test."""
+    async with an_environment(broker.bootstrap, prefix, tmp_path) as environment:
+        yield environment
 
 
 @pytest.fixture

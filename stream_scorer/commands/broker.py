@@ -37,7 +37,9 @@ def start(
     nodes: Annotated[int, typer.Option("--nodes", min=1, max=3, help="How many brokers: 1 or 3.")] = 1,
     port: Annotated[
         int | None,
-        typer.Option("--port", help="The first one's port; the others' follow.", show_default="9092 if free"),
+        typer.Option(
+            "--port", min=1, max=65_535, help="The first one's port; the others' follow.", show_default="9092 if free"
+        ),
     ] = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop it on Ctrl-C.")] = False,
     as_json: JsonOption = False,

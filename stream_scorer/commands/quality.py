@@ -116,7 +116,7 @@ def _plain(report: "QualityReport") -> dict[str, Any]:
 def _print(report: "QualityReport") -> None:
     from rich.console import Console
 
-    console, findings = Console(soft_wrap=True), report.findings
+    console, findings = Console(width=max(110, Console().width)), report.findings  # else names are cut
     if len(findings.models) == 1:
         (only,) = findings.models
         _print_figures(console, f"{only.model} ({only.role})", only.figures)
@@ -153,7 +153,7 @@ def _print_figures(console: "Console", title: str, figures: "Figures") -> None:
         console.print(_groups(figures.groups), highlight=False)
     for gap in figures.gaps:
         between = f"{gap.highest} and {gap.lowest}"
-        typer.echo(f"  largest gap by {gap.column}: {_share(gap.gap)}, between {between}")
+        typer.echo(f"  largest gap by {gap.column}: {_points(gap.gap)}, between {between}")
     typer.echo()
 
 
@@ -170,8 +170,13 @@ def _groups(groups: "tuple[GroupFigures, ...]") -> Any:
     return table
 
 
+def _points(interval: "Interval") -> str:
+    """`3.8 points (0.3 to 7.4)`: a difference of shares."""
+    return f"{interval.value * 100:.1f} points ({interval.low * 100:.1f} to {interval.high * 100:.1f})"
+
+
 def _share(interval: "Interval | None") -> str:
-    """`41.2 % (38.0 to 44.5)`, `-` where it is not known."""
+    """`41.2% (38.0 to 44.5)`, `-` where it is not known."""
     if interval is None:
         return "-"
     return f"{interval.value:.1%} ({interval.low * 100:.1f} to {interval.high * 100:.1f})"

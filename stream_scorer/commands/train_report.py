@@ -32,7 +32,7 @@ def print_report(model: str, out: Path, cleaning: Cleaning, trained: Trained) ->
         f"(there {printed(Interval(**choice['success_rate']))}, {choice['on']})"
     )
     if choice["success_rate"]["low"] < SUCCESS_RATE_MIN:
-        console.print(f"few rows: there the interval reaches below {SUCCESS_RATE_MIN}, so the threshold is not sure to hold")
+        console.print(f"few rows: the interval reaches below {SUCCESS_RATE_MIN}, so the threshold is not sure to hold")
     console.print(figures_table(trained.evaluations))
     for name, evaluation in trained.evaluations.items():
         console.print(calibration_table(name, evaluation))

@@ -27,3 +27,17 @@ def column_of(returned: Any, positive: int) -> Floats:
     if probabilities.ndim == 2 and probabilities.shape[1] > positive:
         return np.asarray(probabilities[:, positive], dtype=np.float64)
     return probabilities
+
+
+def on_one_thread(predict: Predict) -> Predict:
+    """The same, without the threads of BLAS and OpenMP: beside a broker and other lanes they wait for each other and
+    are slower than one."""
+    from threadpoolctl import ThreadpoolController
+
+    pools = ThreadpoolController()  # sees the libraries that are loaded by now
+
+    def limited(codes: Codes) -> Floats:
+        with pools.limit(limits=1):
+            return predict(codes)
+
+    return limited

@@ -10,7 +10,7 @@ import numpy as np
 from stream_scorer.core.codec import encode_columns, observation_columns
 from stream_scorer.core.contract import COLUMN_NAMES
 from stream_scorer.errors import ModelError
-from stream_scorer.models.asking import Floats, Predict, by_frame
+from stream_scorer.models.asking import Floats, Predict, by_frame, on_one_thread
 from stream_scorer.models.card import FORMAT, CardHead, head_of, library_versions
 from stream_scorer.models.compiled import TOLERANCE, Additive, Compiled, Form, agree, compile_pipeline, random_codes
 from stream_scorer.models.default import default_model_folder, ensure_default_model
@@ -106,7 +106,7 @@ def load_model(folder: Path, trusted_types: Collection[str] = ()) -> LoadedModel
     return LoadedModel(
         name=f"{head.name}@{digest[:12]}",
         threshold=head.threshold,
-        score=Remembering(compiled.predict) if expensive else compiled.predict,
+        score=Remembering(on_one_thread(compiled.predict)) if expensive else compiled.predict,
         expensive=expensive,
         card=card,
         digest=digest,

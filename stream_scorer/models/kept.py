@@ -36,7 +36,8 @@ def keep(path: Path, additive: Additive) -> None:
 def kept(path: Path) -> Additive | None:
     """The tables, or None when there are none or the file is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as tables:
+        # numpy leaves a file open that it can't read
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as tables:
             additive = Additive(tables["upper"], tables["lower"])
     except (OSError, ValueError, KeyError, BadZipFile, EOFError):
         return None

@@ -53,23 +53,30 @@ def csv_events(path: Path, id_prefix: str) -> Iterator[SourceEvent]:
     the text, so that what breaks the contract is found broken. Raises SettingsError when the header names none of the
     ten columns.
     """
+    header = check_csv(path)
     with _opened(path) as lines:
         rows = csv.DictReader(lines)
-        header = [name.strip() for name in rows.fieldnames or []]
-        if not set(header) & set(COLUMN_NAMES):
-            raise SettingsError(
-                f"{path} has none of the columns in its first line: "
-                f"it must name {', '.join(COLUMN_NAMES)}, separated by commas"
-            )
         rows.fieldnames = header
+        next(rows, None)
         for number, row in enumerate(rows, start=1):
             yield _event_of_row(row, f"{id_prefix}{number:09d}")
 
 
+def check_csv(path: Path) -> list[str]:
+    """The names in its first line. SettingsError when it can't be read or names none of the ten columns."""
+    with _opened(path) as lines:
+        header = [name.strip() for name in next(csv.reader(lines), [])]
+    if not set(header) & set(COLUMN_NAMES):
+        raise SettingsError(
+            f"{path} has none of the columns in its first line: "
+            f"it must name {', '.join(COLUMN_NAMES)}, separated by commas"
+        )
+    return header
+
+
 def csv_header_faults(path: Path) -> str | None:
     """What in the header makes every row break the contract, in words; None when nothing does."""
-    with _opened(path) as lines:
-        header = {name.strip() for name in next(csv.reader(lines), [])}
+    header = set(check_csv(path))
     missing = [name for name in COLUMN_NAMES if name not in header]
     others = sorted(header - set(COLUMN_NAMES) - {ID_COLUMN, OUTCOME_COLUMN})
     faults = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has other columns ({', '.join(others)})"] * bool(

@@ -88,15 +88,10 @@ class Delivery(faust.Service):
         if self._http_address_file is not None:
             write_address(self._http_address_file, host, port)
         log.info("probes and metrics at http://%s:%s", host, port)
-        # the model loads in a thread while we wait for the broker; neither needs the other
-        loading = asyncio.create_task(asyncio.to_thread(self._load_model))
-        try:
-            self._intake = intake = self._make_intake()
-            await intake.connect()
-            await self._check_topics()
-            model = await loading
-        finally:
-            loading.cancel()
+        self._intake = intake = self._make_intake()
+        await intake.connect()
+        await self._check_topics()
+        model = await asyncio.to_thread(self._load_model)
         self.agents.serve(model)
         self.metrics.model_loaded(model.speaker.model, model.speaker.role)
         self._warm = True

@@ -4,8 +4,13 @@ Law: entries and positions live and die together, and nothing is here that the t
 write-ahead log and no sync: what was in memory when a process died is read from the topics again, from the positions
 that died with it. A store that is damaged, of another layout or of another cluster is dropped and made again from the
 topics.
+
+Rows: an id and its entry; and, under keys longer than any id, the lane's positions, its table of models, and an index
+of the outcomes that wait, by event time.
 """
 
+import contextlib
+import itertools
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +19,10 @@ from typing import Any, Final, NoReturn
 from rocksdict import Cache
 
 from stream_scorer.core.answering import Clock
+from stream_scorer.core.contract import ID_BYTES_MAX
 from stream_scorer.core.entries import ENTRY_VERSION, ROW_BYTES, Models, is_forgotten, waiting_since_ms
 from stream_scorer.errors import StateError
-from stream_scorer.runtime.store_engine import Engine, is_damage, is_the_machines_fault
+from stream_scorer.runtime.store_engine import is_damage, is_the_machines_fault, new_batch, open_rows, passing_by
 from stream_scorer.runtime.store_folders import NOTE, Claim, bytes_on_disk
 
 log = logging.getLogger(__name__)
@@ -26,8 +32,12 @@ LAYOUT_VERSION: Final = 1
 # A store is looked through for forgotten entries this often, so that none stays much longer than a window.
 SWEEPS_A_WINDOW: Final = 8
 
-_POSITION: Final = b"position:"
-_MODELS: Final = b"models"
+# An id has at most this many bytes, so no key that begins like this is one; such keys come after all ids.
+_OURS: Final = b"\xff" * (ID_BYTES_MAX + 1)
+_LANE: Final = _OURS + b"lane:"
+_POSITION: Final = _LANE + b"position:"
+_MODELS: Final = _LANE + b"models"
+_WAITING: Final = _OURS + b"waiting:"
 
 
 class LaneStore:
@@ -40,11 +50,17 @@ class LaneStore:
         `StateError` where the disk refuses."""
         self._claim, self._cache = claim, cache
         self._note = {"layout": LAYOUT_VERSION, "entries": ENTRY_VERSION, "identity": identity}
+        self._rows: Any = None
+        # The lane's table of models: learns what is new, and is kept by the next `write`.
+        self.models = Models()
+        self._models_kept = 0
+        self._positions: dict[str, int] = {}
+        self._waiting_from, self._swept_to = _WAITING, b""
+        self._next_sweep_ms = 0
         try:
-            self._engine = self._open()
-            self._begin()
+            self._open()
         except BaseException as error:
-            claim.release()
+            self.close()
             if isinstance(error, OSError) or type(error) is Exception:  # RocksDB's own are plain
                 raise StateError(
                     f"The state in {claim.folder} can't be opened ({error}): make the folder writable and free some "
@@ -52,23 +68,12 @@ class LaneStore:
                 ) from error
             raise
 
-    def _begin(self) -> None:
-        kept: dict[bytes, bytes] = dict(self._engine.lane.items())
-        # The lane's table of models: learns what is new, and is kept by the next `write`.
-        self.models = Models.decode(kept.pop(_MODELS)) if _MODELS in kept else Models()
-        self._models_kept = len(self.models)
-        self._positions = {
-            key.removeprefix(_POSITION).decode(): int.from_bytes(offset, "big") for key, offset in kept.items()
-        }
-        self._waiting_from = self._swept_to = b""
-        self._next_sweep_ms = 0
-
     # One look-up and one write for a batch
 
     def get_many(self, ids: Sequence[bytes]) -> list[bytes | None]:
         """The packed entry of each id, None where there is none."""
         try:
-            found: list[bytes | None] = self._engine.entries.get(list(ids))
+            found: list[bytes | None] = self._rows.get(list(ids))
         except Exception as error:
             self._fail(error)
         return found
@@ -82,11 +87,10 @@ class LaneStore:
     ) -> None:
         """Keep entries (None: delete) together with the positions that they were read or published up to (by topic, the
         next offset to read): all or nothing. `answered`: what `waiting_before` gave and has been dealt with."""
-        engine = self._engine
-        batch = engine.batch()
+        batch = new_batch()
         put, delete = batch.put, batch.delete
         for since_ms, id_ in answered:
-            delete(_waiting_key(since_ms, id_), engine.waiting_family)
+            delete(_waiting_key(since_ms, id_))
         for id_, packed in entries:
             if packed is None:
                 delete(id_)
@@ -95,11 +99,11 @@ class LaneStore:
             if len(packed) > ROW_BYTES:
                 self._file_waiting(batch, id_, packed)
         for topic, offset in positions.items():
-            put(_POSITION + topic.encode(), offset.to_bytes(8, "big"), engine.lane_family)
+            put(_POSITION + topic.encode(), offset.to_bytes(8, "big"))
         if len(self.models) > self._models_kept:
-            put(_MODELS, self.models.encode(), engine.lane_family)
+            put(_MODELS, self.models.encode())
         try:
-            engine.entries.write(batch)
+            self._rows.write(batch)
         except Exception as error:
             self._fail(error)
         self._models_kept = len(self.models)
@@ -109,7 +113,7 @@ class LaneStore:
         since_ms = waiting_since_ms(packed)
         if since_ms is not None:
             key = _waiting_key(since_ms, id_)
-            batch.put(key, b"", self._engine.waiting_family)
+            batch.put(key, b"")
             self._waiting_from = min(self._waiting_from, key)
 
     def positions(self) -> dict[str, int]:
@@ -123,13 +127,13 @@ class LaneStore:
         Some have been joined since: their entries say so. Give all back to `write` as `answered`."""
         found: list[tuple[int, bytes]] = []
         try:
-            for key in self._engine.waiting.keys(from_key=self._waiting_from):
-                since_ms = int.from_bytes(key[:8], "big")
+            for key in self._rows.keys(from_key=self._waiting_from):
+                since_ms = int.from_bytes(key[len(_WAITING) : len(_WAITING) + 8], "big")
                 if since_ms >= window_starts_ms or len(found) == ids_max:
                     if not found:
                         self._waiting_from = key
                     break
-                found.append((since_ms, key[8:]))
+                found.append((since_ms, key[len(_WAITING) + 8 :]))
         except Exception as error:
             self._fail(error)
         if found:
@@ -143,29 +147,31 @@ class LaneStore:
         if clock.now_ms < self._next_sweep_ms:
             return 0
         window_starts_ms = clock.window_starts_ms
-        seen, forgotten = 0, []
+        seen, forgotten, go_on_at = 0, [], b""
         try:
-            for id_, packed in self._engine.entries.items(from_key=self._swept_to, read_opt=self._engine.passing):
+            for id_, packed in self._rows.items(from_key=self._swept_to, read_opt=passing_by()):
+                if id_.startswith(_OURS):
+                    break
                 if seen == ids_max:
-                    self._swept_to = id_
+                    go_on_at = id_
                     break
                 seen += 1
                 if is_forgotten(packed, window_starts_ms):
                     forgotten.append(id_)
-            else:
-                self._swept_to = b""
-                self._next_sweep_ms = clock.now_ms + clock.join_window_ms // SWEEPS_A_WINDOW
         except Exception as error:
             self._fail(error)
+        self._swept_to = go_on_at
+        if not go_on_at:
+            self._next_sweep_ms = clock.now_ms + clock.join_window_ms // SWEEPS_A_WINDOW
         if forgotten:
             self.write([(id_, None) for id_ in forgotten], {})
         return len(forgotten)
 
-    # Its size and its end
+    # Its size, its beginning and its end
 
     def ids_estimate(self) -> int:
-        """About how many ids there are."""
-        return self._engine.entries.property_int_value("rocksdb.estimate-num-keys") or 0
+        """About how many ids there are; one that was written again of late may count twice."""
+        return self._rows.property_int_value("rocksdb.estimate-num-keys") or 0
 
     def bytes_on_disk(self) -> int:
         """Bytes of all its files."""
@@ -173,27 +179,41 @@ class LaneStore:
 
     def start_over(self, why: str) -> None:
         """Drop everything, for the reason given, and go on with an empty store."""
-        self._engine.close()
-        self._engine = self._drop(why)
+        folder = self._claim.folder
+        if why:
+            log.warning("the state in %s is dropped: %s; it is made again from the topics", folder, why)
+        with contextlib.suppress(Exception):  # what is dropped need not be written out
+            self._shut()
+        self._claim.empty()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / NOTE).write_text(json.dumps(self._note))
         self._begin()
 
     def close(self) -> None:
         """Write out what is in memory and let others have the folder. Safe to call twice."""
         try:
-            self._engine.close()
+            self._shut()
+        except Exception as error:
+            self._fail(error)
         finally:
             self._claim.release()
 
-    def _open(self) -> Engine:
+    def _shut(self) -> None:
+        rows, self._rows = self._rows, None
+        if rows is not None:
+            rows.close()
+
+    def _open(self) -> None:
         why = self._misfit()
+        if why is None:
+            try:
+                self._begin()
+            except Exception as error:
+                if is_the_machines_fault(error):
+                    raise
+                why = f"it is damaged ({error})"
         if why is not None:
-            return self._drop(why)
-        try:
-            return Engine(self._claim.folder, self._cache)
-        except Exception as error:
-            if is_the_machines_fault(error):
-                raise
-            return self._drop(f"it is damaged ({error})")
+            self.start_over(why)
 
     def _misfit(self) -> str | None:
         """Why what lies in the folder can't be used; empty where nothing lies there, None where it can."""
@@ -210,14 +230,16 @@ class LaneStore:
             return "it belongs to another cluster or to other topics"
         return "another version of this program wrote it"
 
-    def _drop(self, why: str) -> Engine:
-        folder = self._claim.folder
-        if why:
-            log.warning("the state in %s is dropped: %s; it is made again from the topics", folder, why)
-        self._claim.empty()
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / NOTE).write_text(json.dumps(self._note))
-        return Engine(folder, self._cache)
+    def _begin(self) -> None:
+        self._rows = open_rows(self._claim.folder, self._cache)
+        kept = dict(itertools.takewhile(lambda row: row[0].startswith(_LANE), self._rows.items(from_key=_LANE)))
+        self.models = Models.decode(kept.pop(_MODELS)) if _MODELS in kept else Models()
+        self._models_kept = len(self.models)
+        self._positions = {
+            key.removeprefix(_POSITION).decode(): int.from_bytes(offset, "big") for key, offset in kept.items()
+        }
+        self._waiting_from, self._swept_to = _WAITING, b""
+        self._next_sweep_ms = 0
 
     def _fail(self, error: Exception) -> NoReturn:
         """Say what a fault of RocksDB's means. A damaged store is dropped when it is opened next."""
@@ -233,4 +255,4 @@ class LaneStore:
 
 
 def _waiting_key(since_ms: int, id_: bytes) -> bytes:
-    return since_ms.to_bytes(8, "big") + id_
+    return _WAITING + since_ms.to_bytes(8, "big") + id_

@@ -1,8 +1,9 @@
 """RocksDB as a lane's store uses it: how it is tuned, opened and closed, and what its faults mean.
 
-Law: no other module names RocksDB.
+Law: no other module names RocksDB; a batch takes effect as a whole or, after a crash, not at all.
 
-Three column families: entries by id, outcomes that wait by (event time, id), and what concerns the whole lane.
+There is one column family and no log. What is written out together is then one file, so a batch is never half there:
+families are written out one by one when they are closed, and a process can be killed in between.
 """
 
 from pathlib import Path
@@ -31,10 +32,6 @@ FILE_BYTES: Final = 16 * 1024 * 1024
 UNMERGED_FILES: Final = 8
 BLOOM_BITS: Final = 10
 
-ENTRIES: Final = "default"
-WAITING: Final = "waiting"
-LANE: Final = "lane"
-
 # The disk's or the machine's fault: to drop the store would not help
 _MACHINES_FAULTS: Final = (
     "No space left",
@@ -53,33 +50,24 @@ def block_cache() -> Cache:
     return Cache.new_hyper_clock_cache(CACHE_BYTES, BLOCK_BYTES)
 
 
-class Engine:
-    """An open RocksDB. Raises what RocksDB raises: plain exceptions, told apart by `is_the_machines_fault` and
-    `is_damage`."""
+def open_rows(folder: Path, cache: Cache) -> Any:
+    """An open RocksDB, a mapping of bytes to bytes. (Its stubs say one of five types each; hence Any.) What it raises is
+    told apart by `is_the_machines_fault` and `is_damage`; `close` writes out what is in memory."""
+    rows = Rdict(str(folder), _options(cache))
+    rows.set_write_options(_without_log())
+    return rows
 
-    def __init__(self, folder: Path, cache: Cache) -> None:
-        families = dict.fromkeys((ENTRIES, WAITING, LANE), _options(cache))
-        # Any, all of them: the stubs' keys and values are one of five types each, ours are bytes
-        self.entries: Any = Rdict(str(folder), families[ENTRIES], families)
-        self.entries.set_write_options(_without_log())
-        self.waiting: Any = self.entries.get_column_family(WAITING)
-        self.lane: Any = self.entries.get_column_family(LANE)
-        self.waiting_family: Any = self.entries.get_column_family_handle(WAITING)
-        self.lane_family: Any = self.entries.get_column_family_handle(LANE)
-        self.passing = _without_caching()
 
-    def batch(self) -> WriteBatch:
-        """Writes that take effect together; those of no family are entries."""
-        return WriteBatch(raw_mode=True)
+def new_batch() -> Any:
+    """Writes that take effect together."""
+    return WriteBatch(raw_mode=True)
 
-    def close(self) -> None:
-        """Write out what is in memory. Safe to call twice."""
-        # each family, and its handle, keeps the files open
-        self.waiting_family = self.lane_family = None
-        open_, self.waiting, self.lane, self.entries = (self.waiting, self.lane, self.entries), None, None, None
-        for family in open_:
-            if family is not None:
-                family.close()
+
+def passing_by() -> ReadOptions:
+    """For looking through all rows: what is met only once must not push out what is asked for again."""
+    options: Any = ReadOptions()
+    options.fill_cache(False)
+    return options  # type: ignore[no-any-return]
 
 
 def is_the_machines_fault(error: Exception) -> bool:
@@ -98,12 +86,6 @@ def _without_log() -> WriteOptions:
     return options  # type: ignore[no-any-return]
 
 
-def _without_caching() -> ReadOptions:
-    options: Any = ReadOptions()
-    options.fill_cache(False)
-    return options  # type: ignore[no-any-return]
-
-
 def _options(cache: Cache) -> Options:
     """A lane's entries are small, most look-ups are in vain, and two cores are shared with everything else."""
     blocks = BlockBasedOptions()
@@ -116,11 +98,8 @@ def _options(cache: Cache) -> Options:
 
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    options.create_missing_column_families(True)
     options.set_block_based_table_factory(blocks)
     options.set_compression_type(DBCompressionType.lz4())
-    # without a log, the three families must be written out together
-    options.set_atomic_flush(True)
     options.set_write_buffer_size(MEMORY_BYTES)
     options.set_max_write_buffer_number(3)
     options.set_memtable_prefix_bloom_ratio(0.1)

@@ -5,6 +5,7 @@ Law: Faust is the frame (app, agents, supervision), never the carrier: its own K
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import signal
 import threading
@@ -20,14 +21,14 @@ import faust.worker
 from stream_scorer.core.predictions import Speaker
 from stream_scorer.core.scoring import Brake
 from stream_scorer.errors import ModelError
-from stream_scorer.models.directory import ensure_default_model, load_model
+from stream_scorer.models.directory import default_model_folder, ensure_default_model, load_model
 from stream_scorer.runtime.agents import Agents
 from stream_scorer.runtime.delivery import Delivery
 from stream_scorer.runtime.logs import start_logging
 from stream_scorer.runtime.metrics import Metrics
 from stream_scorer.runtime.observation_step import Limits, ObservationStep, ServedModel
 from stream_scorer.runtime.outcome_step import OutcomeStep
-from stream_scorer.runtime.settings import Settings, masked
+from stream_scorer.runtime.settings import LoggingSettings, Settings, masked
 from stream_scorer.runtime.topics import TopicNames, definitions_for
 
 log = logging.getLogger(__name__)
@@ -154,10 +155,28 @@ def _partitions(settings: Settings) -> int:
     )
 
 
+def _default_model(logging_: LoggingSettings) -> Path:
+    """The default model's directory. Trained, where it must be, in a process of its own: training takes more memory
+    than a worker may, and a worker that is told to stop can't stop it."""
+    folder = default_model_folder()
+    if not folder.is_dir():
+        child = multiprocessing.get_context("spawn").Process(target=_train_default, args=(logging_,), daemon=True)
+        child.start()
+        child.join()
+        if child.exitcode:
+            raise ModelError(f"The default model could not be trained (exit status {child.exitcode}); see above.")
+    return folder
+
+
+def _train_default(logging_: LoggingSettings) -> None:
+    start_logging(logging_.format, logging_.level)
+    load_model(ensure_default_model(lambda step: log.info("%s", step)))
+
+
 def _served_model(settings: Settings) -> ServedModel:
     """Load, check and warm the model. Raises `ModelError`."""
     wanted = settings.model
-    folder = Path(wanted.folder) if wanted.folder else ensure_default_model(lambda step: log.info("%s", step))
+    folder = Path(wanted.folder) if wanted.folder else _default_model(settings.logging)
     if not folder.is_dir():
         raise ModelError(
             f"There is no model directory {folder}. Make one with `stream-scorer train CSV --out {folder}`."

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.operations.local_broker.probe import live_nodes
@@ -137,6 +138,21 @@ async def test_folder_keeps_records_from_one_start_to_the_next(tmp_path: Path) -
             await producer.send_and_wait("kept", b"from the first start")
     with LocalBroker(tmp_path) as broker:
         assert await read(broker.bootstrap, "kept", 1) == [b"from the first start"]
+
+
+async def test_clients_can_be_asked_for_a_password_while_the_inner_listener_stays_open(prefix: str) -> None:
+    users = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="right";'
+    asked = {"sasl.enabled.mechanisms": "PLAIN", "listener.name.client.plain.sasl.jaas.config": users}
+    with LocalBroker(security="SASL_PLAINTEXT", properties=asked) as broker:
+        await make_topic(broker.internal_bootstrap, prefix)
+        alice = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_plain_username": "alice"}
+        async with producing(broker.bootstrap, **alice, sasl_plain_password="right") as producer:
+            await producer.send_and_wait(prefix, b"hers")
+        stranger = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, **alice, sasl_plain_password="wrong")
+        with pytest.raises(KafkaError):
+            await stranger.start()
+        await stranger.stop()
+        assert await read(broker.internal_bootstrap, prefix, 1) == [b"hers"]
 
 
 def test_temporary_folder_is_gone_after_stop() -> None:

@@ -89,6 +89,8 @@ async def test_people_get_a_table(hand: Hand) -> None:
     assert result.exit_code == 0
     assert "success rate" in result.stdout
     assert "50.0% (9.5 to 90.5)" in result.stdout
+    (black,) = [line.split() for line in result.stdout.splitlines() if line.split()[:2] == ["SubjectRaceCode", "B"]]
+    assert black[2:] == ["2", "100.0%", "2", "50.0%", "(9.5", "to", "90.5)"]
 
 
 async def test_topics_that_are_not_there_are_named(broker: Broker, prefix: str) -> None:

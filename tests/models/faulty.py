@@ -22,7 +22,7 @@ TRUSTED_TYPES = ("tests.models.faulty.Faulty",)
 BAD_HOUR = 24
 
 
-class Faulty(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Faulty(ClassifierMixin, BaseEstimator):
     """A classifier whose answer depends on the age alone, but for the rows that set off its fault."""
 
     def __init__(self, fault: Fault, armed_by: str = "") -> None:

@@ -22,7 +22,7 @@ from stream_scorer.models.directory import load_model, save_model
 from stream_scorer.models.files import CARD, DIGEST, FILES, GOLDEN, PIPELINE, as_json, digest_of, write_files
 from stream_scorer.models.frames import frame_of
 from tests.builders import an_observation
-from tests.models.faulty import TRUSTED_TYPES, Fault, Faulty, a_bad_observation, save_faulty
+from tests.models.faulty import TRUSTED_TYPES, Fault, a_bad_observation, save_faulty
 
 Codes = NDArray[np.int64]
 
@@ -193,7 +193,7 @@ def test_saving_does_not_overwrite(folder: Path, logistic_pipeline: Any) -> None
 
 def test_nothing_is_left_behind_where_a_model_cannot_be_written(tmp_path: Path, logistic_pipeline: Any) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ModelError, match="can't be written|exists already"):
+    with pytest.raises(ModelError, match=r"can't be written|exists already"):
         save_model(tmp_path / "file" / "model", logistic_pipeline, name="m", threshold=0.5)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -131,6 +131,7 @@ def a_summary(**changes: int) -> Summary:
                 "outcome_updates",
                 "joined",
                 "corrected",
+                "waited",
                 "awaiting",
                 "unknown",
                 "repeats",

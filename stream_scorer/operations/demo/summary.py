@@ -46,6 +46,7 @@ class Summary(msgspec.Struct, kw_only=True):
     outcome_updates: int
     joined: int
     corrected: int
+    waited: int
     awaiting: int
     unknown: int
     repeats: int
@@ -158,6 +159,7 @@ def _summary(report: AuditReport, counts: _Counts, latencies_ms: Sequence[float]
         outcome_updates=counts.updates.total(),
         joined=counts.updates["joined"],
         corrected=counts.updates["corrected"],
+        waited=counts.updates["awaiting_prediction"],
         awaiting=report.ended[End.AWAITING],
         unknown=counts.updates["unknown"],
         repeats=report.ended[End.REPEAT],

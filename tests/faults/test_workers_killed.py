@@ -1,0 +1,81 @@
+"""Workers killed, joined by others, stopped and woken, in the midst of their work: nothing is lost, nothing is said twice."""
+
+import asyncio
+import random
+import signal
+
+from tests.accounts import Topics
+from tests.traffic import feed, send, traffic
+from tests.workers import Environment, ended, stopped, until
+
+# Many transactions, so that a kill finds one open
+SMALL_BATCHES = {"worker__batch_records_max": 100}
+
+
+async def progressed(topics: Topics, predictions: int) -> None:
+    """Wait until so many more predictions were committed."""
+    before = len((await topics.read()).predictions)
+    await topics.read_until(
+        lambda read: len(read.predictions) >= before + predictions, f"{predictions} more predictions are there"
+    )
+
+
+async def test_a_worker_killed_again_and_again_loses_and_doubles_nothing(environment: Environment) -> None:
+    topics, moments = environment.topics, random.Random(7)
+    await send(topics, traffic(12_000))
+    left_open = 0
+    for _ in range(5):
+        worker = await environment.start(**SMALL_BATCHES)
+        await asyncio.sleep(moments.uniform(0.0, 0.2))  # the moment is the point: any will do
+        worker.kill()
+        left_open += await topics.open_transactions()
+    assert left_open, "no kill came in the midst of a transaction"
+    await environment.start()
+    result = await environment.account()
+    assert result.ended["prediction"] > 11_000
+    assert result.ended["joined"] > 4_000
+
+
+async def test_one_of_two_workers_is_killed_and_another_joins(environment: Environment) -> None:
+    topics = environment.topics
+    one, two = environment.worker("one", **SMALL_BATCHES).start(), environment.worker("two", **SMALL_BATCHES).start()
+    for worker in (one, two):
+        await asyncio.to_thread(worker.wait_ready)
+    feeding = asyncio.create_task(feed(topics, traffic(6_000)))
+    await progressed(topics, 500)
+    one.kill()
+    three = await environment.start("three")
+    await feeding
+    result = await environment.account()
+    assert result.ended["prediction"] > 5_500
+    assert [await stopped(worker) for worker in (two, three)] == [0, 0]
+
+
+async def test_a_worker_stopped_beyond_its_session_and_woken_is_fenced(environment: Environment) -> None:
+    topics = environment.topics
+    stalled = await environment.start("stalled", worker__session_timeout_ms=6_000, **SMALL_BATCHES)
+    feeding = asyncio.create_task(feed(topics, traffic(4_000)))
+    await topics.read_until(lambda read: len(read.predictions) > 300, "it is at work")
+    # in the midst of a transaction: what it holds then is what the other one must not say again
+    while not await topics.open_transactions():
+        pass
+    stalled.pause()
+    other = await environment.start("other")
+    await feeding
+    await environment.settled()
+    stalled.resume()
+    assert await ended(stalled) == 1
+    assert "another worker has taken over" in stalled.log()
+    await environment.account()
+    assert other.exit_status() is None
+
+
+async def test_sigterm_under_load_ends_with_0_and_loses_nothing(environment: Environment) -> None:
+    topics = environment.topics
+    await send(topics, traffic(6_000))
+    worker = await environment.start(**SMALL_BATCHES)
+    await progressed(topics, 100)
+    assert await stopped(worker) == 0
+    await topics.read()
+    await environment.start()
+    await environment.account()

@@ -1,0 +1,12 @@
+"""A worker on a real Kafka, with nothing out of the ordinary."""
+
+from tests.traffic import send, traffic
+from tests.workers import Environment, stopped
+
+
+async def test_every_input_of_ordinary_traffic_ends_exactly_once(environment: Environment) -> None:
+    await send(environment.topics, traffic(3_000))
+    worker = await environment.start()
+    result = await environment.account()
+    print(result.ended)
+    assert await stopped(worker) == 0

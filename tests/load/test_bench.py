@@ -1,0 +1,57 @@
+"""The benchmark itself: small runs, to see that what it counts is there; its figures belong to a quiet machine."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tests.integration.broker_sources import Broker
+
+EVENTS = 20_000
+
+
+def run_bench(broker: Broker, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "stream_scorer", "bench", "--json", "--bootstrap", broker.bootstrap, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert ended.returncode == 0, ended.stderr
+    said: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return said
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+def test_backlog_is_accounted_for(broker: Broker, delivery: str) -> None:
+    said = run_bench(broker, "--events", str(EVENTS), "--delivery", delivery)
+    assert (said["events"], said["guarantee"]) == (EVENTS, delivery)
+    assert said["predictions"] + said["dead_letters"] == EVENTS
+    assert 0.02 < said["dead_letters"] / EVENTS < 0.04
+    assert (said["unaccounted"], said["duplicated"], said["moved"]) == (0, 0, 0)
+    assert said["events_per_s"] > 0
+    assert said["peak_memory_bytes"] > 10_000_000
+    assert said["cpu_seconds"] > 0
+
+
+def test_backlog_on_wrong_partitions_is_moved_and_scored(broker: Broker) -> None:
+    said = run_bench(broker, "--events", str(EVENTS), "--moved-share", "0.75")
+    assert said["predictions"] + said["dead_letters"] == EVENTS
+    assert (said["unaccounted"], said["duplicated"]) == (0, 0)
+    assert 0.7 < said["moved"] / EVENTS < 0.76  # 75 % of those that pass the contract
+
+
+def test_every_valid_event_is_answered_at_a_fixed_rate(broker: Broker) -> None:
+    said = run_bench(broker, "--latency", "200", "--seconds", "3")
+    assert said["unanswered"] == 0
+    assert 550 < said["measured"] <= 600
+    latency = said["latency_ms"]
+    assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p99.9"] <= latency["p100"]
+
+
+async def test_benchmark_leaves_no_topics_behind(broker: Broker) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    try:
+        assert not [topic for topic in await admin.list_topics() if topic.startswith("bench-")]
+    finally:
+        await admin.close()
