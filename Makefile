@@ -62,6 +62,10 @@ imports: setup
 generated: setup
 	@$(BIN)/python -m pytest -q tests/contracts
 
+generate: setup ## write what is generated from the code anew: schemas under topics/, pages under docs/
+	@$(BIN)/stream-scorer topics describe --out topics/
+	@$(BIN)/python -m stream_scorer.operations.describing_pages docs
+
 lock: setup ## write the two lock files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build --group dev -o requirements-dev.txt
@@ -69,4 +73,4 @@ lock: setup ## write the two lock files anew from pyproject.toml
 clean: ## remove .venv and what tools left behind (caches of the broker and the model stay)
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test faults bench check static format format-check lint types imports generated lock clean
+.PHONY: help setup demo test faults bench check static format format-check lint types imports generated generate lock clean

@@ -7,6 +7,7 @@ Known (exit status in brackets)
 ├── TopicsError [1]        the cluster's topics are not what `topics/topics.toml` says
 ├── StateError [1]         the local state is in use by another process, or can't be read or written
 ├── OutageError [75]       the world's: Kafka is away or too slow; whoever supervises us starts us again
+├── RefusedError [1]       Kafka is there and says no: a record too large, a request it does not know
 └── FencedError [1]        another worker owns what this one thought it owned
 
 A bad record is never an exception: it is a value (`core.reasons.Reason`).
@@ -45,6 +46,10 @@ class OutageError(Known):
     """Kafka is away, or too slow for longer than its own timeouts allow."""
 
     exit_status = 75
+
+
+class RefusedError(Known):
+    """Kafka is there and says no to something that asking again would not change."""
 
 
 class FencedError(Known):

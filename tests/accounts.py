@@ -92,20 +92,23 @@ class Topics:
         for value in values:
             id_ = said_id(value)
             sent_key = (id_.encode() if id_ is not None else None) if key is BY_ID else key
-            under_way.append(
-                await self.producer.send(
-                    topic,
-                    value,
-                    sent_key,
-                    self._partition_for(id_) if partition is None else partition,
-                    timestamp_ms,
-                    headers=[*headers],
+            to = self._partition_for(id_) if partition is None else partition
+            if value is None and sent_key is None:
+                under_way.append(await self._send_nothing(topic, to, headers))
+            else:
+                under_way.append(
+                    await self.producer.send(topic, value, sent_key, to, timestamp_ms, headers=[*headers])
                 )
-            )
             if len(under_way) == SENT_AT_ONCE:
                 places += [Place(sent.partition, sent.offset) for sent in await asyncio.gather(*under_way)]
                 under_way = []
         return places + [Place(sent.partition, sent.offset) for sent in await asyncio.gather(*under_way)]
+
+    async def _send_nothing(self, topic: str, partition: int, headers: Sequence[tuple[str, bytes]]) -> Any:
+        """A record without key and value, which the client's `send` refuses and Kafka takes."""
+        batch = self.producer.create_batch()
+        batch.append(timestamp=None, key=None, value=None, headers=[*headers])
+        return await self.producer.send_batch(batch, topic, partition=partition)
 
     def _partition_for(self, id_: str | None) -> int:
         if id_ is not None:

@@ -42,8 +42,8 @@ def audit(
 ) -> None:
     """Tell where every input ended: prediction, dead letter, redelivery, move, joined, unknown or repeat.
 
-    Reads the topics and nothing else. Exit status 1 where a record is unaccounted for or accounted for twice, and its
-    name.
+    Reads the topics and nothing else. Names every record that is unaccounted for, or accounted for twice: then, and
+    where something is said of no input, the exit status is 1.
     """
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)

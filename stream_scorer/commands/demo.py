@@ -124,6 +124,6 @@ def _print(summary: "Summary", *, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from stream_scorer.operations.demo.summary import render_summary
+    from stream_scorer.operations.demo.telling import render_summary
 
     Console().print(render_summary(summary))

@@ -4,7 +4,6 @@ generated.
 
 import asyncio
 import json
-import os
 import secrets
 import sys
 import time
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.producing import EventSender, Planned
+    from stream_scorer.operations.producing import EventSender
     from stream_scorer.operations.sources import SourceEvent
     from stream_scorer.runtime.settings import Settings
     from stream_scorer.runtime.topics import TopicNames
@@ -69,21 +69,20 @@ def produce(
         str | None, typer.Option(help="What ids that are made here begin with. Default: another one each time.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The generator's seed.")] = 1,
-    bootstrap: Annotated[str | None, typer.Option(help="Kafka, HOST:PORT[,…]. Default: as the settings say.")] = None,
-    prefix: Annotated[
-        str | None, typer.Option(help="The environment's topic prefix. Default: as the settings say.")
-    ] = None,
-    settings: Annotated[Path | None, typer.Option(help="Settings file (TOML).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Send observation events (and outcomes) to Kafka: generated ones, rows of a CSV file, or lines of JSON.
 
     An event counts once Kafka has acknowledged it. Ctrl-C stops and says how many were.
     """
-    from stream_scorer.runtime.settings import load_settings
+    from stream_scorer.commands.quieting import quiet_kafka_clients
     from stream_scorer.runtime.topics import TopicNames
 
-    resolved = load_settings(settings, os.environ, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix})
+    quiet_kafka_clients()
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     names = TopicNames(resolved.topics.prefix)
     events, total = _source(csv, lines, count, broken_share, id_prefix or f"{secrets.token_hex(3)}-", seed)
     timeline = _timeline(
@@ -154,7 +153,8 @@ async def _produce(
     quiet: bool,
 ) -> dict[str, Any]:
     from stream_scorer.operations.interrupting import interrupts
-    from stream_scorer.operations.producing import EventSender, play
+    from stream_scorer.operations.pacing import play
+    from stream_scorer.operations.producing import EventSender
     from stream_scorer.runtime.kafka import client_options
 
     started = time.perf_counter()

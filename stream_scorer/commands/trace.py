@@ -66,22 +66,17 @@ async def _trace(resolved: "Settings", id_: str, since_ms: int | None, *, quiet:
 
 
 def _print(found: "Trace") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("time", "record", "what", "details"):
-        table.add_column(heading, no_wrap=heading in ("time", "record"))
-    for seen in found.records:
-        where = f"{seen.topic}-{seen.partition}@{seen.offset}"
-        table.add_row(seen.time, where, seen.what, "  ".join(_told(seen.details)))
-    # markup off: an id is text that somebody else made up
-    Console(soft_wrap=True, markup=False, highlight=False).print(table)
+    # plain lines, each as long as it is: a table would cut or squeeze what somebody wants to copy
+    rows = [(seen.time, f"{seen.topic}-{seen.partition}@{seen.offset}", seen.what, seen) for seen in found.records]
+    where_width, what_width = max(len(row[1]) for row in rows), max(len(row[2]) for row in rows)
+    for time, where, what, seen in rows:
+        typer.echo(f"{time}  {where:<{where_width}}  {what:<{what_width}}  {'  '.join(_told(seen.details))}".rstrip())
     typer.echo(f"{found.id} belongs on partition {found.partition} ({found.records_read:,} records read)")
 
 
 def _told(details: dict[str, Any]) -> list[str]:
-    return [f"{name.replace('_', ' ')}: {_value(value)}" for name, value in details.items() if value not in ("", [])]
+    said = {name: value for name, value in details.items() if value not in ("", [], {}, None)}
+    return [f"{name.replace('_', ' ')} {_value(value)}" for name, value in said.items()]
 
 
 def _value(value: object) -> str:
@@ -89,5 +84,6 @@ def _value(value: object) -> str:
         topic = f"{value['topic']}-" if "topic" in value else ""
         return f"{topic}{value['partition']}@{value['offset']}"
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return json.dumps(value) if not isinstance(value, str) else value
+        return ", ".join(map(_value, value))
+    # a header may be anybody's text: nothing in it may speak to the terminal
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)

@@ -64,7 +64,7 @@ def train_command(
     json: JsonOption = False,
 ) -> None:
     """Train a model, measure it on rows that it has not seen, and write it with its card."""
-    from stream_scorer.models.directory import save_model
+    from stream_scorer.models.directory import load_model, save_model
     from stream_scorer.models.files import refuse_existing
     from stream_scorer.models.rows import read_rows
     from stream_scorer.models.training import FOLDS, train
@@ -88,13 +88,14 @@ def train_command(
         )
         progress(f"saving {out}")
         named = name or out.resolve().name
-        digest = save_model(out, trained.pipeline, name=named, threshold=trained.threshold, card=trained.card)
+        save_model(out, trained.pipeline, name=named, threshold=trained.threshold, card=trained.card)
+        model = load_model(out).name  # as a worker will: checked, and its compiled form kept for the first start
     if json:
-        typer.echo(msgspec.json.encode(summary(f"{named}@{digest[:12]}", out, trained)).decode())
+        typer.echo(msgspec.json.encode(summary(model, out, trained)).decode())
     else:
         from stream_scorer.commands.train_report import print_report
 
-        print_report(f"{named}@{digest[:12]}", out, labelled.cleaning, trained)
+        print_report(model, out, labelled.cleaning, trained)
 
 
 def rows_from(csv: Path | None, time_column: str | None, generated: int, seed: int) -> tuple["Rows", str]:

@@ -93,20 +93,20 @@ def match(inputs: Rows, traces: Rows) -> tuple[NDArray[np.int64], Flags]:
     places_in = places(inputs["partition"], inputs["offset"])
     named = places(traces["source_partition"], traces["source_offset"])
     at = np.minimum(np.searchsorted(places_in, named), len(inputs) - 1)
-    source = inputs[at]
+    # column by column, because a copy of whole rows would double what an audit holds
+    partition, code, home = inputs["partition"][at], inputs["code"][at], inputs["home"][at]
     # held against the row itself: an offset beyond 44 bits, which only a forger writes, runs over into the partition
-    found = (source["partition"] == traces["source_partition"]) & (source["offset"] == traces["source_offset"])
-    same_id = (source["id"] == traces["id"]) & (source["code"] != BROKEN)
-    same_value = source["value"] == traces["value"]
-    same_partition = source["partition"] == traces["partition"]
+    found = (partition == traces["source_partition"]) & (inputs["offset"][at] == traces["source_offset"])
+    same_id = (inputs["id"][at] == traces["id"]) & (code != BROKEN)
+    same_value = inputs["value"][at] == traces["value"]
+    same_partition = partition == traces["partition"]
     kind = traces["kind"]
-    letter = (kind == Trace.DEAD_LETTER) | (kind == Trace.UNKNOWN_LETTER)
-    fits = same_id & same_partition
-    fits &= (kind != Trace.PREDICTION) | (source["code"] == traces["code"])
-    fits &= ((kind != Trace.JOINED) & (kind != Trace.AWAITING)) | (source["code"] == traces["code"])
+    says_code = np.isin(kind, (Trace.PREDICTION, Trace.JOINED, Trace.AWAITING))
+    fits = same_id & same_partition & ((code == traces["code"]) | ~says_code)
+    letter = np.isin(kind, (Trace.DEAD_LETTER, Trace.UNKNOWN_LETTER))
     fits = np.where(letter, same_partition & (same_value | ~traces["whole"]), fits)
     # a move is one only from a partition that is not the id's to the one that is
-    moved = same_id & same_value & (source["home"] != source["partition"]) & (source["home"] == traces["partition"])
+    moved = same_id & same_value & (home != partition) & (home == traces["partition"])
     fits = np.where(kind == Trace.MOVE, moved, fits)
     return at.astype(np.int64), found & fits
 

@@ -65,7 +65,7 @@ def dead_letter(
     more than `limit_bytes` keeps the first 64 KiB of its value; of a record that was cut before, `truncation` says
     what."""
     key, value, headers = record.key, record.value, list(record.headers)
-    size = _size(record)
+    size = size_bytes(record)
     added = [
         (ERRORS, encode_reasons(reasons)),
         (STAGE, stage.value.encode()),
@@ -109,7 +109,8 @@ def encode_reasons(reasons: Sequence[Reason]) -> bytes:
     return encoded
 
 
-def _size(record: Incoming) -> int:
+def size_bytes(record: Incoming) -> int:
+    """About what a record takes in a topic: value, key and headers."""
     # each header's two lengths take up to four bytes more on the wire: a million tiny ones are as much as a few large
     # ones
     headers = sum(len(name.encode()) + len(value or b"") + 4 for name, value in record.headers)

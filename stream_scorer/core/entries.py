@@ -61,7 +61,7 @@ class KeptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     timestamp: int
     value: bytes | None = None
     key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
     truncation: Truncation | None = None
 
 

@@ -6,16 +6,16 @@ transaction.
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from stream_scorer.core.answering import Answers, Clock, GivenUp, give_up
-from stream_scorer.core.dead_letters import KEPT_OF_TOO_LARGE_BYTES, Truncation
+from stream_scorer.core.dead_letters import KEPT_OF_TOO_LARGE_BYTES, Truncation, size_bytes
 from stream_scorer.core.entries import Entry, KeptRecord, Models, pack, unpack
 from stream_scorer.core.reasons import Reason, unknown_id
 from stream_scorer.core.records import Headers, Incoming
 
-# In base64 a third larger, and still below the megabyte that a broker takes.
-KEPT_BYTES_MAX: Final = 640 * 1024
+# As an update carries it, and still well below the megabyte that a broker takes.
+KEPT_BYTES_MAX: Final = 850 * 1024
 
 
 class Reread(NamedTuple):
@@ -33,10 +33,10 @@ class Reread(NamedTuple):
 def keep_record(record: Incoming) -> KeptRecord:
     """What an update carries of an outcome's record: all of it, unless it is too large to be published as base64; it is
     then cut as in a dead letter, and `truncation` says so."""
-    value, key = record.value or b"", record.key or b""
-    headers_bytes = sum(len(name.encode()) + len(header or b"") for name, header in record.headers)
-    if len(value) + len(key) + headers_bytes <= KEPT_BYTES_MAX:
+    if _encoded_bytes_max(record) <= KEPT_BYTES_MAX:
         return KeptRecord(record.timestamp, record.value, record.key, tuple(record.headers))
+    value, key = record.value or b"", record.key or b""
+    headers_bytes = size_bytes(record) - len(value) - len(key)
     return KeptRecord(
         timestamp=record.timestamp,
         value=value[:KEPT_OF_TOO_LARGE_BYTES],
@@ -44,6 +44,13 @@ def keep_record(record: Incoming) -> KeptRecord:
         headers=tuple(record.headers) if headers_bytes <= KEPT_OF_TOO_LARGE_BYTES else (),
         truncation=Truncation(len(value), hashlib.sha256(value).hexdigest(), len(key), headers_bytes),
     )
+
+
+def _encoded_bytes_max(record: Incoming) -> int:
+    """The most that a record takes in an update: bytes as base64, a header's name with every byte escaped (`\\u0000`)."""
+    in_base64 = len(record.value or b"") + len(record.key or b"") + sum(len(value or b"") for _, value in record.headers)
+    names = sum(6 * len(name.encode()) + len('["","===="],') for name, _ in record.headers)
+    return in_base64 * 4 // 3 + names
 
 
 def expire_waiting(
@@ -68,5 +75,6 @@ def expire_waiting(
 def record_and_reason(given_up: GivenUp, topic: str, partition: int) -> tuple[Reread, Reason]:
     """What the dead letter of an outcome is made of: the record as it was read from the outcomes' topic, and why."""
     kept = given_up.record
-    record = Reread(topic, partition, given_up.offset, kept.timestamp, kept.key, kept.value, list(kept.headers))
+    headers = cast("Headers", list(kept.headers))  # what was read without a value goes out without one
+    record = Reread(topic, partition, given_up.offset, kept.timestamp, kept.key, kept.value, headers)
     return record, unknown_id(given_up.id.decode())

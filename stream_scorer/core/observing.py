@@ -6,16 +6,19 @@ Law: every record ends in exactly one list: to be scored, a dead letter or a mov
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream_scorer.core.dead_letters import Truncation
+from stream_scorer.core.dead_letters import Truncation, size_bytes
 from stream_scorer.core.decoding import decode_observations, stage_of
 from stream_scorer.core.partitioning import partitions_of
 from stream_scorer.core.predictions import Speaker, encode_predictions
-from stream_scorer.core.reasons import Reason, Stage
-from stream_scorer.core.records import Incoming, Outgoing, Publishable, move, traced
+from stream_scorer.core.reasons import Reason, Stage, too_large
+from stream_scorer.core.records import NO_HEADERS, Incoming, Outgoing, Publishable, move, traced
+
+# A moved record is a little larger than it was, and must still be below the megabyte that its topic takes
+MOVED_BYTES_MAX: Final = 1_000_000
 
 
 class Rejected(NamedTuple):
@@ -65,23 +68,35 @@ def sort_out(records: Sequence[Incoming], *, partition: int, partitions: int, ev
     rejected = [Rejected(records[position], reasons, stage_of(reasons)) for position, reasons in decoded.rejected]
     good = records if not rejected else [records[position] for position in decoded.positions]
     rows = Rows(good, decoded.ids, decoded.codes, [record.offset for record in good])
-    stay, moved = send_home(rows.ids, rows.records, partition=partition, partitions=partitions)
-    return Sorted(rows.at(stay), rejected, moved)
+    home = send_home(rows.ids, rows.records, partition=partition, partitions=partitions)
+    rejected += [Rejected(rows.records[row], (reason,), Stage.DECODE) for row, reason in home.stuck]
+    return Sorted(rows.at(home.stay), rejected, home.moved)
 
 
-def send_home(
-    ids: Sequence[bytes], records: Sequence[Incoming], *, partition: int, partitions: int
-) -> tuple[Sequence[int], dict[int, list[Outgoing]]]:
-    """Which of the records belong to the partition that they were read from, by their places; the others, to be
-    published again on the partition of their id, by that partition."""
+class Home(NamedTuple):
+    """Where records belong. `stay`: places of those that lie there already; `moved`: the others, to be published again,
+    by the partition of their id; `stuck`: places of those that are too large to be moved, and why."""
+
+    stay: Sequence[int]
+    moved: dict[int, list[Outgoing]]
+    stuck: list[tuple[int, Reason]]
+
+
+def send_home(ids: Sequence[bytes], records: Sequence[Incoming], *, partition: int, partitions: int) -> Home:
+    """Tell records that belong to the partition that they were read from from those that do not."""
     owners = partitions_of(ids, partitions)
     astray = np.flatnonzero(owners != partition).tolist()
-    moved: defaultdict[int, list[Outgoing]] = defaultdict(list)
     if not astray:
-        return range(len(ids)), moved
+        return Home(range(len(ids)), {}, [])
+    moved: defaultdict[int, list[Outgoing]] = defaultdict(list)
+    stuck: list[tuple[int, Reason]] = []
     for row in astray:
-        moved[int(owners[row])].append(move(records[row], partition, ids[row]))
-    return np.flatnonzero(owners == partition).tolist(), moved
+        size = size_bytes(records[row])
+        if size > MOVED_BYTES_MAX:
+            stuck.append((row, too_large(size, MOVED_BYTES_MAX)))
+        else:
+            moved[int(owners[row])].append(move(records[row], partition, ids[row]))
+    return Home(np.flatnonzero(owners == partition).tolist(), moved, stuck)
 
 
 def predict(
@@ -105,5 +120,5 @@ def predict(
         with_observation=with_observation,
     )
     times = [record.timestamp for record in rows.records]
-    headers = [traced(record.headers) for record in rows.records]
+    headers = [traced(found) if (found := record.headers) else NO_HEADERS for record in rows.records]
     return list(zip(rows.ids, values, times, headers, strict=True))

@@ -14,6 +14,7 @@ Headers = list[tuple[str, bytes]]
 NO_HEADERS: Final[Headers] = []
 
 # Handed on from the observation to everything that comes of it, untouched.
+TRACE_BYTES_MAX: Final = 512
 TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
 MOVED_FROM: Final = "scorer.moved-from"
@@ -62,8 +63,10 @@ def rfc3339(time_ms: int) -> str:
 
 
 def traced(headers: Sequence[tuple[str, bytes]]) -> Headers:
-    """Of a record's headers, those that every output carries on."""
-    return [(name, value) for name, value in headers if name in TRACE_HEADERS] if headers else NO_HEADERS
+    """Of a record's headers, those that every output carries on: the last of each name, if it is of a size that the
+    standard allows. Anything longer could make an output too large to be published, and block its partition."""
+    found = {name: value for name, value in headers if name in TRACE_HEADERS and len(value or b"") <= TRACE_BYTES_MAX}
+    return list(found.items())
 
 
 def move(record: Incoming, partition: int, key: bytes) -> Outgoing:

@@ -81,7 +81,12 @@ TRUNCATION = fields_of(
         "headers_bytes": COUNT,
     },
 )
-HEADER: Schema = {"type": "array", "prefixItems": [TEXT, BASE64], "minItems": 2, "maxItems": 2}
+HEADER: Schema = {
+    "type": "array",
+    "prefixItems": [TEXT, BASE64 | {"type": ["string", "null"]}],
+    "minItems": 2,
+    "maxItems": 2,
+}
 KEPT_RECORD = fields_of(
     KeptRecord,
     {

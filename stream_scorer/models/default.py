@@ -40,7 +40,7 @@ def ensure_default_model(progress: Callable[[str], None] = lambda step: None) ->
         read_files(folder)
         return folder
     # scikit-learn comes in here only: a worker with a model in the cache does without it
-    from stream_scorer.models.directory import save_model
+    from stream_scorer.models.directory import load_model, save_model
 
     trained = train_default(progress)
     if folder.exists():
@@ -52,6 +52,7 @@ def ensure_default_model(progress: Callable[[str], None] = lambda step: None) ->
         save_model(folder, trained.pipeline, name=NAME, threshold=trained.threshold, card=trained.card)
     except ModelError:
         read_files(folder)  # another one finished first: its model is as good as ours
+    load_model(folder)  # leaves the compiled form behind, so that the next start is quick
     return folder
 
 

@@ -6,8 +6,7 @@ import numpy as np
 from stream_scorer.models.asking import Floats, Predict
 from stream_scorer.models.frames import Codes
 
-# 2^18 answers in 4 MiB. A stop of the generated stream meets one of the last quarter million identical ones about one
-# time in eight.
+# 2^18 answers in 4 MiB: of a long stream of generated stops in batches of 8,192, one in four needs no question.
 SLOTS_LOG2 = 18
 # Knuth's multiplicative hash: the high bits of code × 2^64/φ, so that neighbouring codes, which differ in one column,
 # lie far apart.

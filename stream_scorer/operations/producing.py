@@ -5,15 +5,15 @@ acknowledged it, never before.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from stream_scorer.core.partitioning import partitions_of
-from stream_scorer.core.records import NO_HEADERS, Headers
+from stream_scorer.core.records import Headers
 from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.runtime.kafka import explain
 
@@ -23,28 +23,13 @@ RECORD_OVERHEAD_BYTES = 128
 # Kafka's own default for a topic; `refuse_above_bytes` says otherwise
 RECORD_BYTES_MAX = 1_048_576
 WAITING_RECORDS_MAX = 20_000
-CHUNK = 4_096
 # a topic that was just created is not known to every broker at once
 TOPIC_WAIT_S = 3.0
 TOPIC_POLL_S = 0.1
-PACE_S = 0.001
-# how soon the end is noticed where events are far apart
-LOOK_UP_S = 0.1
 
 
 # key, value, timestamp in ms, headers
 Record = tuple[bytes | None, bytes, int, Headers]
-
-
-class Planned(NamedTuple):
-    """An event to send `due_s` seconds after the start; on the partition of its key unless `partition` says another."""
-
-    due_s: float
-    topic: str
-    key: bytes | None
-    value: bytes
-    partition: int | None = None
-    headers: Headers = NO_HEADERS
 
 
 class Lane:
@@ -88,7 +73,7 @@ class EventSender:
             await producer.start()
         except (KafkaError, OSError) as error:
             await producer.stop()
-            raise self._explained(error, "connecting to send events") from error
+            raise self._explained(error, "connecting") from error
         self._producer = producer
         return self
 
@@ -216,51 +201,11 @@ class EventSender:
         lane.filled.clear()
 
     def _explained(self, error: BaseException, doing: str) -> Known:
-        return explain(error, doing, self._options["bootstrap_servers"]) or OutageError(f"{doing}: {error}")
-
-
-async def play(
-    sender: EventSender,
-    timeline: Iterable[Planned],
-    *,
-    paced: bool,
-    started: float | None = None,
-    is_over: Callable[[], bool] = lambda: False,
-    on_sent: Callable[[int], None] = lambda count: None,
-) -> None:
-    """Send a timeline (due times never fall) and settle it; ends early once `is_over`.
-
-    `paced` is an open loop: each event is sent when it is due, however slow the answers are, and carries the time it
-    was due as its timestamp, so that waiting shows in whatever is measured from it. Otherwise everything is sent as
-    fast as Kafka takes it. Due times count from `started`, on the clock of `time.perf_counter`, which may lie ahead;
-    else from now.
-    """
-    started = time.perf_counter() if started is None else started
-    start_ms = (time.time() + started - time.perf_counter()) * 1000
-    waiting = iter(timeline)
-    held: Planned | None = None
-    while not is_over():
-        now_s = time.perf_counter() - started if paced else float("inf")
-        chunk, held = _due(waiting, held, now_s)
-        if chunk:
-            await sender.send(chunk, start_ms=start_ms if paced else None)
-            on_sent(len(chunk))
-        if held is None and len(chunk) < CHUNK:
-            break
-        await asyncio.sleep(min(max(held.due_s - now_s, PACE_S), LOOK_UP_S) if held and paced else 0)
-    await sender.settle()
-
-
-def _due(waiting: Iterator[Planned], held: Planned | None, now_s: float) -> tuple[list[Planned], Planned | None]:
-    """What is due by now, at most a chunk, and the first one that is not."""
-    if held and held.due_s > now_s:
-        return [], held
-    chunk = [held] if held else []
-    while len(chunk) < CHUNK:
-        event = next(waiting, None)
-        if event is None:
-            return chunk, None
-        if event.due_s > now_s:
-            return chunk, event
-        chunk.append(event)
-    return chunk, None
+        bootstrap = self._options["bootstrap_servers"]
+        known = explain(error, doing, bootstrap)
+        if known is None or isinstance(known, OutageError):
+            return OutageError(
+                f"Kafka does not answer at {bootstrap} while {doing}: {error or type(error).__name__}. "
+                "Is the broker running, and are the kafka settings right?"
+            )
+        return known

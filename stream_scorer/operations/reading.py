@@ -5,6 +5,7 @@ record up to there, waiting for transactions that are still open.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
 POLL_MS: Final = 250
 # An orphaned transaction ends after its producer's timeout, with ours at most 30 s later.
 PATIENCE_S: Final = 60.0
+STOP_WAIT_S: Final = 5.0
 
 # aiokafka says nothing of its types to mypy; what is read of a record stands in `core.records.Incoming`
 Record: TypeAlias = ConsumerRecord
@@ -67,9 +69,9 @@ class Reader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for client in (self._consumer, self._measuring):
-            await client.stop()
-        await self._admin.close()
+        for stop in (self._consumer.stop, self._measuring.stop, self._admin.close):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop(), STOP_WAIT_S)
 
     @property
     def records_read(self) -> int:
@@ -146,8 +148,8 @@ class Reader:
                 raise OutageError(_standstill(pending, positions, self._patience_s))
             for partition in [partition for partition, span in pending.items() if reached[partition] >= span.end]:
                 del pending[partition]
+                # all that was read stays assigned and at rest: aiokafka's stop right after unsubscribing waits for ever
                 self._consumer.pause(partition)
-        self._consumer.unsubscribe()
 
 
 def _until(records: list[Record], end: int) -> list[Record]:

@@ -4,9 +4,21 @@ import heapq
 import random
 from collections.abc import Iterable, Iterator
 from itertools import count
+from typing import NamedTuple
 
-from stream_scorer.operations.producing import Planned
+from stream_scorer.core.records import NO_HEADERS, Headers
 from stream_scorer.operations.sources import SourceEvent, outcome_event
+
+
+class Planned(NamedTuple):
+    """An event to send `due_s` seconds after the start; on the partition of its key unless `partition` says another."""
+
+    due_s: float
+    topic: str
+    key: bytes | None
+    value: bytes
+    partition: int | None = None
+    headers: Headers = NO_HEADERS
 
 
 def in_due_order(groups: Iterable[list[Planned]], *, ahead_s: float = 0.0) -> Iterator[Planned]:

@@ -24,6 +24,7 @@ from stream_scorer.errors import Known, OutageError
 READY_WAIT_S_MAX = 60.0
 STOP_WAIT_S_MAX = 40.0
 LOG_LINES_SHOWN = 8
+LOG_LINE_CHARACTERS_MAX = 300
 POLL_S = 0.02
 
 
@@ -175,8 +176,11 @@ class WorkerProcess:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def last_words(self) -> str:
-        lines = self.log().splitlines()[-LOG_LINES_SHOWN:]
-        return f"its log is {self.log_path}" + (", and ends with:\n  " + "\n  ".join(lines) if lines else " (empty)")
+        """Where its log is, and its last error in it, or else its last lines."""
+        lines = [line[:LOG_LINE_CHARACTERS_MAX] for line in self.log().splitlines()]
+        errors = [number for number, line in enumerate(lines) if " ERROR " in line]
+        shown = lines[errors[-1] :][:LOG_LINES_SHOWN] if errors else lines[-LOG_LINES_SHOWN:]
+        return f"its log is {self.log_path}" + (", and says:\n  " + "\n  ".join(shown) if shown else " (empty)")
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -12,6 +12,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException
 
+from stream_scorer.runtime import odd_headers  # noqa: F401  # gives fetched records their `decode_leniently`
+
 # What the client's decoder makes: offset, timestamp, key, value and headers; without topic and partition, which the
 # reader knows.
 Record = Any
@@ -76,10 +78,13 @@ def drain(result: FetchResult, records_max: int) -> list[Record]:
             raise CorruptRecordException(f"Invalid CRC - {result._topic_partition}")
         if not _is_left_out(fetched, batch):
             expected = fetched.next_fetch_offset
+            try:
+                records = list(batch)
+            except UnicodeDecodeError:
+                records = fetched._records.decode_leniently(batch.base_offset)
             # a fetch that starts within a batch brings the whole of it
-            taken += (
-                batch if batch.base_offset >= expected else [record for record in batch if record.offset >= expected]
-            )
+            whole = batch.base_offset >= expected
+            taken += records if whole else [record for record in records if record.offset >= expected]
         fetched.next_fetch_offset = batch.next_offset
     result._update_position()
     if not fetched._records.has_next():

@@ -23,7 +23,7 @@ from stream_scorer.errors import Known, ModelError, OutageError, TopicsError
 from stream_scorer.runtime.agents import Agents
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.intake import Intake
-from stream_scorer.runtime.kafka import client_options, explain
+from stream_scorer.runtime.kafka import answers, client_options, explain
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes import Lane
 from stream_scorer.runtime.metrics import Metrics
@@ -31,7 +31,7 @@ from stream_scorer.runtime.observation_step import ServedModel
 from stream_scorer.runtime.publishing import AtLeastOncePublisher, Publisher, TransactionalPublisher
 from stream_scorer.runtime.restoring import open_store, restore
 from stream_scorer.runtime.settings import Settings
-from stream_scorer.runtime.store_engine import block_cache
+from stream_scorer.runtime.store_engine import shared_memory
 from stream_scorer.runtime.topics import TopicNames, check_cluster, cluster_id
 from stream_scorer.runtime.web.server import Health, Server, write_address
 
@@ -68,7 +68,7 @@ class Delivery(faust.Service):
         self._names = TopicNames(settings.topics.prefix)
         self._intake: Intake | None = None
         self._warm = False
-        self._blocks = block_cache()
+        self._blocks = shared_memory()
         self._server = Server(live=self.live, ready=self.is_ready, metrics=self.figures)
 
     @faust.Service.task
@@ -233,12 +233,15 @@ class Delivery(faust.Service):
 
     async def is_ready(self) -> Health:
         """Joined, the assigned lanes open, the model warm; with no partition too."""
+        return self._readiness()
+
+    def _readiness(self) -> Health:
         intake = self._intake
+        if intake is None or not intake.connected:
+            return Health(False, "waiting for Kafka")
         if not self._warm:
-            return Health(
-                False, "the model is not loaded yet" if intake is None or intake.connected else "waiting for Kafka"
-            )
-        if intake is None or not intake.joined:
+            return Health(False, "the model is not loaded yet")
+        if not intake.joined:
             return Health(False, "joining the group")
         closed = sorted(lane.partition for lane in intake.lanes.values() if not lane.open)
         if closed:
@@ -252,11 +255,9 @@ class Delivery(faust.Service):
         if age_s < self.settings.worker.commit_stall_s:
             return Health(True, "alive")
         assert self._intake is not None
-        with contextlib.suppress(KafkaError, TimeoutError, OSError):
-            await asyncio.wait_for(self._intake.consumer._client.fetch_all_metadata(), PROBE_WAIT_S)
-            why = f"records are held and nothing was committed for {age_s:.0f} s, though Kafka answers"
-            return Health(False, why)
-        return Health(True, "alive; Kafka does not answer")
+        if not await answers(self._intake.consumer, PROBE_WAIT_S):
+            return Health(True, "alive; Kafka does not answer")
+        return Health(False, f"records are held and nothing was committed for {age_s:.0f} s, though Kafka answers")
 
     def _commit_age_s(self) -> float:
         lanes = self._intake.lanes.values() if self._intake is not None else ()
@@ -272,7 +273,7 @@ class Delivery(faust.Service):
         metrics.lanes.set(sum(lane.open for lane in lanes))
         metrics.held.set(sum(lane.held_records for lane in lanes))
         metrics.commit_age.set(self._commit_age_s())
-        metrics.ready.set(bool(lanes) and self._warm and all(lane.open for lane in lanes))
+        metrics.ready.set(self._readiness().ok)
         oldest_ms = min((oldest for lane in lanes if (oldest := lane.oldest_waiting_ms()) is not None), default=None)
         metrics.oldest.set(0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
         metrics.lag.set(sum(self._lag(lane) for lane in lanes))

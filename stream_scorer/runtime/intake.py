@@ -137,6 +137,7 @@ class Intake(ConsumerRebalanceListener):
             self._rebalanced()
             partitions = {partition.partition for partition in assigned}
             self._refuse_split(assigned, partitions)
+            self.consumer.pause(*assigned)  # nothing is fetched before its lane has sought its place
             for partition in sorted(partitions):
                 lane = self._open_lane(partition, self.consumer)
                 lane.hungry = self._hungry.set

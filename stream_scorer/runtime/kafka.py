@@ -4,14 +4,15 @@ that is too long.
 Law: no other module reads connection settings or names aiokafka's internals, but for `consuming.py`, which says so.
 """
 
+import asyncio
 import ssl
 from typing import Any
 
 import aiokafka.producer.sender
-from aiokafka import errors
+from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.helpers import create_ssl_context
 
-from stream_scorer.errors import FencedError, Known, OutageError, SettingsError
+from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError
 from stream_scorer.runtime.settings import KafkaSettings
 
 # After a transaction ends, the coordinator answers CONCURRENT_TRANSACTIONS until its markers are written, which takes
@@ -20,7 +21,28 @@ TRANSACTION_RETRY_WAIT_S = 0.002
 aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_RETRY_WAIT_S
 
 # Another producer with our transactional id has started: this process no longer owns the partition.
-FENCED = (errors.ProducerFenced, errors.InvalidProducerEpoch, errors.InvalidProducerIdMapping, errors.InvalidTxnState)
+FENCED = (
+    errors.ProducerFenced,
+    errors.InvalidProducerEpoch,
+    errors.InvalidProducerIdMapping,
+    errors.InvalidTxnState,
+    # the same in a plain offset commit, at least once
+    errors.CommitFailedError,
+    errors.IllegalGenerationError,
+    errors.UnknownMemberIdError,
+    errors.RebalanceInProgressError,
+)
+# The broker is gone, starting, or too slow for the client's own patience
+AWAY = (
+    errors.KafkaConnectionError,
+    errors.KafkaTimeoutError,
+    errors.NodeNotReadyError,
+    errors.RequestTimedOutError,
+    errors.UnrecognizedBrokerVersion,
+    errors.NoBrokersAvailable,
+    TimeoutError,
+    ConnectionError,
+)
 REFUSED = (
     errors.TopicAuthorizationFailedError,
     errors.GroupAuthorizationFailedError,
@@ -65,6 +87,15 @@ def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
+async def answers(consumer: AIOKafkaConsumer, wait_s: float) -> bool:
+    """Whether Kafka answers a question that needs no right and no partition."""
+    try:
+        await asyncio.wait_for(consumer._client.fetch_all_metadata(), wait_s)
+    except (errors.KafkaError, TimeoutError, ConnectionError):
+        return False
+    return True
+
+
 def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
     """What a fault of a Kafka client means for people: an outage, a fencing, a missing right; None where it is none of
     these (our own fault)."""
@@ -79,12 +110,15 @@ def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
         return SettingsError(
             f"Kafka refuses {doing}: {type(error).__name__} {error}. Grant this user the missing right."
         )
-    if isinstance(error, errors.UnrecognizedBrokerVersion):
-        return OutageError(f"Kafka at {bootstrap} did not say its version while {doing}; it may still be starting.")
-    if isinstance(error, errors.KafkaError | TimeoutError | ConnectionError | OSError):
-        detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, AWAY) or (isinstance(error, errors.KafkaError) and error.retriable):
         return OutageError(
             f"Kafka at {bootstrap} does not answer while {doing} ({detail}). "
             "Start the worker again once the broker is back."
+        )
+    if isinstance(error, errors.KafkaError):
+        return RefusedError(
+            f"Kafka at {bootstrap} can't do what is asked of it while {doing} ({detail}). Nothing of this batch was "
+            "committed. Compare the topics with `stream-scorer topics check`, then start the worker again."
         )
     return None

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from stream_scorer.core.answering import Clock
 from stream_scorer.runtime.batches import Batch, Work
@@ -21,6 +22,8 @@ from stream_scorer.runtime.topics import TopicNames
 
 log = logging.getLogger(__name__)
 
+# Values that may wait in a lane, whatever their number, so that large records can't fill the memory
+WAITING_BYTES_MAX = 16 * 1024 * 1024
 # How often a lane looks at what ends with time: often enough for the join window, seldom enough to cost nothing
 TICK_S_MAX = 5.0
 TICKS_A_WINDOW = 20
@@ -62,7 +65,7 @@ class Lane:
         self._next_offset: dict[TopicPartition, int] = {}
         self._arrived = asyncio.Event()
         self._stopping = False
-        self._in_flight_records = 0
+        self._in_flight_records = self._waiting_bytes = 0
         self.state: LaneState | None = None
         self.open = False
         self.committed_at_s = self.held_since_s = time.monotonic()
@@ -76,7 +79,12 @@ class Lane:
 
     def wants(self, partition: TopicPartition) -> bool:
         """Whether to read more of this input: up to one batch waits while another is under way."""
-        return self.open and not self._stopping and len(self._waiting[partition]) < self._batch_records_max
+        return (
+            self.open
+            and not self._stopping
+            and len(self._waiting[partition]) < self._batch_records_max
+            and self._waiting_bytes < WAITING_BYTES_MAX
+        )
 
     def offer(self, partition: TopicPartition, records: Sequence[Record]) -> None:
         """Take records in the order of their offsets; those that the lane has had, or can't have yet, are dropped
@@ -92,6 +100,7 @@ class Lane:
         if not self.held_records:
             self.held_since_s = time.monotonic()
         self._waiting[partition].extend(records)
+        self._waiting_bytes += sum([len(record.value or b"") for record in records])
         self._arrived.set()
 
     @property
@@ -116,6 +125,7 @@ class Lane:
         try:
             state = await self._start()
             ticking = asyncio.create_task(self._tick(state))
+            ticking.add_done_callback(lambda _: self._arrived.set())
             while (batch := await self._next_batch(committing, ticking, state)) is not None:
                 self._in_flight_records += batch.records
                 work = await self._work(batch)
@@ -140,11 +150,13 @@ class Lane:
         """Fence the lane's former owner, then, and only then, bring the state up to date and look up what they
         committed last."""
         started_s = time.perf_counter()
+        # asked first, while nothing is fetched: behind a fetch that waits for records it would take half a second
+        beginnings = await self._consumer.beginning_offsets(self.inputs)
         await self._publisher.start()
         self.state = state = await self._open_state(self.partition)
         for partition in self.inputs:
             committed = await self._consumer.committed(partition)
-            beginning = (await self._consumer.beginning_offsets([partition]))[partition]
+            beginning = beginnings[partition]
             if committed is not None and committed < beginning:
                 log.error(
                     "%s records of %s[%s] were deleted by the topic's retention before they were scored "
@@ -158,6 +170,7 @@ class Lane:
             self._next_offset[partition] = max(beginning, committed or 0)
         for partition in self.inputs:
             self._consumer.seek(partition, self._next_offset[partition])
+        self._consumer.resume(*self.inputs)
         self.open = not self._stopping
         self.hungry()
         log.info(
@@ -190,6 +203,7 @@ class Lane:
         for partition, records in self._waiting.items():
             taken[partition] = records[: self._batch_records_max]
             self._waiting[partition] = records[self._batch_records_max :]
+        self._waiting_bytes = sum(len(record.value or b"") for records in self._waiting.values() for record in records)
         self.hungry()
         offsets = {partition: records[-1].offset + 1 for partition, records in taken.items() if records}
         due, self._due = self._due, []
@@ -223,12 +237,14 @@ class Lane:
                 self._arrived.set()
 
     async def _has_read_all(self) -> bool:
-        """Whether every observation that was published before now has been taken into the state."""
-        ends = await self._consumer.end_offsets([self.observations])
-        return (
-            not self._waiting[self.observations]
-            and await self._consumer.position(self.observations) >= ends[self.observations]
-        )
+        """Whether every observation that was published before now has been taken into the state; False where Kafka
+        does not say, or the partition is about to go."""
+        try:
+            ends = await self._consumer.end_offsets([self.observations])
+            position = await self._consumer.position(self.observations)
+        except KafkaError:
+            return False
+        return not self._waiting[self.observations] and position >= ends[self.observations]
 
     def stop(self) -> None:
         """Take no further batch; what is under way is committed first. `run` returns then."""

@@ -50,8 +50,8 @@ class OutcomeStep:
         """Answer the batch's outcomes; gives those that break the contract."""
         decoded = decode_outcomes([record.value for record in batch.outcomes])
         records = [batch.outcomes[position] for position in decoded.positions]
-        stay, moved = send_home(decoded.ids, records, partition=batch.partition, partitions=self._limits.partitions)
-        for owner, strays in moved.items():
+        home = send_home(decoded.ids, records, partition=batch.partition, partitions=self._limits.partitions)
+        for owner, strays in home.moved.items():
             work.publish(TopicPartition(self._names.outcomes, owner), strays)
             work.noted.outcomes["moved"] += len(strays)
         outcomes = Outcomes(
@@ -60,8 +60,10 @@ class OutcomeStep:
             [record.offset for record in records],
             [record.timestamp for record in records],
         )
-        if len(stay) < len(records):
-            outcomes, records = outcomes.at(stay), [records[row] for row in stay]
+        broken = [Rejected(batch.outcomes[position], reasons, Stage.OUTCOME) for position, reasons in decoded.rejected]
+        broken += [Rejected(records[row], (reason,), Stage.OUTCOME) for row, reason in home.stuck]
+        if len(home.stay) < len(records):
+            outcomes, records = outcomes.at(home.stay), [records[row] for row in home.stay]
         answers = join_outcomes(
             outcomes,
             self._find(batch, work, outcomes.ids),
@@ -71,7 +73,6 @@ class OutcomeStep:
             clock=clock,
         )
         note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
-        broken = [Rejected(batch.outcomes[position], reasons, Stage.OUTCOME) for position, reasons in decoded.rejected]
         return broken + self._given_up(answers, batch, work)
 
     def _expire(self, batch: Batch, work: Work, clock: Clock) -> list[Rejected]:

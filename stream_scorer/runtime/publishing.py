@@ -84,7 +84,8 @@ class TransactionalPublisher:
             ends = await _delivered(await _send(producer, outputs))
             # not while records are on their way: a broker that verifies the transaction for them refuses them then, to
             # be sent again later
-            await producer.send_offsets_to_transaction(dict(offsets), self._group)
+            if offsets:  # none where only time has passed: outcomes that nobody can join any more
+                await producer.send_offsets_to_transaction(dict(offsets), self._group)
             await producer.commit_transaction()
         except BaseException:
             # Fenced or cut off, the abort fails too; whoever starts the lane next aborts it then. The first fault is

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from rocksdict import Cache
 
 from stream_scorer.core.answering import Clock
 from stream_scorer.core.entries import Models
@@ -22,6 +21,7 @@ from stream_scorer.core.restoring import Records, Restored, restore_predictions,
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.consuming import read
 from stream_scorer.runtime.store import LaneStore
+from stream_scorer.runtime.store_engine import Memory
 from stream_scorer.runtime.store_folders import FOLDERS_MAX, claim_lane
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ BEYOND_WINDOW_MS: Final = 7 * 86_400_000
 FORMER_OWNER_WAIT_S: Final = 2.0
 
 FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
+# A fetch at the end of one topic waits for records that can't come, and the other topic's waits behind it.
+FETCH_WAIT_MS_MAX: Final = 20
 # Applied at once, about 10 ms: the other lanes work on meanwhile. (The last record batch is taken whole.)
 CHUNK_RECORDS: Final = 2_000
 # A fetch may bring nothing but a transaction's marker, which moves the position without a record to show for it.
@@ -61,7 +63,7 @@ class Restoration(NamedTuple):
     seconds: float
 
 
-async def open_store(state_path: Path, partition: int, identity: str, cache: Cache) -> LaneStore:
+async def open_store(state_path: Path, partition: int, identity: str, memory: Memory) -> LaneStore:
     """The lane's store, after a short wait for a former owner in this or another process of this machine; where that
     one does not let go, a spare one. Raises `StateError`."""
     give_up_s = time.monotonic() + FORMER_OWNER_WAIT_S
@@ -74,7 +76,7 @@ async def open_store(state_path: Path, partition: int, identity: str, cache: Cac
         await asyncio.sleep(LOOK_AGAIN_S)
     if claim.folder.name != f"lane-{partition}":
         log.warning("another process does not let go of lane %s's state: the lane uses %s", partition, claim.folder)
-    return LaneStore(claim, identity, cache)
+    return LaneStore(claim, identity, memory)
 
 
 async def restore(
@@ -101,6 +103,7 @@ async def restore(
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=FETCH_BYTES_MAX,
         fetch_max_bytes=FETCH_BYTES_MAX,
+        fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
     )
     consumer.assign(topics)
     consumer.pause(*topics)

@@ -16,13 +16,18 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-from rocksdict import Cache
-
 from stream_scorer.core.answering import Clock
 from stream_scorer.core.contract import ID_BYTES_MAX
 from stream_scorer.core.entries import ENTRY_VERSION, ROW_BYTES, Models, is_forgotten, waiting_since_ms
 from stream_scorer.errors import StateError
-from stream_scorer.runtime.store_engine import is_damage, is_the_machines_fault, new_batch, open_rows, passing_by
+from stream_scorer.runtime.store_engine import (
+    Memory,
+    is_damage,
+    is_the_machines_fault,
+    new_batch,
+    open_rows,
+    passing_by,
+)
 from stream_scorer.runtime.store_folders import NOTE, Claim, bytes_on_disk
 
 log = logging.getLogger(__name__)
@@ -43,12 +48,12 @@ _WAITING: Final = _OURS + b"waiting:"
 class LaneStore:
     """The state of one lane. Not for two threads at once; every call is quick, only `close` waits for the disk."""
 
-    def __init__(self, claim: Claim, identity: str, cache: Cache) -> None:
+    def __init__(self, claim: Claim, identity: str, memory: Memory) -> None:
         """Open the store in a folder that is ours, or begin a new one there; it has the claim from now on.
 
         `identity`: what the store is a view of (cluster and topics); a store of another one is dropped. Raises
         `StateError` where the disk refuses."""
-        self._claim, self._cache = claim, cache
+        self._claim, self._memory = claim, memory
         self._note = {"layout": LAYOUT_VERSION, "entries": ENTRY_VERSION, "identity": identity}
         self._rows: Any = None
         # The lane's table of models: learns what is new, and is kept by the next `write`.
@@ -231,7 +236,7 @@ class LaneStore:
         return "another version of this program wrote it"
 
     def _begin(self) -> None:
-        self._rows = open_rows(self._claim.folder, self._cache)
+        self._rows = open_rows(self._claim.folder, self._memory)
         kept = dict(itertools.takewhile(lambda row: row[0].startswith(_LANE), self._rows.items(from_key=_LANE)))
         self.models = Models.decode(kept.pop(_MODELS)) if _MODELS in kept else Models()
         self._models_kept = len(self.models)

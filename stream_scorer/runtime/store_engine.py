@@ -7,7 +7,7 @@ families are written out one by one when they are closed, and a process can be k
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rocksdict import (
     BlockBasedOptions,
@@ -18,6 +18,7 @@ from rocksdict import (
     Rdict,
     ReadOptions,
     WriteBatch,
+    WriteBufferManager,
     WriteOptions,
 )
 
@@ -26,6 +27,8 @@ CACHE_BYTES: Final = 64 * 1024 * 1024
 # What a lane keeps in memory before it is written out: about 40,000 ids, which are read again (0.3 s) if the process
 # dies. Three of these at most. Larger ones make each write slower, smaller ones make more work of merging.
 MEMORY_BYTES: Final = 4 * 1024 * 1024
+# The same of all lanes of a worker together: with more than a dozen, each writes out earlier
+MEMORY_BYTES_ALL: Final = 48 * 1024 * 1024
 BLOCK_BYTES: Final = 4096
 FILE_BYTES: Final = 16 * 1024 * 1024
 # Files not yet merged that a look-up of an absent id has to rule out, each by its Bloom filter
@@ -45,15 +48,26 @@ _MACHINES_FAULTS: Final = (
 _DAMAGES: Final = ("Corruption", "IO error", "NotFound", "Invalid argument")
 
 
-def block_cache() -> Cache:
-    """The memory that all lanes of a worker share for blocks that they have read."""
-    return Cache.new_hyper_clock_cache(CACHE_BYTES, BLOCK_BYTES)
+class Memory(NamedTuple):
+    """What all lanes of a worker share: blocks that they have read, and the room for what they have not written out."""
+
+    blocks: Cache
+    unwritten: WriteBufferManager
 
 
-def open_rows(folder: Path, cache: Cache) -> Any:
-    """An open RocksDB, a mapping of bytes to bytes. (Its stubs say one of five types each; hence Any.) What it raises is
-    told apart by `is_the_machines_fault` and `is_damage`; `close` writes out what is in memory."""
-    rows = Rdict(str(folder), _options(cache))
+def shared_memory() -> Memory:
+    """The memory for one worker's lanes: bounded, however many they are."""
+    return Memory(
+        Cache.new_hyper_clock_cache(CACHE_BYTES, BLOCK_BYTES), WriteBufferManager(MEMORY_BYTES_ALL, allow_stall=False)
+    )
+
+
+def open_rows(folder: Path, memory: Memory) -> Any:
+    """An open RocksDB, a mapping of bytes to bytes. (Its stubs say one of five types each; hence Any.) What it raises
+    is told apart by `is_the_machines_fault` and `is_damage`; `close` writes out what is in memory."""
+    options = _options(memory)
+    # named, or the options (and a cache) are taken from the folder's own files
+    rows = Rdict(str(folder), options, {"default": options})
     rows.set_write_options(_without_log())
     return rows
 
@@ -86,10 +100,10 @@ def _without_log() -> WriteOptions:
     return options  # type: ignore[no-any-return]
 
 
-def _options(cache: Cache) -> Options:
+def _options(memory: Memory) -> Options:
     """A lane's entries are small, most look-ups are in vain, and two cores are shared with everything else."""
     blocks = BlockBasedOptions()
-    blocks.set_block_cache(cache)
+    blocks.set_block_cache(memory.blocks)
     blocks.set_block_size(BLOCK_BYTES)
     blocks.set_format_version(5)
     blocks.set_bloom_filter(BLOOM_BITS, False)
@@ -100,6 +114,7 @@ def _options(cache: Cache) -> Options:
     options.create_if_missing(True)
     options.set_block_based_table_factory(blocks)
     options.set_compression_type(DBCompressionType.lz4())
+    options.set_write_buffer_manager(memory.unwritten)
     options.set_write_buffer_size(MEMORY_BYTES)
     options.set_max_write_buffer_number(3)
     options.set_memtable_prefix_bloom_ratio(0.1)

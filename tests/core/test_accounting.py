@@ -569,3 +569,34 @@ def test_the_last_before_is_what_a_walk_finds(rows: list[tuple[int, bool, bool]]
         if is_candidate:
             last[key] = row
     assert last_before(keys, among, wanted).tolist() == walked
+
+
+OUR_HEADERS = st.sampled_from(["scorer.source", "scorer.errors", "scorer.truncated", "scorer.moved-from"])
+HALF_VALID = st.sampled_from(
+    [b'{"topic":"stops.outcomes","partition":1,"offset":2}', b'[{"code":"unknown_id"}]', b"[]"]
+)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Read,
+            topic=st.just("t"),
+            partition=st.just(1),
+            offset=st.integers(0, 1 << 40),
+            timestamp=st.integers(-1, 1 << 50),
+            key=st.none() | st.binary(max_size=5),
+            value=st.none() | st.binary(max_size=40) | HALF_VALID,
+            headers=st.lists(st.tuples(OUR_HEADERS, st.binary(max_size=20) | HALF_VALID), max_size=4).map(tuple),
+        ),
+        max_size=8,
+    )
+)
+def test_whatever_bytes_are_read_each_record_makes_a_row_and_none_an_exception(records: list[Read]) -> None:
+    traces = [prediction_rows(1, records), update_rows(1, records), dead_letter_rows(1, records, SIDES)]
+    assert [len(rows) for rows in traces] == [len(records)] * 3
+    for side in Side:
+        inputs = input_rows(side, 1, sorted(records, key=lambda record: record.offset), PARTITIONS)
+        assert len(inputs) == len(records)
+        said = np.concatenate([*traces, move_rows(side, 1, records)])
+        settle(side, inputs, said, window_ms=WINDOW_MS, now_ms=NOW_MS)

@@ -356,7 +356,7 @@ def test_a_record_too_large_for_an_update_is_cut_and_says_so() -> None:
     assert kept.value == value[: 64 * 1024]
     assert kept.headers == ()
     assert kept.truncation is not None
-    assert (kept.truncation.bytes, kept.truncation.headers_bytes) == (len(value), 200_004)
+    assert (kept.truncation.bytes, kept.truncation.headers_bytes) == (len(value), 200_008)
 
 
 def test_a_conflict_points_to_the_first_one_and_names_the_columns_that_differ() -> None:

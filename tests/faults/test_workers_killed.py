@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-import signal
+from typing import Any
 
 from tests.accounts import Topics
 from tests.traffic import feed, send, traffic
 from tests.workers import Environment, ended, stopped, until
 
 # Many transactions, so that a kill finds one open
-SMALL_BATCHES = {"worker__batch_records_max": 100}
+SMALL_BATCHES: dict[str, Any] = {"worker__batch_records_max": 100}
 
 
 async def progressed(topics: Topics, predictions: int) -> None:

@@ -1,9 +1,12 @@
 """The audit on a real Kafka: what was lost, doubled or forged on purpose is found by name, and nothing else is."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -194,9 +197,8 @@ async def test_what_lies_behind_the_committed_offset_is_not_yet_read(hand: Hand)
 
 async def test_a_range_asks_about_its_own_inputs_only(hand: Hand) -> None:
     async with hand.producer.transaction():
-        events = [await hand.observe(an_event(f"{number}"), 0) for number in range(0)]
         same_home = [id_ for id_ in map(str, range(200)) if home(id_) == 0][:6]
-        events += [await hand.observe(an_event(id_), 0) for id_ in same_home]
+        events = [await hand.observe(an_event(id_), 0) for id_ in same_home]
         for event in events[2:]:
             await hand.predict(event)
         await hand.commit_all(*events)
@@ -251,6 +253,23 @@ async def test_a_move_is_found_when_its_copy_lies_outside_the_range(hand: Hand) 
     assert ended(report) == {"prediction": 1, "move": 1}
 
 
+async def test_an_input_whose_output_may_be_gone_by_retention_is_not_called_lost(hand: Hand) -> None:
+    ids = [id_ for id_ in map(str, range(200)) if home(id_) == 1][:6]
+    async with hand.producer.transaction():
+        events = [await hand.observe(an_event(id_), 1) for id_ in ids]
+        predictions = [await hand.predict(event) for event in events if event is not events[4]]
+        await hand.commit_all(*events)
+    admin = AIOKafkaAdminClient(**hand.options)
+    await admin.start()
+    first_left = TopicPartition(hand.names.predictions, 1)
+    await admin.delete_records({first_left: RecordsToDelete(before_offset=predictions[2].offset)})
+    await admin.close()
+    report = await asked(hand)
+    assert report.beyond_retention == 2
+    assert report.unaccounted_offsets == (events[4].name,)
+    assert ended(report) == {"prediction": 3}
+
+
 async def test_topics_that_are_not_there_are_named(broker: Broker, prefix: str) -> None:
     with pytest.raises(TopicsError, match=f"{prefix}stops.observations"):
         await audit({"bootstrap_servers": broker.bootstrap}, TopicNames(prefix), f"{prefix}stream-scorer")
@@ -273,8 +292,6 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 async def test_the_command_says_in_one_object_what_the_audit_found(hand: Hand) -> None:
-    import asyncio
-
     async with hand.producer.transaction():
         lost, kept = await hand.observe(an_event("a"), home("a")), await hand.observe(an_event("a", hour=1), home("a"))
         await hand.predict(kept)

@@ -1,14 +1,14 @@
 """The local broker is a real Kafka, can be killed and paused, and never outlives its owner."""
 
-import os
+import json
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -22,6 +22,8 @@ from stream_scorer.operations.local_broker.probe import live_nodes
 from tests.integration.broker_sources import Broker
 
 PATIENCE_S = 60.0
+
+pytestmark = pytest.mark.kafka
 
 
 @asynccontextmanager
@@ -58,6 +60,14 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, f"waited in vain until {what}"
         time.sleep(0.05)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it is gone, or nothing but an entry that its parent has not read yet."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def test_transactions_groups_and_headers_work(broker: Broker, prefix: str) -> None:
@@ -116,7 +126,7 @@ def test_paused_node_can_be_stopped(tmp_path: Path) -> None:
     process = psutil.Process(pid_of(broker))
     broker.pause()
     broker.stop()
-    assert not process.is_running()
+    assert has_ended(process)
 
 
 async def test_three_nodes_go_on_without_one_and_take_it_back(three_brokers: LocalBroker) -> None:
@@ -185,58 +195,66 @@ OWNER = """
 import os, time
 from stream_scorer.operations.local_broker import LocalBroker
 with LocalBroker() as broker:
-    if {fork} and os.fork() == 0:
-        print(os.getpid(), flush=True)
-        time.sleep(600)
-    print(broker.nodes[0].process.pid, broker.nodes[0].folder, flush=True)
+    fork = os.fork() if {fork} else None
+    if fork != 0:
+        os.write(1, f"{{broker.nodes[0].process.pid}} {{fork}} {{broker.nodes[0].folder}}\\n".encode())
     time.sleep(600)
 """
 
 
-def start_owner(fork: bool = False) -> tuple[subprocess.Popen[str], int | None, psutil.Process, Path]:
-    """A program that owns a broker: itself, its fork's process id, its broker's process, and that one's folder."""
-    owner = subprocess.Popen([sys.executable, "-c", OWNER.format(fork=fork)], stdout=subprocess.PIPE, text=True)
-    assert owner.stdout is not None
-    lines = sorted((owner.stdout.readline() for _ in range(1 + fork)), key=len)
-    pid, folder = lines[-1].split()
-    return owner, int(lines[0]) if fork else None, psutil.Process(int(pid)), Path(folder)
+@dataclass(frozen=True)
+class Owner:
+    """A program that owns a broker; its fork; its broker's process; and that one's folder."""
+
+    program: subprocess.Popen[str]
+    fork: psutil.Process | None
+    java: psutil.Process
+    folder: Path
+
+    def kill(self) -> None:
+        self.program.kill()
+        self.program.wait(PATIENCE_S)
 
 
-def end(owner: subprocess.Popen[str], number: signal.Signals) -> None:
-    owner.send_signal(number)
-    owner.wait(PATIENCE_S)
-    assert owner.stdout is not None
-    owner.stdout.close()
+@pytest.fixture
+def owner(request: pytest.FixtureRequest) -> Iterator[Owner]:
+    """An owner, with a fork of its own where the test's parameter says so; nothing of it is left after the test."""
+    program = OWNER.format(fork=getattr(request, "param", False))
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        java, fork, folder = started.stdout.readline().split()
+        made = Owner(
+            started, psutil.Process(int(fork)) if fork != "None" else None, psutil.Process(int(java)), Path(folder)
+        )
+        yield made
+        made.kill()
+        if made.fork is not None:
+            made.fork.kill()
+        wait_for(lambda: has_ended(made.java), "the broker has ended")
+        shutil.rmtree(made.folder.parent, ignore_errors=True)
 
 
-def test_broker_and_its_temporary_folder_go_when_the_owner_is_killed() -> None:
-    owner, _, java, folder = start_owner()
-    assert java.name() == "java"
-    end(owner, signal.SIGKILL)
-    wait_for(lambda: not java.is_running(), "the broker has ended")
-    wait_for(lambda: not folder.parent.exists(), "its folder is deleted")
+def test_broker_and_its_temporary_folder_go_when_the_owner_is_killed(owner: Owner) -> None:
+    assert owner.java.name() == "java"
+    owner.kill()
+    wait_for(lambda: has_ended(owner.java), "the broker has ended")
+    wait_for(lambda: not owner.folder.parent.exists(), "its folder is deleted")
 
 
-def test_broker_ends_with_its_owner_though_a_fork_of_the_owner_lives_on() -> None:
-    owner, fork, java, _ = start_owner(fork=True)
-    assert fork is not None
-    try:
-        end(owner, signal.SIGKILL)
-        wait_for(lambda: not java.is_running(), "the broker has ended")
-        assert psutil.pid_exists(fork)
-    finally:
-        os.kill(fork, signal.SIGKILL)
+@pytest.mark.parametrize("owner", [True], indirect=True, ids=["with a fork"])
+def test_broker_ends_with_its_owner_though_a_fork_of_the_owner_lives_on(owner: Owner) -> None:
+    owner.kill()
+    wait_for(lambda: has_ended(owner.java), "the broker has ended")
+    assert owner.fork is not None
+    assert not has_ended(owner.fork)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
-def test_broker_ends_when_its_keeper_is_killed() -> None:
-    owner, _, java, folder = start_owner()
-    parent = java.parent()
-    assert parent is not None
-    parent.kill()
-    wait_for(lambda: not java.is_running(), "the broker has ended")
-    end(owner, signal.SIGKILL)
-    shutil.rmtree(folder.parent)  # nobody was left to do it
+def test_broker_ends_when_its_keeper_is_killed(owner: Owner) -> None:
+    keeper = owner.java.parent()
+    assert keeper is not None
+    keeper.kill()
+    wait_for(lambda: has_ended(owner.java), "the broker has ended")
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -262,3 +280,16 @@ def test_started_on_purpose_it_stays_until_stop(tmp_path: Path) -> None:
         stopped = command("stop", folder)
     assert (stopped.returncode, stopped.stdout) == (0, "Stopped.\n")
     assert statuses([command("status", folder), command("stop", folder)]) == [1, 0]
+
+
+def test_in_the_foreground_it_ends_with_its_command(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "stream_scorer", "broker", "start", "--foreground", "--json"]
+    with subprocess.Popen([*arguments, f"--folder={tmp_path}"], stdout=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stdout is not None
+            java = psutil.Process(json.loads(started.stdout.readline())["nodes"][0]["pid"])
+            assert command("status", f"--folder={tmp_path}").returncode == 0
+        finally:
+            started.terminate()
+    assert started.returncode == 0
+    assert has_ended(java)

@@ -5,19 +5,17 @@ from collections import Counter
 from collections.abc import Iterator
 
 from stream_scorer.core.decoding import decode_observations
-from stream_scorer.operations.demo.play import FAITHFUL, Play, Shares
-from stream_scorer.operations.producing import Planned
+from stream_scorer.operations.demo.play import FAITHFUL, Play
 from stream_scorer.operations.sources import SourceEvent
-from stream_scorer.operations.timelines import Outcomes, at_rate, in_due_order
+from stream_scorer.operations.timelines import Outcomes, Planned, at_rate, in_due_order
 from stream_scorer.runtime.topics import TopicNames
 from tests.builders import an_event
 
 NAMES = TopicNames()
 
 
-def a_play(shares: Shares = Shares(), **changes: float) -> list[Planned]:  # noqa: B008  # frozen
-    given = {"rate": 100.0, "seconds": 20.0, "delay_s_max": 5.0} | changes
-    return list(Play(NAMES, shares=shares, **given).generated())
+def a_play(seconds: float = 20.0) -> list[Planned]:
+    return list(Play(NAMES, rate=100.0, seconds=seconds, delay_s_max=5.0).generated())
 
 
 def some_events(count: int) -> Iterator[SourceEvent]:

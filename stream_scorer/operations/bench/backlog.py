@@ -17,8 +17,10 @@ from stream_scorer.errors import OutageError
 from stream_scorer.operations.audit import audit
 from stream_scorer.operations.bench.setting_up import Say, Stage, stage
 from stream_scorer.operations.lagging import GroupPosition
-from stream_scorer.operations.producing import EventSender, Planned, play
+from stream_scorer.operations.pacing import play
+from stream_scorer.operations.producing import EventSender
 from stream_scorer.operations.sources import generated_events
+from stream_scorer.operations.timelines import Planned
 from stream_scorer.runtime.kafka import client_options
 
 POLL_S = 0.02

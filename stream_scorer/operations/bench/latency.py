@@ -11,9 +11,11 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.operations.bench.setting_up import Say, Stage, stage
+from stream_scorer.operations.pacing import play
 from stream_scorer.operations.percentiles import latency_figures
-from stream_scorer.operations.producing import EventSender, Planned, play
+from stream_scorer.operations.producing import EventSender
 from stream_scorer.operations.sources import SourceEvent, generated_events
+from stream_scorer.operations.timelines import Planned
 from stream_scorer.runtime.kafka import client_options
 
 ID_PREFIX = "lat-"

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, takewhile
 
-from stream_scorer.operations.producing import Planned
 from stream_scorer.operations.sources import SourceEvent, generated_events, outcome_event
-from stream_scorer.operations.timelines import in_due_order
+from stream_scorer.operations.timelines import Planned, in_due_order
 from stream_scorer.runtime.topics import TopicNames
 
 EARLY_S_MAX = 1.0

@@ -14,8 +14,10 @@ from stream_scorer.operations.demo.supervising import Supervisor
 from stream_scorer.operations.demo.view import Scene
 from stream_scorer.operations.demo.watching import Seen, Watcher
 from stream_scorer.operations.interrupting import interrupts
-from stream_scorer.operations.producing import EventSender, Planned, play
+from stream_scorer.operations.pacing import play
+from stream_scorer.operations.producing import EventSender
 from stream_scorer.operations.sources import count_rows, csv_events
+from stream_scorer.operations.timelines import Planned
 from stream_scorer.operations.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings, load_settings
@@ -107,10 +109,7 @@ async def _play(
     partitions = next(topic.partitions for topic in definitions_for(settings) if topic.key == "observations")
     watcher = Watcher(settings, partitions)
     started = time.monotonic()
-    async with (
-        EventSender(client_options(settings.kafka)) as sender,
-        _beside(watcher.run(), supervisor.run()) as beside,
-    ):
+    async with EventSender(client_options(settings.kafka)) as sender:
 
         def refresh() -> None:
             scene.elapsed_s = time.monotonic() - started
@@ -119,16 +118,13 @@ async def _play(
             scene.restarts = supervisor.restarts
             show(watcher.seen, scene)
 
-        drawing = asyncio.create_task(_repeat(refresh))
-        try:
+        async with _beside(watcher.run(), supervisor.run(), _repeat(refresh)) as beside:
             scene.state = "playing"
             await beside.until(play(sender, _timeline(plan, names), paced=True, is_over=interrupted.is_set))
             scene.state = "waiting for the rest"
-            summary = await beside.until(_drain(settings, watcher.seen))
-            refresh()
-        finally:
-            drawing.cancel()
-            await asyncio.gather(drawing, return_exceptions=True)
+            summary = await beside.until(_drain(settings, watcher.seen, outcomes_expire=plan.csv is None))
+        refresh()
+    summary.worker_restarts = supervisor.restarts
     return summary
 
 
@@ -146,14 +142,15 @@ def _timeline(plan: Plan, names: TopicNames) -> Iterator[Planned]:
     )
 
 
-async def _drain(settings: Settings, seen: Seen) -> Summary:
-    """Count until every input has come to an end, outcomes for nobody too; what has not within a minute is what the
-    summary says it is.
+async def _drain(settings: Settings, seen: Seen, *, outcomes_expire: bool) -> Summary:
+    """Count until every input has come to an end; what has not within a minute is what the summary says it is. Where
+    outcomes expire, those for nobody are waited for too.
     """
     deadline = time.monotonic() + DRAIN_S_MAX
     while True:
         summary = await count_up(settings, list(seen.latencies_ms))
-        if summary.is_settled or time.monotonic() > deadline:
+        is_settled = not summary.unaccounted and not (outcomes_expire and summary.awaiting)
+        if is_settled or time.monotonic() > deadline:
             return summary
         await asyncio.sleep(max(DRAIN_POLL_S, summary.counting_s))
 

@@ -131,7 +131,7 @@ class Node:
             raise disk_full(self.folder)
         if "Address already in use" in text:
             raise PortTakenError("another program took one of the broker's ports meanwhile: start the broker again.")
-        raise BrokerError(f"Kafka ended by itself while starting. Its last lines:\n{self.last_lines()}")
+        raise BrokerError(f"Kafka ended by itself. Its last lines:\n{self.last_lines()}")
 
     def said_since_start(self) -> str:
         with self.log.open("rb") as log:

@@ -1,0 +1,64 @@
+"""The demo's summary in words for people."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from stream_scorer.operations.demo.summary import Summary
+
+
+def render_summary(summary: Summary) -> RenderableType:
+    """The summary for people."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    table.add_row(f"{summary.observations:,}", "observations, of which")
+    table.add_row(f"{summary.predictions:,}", "were scored")
+    table.add_row(f"{summary.dead_letters:,}", f"went to the dead letters{_by_code(summary.dead_letters_by_code)}")
+    if summary.redelivered:
+        table.add_row(f"{summary.redelivered:,}", "were sent again unchanged, and not scored again")
+    if summary.moved:
+        table.add_row(f"{summary.moved:,}", "stood on a wrong partition, and were moved first")
+    if summary.outcomes:
+        table.add_row(f"{summary.outcomes:,}", "outcomes, of which")
+        table.add_row(
+            f"{summary.joined:,}", f"were joined with their prediction, {summary.corrected:,} of those corrected later"
+        )
+        table.add_row(
+            f"{summary.unknown:,}",
+            f"were for nobody, {summary.repeats:,} were repeats, {summary.awaiting:,} still wait",
+        )
+        table.add_row(
+            f"{summary.outcome_dead_letters:,}",
+            f"went to the dead letters{_by_code(summary.outcome_dead_letters_by_code)}",
+        )
+    if summary.success_rate is not None:
+        table.add_row(f"{summary.success_rate:.1%}", "success rate: precision of the predictions that said `likely`")
+    if summary.latency_ms:
+        table.add_row(
+            " · ".join(f"{ms:g}" for ms in summary.latency_ms.values()),
+            "ms from an observation's timestamp to its readable prediction, p50 · p99",
+        )
+    if summary.worker_restarts:
+        table.add_row(f"{summary.worker_restarts:,}", "times the worker ended and was started again")
+    words = (
+        "Every record ended in exactly one place."
+        if summary.is_fine
+        else f"{summary.unaccounted:,} unaccounted for, {summary.duplicated:,} accounted twice."
+    )
+    verdict = Text(f"{'✓' if summary.is_fine else '✗'} {words}", style="bold green" if summary.is_fine else "bold red")
+    counted = Text("Counted by reading the topics back under read_committed.", style="dim")
+    return Panel(
+        Group(table, Text(), verdict, counted),
+        box=box.ROUNDED,
+        border_style="cyan",
+        title="stream-scorer demo",
+        title_align="left",
+        expand=False,
+    )
+
+
+def _by_code(codes: dict[str, int]) -> str:
+    return ": " + ", ".join(f"{code} {count:,}" for code, count in codes.items()) if codes else ""
