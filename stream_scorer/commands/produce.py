@@ -21,6 +21,7 @@ from stream_scorer.errors import SettingsError
 if TYPE_CHECKING:
     from stream_scorer.operations.producing import EventSender
     from stream_scorer.operations.sources import SourceEvent
+    from stream_scorer.operations.timelines import Planned
     from stream_scorer.runtime.settings import Settings
     from stream_scorer.runtime.topics import TopicNames
 

@@ -88,7 +88,8 @@ def dead_letter(
         value = whole[:KEPT_OF_TOO_LARGE_BYTES]
         key = key[:KEPT_OF_TOO_LARGE_BYTES] if key else key
         headers = headers if headers_bytes <= KEPT_OF_TOO_LARGE_BYTES else []
-    if truncation is not None:
+    # where nothing was cut, ours says `null`, if only there is one of that name that a producer made up
+    if truncation is not None or any(name == TRUNCATED for name, _ in headers):
         added.append((TRUNCATED, _encode(truncation)))
     return Outgoing(key, value, record.timestamp, headers + added)
 

@@ -207,7 +207,7 @@ def dead_letter_rows(partition: int, records: Sequence[Incoming], sides: Mapping
     rows["kind"] = [Trace.UNKNOWN_LETTER if waited else Trace.DEAD_LETTER for waited in late]
     rows["prompt"] = [not waited for waited in late]
     rows["value"] = [hash(record.value) for record in records]
-    rows["whole"] = [last_header(record.headers, TRUNCATED) is None for record in records]
+    rows["whole"] = [last_header(record.headers, TRUNCATED) in (None, b"null") for record in records]
     _fill_sources(rows, sources)
     return rows
 

@@ -15,7 +15,7 @@ from stream_scorer.core.decoding import decode_observations, stage_of
 from stream_scorer.core.partitioning import partitions_of
 from stream_scorer.core.predictions import Speaker, encode_predictions
 from stream_scorer.core.reasons import Reason, Stage, too_large
-from stream_scorer.core.records import NO_HEADERS, Incoming, Outgoing, Publishable, move, traced
+from stream_scorer.core.records import NO_HEADERS, Headers, Incoming, Outgoing, Publishable, move, traced
 
 # A moved record is a little larger than it was, and must still be below the megabyte that its topic takes
 MOVED_BYTES_MAX: Final = 1_000_000
@@ -73,6 +73,19 @@ def sort_out(records: Sequence[Incoming], *, partition: int, partitions: int, ev
     return Sorted(rows.at(home.stay), rejected, home.moved)
 
 
+def cloud_event(topic: str, partition: int, offset: int, scored_at: str) -> Headers:
+    """A prediction's CloudEvents attributes (version 1.0, Kafka binding, binary mode). The id is where its observation
+    lies, so that the same observation always gives the same id."""
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_type", b"stream-scorer.prediction"),
+        ("ce_source", f"/{topic}".encode()),
+        ("ce_id", b"%d-%d" % (partition, offset)),
+        ("ce_time", scored_at.encode()),
+        ("content-type", b"application/json"),
+    ]
+
+
 class Home(NamedTuple):
     """Where records belong. `stay`: places of those that lie there already; `moved`: the others, to be published again,
     by the partition of their id; `stuck`: places of those that are too large to be moved, and why."""
@@ -107,8 +120,10 @@ def predict(
     speaker: Speaker,
     scored_at: str,
     with_observation: bool,
+    cloud_events_of: str | None = None,
 ) -> list[Publishable]:
-    """Prediction records for rows that have a probability each, in the order of their offsets."""
+    """Prediction records for rows that have a probability each, in the order of their offsets. `cloud_events_of`: the
+    topic that they come of, where they are to carry CloudEvents headers."""
     values = encode_predictions(
         rows.ids,
         rows.codes,
@@ -121,4 +136,9 @@ def predict(
     )
     times = [record.timestamp for record in rows.records]
     headers = [traced(found) if (found := record.headers) else NO_HEADERS for record in rows.records]
+    if cloud_events_of is not None:
+        headers = [
+            carried + cloud_event(cloud_events_of, partition, offset, scored_at)
+            for carried, offset in zip(headers, rows.offsets, strict=True)
+        ]
     return list(zip(rows.ids, values, times, headers, strict=True))

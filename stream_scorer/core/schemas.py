@@ -72,7 +72,7 @@ def dead_letter_headers() -> Schema:
         FAILED_AT: TIME,
         VERSION: TEXT | {"description": "The version of stream-scorer that wrote it"},
         REPLAYS: DECIMAL | {"description": "How often the record was replayed"},
-        TRUNCATED: json_text(TRUNCATION),
+        TRUNCATED: json_text({"anyOf": [TRUNCATION, {"type": "null"}]}),
         "__streams.errors.topic": TEXT,
         "__streams.errors.partition": DECIMAL,
         "__streams.errors.offset": DECIMAL,

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from stream_scorer.core.partitioning import partitions_of
 from stream_scorer.core.records import Headers
 from stream_scorer.errors import Known, OutageError, TopicsError
+from stream_scorer.operations.timelines import Planned
 from stream_scorer.runtime.kafka import explain
 
 BATCH_BYTES_MAX = 512 * 1024

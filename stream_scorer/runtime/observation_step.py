@@ -53,6 +53,7 @@ class Limits:
     event_bytes_max: int
     dead_letter_bytes_max: int
     include_observation: bool
+    cloudevents: bool
     repeats_are_conflicts: bool
     join_window_ms: int
 
@@ -180,6 +181,7 @@ class ObservationStep:
             speaker=speaker,
             scored_at=rfc3339(clock.now_ms),
             with_observation=self._limits.include_observation,
+            cloud_events_of=names.observations if self._limits.cloudevents else None,
         )
         work.publish(TopicPartition(names.predictions, partition), predictions)
         letters = [

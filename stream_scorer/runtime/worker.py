@@ -108,6 +108,7 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> 
         event_bytes_max=settings.worker.event_bytes_max,
         dead_letter_bytes_max=settings.worker.dead_letter_bytes_max,
         include_observation=settings.worker.include_observation,
+        cloudevents=settings.worker.cloudevents,
         repeats_are_conflicts=settings.worker.repeats_are_conflicts,
         join_window_ms=int(settings.worker.join_window_s * 1000),
     )

@@ -99,6 +99,34 @@ def test_predictions_keep_the_order_time_and_trace_of_their_observations() -> No
     assert said[0].observation == an_observation()
 
 
+def test_cloud_events_headers_stand_behind_the_trace_and_the_id_is_the_observations_place() -> None:
+    id_ = an_id_of(2)
+    rows = sort_out(
+        [Record(7, an_event(id_), headers=[("traceparent", b"t")])],
+        partition=2,
+        partitions=PARTITIONS,
+        event_bytes_max=65_536,
+    ).rows
+    ((*_, headers),) = predict(
+        rows,
+        [0.5],
+        partition=2,
+        speaker=Speaker("m@0", "champion", 0.4),
+        scored_at="2026-11-22T08:00:00.000Z",
+        with_observation=False,
+        cloud_events_of="stops.observations",
+    )
+    assert headers[0] == ("traceparent", b"t")
+    assert dict(headers[1:]) == {
+        "ce_specversion": b"1.0",
+        "ce_type": b"stream-scorer.prediction",
+        "ce_source": b"/stops.observations",
+        "ce_id": b"2-7",
+        "ce_time": b"2026-11-22T08:00:00.000Z",
+        "content-type": b"application/json",
+    }
+
+
 @pytest.mark.parametrize(
     ("headers", "kept"),
     [

@@ -1,0 +1,51 @@
+"""The ledger: what operators did with dead letters, one record an act, kept for ever.
+
+Law: an entry says who, when, why, what and what came of it, and nothing of what a record says of a person.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from stream_scorer.core.letters import Origin, Place
+
+
+class Act(StrEnum):
+    """What can be done with a letter. `reveal`: somebody looked at what it says of a person."""
+
+    REPLAY = "replay"
+    DISCARD = "discard"
+    REVEAL = "reveal"
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One act. `replays`: how often the record has been replayed with this one; `became`: where it was published again;
+    `fix`: how it was mended, without the values."""
+
+    act: Act
+    who: str
+    at: str
+    origin: Origin
+    letter: Place
+    why: str = ""
+    replays: int = 0
+    became: Origin | None = None
+    fix: str = ""
+
+    @property
+    def key(self) -> bytes:
+        """The key of its record: all acts on one letter share it."""
+        return str(self.origin).encode()
+
+
+encode_entry: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(LedgerEntry).decode
+
+
+def decode_entry(value: bytes | None) -> LedgerEntry | None:
+    """The act that a record of the ledger tells of; None where it tells of none."""
+    try:
+        return _decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,209 @@
+"""Dead letters read back: what their record was, why it could not go on, and where it was read.
+
+Law: of our headers only the run behind the last `scorer.errors` is ours; what a producer wrote under the same names
+stands before it and is believed by nobody.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Final, Self
+
+import msgspec
+
+from stream_scorer.core.dead_letters import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION, Truncation
+from stream_scorer.core.parsing import parse
+from stream_scorer.core.reasons import Reason, Stage, cut
+from stream_scorer.core.records import Headers, Incoming, last_header
+
+# Where a replayed record was first read, JSON {"partition", "offset"}; its topic is the same
+REPLAYED_FROM: Final = "scorer.replayed-from"
+# Who sent a record, by the headers that clients and CloudEvents set; the first that is there counts
+PRODUCER_HEADERS: Final = ("client-id", "ce_source")
+PRODUCER_CHARACTERS_MAX: Final = 200
+REPLAYS_MAX: Final = 1_000_000
+
+_PLACE: Final = re.compile(r"(\d{1,6})@(\d{1,18})")
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_Partition = Annotated[int, msgspec.Meta(ge=0, lt=1 << 15)]
+_Offset = Annotated[int, msgspec.Meta(ge=0, lt=1 << 44)]
+
+
+class Place(msgspec.Struct, frozen=True, order=True):
+    """Where a letter lies in the topic of dead letters; `2@1234` for people."""
+
+    partition: _Partition
+    offset: _Offset
+
+    def __str__(self) -> str:
+        return f"{self.partition}@{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The place that a person named; None where that is none."""
+        found = _PLACE.fullmatch(text.strip())
+        return cls(int(found[1]), int(found[2])) if found else None
+
+
+class Origin(msgspec.Struct, frozen=True, order=True):
+    """Where a letter's record was read. An input leaves at most one letter, so an origin names a letter too."""
+
+    topic: str
+    partition: _Partition
+    offset: _Offset
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition}@{self.offset}"
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """One dead letter. Value, key and `headers` are the record's own; `claimed_replays` is what its header says, and
+    only the ledger knows whether that is true."""
+
+    place: Place
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp_ms: int
+    reasons: tuple[Reason, ...]
+    stage: Stage
+    origin: Origin
+    failed_ms: int
+    version: str
+    claimed_replays: int
+    truncation: Truncation | None
+    producer: str | None
+
+    @property
+    def id(self) -> bytes | None:
+        """The id that the record carries or, where it carries none, its key."""
+        return id_of(self.value, self.key)
+
+
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """A record among the dead letters that says of itself nothing that we could read: somebody else wrote it."""
+
+    place: Place
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp_ms: int
+    why: str
+
+
+class _Identified(msgspec.Struct, gc=False):
+    id: str | int
+
+
+_decode_id: Final = msgspec.json.Decoder(_Identified).decode
+_decode_reasons: Final = msgspec.json.Decoder(tuple[Reason, ...]).decode
+_decode_origin: Final = msgspec.json.Decoder(Origin).decode
+_decode_truncation: Final = msgspec.json.Decoder(Truncation).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def read_letter(partition: int, record: Incoming) -> Letter | Unreadable:
+    """The dead letter that a record of that partition is; on any record, and never raises."""
+    place = Place(partition, record.offset)
+    headers = tuple((name, value or b"") for name, value in record.headers)
+    start = start_of_ours(headers)
+    try:
+        if start is None:
+            raise msgspec.DecodeError(f"it has no header {ERRORS}")
+        ours = dict(headers[start:])
+        reasons = _decode_reasons(ours[ERRORS])
+        if not reasons:
+            raise msgspec.DecodeError("it gives no reason")
+        truncated = ours.get(TRUNCATED)
+        return Letter(
+            place=place,
+            key=record.key,
+            value=record.value,
+            headers=headers[:start],
+            timestamp_ms=record.timestamp,
+            reasons=reasons,
+            stage=Stage(ours.get(STAGE, b"").decode()),
+            origin=_decode_origin(ours.get(SOURCE, b"")),
+            failed_ms=milliseconds(ours.get(FAILED_AT, b"")),
+            version=ours.get(VERSION, b"").decode(errors="replace"),
+            claimed_replays=_count(ours.get(REPLAYS)),
+            truncation=None if truncated is None else _decode_truncation(truncated),
+            producer=producer_of(headers[:start]),
+        )
+    except (*_UNREADABLE, ValueError) as error:
+        return Unreadable(
+            place=place,
+            key=record.key,
+            value=record.value,
+            headers=headers,
+            timestamp_ms=record.timestamp,
+            why=f"not written by stream-scorer: {error}",
+        )
+
+
+def start_of_ours(headers: Sequence[tuple[str, bytes]]) -> int | None:
+    """Where the run of our headers begins, which a dead letter's writer appended in one piece."""
+    for index in range(len(headers) - 1, -1, -1):
+        if headers[index][0] == ERRORS:
+            return index
+    return None
+
+
+def id_of(value: bytes | None, key: bytes | None) -> bytes | None:
+    """The id that an event's bytes carry, valid or not; else the record's key."""
+    try:
+        return str(_decode_id(value or b"").id).encode()
+    except _UNREADABLE:
+        pass
+    if value is not None and b"\\" not in value and b'"id"' not in value:
+        return key
+    event = parse(value)
+    found = event.get("id") if isinstance(event, dict) else None
+    return str(found).encode(errors="replace") if isinstance(found, str | int) else key
+
+
+def producer_of(headers: Sequence[tuple[str, bytes]]) -> str | None:
+    """Who says to have sent the record; the text is the sender's own."""
+    if not headers:
+        return None
+    for name in PRODUCER_HEADERS:
+        if found := last_header(headers, name):
+            return cut(found.decode(errors="replace"), PRODUCER_CHARACTERS_MAX)
+    return None
+
+
+def milliseconds(time: bytes) -> int:
+    """An RFC 3339 time in milliseconds since 1970; 0 where it is none."""
+    try:
+        return round(datetime.fromisoformat(time.decode()).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
+
+
+# Replays
+
+
+def replay_headers(letter: Letter, replays: int) -> Headers:
+    """The headers of a letter's record when it is replayed for the `replays`th time: its own, and ours behind them."""
+    own = [(name, value) for name, value in letter.headers if not name.startswith("scorer.")]
+    origin = {"partition": letter.origin.partition, "offset": letter.origin.offset}
+    return [*own, (REPLAYED_FROM, _encode(origin)), (REPLAYS, b"%d" % replays)]
+
+
+def replays_said(headers: Sequence[tuple[str, bytes]]) -> int:
+    """How often a record was replayed, as its headers say; handed on to its dead letter.
+
+    A producer can write these headers too. That is harmless: what is parked and what is not is decided by the ledger,
+    which only operators write; a count without its ledger entry is shown and not acted on."""
+    if not headers or last_header(headers, REPLAYED_FROM) is None:
+        return 0
+    return _count(last_header(headers, REPLAYS))
+
+
+def _count(text: bytes | None) -> int:
+    return min(int(text), REPLAYS_MAX) if text is not None and text.isdigit() and len(text) <= 9 else 0
+
+
+def headers_by_name(letter: Letter | Unreadable) -> Mapping[str, bytes]:
+    """The last of each name among a letter's original headers."""
+    return dict(letter.headers)
