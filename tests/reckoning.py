@@ -58,9 +58,12 @@ def said(value: bytes | None) -> Said | None:
 
 
 def said_id(value: bytes | None) -> str | None:
-    """The id that an input names."""
+    """The id that an input names; None where it can't be a key."""
     found = said(value)
-    return found.id if found is not None and found.id.isprintable() else None
+    try:
+        return found.id.encode().decode() if found is not None else None
+    except UnicodeEncodeError:
+        return None
 
 
 def home_of(id_: str, partitions: int = 4) -> int:
@@ -131,6 +134,7 @@ class Reckoning:
                 self._note_move(topic, record)
         # by id, the last observation that was predicted: its event and its place
         self._predicted: dict[str, tuple[dict[str, Any], Place]] = {}
+        self._scored: dict[tuple[str, str], Place] = {}
         self._settle_observations()
         self._settle_outcomes()
         self._check_order()
@@ -202,6 +206,7 @@ class Reckoning:
         if told.id in self._predicted and not self._forgets:
             self._fault(topic, record, f"was predicted, though its id was at {self._predicted[told.id][1]}")
         self._predicted[told.id] = told.event["observation"], place(record)
+        self._scored[told.id, event["scored_at"]] = place(record)
         expected = {
             "the id": (event["id"], told.id),
             "the key": (prediction.key, told.id.encode()),
@@ -282,11 +287,11 @@ class Reckoning:
     def _joined_to(
         self, record: Record, id_: str, update: Record, event: dict[str, Any]
     ) -> dict[str, tuple[Any, Any]]:
-        known = self._predicted.get(id_)
-        if known is None:
+        at = self._scored.get((id_, event["scored_at"]))
+        if at is None:
             return {"its prediction": (None, "one")}
-        observation, at = known
         prediction, observed = body(self._predictions[at][0]), self._inputs[self.names.observations][at]
+        observation = json.loads(observed.value)["observation"]
         same = ("prediction", "proba", "model", "role", "scored_at")
         return {
             "the observation": (event["observation"], observation),

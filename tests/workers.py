@@ -84,12 +84,13 @@ class Environment:
         running = [worker for worker in self._started.values() if worker.is_started]
         await self.topics.settled(wait_s_max, lambda: "\n".join(worker.last_words() for worker in running))
 
-    async def account(self, **expected: int) -> Account:
+    async def account(self, *, forgets: bool = False, **expected: int) -> Account:
         """Wait until all is settled, then see where every input ended; audit and the tests' own reader must agree.
 
-        `expected`: how many ended where, if that is known; what is left out must be none."""
+        `forgets`: the join window may have passed for some ids. `expected`: how many ended where, if that is known;
+        what is left out must be none."""
         await self.settled()
-        result = await account(self.topics, join_window_s=self.settings.worker.join_window_s)
+        result = await account(self.topics, join_window_s=self.settings.worker.join_window_s, forgets=forgets)
         if expected:
             assert dict(result.ended) == expected
         return result

@@ -5,7 +5,7 @@ stands before it and is believed by nobody.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final, Self
 
@@ -159,7 +159,7 @@ def id_of(value: bytes | None, key: bytes | None) -> bytes | None:
         return key
     event = parse(value)
     found = event.get("id") if isinstance(event, dict) else None
-    return str(found).encode(errors="replace") if isinstance(found, str | int) else key
+    return str(found).encode(errors="replace") if type(found) in (str, int) else key
 
 
 def producer_of(headers: Sequence[tuple[str, bytes]]) -> str | None:
@@ -202,8 +202,3 @@ def replays_said(headers: Sequence[tuple[str, bytes]]) -> int:
 
 def _count(text: bytes | None) -> int:
     return min(int(text), REPLAYS_MAX) if text is not None and text.isdigit() and len(text) <= 9 else 0
-
-
-def headers_by_name(letter: Letter | Unreadable) -> Mapping[str, bytes]:
-    """The last of each name among a letter's original headers."""
-    return dict(letter.headers)

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import faust
-from aiokafka import AIOKafkaConsumer
+from aiohttp import web
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_scorer.core.answering import Clock
+from stream_scorer.core.predictions import Speaker
 from stream_scorer.core.scoring import ModelAtFault
 from stream_scorer.errors import Known, ModelError, OutageError, TopicsError
 from stream_scorer.runtime.agents import Agents
@@ -58,6 +60,7 @@ class Delivery(faust.Service):
         metrics: Metrics,
         load_model: Callable[[], ServedModel],
         http_address_file: Path | None,
+        pages: "Pages | None" = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -68,8 +71,14 @@ class Delivery(faust.Service):
         self._names = TopicNames(settings.topics.prefix)
         self._intake: Intake | None = None
         self._warm = False
+        self.speaker: Speaker | None = None
         self._blocks = shared_memory()
-        self._server = Server(live=self.live, ready=self.is_ready, metrics=self.figures)
+        self._server = Server(
+            live=self.live,
+            ready=self.is_ready,
+            metrics=self.figures,
+            pages=None if pages is None else lambda app: pages(app, self),
+        )
 
     @faust.Service.task
     async def _live_and_end(self) -> None:
@@ -94,6 +103,7 @@ class Delivery(faust.Service):
         model = await asyncio.to_thread(self._load_model)
         self.agents.serve(model)
         self.metrics.model_loaded(model.speaker.model, model.speaker.role)
+        self.speaker = model.speaker
         self._warm = True
         log.info("model %s is warm, threshold %s", model.speaker.model, model.speaker.threshold)
         # what lives until the end is never looked at again by the collector
@@ -282,12 +292,25 @@ class Delivery(faust.Service):
         metrics.state_bytes.set(sum(store.bytes_on_disk() for store in stores))
         return metrics.expose()
 
-    def _lag(self, lane: Lane) -> int:
+    # What the page asks
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lanes that are ours now, by partition."""
+        return tuple(lane for _, lane in sorted(self._intake.lanes.items())) if self._intake is not None else ()
+
+    def unread(self, lane: Lane, partition: TopicPartition) -> int:
+        """Records of a lane's input that wait in Kafka, as of the last fetch."""
         assert self._intake is not None
-        waiting = lane.held_records
-        for partition in lane.inputs:
-            position = lane.position(partition)
-            with contextlib.suppress(KafkaError):  # a partition that was taken from us a moment ago
-                end = self._intake.consumer.highwater(partition)
-                waiting += max(0, end - position) if end is not None and position is not None else 0
-        return waiting
+        position = lane.position(partition)
+        with contextlib.suppress(KafkaError):  # a partition that was taken from us a moment ago
+            end = self._intake.consumer.highwater(partition)
+            return max(0, end - position) if end is not None and position is not None else 0
+        return 0
+
+    def _lag(self, lane: Lane) -> int:
+        return lane.held_records + sum(self.unread(lane, partition) for partition in lane.inputs)
+
+
+# Adds pages to the worker's server; they may ask the delivery, which knows nothing of them
+Pages = Callable[[web.Application, Delivery], None]

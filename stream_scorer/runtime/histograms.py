@@ -30,6 +30,11 @@ class BulkHistogram(Collector):
         self._counts += np.bincount(places, minlength=len(self._counts))
         self._sum += float(array.sum())
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many values each bucket holds so far; the last one is for what is larger than every bound."""
+        return tuple(self._counts.tolist())
+
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._documentation)
         bounds = [*map(floatToGoString, self._bounds.tolist()), "+Inf"]

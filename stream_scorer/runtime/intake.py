@@ -29,6 +29,11 @@ FETCH_BYTES_MAX = 16 * 1024 * 1024
 # may be hungry soon
 POLL_S = 0.2
 POLL_S_WHILE_FULL = 0.005
+# The client leaves the group when nothing was read for so long. Lanes that restore a large state read nothing for a long
+# time and must keep their place; that a worker makes progress is for `/livez` to tell.
+POLL_INTERVAL_MS_MAX = 24 * 3_600_000
+# How long the group waits for a member that is alive but does not come to a rebalance
+REBALANCE_WAIT_MS_MAX = 30_000
 # Between two attempts to reach a broker that is not there yet
 CONNECT_WAIT_S = 1.0
 # How long a lane may take to finish what is under way when its partition goes to another worker
@@ -70,6 +75,8 @@ class Intake(ConsumerRebalanceListener):
             partition_assignment_strategy=(RangePartitionAssignor,),
             session_timeout_ms=session_timeout_ms,
             heartbeat_interval_ms=min(3_000, session_timeout_ms // 3),
+            max_poll_interval_ms=POLL_INTERVAL_MS_MAX,
+            rebalance_timeout_ms=REBALANCE_WAIT_MS_MAX,
             max_partition_fetch_bytes=FETCH_BYTES_MAX_OF_PARTITION,
             fetch_max_bytes=FETCH_BYTES_MAX,
             metadata_max_age_ms=60_000,

@@ -130,6 +130,22 @@ class Metrics:
             self._latency.observe_many(np.maximum(waited_ms, 0) / 1000)
         self.quality.add(noted.counted, noted.retracted)
 
+    def ended(self) -> dict[str, int]:
+        """How many records ended where so far, as `observations.predicted`, and dead letters as `letters`."""
+        ended = {
+            f"{kind}.{sample.labels['end']}": int(sample.value)
+            for kind, counter in (("observations", self._observations), ("outcomes", self._outcomes))
+            for family in counter.collect()
+            for sample in family.samples
+        }
+        ended["letters"] = ended["observations.dead_lettered"] + ended["outcomes.dead_lettered"]
+        return ended
+
+    @property
+    def latency_counts(self) -> tuple[int, ...]:
+        """Committed predictions so far, by latency: one count for each of `LATENCY_BOUNDS_S` and one beyond."""
+        return self._latency.counts
+
     def expose(self) -> bytes:
         """The text that Prometheus reads."""
         return generate_latest(self.registry)

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from stream_scorer.core.contract import COLUMNS
-from stream_scorer.core.quality import GROUP_COLUMNS, Quality
+from stream_scorer.core.quality import GROUP_COLUMNS, Cells, Quality
 
 GROUP_LABELS = ["model", "role", "column", "group"]
 CLASSES = ("false", "true")
@@ -34,6 +34,12 @@ class QualityCounters(Collector):
             self._counted.add(counted)
         if retracted:
             self._retracted.add(retracted)
+
+    def net(self) -> Cells:
+        """All models' counts since this process started, without what corrections took back."""
+        net = self._counted.total()
+        net.add(self._retracted.total(), sign=-1)
+        return net
 
     def collect(self) -> Iterable[Metric]:
         yield from self._families(self._counted, "", "")

@@ -23,7 +23,7 @@ from stream_scorer.core.scoring import Brake
 from stream_scorer.errors import ModelError
 from stream_scorer.models.directory import default_model_folder, ensure_default_model, load_model
 from stream_scorer.runtime.agents import Agents
-from stream_scorer.runtime.delivery import Delivery
+from stream_scorer.runtime.delivery import Delivery, Pages
 from stream_scorer.runtime.logs import start_logging
 from stream_scorer.runtime.metrics import Metrics
 from stream_scorer.runtime.observation_step import Limits, ObservationStep, ServedModel
@@ -90,9 +90,9 @@ def _give_up(deadline_s: float) -> None:
     os._exit(1)
 
 
-def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> int:
+def run_worker(settings: Settings, *, http_address_file: Path | None = None, pages: Pages | None = None) -> int:
     """Run a worker until it is told to stop or can't go on. Gives the exit status: 0 told to, 1 at fault, 2 settings,
-    75 Kafka is away."""
+    75 Kafka is away. `pages` adds to what its HTTP server serves."""
     start_logging(settings.logging.format, settings.logging.level)
     log.info("settings: %s", masked(settings))
     loop = _new_loop()
@@ -124,6 +124,7 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> 
         metrics=metrics,
         load_model=lambda: _served_model(settings),
         http_address_file=http_address_file,
+        pages=pages,
         loop=loop,
     )
     process = Process(app, shutdown_deadline_s=settings.worker.shutdown_deadline_s, loop=loop)

@@ -121,7 +121,7 @@ async def _play(
         async with _beside(watcher.run(), supervisor.run(), _repeat(refresh)) as beside:
             scene.state = "playing"
             await beside.until(play(sender, _timeline(plan, names), paced=True, is_over=interrupted.is_set))
-            scene.state = "waiting for the rest"
+            scene.state = "waiting until everything sent has ended somewhere"
             summary = await beside.until(_drain(settings, watcher.seen, outcomes_expire=plan.csv is None))
         refresh()
     summary.worker_restarts = supervisor.restarts

@@ -6,6 +6,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from stream_scorer.core.reasons import Code
 from stream_scorer.operations.demo.summary import Summary
 
 
@@ -23,17 +24,14 @@ def render_summary(summary: Summary) -> RenderableType:
         table.add_row(f"{summary.moved:,}", "stood on a wrong partition, and were moved first")
     if summary.outcomes:
         table.add_row(f"{summary.outcomes:,}", "outcomes, of which")
-        table.add_row(
-            f"{summary.joined:,}", f"were joined with their prediction, {summary.corrected:,} of those corrected later"
-        )
-        table.add_row(
-            f"{summary.unknown:,}",
-            f"were for nobody, {summary.repeats:,} were repeats, {summary.awaiting:,} still wait",
-        )
-        table.add_row(
-            f"{summary.outcome_dead_letters:,}",
-            f"went to the dead letters{_by_code(summary.outcome_dead_letters_by_code)}",
-        )
+        broken = {code: n for code, n in summary.outcome_dead_letters_by_code.items() if code != Code.UNKNOWN_ID}
+        table.add_row(f"{summary.joined:,}", "were joined with their prediction")
+        table.add_row(f"{summary.corrected:,}", "corrected one that was joined before")
+        table.add_row(f"{summary.unknown:,}", "were for nobody: no such observation within the join window")
+        table.add_row(f"{summary.repeats:,}", "repeated one that was there already")
+        table.add_row(f"{sum(broken.values()):,}", f"went to the dead letters{_by_code(broken)}")
+        if summary.awaiting:
+            table.add_row(f"{summary.awaiting:,}", "still wait for their observation")
     if summary.success_rate is not None:
         table.add_row(f"{summary.success_rate:.1%}", "success rate: precision of the predictions that said `likely`")
     if summary.latency_ms:

@@ -65,15 +65,17 @@ def line(seen: Seen, scene: Scene) -> str:
 
 def _head(scene: Scene) -> RenderableType:
     left = Text.assemble(
-        (" stream-scorer ", "bold reverse cyan"), (f"  {_clock(scene.elapsed_s)}  ", "bold"), (scene.state, "dim")
+        (" stream-scorer ", "bold reverse cyan"), (f"  {_clock(scene.elapsed_s)}  ", "bold"), scene.state
     )
-    right = Text.assemble(("page ", "dim"), (f"http://{scene.page}", "cyan underline"), "   ", ("Ctrl-C ends", "dim"))
+    restarts = f"  ·  worker started again {scene.restarts}×" if scene.restarts else ""
     grid = Table.grid(expand=True)
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_column(justify="right", no_wrap=True)
-    grid.add_row(left, right)
-    restarts = f"  ·  worker started again {scene.restarts}×" if scene.restarts else ""
-    grid.add_row(Text(f" Apache Kafka on {scene.broker}{restarts}", style="dim"), Text("metrics /metrics", style="dim"))
+    grid.add_row(left, Text("Ctrl-C ends", style="dim"))
+    grid.add_row(
+        Text(f" Apache Kafka on {scene.broker}{restarts}", style="dim"),
+        Text.assemble(("page ", "dim"), (f"http://{scene.page}", "cyan underline"), ("  metrics /metrics", "dim")),
+    )
     return grid
 
 

@@ -24,13 +24,22 @@ Probe = Callable[[], Awaitable[Health]]
 
 
 class Server:
-    """Serves `/livez`, `/readyz` and `/metrics` on one address."""
+    """Serves `/livez`, `/readyz` and `/metrics` on one address, and what `pages` adds."""
 
-    def __init__(self, *, live: Probe, ready: Probe, metrics: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        *,
+        live: Probe,
+        ready: Probe,
+        metrics: Callable[[], bytes],
+        pages: Callable[[web.Application], None] | None = None,
+    ) -> None:
         app = web.Application()
         app.router.add_get("/livez", _probe_view(live))
         app.router.add_get("/readyz", _probe_view(ready))
         app.router.add_get("/metrics", _metrics_view(metrics))
+        if pages is not None:
+            pages(app)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
 
     async def start(self, host: str, port: int) -> tuple[str, int]:

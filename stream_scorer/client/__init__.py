@@ -1,0 +1,30 @@
+"""For programs that send events: an answer for each one, its prediction or its reasons.
+
+    async with Client(bootstrap="kafka:9092") as client:
+        answer = await client.score("stop-1", {"SubjectRaceCode": "B", …}, timeout_s=5)
+
+Law: an answer is what the topics say under `read_committed`; nothing is guessed, and asking again never scores twice.
+"""
+
+from stream_scorer.client.answers import Answer, Predicted, Redelivered, Refused, Unanswered
+from stream_scorer.client.asking import Client
+from stream_scorer.client.checking import check, check_outcome
+from stream_scorer.core.predictions import Prediction
+from stream_scorer.core.reasons import Code, Reason, Stage
+from stream_scorer.core.records import Source
+
+__all__ = [
+    "Answer",
+    "Client",
+    "Code",
+    "Predicted",
+    "Prediction",
+    "Reason",
+    "Redelivered",
+    "Refused",
+    "Source",
+    "Stage",
+    "Unanswered",
+    "check",
+    "check_outcome",
+]

@@ -1,0 +1,230 @@
+"""Every metric that a worker shows: name, type, unit, labels with all their values, meaning. The worker, the page about
+metrics, the rules and their tests come from this table.
+
+Law: base units, names by Prometheus' rules; a label's values are a closed set, and how many models are told apart has a
+bound, so that no traffic can add a series.
+"""
+
+from itertools import product
+from typing import Final, Literal, NamedTuple
+
+from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS
+from stream_scorer.core.distributions import FEATURE_BUCKETS, GROUP_BUCKETS
+from stream_scorer.core.quality import GROUP_COLUMNS
+from stream_scorer.core.reasons import Code, Stage
+
+Kind = Literal["counter", "gauge", "histogram"]
+Unit = Literal["records", "seconds", "bytes", "ids", "1"]
+Labels = tuple[str, ...]
+
+# What a worker may show in all; two models with everything, two more with their outcomes, fit in.
+SERIES_MAX: Final = 1_500
+# Models whose distributions are shown: a champion and a canary. Of others only the outcomes are counted.
+LOADED_MODELS_MAX: Final = 2
+# Models that outcomes are told apart by, those of the predictions of the last weeks among them
+COUNTED_MODELS_MAX: Final = 4
+MODEL_LABELS: Final = ("model", "role")
+
+STEPS: Final = ("fetch", "decode", "admit", "predict", "encode", "join", "publish", "commit")
+OBSERVATION_ENDS: Final = ("predicted", "dead_lettered", "redelivered", "moved")
+OUTCOME_ENDS: Final = ("joined", "corrected", "repeated", "awaiting", "unknown", "dead_lettered", "moved")
+STAGES_OF_CODES: Final = {
+    Code.NOT_JSON: Stage.DECODE,
+    Code.TOO_LARGE: Stage.DECODE,
+    Code.NOT_AN_OBJECT: Stage.DECODE,
+    Code.CONFLICT: Stage.CONFLICT,
+    Code.SCORING_FAILED: Stage.SCORE,
+    Code.INVALID_OUTPUT: Stage.OUTPUT,
+    Code.MISSING_TRUE_CLASS: Stage.OUTCOME,
+    Code.INVALID_TRUE_CLASS: Stage.OUTCOME,
+    Code.UNKNOWN_ID: Stage.OUTCOME,
+}
+# Faults of outcome events that observation events can have too
+SHARED_CODES: Final = (Code.NOT_JSON, Code.TOO_LARGE, Code.NOT_AN_OBJECT, Code.MISSING_ID, Code.INVALID_ID)
+CODES_AND_STAGES: Final = (
+    *((code.value, STAGES_OF_CODES.get(code, Stage.CONTRACT).value) for code in Code),
+    *((code.value, Stage.OUTCOME.value) for code in SHARED_CODES),
+)
+GROUPS: Final = tuple(
+    (column, str(group)) for column in GROUP_COLUMNS for group in COLUMNS[COLUMN_NAMES.index(column)].domain
+)
+CLASSES: Final = ("false", "true")
+
+STEP_BOUNDS_S: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+LATENCY_BOUNDS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25)
+LATENCY_BOUNDS_S += (0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600)
+MODEL_BOUNDS_S: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
+RESTORE_BOUNDS_S: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800)
+BATCH_BOUNDS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000)
+
+
+class Definition(NamedTuple):
+    """One metric. `combinations`: every set of values that the labels have. `models_max`: where series are told apart
+    by model and role too, how many models at most. `bounds`: a histogram's upper bounds, in its unit."""
+
+    name: str
+    kind: Kind
+    unit: Unit
+    meaning: str
+    labels: Labels = ()
+    combinations: tuple[Labels, ...] = ((),)
+    models_max: int = 0
+    bounds: tuple[float, ...] = ()
+
+    @property
+    def all_labels(self) -> Labels:
+        return (*MODEL_LABELS, *self.labels) if self.models_max else self.labels
+
+    @property
+    def series(self) -> int:
+        """Series of one combination of labels and model."""
+        return len(self.bounds) + 3 if self.kind == "histogram" else 1
+
+    @property
+    def series_max(self) -> int:
+        """Series that the metric can ever have."""
+        return self.series * len(self.combinations) * max(1, self.models_max)
+
+
+def singles(values: tuple[str, ...]) -> tuple[Labels, ...]:
+    return tuple((value,) for value in values)
+
+
+def counter(name: str, unit: Unit, meaning: str, *labels: str, of: tuple[Labels, ...] = ((),), models: int = 0) -> Definition:
+    return Definition(f"stream_scorer_{name}_total", "counter", unit, meaning, labels, of, models)
+
+
+def gauge(name: str, unit: Unit, meaning: str, *labels: str, of: tuple[Labels, ...] = ((),), models: int = 0) -> Definition:
+    return Definition(f"stream_scorer_{name}", "gauge", unit, meaning, labels, of, models)
+
+
+def histogram(
+    name: str, unit: Unit, meaning: str, bounds: tuple[float, ...], *labels: str, of: tuple[Labels, ...] = ((),)
+) -> Definition:
+    return Definition(f"stream_scorer_{name}", "histogram", unit, meaning, labels, of, 0, bounds)
+
+
+JOINED_GROUPS: Final = tuple((*group, *classes) for group in GROUPS for classes in product(CLASSES, CLASSES))
+DECIDED_GROUPS: Final = tuple((*group, predicted) for group in GROUPS for predicted in CLASSES)
+JOINED_LABELS: Final = ("column", "group", "predicted", "actual")
+
+# Throughput
+OBSERVATIONS = counter(
+    "observations", "records", "Observation records, by where they ended", "end", of=singles(OBSERVATION_ENDS)
+)
+OUTCOMES = counter("outcomes", "records", "Outcome records, by where they ended", "end", of=singles(OUTCOME_ENDS))
+DEAD_LETTERS = counter(
+    "dead_letters", "records", "Dead letters, by the first reason's code and the stage", "code", "stage", of=CODES_AND_STAGES
+)
+REPLAYED = counter("replayed", "records", "Records of observations and outcomes that an operator sent again")
+BATCH_RECORDS = histogram("batch_records", "records", "Records that went through together", BATCH_BOUNDS)
+COMMITS = counter("commits", "1", "Batches committed")
+# Time
+STEP_SECONDS = histogram(
+    "step_seconds",
+    "seconds",
+    "Time of a batch in each step: `fetch` with the wait for records, `decode` with the contract's checks, `admit` the "
+    "look for the same id, `publish` until all is delivered, `commit` of the transaction",
+    STEP_BOUNDS_S,
+    "step",
+    of=singles(STEPS),
+)
+MODEL_SECONDS = histogram("model_seconds", "seconds", "Time in the model, for each prediction that of its batch", MODEL_BOUNDS_S)
+LATENCY_SECONDS = histogram(
+    "latency_seconds", "seconds", "From an observation's timestamp to its committed prediction", LATENCY_BOUNDS_S
+)
+# What waits
+LAG_RECORDS = gauge("lag_records", "records", "Records that wait, in Kafka and here")
+HELD_RECORDS = gauge("held_records", "records", "Records read and not committed yet")
+OLDEST_WAITING = gauge(
+    "oldest_waiting_seconds", "seconds", "Age, by its timestamp, of the oldest record read and not committed yet"
+)
+COMMIT_AGE = gauge("commit_age_seconds", "seconds", "Time since the last commit while records are held, else 0")
+# The worker
+READY = gauge("ready", "1", "1 while the worker is ready")
+LANES = gauge("lanes", "1", "Lanes of this worker that are open")
+OPENING_LANES = gauge("opening_lanes", "1", "Lanes of this worker that are being opened: their state is restored")
+REBALANCES = counter("rebalances", "1", "Times that partitions were assigned anew")
+CONNECTIONS = gauge("broker_connections", "1", "Open connections of the reader to Kafka's brokers")
+RESTORE_SECONDS = histogram("restore_seconds", "seconds", "Time to bring a lane's state up to date", RESTORE_BOUNDS_S)
+STATE_IDS = gauge("state_ids", "ids", "Ids that the lanes' state holds, about")
+STATE_BYTES = gauge("state_bytes", "bytes", "Bytes on disk of the lanes' state")
+DISK_FREE = gauge("state_disk_free_bytes", "bytes", "Bytes that are free on the disk of the state")
+DISK_SIZE = gauge("state_disk_size_bytes", "bytes", "Size of the disk of the state")
+BUILD = Definition(
+    "stream_scorer_build",
+    "gauge",
+    "1",
+    "1, with the version that runs and the digest of its contract",
+    ("version", "contract"),
+)
+# The model
+MODEL_LOADED = gauge(
+    "model_loaded", "1", "1 for a model that serves in this role, 0 for one that did", models=COUNTED_MODELS_MAX
+)
+FEATURES = counter(
+    "feature_observations", "records", "Scored observations, by the bucket of each column", "column", "bucket", of=FEATURE_BUCKETS
+)
+TRAINING_FEATURES = gauge(
+    "training_feature_observations",
+    "records",
+    "Rows that the model was trained on, by the bucket of each column",
+    "column",
+    "bucket",
+    of=FEATURE_BUCKETS,
+    models=LOADED_MODELS_MAX,
+)
+PROBABILITIES = counter(
+    "probabilities",
+    "records",
+    "Predictions, by group and tenth of the probability",
+    "column",
+    "group",
+    "bucket",
+    of=GROUP_BUCKETS,
+    models=LOADED_MODELS_MAX,
+)
+TRAINING_PROBABILITIES = gauge(
+    "training_probabilities",
+    "records",
+    "Rows that the model was trained on, by group and tenth of the probability that it said without having seen them",
+    "column",
+    "group",
+    "bucket",
+    of=GROUP_BUCKETS,
+    models=LOADED_MODELS_MAX,
+)
+PREDICTIONS = counter(
+    "predictions",
+    "records",
+    "Predictions, by group and decision",
+    "column",
+    "group",
+    "predicted",
+    of=DECIDED_GROUPS,
+    models=COUNTED_MODELS_MAX,
+)
+JOINED = counter(
+    "joined",
+    "records",
+    "Joined outcomes, by group, decision and what was true",
+    *JOINED_LABELS,
+    of=JOINED_GROUPS,
+    models=COUNTED_MODELS_MAX,
+)
+JOINED_RETRACTED = counter(
+    "joined_retracted",
+    "records",
+    "Joined outcomes that corrections took back, by group, decision and what was thought true",
+    *JOINED_LABELS,
+    of=JOINED_GROUPS,
+    models=COUNTED_MODELS_MAX,
+)
+SQUARED_ERROR = counter(
+    "squared_error", "1", "Sum of (probability - class)² over joined outcomes", models=COUNTED_MODELS_MAX
+)
+SQUARED_ERROR_RETRACTED = counter(
+    "squared_error_retracted", "1", "What corrections took back of that sum", models=COUNTED_MODELS_MAX
+)
+
+CATALOGUE: Final = tuple(value for value in list(globals().values()) if isinstance(value, Definition))
