@@ -49,6 +49,7 @@ class Questions:
         self._topic = topic
         self._waiting: set[Question] = set()
         self._by_source: dict[Source, Question] = {}
+        self._unplaced: set[Question] = set()  # whose answer can't be matched yet: unacknowledged, or about to be moved
         self._ids: Counter[bytes] = Counter()
         self._early: dict[Source, Answer] = {}
 
@@ -61,6 +62,7 @@ class Questions:
     def add(self, question: Question) -> None:
         """Before it is sent: its answer may come sooner than Kafka's acknowledgement."""
         self._waiting.add(question)
+        self._unplaced.add(question)
         if question.id is not None:
             self._ids[question.id] += 1
 
@@ -70,6 +72,8 @@ class Questions:
             self._by_source.pop(question.source, None)
             question.moved_from = question.moved_from or question.source
         question.source = source
+        if not question.is_astray:
+            self._unplaced.discard(question)
         early = self._early.pop(source, None)
         if early is not None:
             self._give(question, early)
@@ -79,6 +83,7 @@ class Questions:
     def remove(self, question: Question) -> None:
         """Nobody waits for it any more."""
         self._waiting.discard(question)
+        self._unplaced.discard(question)
         if question.source is not None and self._by_source.get(question.source) is question:
             del self._by_source[question.source]
         if question.id is not None:
@@ -119,7 +124,7 @@ class Questions:
         if question is not None:
             self._give(question, answer)
             return
-        if len(self._by_source) < len(self._waiting) or any(question.is_astray for question in self._waiting):
+        if self._unplaced:
             self._early[source] = answer
             if len(self._early) > EARLY_MAX:
                 del self._early[next(iter(self._early))]

@@ -12,6 +12,7 @@ import stream_scorer
 from stream_scorer.cache import cache_folder
 from stream_scorer.errors import ModelError
 from stream_scorer.models.card import library_versions
+from stream_scorer.models.directory import load_model, save_model
 from stream_scorer.models.files import read_files
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ def ensure_default_model(progress: Callable[[str], None] = lambda step: None) ->
         read_files(folder)
         return folder
     # scikit-learn comes in here only: a worker with a model in the cache does without it
-    from stream_scorer.models.directory import load_model, save_model
-
     trained = train_default(progress)
     if folder.exists():
         with suppress(ModelError):

@@ -13,7 +13,6 @@ from stream_scorer.errors import ModelError
 from stream_scorer.models.asking import Floats, Predict, by_frame, on_one_thread
 from stream_scorer.models.card import FORMAT, CardHead, head_of, library_versions
 from stream_scorer.models.compiled import TOLERANCE, Additive, Compiled, Form, agree, compile_pipeline, random_codes
-from stream_scorer.models.default import default_model_folder, ensure_default_model
 from stream_scorer.models.files import (
     CARD,
     GOLDEN,
@@ -27,8 +26,6 @@ from stream_scorer.models.files import (
 from stream_scorer.models.frames import Codes
 from stream_scorer.models.kept import keep, kept, kept_path
 from stream_scorer.models.remembering import Remembering
-
-__all__ = ["LoadedModel", "default_model_folder", "ensure_default_model", "load_model", "save_model"]
 
 GOLDEN_ROWS = 64
 

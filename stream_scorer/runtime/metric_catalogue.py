@@ -6,16 +6,13 @@ bound, so that no traffic can add a series.
 """
 
 from itertools import product
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.distributions import FEATURE_BUCKETS, GROUP_BUCKETS
 from stream_scorer.core.quality import GROUP_COLUMNS
 from stream_scorer.core.reasons import Code, Stage
-
-Kind = Literal["counter", "gauge", "histogram"]
-Unit = Literal["records", "seconds", "bytes", "ids", "1"]
-Labels = tuple[str, ...]
+from stream_scorer.runtime.metric_definitions import Definition, counter, gauge, histogram, singles
 
 # What a worker may show in all; two models with everything, two more with their outcomes, fit in.
 SERIES_MAX: Final = 1_500
@@ -23,7 +20,6 @@ SERIES_MAX: Final = 1_500
 LOADED_MODELS_MAX: Final = 2
 # Models that outcomes are told apart by, those of the predictions of the last weeks among them
 COUNTED_MODELS_MAX: Final = 4
-MODEL_LABELS: Final = ("model", "role")
 
 STEPS: Final = ("fetch", "decode", "admit", "predict", "encode", "join", "publish", "commit")
 OBSERVATION_ENDS: Final = ("predicted", "dead_lettered", "redelivered", "moved")
@@ -56,52 +52,6 @@ LATENCY_BOUNDS_S += (0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600)
 MODEL_BOUNDS_S: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 RESTORE_BOUNDS_S: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800)
 BATCH_BOUNDS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000)
-
-
-class Definition(NamedTuple):
-    """One metric. `combinations`: every set of values that the labels have. `models_max`: where series are told apart
-    by model and role too, how many models at most. `bounds`: a histogram's upper bounds, in its unit."""
-
-    name: str
-    kind: Kind
-    unit: Unit
-    meaning: str
-    labels: Labels = ()
-    combinations: tuple[Labels, ...] = ((),)
-    models_max: int = 0
-    bounds: tuple[float, ...] = ()
-
-    @property
-    def all_labels(self) -> Labels:
-        return (*MODEL_LABELS, *self.labels) if self.models_max else self.labels
-
-    @property
-    def series(self) -> int:
-        """Series of one combination of labels and model."""
-        return len(self.bounds) + 3 if self.kind == "histogram" else 1
-
-    @property
-    def series_max(self) -> int:
-        """Series that the metric can ever have."""
-        return self.series * len(self.combinations) * max(1, self.models_max)
-
-
-def singles(values: tuple[str, ...]) -> tuple[Labels, ...]:
-    return tuple((value,) for value in values)
-
-
-def counter(name: str, unit: Unit, meaning: str, *labels: str, of: tuple[Labels, ...] = ((),), models: int = 0) -> Definition:
-    return Definition(f"stream_scorer_{name}_total", "counter", unit, meaning, labels, of, models)
-
-
-def gauge(name: str, unit: Unit, meaning: str, *labels: str, of: tuple[Labels, ...] = ((),), models: int = 0) -> Definition:
-    return Definition(f"stream_scorer_{name}", "gauge", unit, meaning, labels, of, models)
-
-
-def histogram(
-    name: str, unit: Unit, meaning: str, bounds: tuple[float, ...], *labels: str, of: tuple[Labels, ...] = ((),)
-) -> Definition:
-    return Definition(f"stream_scorer_{name}", "histogram", unit, meaning, labels, of, 0, bounds)
 
 
 JOINED_GROUPS: Final = tuple((*group, *classes) for group in GROUPS for classes in product(CLASSES, CLASSES))
@@ -227,4 +177,39 @@ SQUARED_ERROR_RETRACTED = counter(
     "squared_error_retracted", "1", "What corrections took back of that sum", models=COUNTED_MODELS_MAX
 )
 
-CATALOGUE: Final = tuple(value for value in list(globals().values()) if isinstance(value, Definition))
+CATALOGUE: Final = (
+    OBSERVATIONS,
+    OUTCOMES,
+    DEAD_LETTERS,
+    REPLAYED,
+    BATCH_RECORDS,
+    COMMITS,
+    STEP_SECONDS,
+    MODEL_SECONDS,
+    LATENCY_SECONDS,
+    LAG_RECORDS,
+    HELD_RECORDS,
+    OLDEST_WAITING,
+    COMMIT_AGE,
+    READY,
+    LANES,
+    OPENING_LANES,
+    REBALANCES,
+    CONNECTIONS,
+    RESTORE_SECONDS,
+    STATE_IDS,
+    STATE_BYTES,
+    DISK_FREE,
+    DISK_SIZE,
+    BUILD,
+    MODEL_LOADED,
+    FEATURES,
+    TRAINING_FEATURES,
+    PROBABILITIES,
+    TRAINING_PROBABILITIES,
+    PREDICTIONS,
+    JOINED,
+    JOINED_RETRACTED,
+    SQUARED_ERROR,
+    SQUARED_ERROR_RETRACTED,
+)

@@ -1,80 +1,58 @@
-"""Prometheus counters of how well the predictions did, made at each scrape from counts that batches add to.
+"""What is counted for each model: how well its predictions did, and how its probabilities lie beside those of its
+training.
 
-Law: a group is one value of one column (its own name as label), never a combination; what corrections take back has a
-counter of its own, so that counters of many workers add up.
+Law: a group is one value of one column, never a combination; what corrections take back has a counter of its own, so
+that counters of many workers add up; how many models are told apart has a bound.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector, CollectorRegistry
+import numpy as np
+from numpy.typing import NDArray
 
-from stream_scorer.core.contract import COLUMNS
-from stream_scorer.core.quality import GROUP_COLUMNS, Cells, Quality
+from stream_scorer.core.distributions import Codes, ProbabilityCounts
+from stream_scorer.core.quality import GROUP_COLUMNS, Model, Quality
+from stream_scorer.models.trained_on import TrainedOn
+from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.figures import family_text, series_lines
+from stream_scorer.runtime.metric_definitions import Definition
 
-GROUP_LABELS = ["model", "role", "column", "group"]
-CLASSES = ("false", "true")
 
-
-class QualityCounters(Collector):
+class QualityCounters:
     """Counts of predictions and joined outcomes by model, role and group; there from the start for every model that was
     announced."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self) -> None:
         self._counted, self._retracted = Quality(), Quality()
-        registry.register(self)
 
-    def announce(self, model: str, role: str) -> None:
+    def announce(self, model: Model) -> None:
         """Let this model's counters stand at 0."""
-        self._counted[model, role], self._retracted[model, role]  # made at first sight
+        # made at first sight; the last seen stand last
+        for quality in (self._counted, self._retracted):
+            quality.models[model] = quality[model]
 
     def add(self, counted: Quality, retracted: Quality) -> None:
-        """Add a committed batch's counts."""
-        if counted:
-            self._counted.add(counted)
-        if retracted:
-            self._retracted.add(retracted)
+        """Add a committed batch's counts. Beyond the bound, the model that was not heard of for the longest time goes;
+        a counter that ends does no harm to a rate."""
+        for quality, more in ((self._counted, counted), (self._retracted, retracted)):
+            if more:
+                quality.add(more)
+        models = self._counted.models
+        for model in counted.models:
+            self._retracted[model]
+            models[model] = models.pop(model)
+        for model in list(models)[: -catalogue.COUNTED_MODELS_MAX]:
+            del models[model]
+        for model in self._retracted.models.keys() - models.keys():
+            del self._retracted.models[model]
 
-    def net(self) -> Cells:
-        """All models' counts since this process started, without what corrections took back."""
-        net = self._counted.total()
-        net.add(self._retracted.total(), sign=-1)
-        return net
-
-    def collect(self) -> Iterable[Metric]:
-        yield from self._families(self._counted, "", "")
-        yield from self._families(self._retracted, "_retracted", ", taken back by corrections")
-
-    def _families(self, quality: Quality, suffix: str, tail: str) -> Iterator[Metric]:
-        joined = CounterMetricFamily(
-            f"stream_scorer_joined{suffix}",
-            f"Joined outcomes, by group, decision and what was true{tail}",
-            labels=[*GROUP_LABELS, "predicted", "actual"],
+    def texts(self) -> Iterator[str]:
+        """Every metric of this kind, as text."""
+        for definition, quality in ((catalogue.JOINED, self._counted), (catalogue.JOINED_RETRACTED, self._retracted)):
+            yield self._text(definition, quality, lambda quality, model: by_group(quality[model].joined))
+        errors = ((catalogue.SQUARED_ERROR, self._counted), (catalogue.SQUARED_ERROR_RETRACTED, self._retracted))
+        for definition, quality in errors:
+            yield self._text(definition, quality, lambda quality, model: [quality[model].squared_error.sum()])
+        yield self._text(
+            catalogue.PREDICTIONS, self._counted, lambda quality, model: by_group(quality[model].predicted)
         )
-        errors = CounterMetricFamily(
-            f"stream_scorer_squared_error{suffix}",
-            f"Sum of (probability - class)² over joined outcomes{tail}",
-            labels=["model", "role"],
-        )
-        predictions = CounterMetricFamily(
-            f"stream_scorer_predictions{suffix}",
-            f"Predictions, by group and decision{tail}",
-            labels=[*GROUP_LABELS, "predicted"],
-        )
-        for model, cells in quality.models.items():
-            errors.add_metric(model, float(cells.squared_error.sum()))
-            for axis, column in enumerate(GROUP_COLUMNS):
-                others = tuple(other for other in range(len(GROUP_COLUMNS)) if other != axis)
-                joined_by_group, predicted_by_group = cells.joined.sum(axis=others), cells.predicted.sum(axis=others)
-                for place, group in enumerate(COLUMNS[axis].domain):
-                    labels = [*model, column, str(group)]
-                    for predicted, decision in enumerate(CLASSES):
-                        predictions.add_metric([*labels, decision], float(predicted_by_group[place, predicted]))
-                        for actual, true_class in enumerate(CLASSES):
-                            joined.add_metric(
-                                [*labels, decision, true_class], float(joined_by_group[place, predicted, actual])
-                            )
-        yield joined
-        yield errors
-        if quality is self._counted:  # a prediction is never taken back
-            yield predictions

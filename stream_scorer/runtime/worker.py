@@ -21,7 +21,8 @@ import faust.worker
 from stream_scorer.core.predictions import Speaker
 from stream_scorer.core.scoring import Brake
 from stream_scorer.errors import ModelError
-from stream_scorer.models.directory import default_model_folder, ensure_default_model, load_model
+from stream_scorer.models.default import default_model_folder, ensure_default_model
+from stream_scorer.models.directory import load_model
 from stream_scorer.runtime.agents import Agents
 from stream_scorer.runtime.delivery import Delivery, Pages
 from stream_scorer.runtime.logs import start_logging

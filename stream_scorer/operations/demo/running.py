@@ -76,7 +76,7 @@ async def run_demo(plan: Plan, *, say: Say, show: Show) -> Summary:
 
 async def _set_up(plan: Plan, stack: contextlib.ExitStack, say: Say) -> "tuple[LocalBroker, Path]":
     """The broker and the model, both at once: each takes seconds."""
-    from stream_scorer.models.directory import ensure_default_model
+    from stream_scorer.models.default import ensure_default_model
     from stream_scorer.operations.local_broker import LocalBroker
 
     say("Starting Apache Kafka on this machine")

@@ -1,0 +1,141 @@
+"""Reads the topics of answers for as long as somebody waits for one.
+
+Law: what answers a record lies behind where these topics ended before the record was sent, so reading begins there.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_scorer.client.questions import Question, Questions
+from stream_scorer.client.silence import Silence
+from stream_scorer.errors import OutageError, TopicsError
+from stream_scorer.runtime.kafka import explain
+from stream_scorer.runtime.topics import TopicNames
+
+POLL_MS: Final = 100
+# How long a record may go without an answer before we look whether it was passed over in silence
+QUIET_S: Final = 0.1
+STOP_WAIT_S: Final = 5.0
+# a topic that was just created is not known to every broker at once
+TOPIC_WAIT_S: Final = 3.0
+
+
+class Listener:
+    """Hands every answer to the question that waits for it. `failure`: why no answer can come any more."""
+
+    def __init__(self, options: Mapping[str, Any], names: TopicNames, group: str) -> None:
+        self._names, self._bootstrap = names, str(options["bootstrap_servers"])
+        self._consumer = AIOKafkaConsumer(**options, isolation_level="read_committed", enable_auto_commit=False)
+        # `read_uncommitted`: its ends are those of the topics, not where the oldest open transaction begins
+        self._measuring = AIOKafkaConsumer(**options, group_id=group, enable_auto_commit=False)
+        self._looking_back = AIOKafkaConsumer(**options, isolation_level="read_committed", enable_auto_commit=False)
+        self.questions = Questions(names.observations)
+        self.failure: BaseException | None = None
+        self.partitions = 0
+        self._silence = Silence(self._measuring, self._looking_back, names, self.questions, self._positions)
+        self._listens = asyncio.Event()
+        self._beginning = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Connect. TopicsError where the topics are not there."""
+        for consumer in (self._consumer, self._measuring, self._looking_back):
+            await consumer.start()
+        names = self._names
+        topics = (names.observations, names.predictions, names.dead_letters)
+        counts = await self._count_partitions(topics)
+        if len(set(counts.values())) > 1:
+            raise TopicsError(f"{', '.join(topics)} have different numbers of partitions: see `stream-scorer topics check`")
+        self.partitions = counts[names.observations]
+        self._answers = [
+            TopicPartition(topic, partition) for topic in topics[1:] for partition in range(self.partitions)
+        ]
+        self._consumer.assign(self._answers)
+        self._consumer.pause(*self._answers)
+        self._tasks = [asyncio.create_task(self._guarded(loop())) for loop in (self._listen, self._watch)]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for consumer in (self._consumer, self._measuring, self._looking_back):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(consumer.stop(), STOP_WAIT_S)
+
+    @asynccontextmanager
+    async def hears(self, question: Question) -> AsyncIterator[None]:
+        """Listen for the question's answer; inside, it may be sent."""
+        if self.failure is not None:
+            raise self.failure
+        self.questions.add(question)
+        try:
+            if not self._listens.is_set():
+                await self._begin()
+            yield
+        finally:
+            self.questions.remove(question)
+            if not self.questions:
+                self._listens.clear()
+
+    async def end_of_observations(self, partition: int) -> int:
+        """Where a partition of the observations ends now."""
+        wanted = TopicPartition(self._names.observations, partition)
+        return int((await self._measuring.end_offsets([wanted]))[wanted])
+
+    async def _begin(self) -> None:
+        async with self._beginning:
+            if self._listens.is_set():
+                return
+            ends = await self._measuring.end_offsets(self._answers)
+            for partition, end in ends.items():
+                self._consumer.seek(partition, end)
+            self._consumer.resume(*self._answers)
+            self._listens.set()
+
+    async def _listen(self) -> None:
+        while True:
+            await self._listens.wait()
+            batches = await self._consumer.getmany(timeout_ms=POLL_MS)
+            for (topic, partition), records in batches.items():
+                if topic == self._names.predictions:
+                    self.questions.take_predictions(records)
+                else:
+                    self.questions.take_letters(partition, records)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(QUIET_S)
+            before_s = time.monotonic() - QUIET_S
+            quiet = [one for one in self.questions if one.source and one.sent_s < before_s and not one.answer.done()]
+            if quiet:
+                await self._silence.look(quiet)
+
+    async def _positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {partition: await self._consumer.position(partition) for partition in partitions}
+
+    async def _guarded(self, loop: Any) -> None:
+        try:
+            await loop
+        except Exception as error:
+            known = explain(error, "reading answers", self._bootstrap)
+            self.failure = known or error
+            self.questions.fail(self.failure)
+
+    async def _count_partitions(self, topics: Iterable[str]) -> dict[str, int]:
+        try:
+            # All topics are asked for: a broker that makes topics by itself makes the one that is asked for by name.
+            async with asyncio.timeout(TOPIC_WAIT_S):
+                while missing := sorted(set(topics) - await self._measuring.topics()):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise TopicsError(
+                f"there is no topic {', '.join(missing)}: check the prefix, or run `stream-scorer topics apply`"
+            ) from None
+        return {topic: len(self._measuring.partitions_for_topic(topic) or ()) for topic in topics}

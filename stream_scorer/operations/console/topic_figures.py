@@ -1,0 +1,73 @@
+"""The figures that Kafka knows, where no worker serves the page: how far the group has come in each partition."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_scorer.errors import OutageError
+from stream_scorer.operations.console.watched import Now, PartitionNow
+from stream_scorer.operations.lagging import GroupPosition
+from stream_scorer.runtime.kafka import explain
+from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.topics import TopicNames, definitions_for
+
+
+class TopicFigures:
+    """Asks Kafka; connects at the first look and again after a fault."""
+
+    is_worker = False
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        names = TopicNames(settings.topics.prefix)
+        partitions = next(topic.partitions for topic in definitions_for(settings) if topic.key == "observations")
+        self._observations = [TopicPartition(names.observations, number) for number in range(partitions)]
+        self._outcomes = [TopicPartition(names.outcomes, number) for number in range(partitions)]
+        self._connection: AsyncExitStack | None = None
+        self._position: GroupPosition | None = None
+
+    async def now(self) -> Now:
+        try:
+            position = await self._connected()
+            lanes = [*self._observations, *self._outcomes]
+            ends, committed = await position.ends(lanes), await position.committed(lanes)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.close()
+            known = explain(error, "looking at the group's offsets", self._settings.kafka.bootstrap)
+            raise known or OutageError(f"Kafka does not say how far the group is: {error}") from error
+        partitions = []
+        for observations, outcomes in zip(self._observations, self._outcomes, strict=True):
+            read, joined = committed.get(observations), committed.get(outcomes)
+            partitions.append(
+                PartitionNow(
+                    observations.partition,
+                    "unknown" if read is None else "committed",
+                    observations_offset=read,
+                    outcomes_offset=joined,
+                    observations_unread=max(0, ends[observations] - (read or 0)),
+                    outcomes_unread=max(0, ends[outcomes] - (joined or 0)),
+                )
+            )
+        ended = {
+            "observations.read": sum(committed.get(lane, 0) for lane in self._observations),
+            "outcomes.read": sum(committed.get(lane, 0) for lane in self._outcomes),
+        }
+        return Now(partitions=partitions, ended=ended)
+
+    async def close(self) -> None:
+        """Leave Kafka; the next look connects anew."""
+        connection, self._connection, self._position = self._connection, None, None
+        if connection is not None:
+            async with asyncio.timeout(5):
+                await connection.aclose()
+
+    async def _connected(self) -> GroupPosition:
+        if self._position is None:
+            stack = AsyncExitStack()
+            self._connection = stack
+            self._position = await stack.enter_async_context(
+                GroupPosition(self._settings.kafka, self._settings.group_name)
+            )
+        return self._position

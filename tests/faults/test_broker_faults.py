@@ -1,0 +1,105 @@
+"""The broker goes away and comes back, for a moment and for longer than a transaction lasts; workers start, stop and join
+meanwhile.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from stream_scorer.operations.local_broker import LocalBroker
+from tests.traffic import feed, send, traffic
+from tests.workers import an_environment, ended, stopped, until
+
+OUTAGE = 75
+
+
+async def test_a_broker_that_is_killed_and_comes_back_soon_is_waited_for(
+    own_broker: LocalBroker, prefix: str, tmp_path: Path
+) -> None:
+    async with an_environment(own_broker.bootstrap, prefix, tmp_path, worker__batch_records_max=100) as environment:
+        topics = environment.topics
+        worker = await environment.start()
+        feeding = asyncio.create_task(feed(topics, traffic(4_000)))
+        await topics.read_until(lambda read: len(read.predictions) > 500, "the worker is at work")
+        own_broker.kill()
+        await asyncio.to_thread(own_broker.restart)
+        await feeding
+        result = await environment.account()
+        assert result.ended["prediction"] > 3_500
+        assert worker.exit_status() is None
+        assert await stopped(worker) == 0
+
+
+async def test_an_outage_longer_than_a_transaction_ends_the_worker_with_75_and_another_start_goes_on(
+    own_broker: LocalBroker, prefix: str, tmp_path: Path
+) -> None:
+    settings = {"worker__batch_records_max": 100, "worker__transaction_timeout_ms": 4_000}
+    async with an_environment(own_broker.bootstrap, prefix, tmp_path, **settings) as environment:
+        topics = environment.topics
+        await send(topics, traffic(6_000))
+        worker = await environment.start()
+        await topics.read_until(lambda read: len(read.predictions) > 200, "the worker is at work")
+        own_broker.kill()
+        assert await ended(worker) == OUTAGE
+        assert "once the broker is back" in worker.log()
+        # a supervisor starts it again: it waits now, for however long it takes
+        worker = environment.worker().start()
+        await until(lambda: worker.http_status("/readyz") == 503, "the worker says that it is not ready")
+        assert worker.http_status("/livez") == 200
+        await asyncio.to_thread(own_broker.restart)
+        result = await environment.account()
+        assert result.ended["prediction"] > 5_500
+        assert await stopped(worker) == 0
+
+
+async def test_a_broker_that_hangs_ends_the_worker_with_75(
+    own_broker: LocalBroker, prefix: str, tmp_path: Path
+) -> None:
+    settings = {"worker__batch_records_max": 100, "worker__transaction_timeout_ms": 4_000}
+    async with an_environment(own_broker.bootstrap, prefix, tmp_path, **settings) as environment:
+        topics = environment.topics
+        await send(topics, traffic(6_000))
+        worker = await environment.start()
+        await topics.read_until(lambda read: len(read.predictions) > 200, "the worker is at work")
+        own_broker.pause()
+        assert await ended(worker) == OUTAGE
+        own_broker.resume()
+        await environment.start()
+        await environment.account()
+
+
+@pytest.mark.parametrize("at_work", [True, False], ids=["with work in hand", "waiting for the broker"])
+async def test_sigterm_while_the_broker_is_away_ends_the_worker_within_its_deadline(
+    own_broker: LocalBroker, prefix: str, tmp_path: Path, at_work: bool
+) -> None:
+    settings = {"worker__batch_records_max": 100, "worker__shutdown_deadline_s": 5}
+    async with an_environment(own_broker.bootstrap, prefix, tmp_path, **settings) as environment:
+        topics = environment.topics
+        await send(topics, traffic(2_000))
+        worker = environment.worker().start()
+        if at_work:
+            await asyncio.to_thread(worker.wait_ready)
+            own_broker.kill()
+        else:
+            own_broker.kill()
+            await until(lambda: worker.http_status("/readyz") == 503, "the worker says that it is not ready")
+        status = await stopped(worker)
+        assert status in (0, 1) if at_work else status == 0  # 1 where it left a transaction to whoever comes next
+        await asyncio.to_thread(own_broker.restart)
+        await environment.start()
+        await environment.account()
+
+
+async def test_one_of_three_brokers_is_killed(three_brokers: LocalBroker, prefix: str, tmp_path: Path) -> None:
+    settings = {"worker__batch_records_max": 100, "topics__replication": 3}
+    async with an_environment(three_brokers.bootstrap, prefix, tmp_path, **settings) as environment:
+        topics = environment.topics
+        worker = await environment.start()
+        feeding = asyncio.create_task(feed(topics, traffic(4_000)))
+        await topics.read_until(lambda read: len(read.predictions) > 500, "the worker is at work")
+        three_brokers.kill(1)
+        await feeding
+        result = await environment.account()
+        assert result.ended["prediction"] > 3_500
+        assert worker.exit_status() in (None, OUTAGE)
