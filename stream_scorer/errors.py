@@ -6,6 +6,7 @@ Known (exit status in brackets)
 ├── BrokerError [1]        the local broker can't be started or stopped
 ├── TopicsError [1]        the cluster's topics are not what `topics/topics.toml` says
 ├── StateError [1]         the local state is in use by another process, or can't be read or written
+├── GoneError [1]          something that was asked for by its place is not there, or not there any more
 ├── OutageError [75]       the world's: Kafka is away or too slow; whoever supervises us starts us again
 ├── RefusedError [1]       Kafka is there and says no: a record too large, a request it does not know
 └── FencedError [1]        another worker owns what this one thought it owned
@@ -40,6 +41,10 @@ class TopicsError(Known):
 
 class StateError(Known):
     """The local state is in use by another process, or can't be read or written."""
+
+
+class GoneError(Known):
+    """Something that was asked for by its place is not there, or not there any more."""
 
 
 class OutageError(Known):

@@ -1,5 +1,5 @@
-"""What goes into an environment's topics and what comes out of them: written with a plain client, read back with a plain
-client, and accounted for by a reader that shares nothing with the project's own audit but Kafka.
+"""What goes into an environment's topics and what comes out of them: written with a plain client, read back with a
+plain client, and accounted for by a reader that shares nothing with the project's own audit but Kafka.
 """
 
 import asyncio
@@ -96,9 +96,7 @@ class Topics:
             if value is None and sent_key is None:
                 under_way.append(await self._send_nothing(topic, to, headers))
             else:
-                under_way.append(
-                    await self.producer.send(topic, value, sent_key, to, timestamp_ms, headers=[*headers])
-                )
+                under_way.append(await self.producer.send(topic, value, sent_key, to, timestamp_ms, headers=[*headers]))
             if len(under_way) == SENT_AT_ONCE:
                 places += [Place(sent.partition, sent.offset) for sent in await asyncio.gather(*under_way)]
                 under_way = []
@@ -123,7 +121,9 @@ class Topics:
         ends = await self._measuring.end_offsets(self._everything)
         while any(self._positions[partition] < ends[partition] for partition in self._everything):
             for partition, records in (await self._consumer.getmany(timeout_ms=POLL_MS)).items():
-                self._logs[partition] += records
+                log = self._logs[partition]
+                assert not log or log[-1].offset < records[0].offset, "the test's own reader read a record twice"
+                log += records
             for partition in self._everything:
                 self._positions[partition] = await self._consumer.position(partition)
         by_topic = {

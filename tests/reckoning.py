@@ -178,7 +178,13 @@ class Reckoning:
             predictions, letters = self._predictions.get(here, []), self._letters.get((topic, here), [])
             moves = self._moves.get((topic, here), [])
             if len(predictions) + len(letters) + len(moves) > 1:
-                self._fault(topic, record, "ended more than once")
+                told = [
+                    (name, [place(one) for one in found])
+                    for name, found in zip(
+                        ("predictions", "letters", "moves"), (predictions, letters, moves), strict=True
+                    )
+                ]
+                self._fault(topic, record, f"ended more than once: {told}")
             elif predictions:
                 self._end(topic, record, "prediction")
                 self._check_prediction(record, predictions[0])
@@ -284,9 +290,7 @@ class Reckoning:
             expected |= self._joined_to(record, told.id, update, event)
         self._compare(topic, record, event["status"], expected)
 
-    def _joined_to(
-        self, record: Record, id_: str, update: Record, event: dict[str, Any]
-    ) -> dict[str, tuple[Any, Any]]:
+    def _joined_to(self, record: Record, id_: str, update: Record, event: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
         at = self._scored.get((id_, event["scored_at"]))
         if at is None:
             return {"its prediction": (None, "one")}
@@ -360,7 +364,9 @@ class Reckoning:
         observation, at = known
         differ = [name for name in observation if observation[name] != told.event["observation"][name]]
         found = details["first_offset"], sorted(details["columns"])
-        self._compare(self.names.observations, record, "conflict", {"its pointer": (found, (at.offset, sorted(differ)))})
+        self._compare(
+            self.names.observations, record, "conflict", {"its pointer": (found, (at.offset, sorted(differ)))}
+        )
 
     def _check_move(self, topic: str, record: Record, moved: Record) -> None:
         told = said(record.value)

@@ -1,5 +1,5 @@
-"""What producers send in a day, in small: observations, some of them broken, sent again or contradicted, and outcomes that
-come late, early, twice, corrected or for nothing.
+"""What producers send in a day, in small: observations, some of them broken, sent again or contradicted, and outcomes
+that come late, early, twice, corrected or for nothing.
 """
 
 import asyncio
@@ -62,9 +62,7 @@ def _outcomes(number: int, id_: str, true_class: bool) -> Iterator[Sent]:
 async def send(topics: Topics, events: Sequence[Sent]) -> None:
     """Send them all at once; both topics keep their order."""
     for side in ("observations", "outcomes"):
-        await topics.send(
-            getattr(topics.names, side), [event.value for event in events if event.side == side]
-        )
+        await topics.send(getattr(topics.names, side), [event.value for event in events if event.side == side])
 
 
 async def feed(topics: Topics, events: Sequence[Sent], *, pause_s: float = 0.05, at_once: int = 100) -> None:

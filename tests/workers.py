@@ -37,9 +37,7 @@ class Environment:
 
     def __init__(self, bootstrap: str, prefix: str, folder: Path, settings: dict[str, Any]) -> None:
         self.bootstrap, self.folder = bootstrap, folder
-        self.settings = load_settings(
-            None, {}, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, **settings}
-        )
+        self.settings = load_settings(None, {}, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, **settings})
         self.names = TopicNames(prefix)
         self.topics = Topics(bootstrap, self.names, self.settings.group_name, self.settings.topics.partitions or 4)
         self._given = settings

@@ -1,29 +1,177 @@
-"""Sends events and waits for their answers. Law: an event goes to the partition of its id, keyed by it, unless told
-otherwise, so that nothing has to be moved.
+"""Sends events and waits for their answers. Law: an event goes to the partition of its id and is keyed by it, unless
+told otherwise, so that nothing has to be moved.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, TypedDict, Unpack
-
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from typing import Final, Self, Unpack
 
 from stream_scorer.client.answers import Answer, Refused, Unanswered
 from stream_scorer.client.checking import Event, check, encode_event, encoded
-from stream_scorer.client.listening import Listener
+from stream_scorer.client.connection import Connection, Security, TooLargeForKafka
 from stream_scorer.client.questions import Question
 from stream_scorer.core import reasons
 from stream_scorer.core.contract import EVENT_BYTES_MAX
-from stream_scorer.core.decoding import examine_observation, stage_of
+from stream_scorer.core.decoding import examine_observation
+from stream_scorer.core.letters import id_of
 from stream_scorer.core.looking import Accepted
-from stream_scorer.core.outcomes import examine_outcome
 from stream_scorer.core.partitioning import partition_of
+from stream_scorer.core.reasons import Reason, Stage
 from stream_scorer.core.records import Source
-from stream_scorer.errors import Known, OutageError
-from stream_scorer.runtime.kafka import client_options, explain
+from stream_scorer.errors import RefusedError
 from stream_scorer.runtime.settings import Settings, load_settings
-from stream_scorer.runtime.topics import TopicNames
+
+TIMEOUT_S: Final = 10.0
+# Events of `score_many` that wait for their answers at one time
+AT_ONCE: Final = 1_000
+
+
+class Client:
+    """Sends observations and outcomes, and answers for each observation; any number of calls at once.
+
+    `prefix` and `group` are the environment's; with another group than the workers' redeliveries can't be told from
+    what has not been read yet. `client_id`: who is sending, for the scorecards of producers. Raises SettingsError for
+    what can't be used, OutageError where Kafka is away, TopicsError where the topics are not there.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str = "127.0.0.1:9092",
+        *,
+        prefix: str = "",
+        group: str = "stream-scorer",
+        client_id: str = "",
+        **security: Unpack[Security],
+    ) -> None:
+        given: dict[str, object] = {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, "worker.group": group}
+        given |= {f"kafka.{name}": value for name, value in security.items()}
+        self._connection = Connection(load_settings(None, {}, given), client_id)
+
+    @classmethod
+    def of(cls, settings: Settings, *, client_id: str = "") -> Self:
+        """A client with an environment's settings."""
+        client = cls.__new__(cls)
+        client._connection = Connection(settings, client_id)
+        return client
+
+    async def __aenter__(self) -> Self:
+        await self._connection.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.stop()
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topics of this environment have."""
+        return self._connection.listener.partitions
+
+    # Observations
+
+    async def score(
+        self,
+        id: str | int,  # noqa: A002  # the contract's own word
+        observation: Mapping[str, object],
+        *,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Answer:
+        """Send an observation and wait for its prediction or its reasons."""
+        return await self.ask(encode_event({"id": id, "observation": observation}), timeout_s=timeout_s)
+
+    async def score_many(
+        self,
+        observations: Iterable[tuple[str | int, Mapping[str, object]]],
+        *,
+        timeout_s: float = TIMEOUT_S,
+        at_once: int = AT_ONCE,
+    ) -> AsyncIterator[Answer]:
+        """The answer to each of these (id, observation), in their order; they are sent as answers come in, so that at
+        most `at_once` wait. `timeout_s` is for each of them, from when it is sent."""
+        values = (encode_event({"id": id_, "observation": columns}) for id_, columns in observations)
+        async for answer in self.ask_many(values, timeout_s=timeout_s, at_once=at_once):
+            yield answer
+
+    async def ask_many(
+        self, values: Iterable[bytes], *, timeout_s: float = TIMEOUT_S, at_once: int = AT_ONCE
+    ) -> AsyncIterator[Answer]:
+        """The same for events as bytes."""
+        waiting: deque[asyncio.Task[Answer]] = deque()
+        try:
+            for value in values:
+                waiting.append(asyncio.create_task(self.ask(value, timeout_s=timeout_s)))
+                if len(waiting) >= at_once:
+                    yield await waiting.popleft()
+            while waiting:
+                yield await waiting.popleft()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def ask(
+        self, value: bytes, *, timeout_s: float = TIMEOUT_S, partition: int | None = None, keyed: bool = True
+    ) -> Answer:
+        """Send an observation event as it is, broken or not, and wait for its answer.
+
+        `partition`: one where it does not belong is good only to try what becomes of it.
+        """
+        connection, listener = self._connection, self._connection.listener
+        # how large an event may be is for the worker to say, whose settings may be others
+        found = examine_observation(value, len(value))
+        question = Question(asyncio.get_running_loop().create_future(), id=id_of(value, None))
+        if isinstance(found, Accepted):
+            question.id, question.code = found
+            question.home = partition_of(found.id, listener.partitions)
+        if partition is None and question.id is not None:
+            partition = partition_of(question.id, listener.partitions)
+        topic = connection.names.observations
+        with connection.explained("asking"):
+            try:
+                async with asyncio.timeout(timeout_s), listener.hears(question):
+                    if question.home not in (None, partition):
+                        question.home_begins = await listener.end_of_observations(question.home or 0)
+                    source = await connection.deliver(topic, value, question.id if keyed else None, partition)
+                    question.sent_s = time.monotonic()
+                    listener.questions.place(question, source)
+                    return await question.answer
+            except TooLargeForKafka:
+                reason = reasons.too_large(len(value), connection.event_bytes_max)
+                return Refused((reason,), Stage.DECODE, None, None)
+            except TimeoutError:
+                return Unanswered(question.source, _why(question, topic, timeout_s))
+
+    @staticmethod
+    def check(event: Event, *, event_bytes_max: int = EVENT_BYTES_MAX) -> tuple[Reason, ...]:
+        """Every reason for which an observation event would be refused; asks nobody, and needs no connection."""
+        return check(event, event_bytes_max=event_bytes_max)
+
+    # Outcomes
+
+    async def report_outcome(self, id: str | int, true_class: bool) -> Source:  # noqa: A002
+        """Send what was true of an observation, before or after its prediction; returns where it lies once Kafka has
+        it. What is made of it stands in the topic of outcome updates. Raises OutageError where Kafka does not take it.
+        """
+        return await self.deliver_outcome(encoded({"id": id, "true_class": true_class}))
+
+    async def deliver_outcome(self, value: bytes, *, keyed: bool = True) -> Source:
+        """The same for an outcome event as it is, broken or not."""
+        connection, id_ = self._connection, id_of(value, None)
+        partition = None if id_ is None else partition_of(id_, connection.listener.partitions)
+        with connection.explained("reporting an outcome"):
+            try:
+                return await connection.deliver(connection.names.outcomes, value, id_ if keyed else None, partition)
+            except TooLargeForKafka as error:
+                advice = "send only what the contract names"
+                raise RefusedError(f"Kafka does not take an outcome of {len(value):,} bytes: {advice}") from error
+
+
+def _why(question: Question, topic: str, timeout_s: float) -> str:
+    if question.source is None:
+        return f"Kafka did not acknowledge it within {timeout_s:g} s"
+    place = f"{topic}-{question.source.partition}@{question.source.offset}"
+    return f"no answer within {timeout_s:g} s: it lies at {place} and is answered once a worker has read it"

@@ -6,12 +6,12 @@ Law: what answers a record lies behind where these topics ended before the recor
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_scorer.client.questions import Question, Questions
 from stream_scorer.client.silence import Silence
@@ -20,46 +20,59 @@ from stream_scorer.runtime.kafka import explain
 from stream_scorer.runtime.topics import TopicNames
 
 POLL_MS: Final = 100
+# A seek waits for the fetch that is on its way, which waits this long for records
+FETCH_WAIT_MS: Final = 50
+# A first question about a topic meets a client that does not know it yet and asks again
+RETRY_WAIT_MS: Final = 10
+# Who asks one after the other is heard without beginning anew each time
+LINGER_S: Final = 1.0
 # How long a record may go without an answer before we look whether it was passed over in silence
 QUIET_S: Final = 0.1
 STOP_WAIT_S: Final = 5.0
 # a topic that was just created is not known to every broker at once
 TOPIC_WAIT_S: Final = 3.0
+TOPIC_POLL_S: Final = 0.1
+OUTAGE_WAIT_S: Final = 1.0
 
 
 class Listener:
     """Hands every answer to the question that waits for it. `failure`: why no answer can come any more."""
 
     def __init__(self, options: Mapping[str, Any], names: TopicNames, group: str) -> None:
-        self._names, self._bootstrap = names, str(options["bootstrap_servers"])
-        self._consumer = AIOKafkaConsumer(**options, isolation_level="read_committed", enable_auto_commit=False)
+        self._options, self._names = options, names
+        common = {**options, "enable_auto_commit": False, "retry_backoff_ms": RETRY_WAIT_MS}
+        committed = {**common, "isolation_level": "read_committed", "fetch_max_wait_ms": FETCH_WAIT_MS}
+        self._consumer = AIOKafkaConsumer(**committed)
         # `read_uncommitted`: its ends are those of the topics, not where the oldest open transaction begins
-        self._measuring = AIOKafkaConsumer(**options, group_id=group, enable_auto_commit=False)
-        self._looking_back = AIOKafkaConsumer(**options, isolation_level="read_committed", enable_auto_commit=False)
+        self._measuring = AIOKafkaConsumer(**common, group_id=group)
+        self._looking_back = AIOKafkaConsumer(**committed)
         self.questions = Questions(names.observations)
         self.failure: BaseException | None = None
         self.partitions = 0
         self._silence = Silence(self._measuring, self._looking_back, names, self.questions, self._positions)
         self._listens = asyncio.Event()
+        self._last_asked_s = 0.0
         self._beginning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Connect. TopicsError where the topics are not there."""
-        for consumer in (self._consumer, self._measuring, self._looking_back):
-            await consumer.start()
         names = self._names
         topics = (names.observations, names.predictions, names.dead_letters)
-        counts = await self._count_partitions(topics)
+        counts = await count_partitions(self._options, topics)
         if len(set(counts.values())) > 1:
-            raise TopicsError(f"{', '.join(topics)} have different numbers of partitions: see `stream-scorer topics check`")
+            raise TopicsError(
+                f"{', '.join(topics)} have different numbers of partitions: see `stream-scorer topics check`"
+            )
+        for consumer in (self._consumer, self._measuring, self._looking_back):
+            await consumer.start()
         self.partitions = counts[names.observations]
         self._answers = [
             TopicPartition(topic, partition) for topic in topics[1:] for partition in range(self.partitions)
         ]
         self._consumer.assign(self._answers)
         self._consumer.pause(*self._answers)
-        self._tasks = [asyncio.create_task(self._guarded(loop())) for loop in (self._listen, self._watch)]
+        self._tasks = [asyncio.create_task(self._guarded(loop)) for loop in (self._listen, self._watch)]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -81,8 +94,7 @@ class Listener:
             yield
         finally:
             self.questions.remove(question)
-            if not self.questions:
-                self._listens.clear()
+            self._last_asked_s = time.monotonic()
 
     async def end_of_observations(self, partition: int) -> int:
         """Where a partition of the observations ends now."""
@@ -108,6 +120,9 @@ class Listener:
                     self.questions.take_predictions(records)
                 else:
                     self.questions.take_letters(partition, records)
+            if not self.questions and time.monotonic() > self._last_asked_s + LINGER_S:
+                self._consumer.pause(*self._answers)
+                self._listens.clear()
 
     async def _watch(self) -> None:
         while True:
@@ -120,22 +135,37 @@ class Listener:
     async def _positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {partition: await self._consumer.position(partition) for partition in partitions}
 
-    async def _guarded(self, loop: Any) -> None:
-        try:
-            await loop
-        except Exception as error:
-            known = explain(error, "reading answers", self._bootstrap)
-            self.failure = known or error
-            self.questions.fail(self.failure)
+    async def _guarded(self, loop: Callable[[], Awaitable[None]]) -> None:
+        while self.failure is None:
+            try:
+                await loop()
+            except Exception as error:
+                known = explain(error, "reading answers", str(self._options["bootstrap_servers"]))
+                if isinstance(known, OutageError):
+                    await asyncio.sleep(OUTAGE_WAIT_S)  # who waits has a timeout of its own
+                else:
+                    self.failure = known or error
+                    self.questions.fail(self.failure)
 
-    async def _count_partitions(self, topics: Iterable[str]) -> dict[str, int]:
-        try:
+
+async def count_partitions(options: Mapping[str, Any], topics: Sequence[str]) -> dict[str, int]:
+    """How many partitions each of these topics has. TopicsError where one does not exist."""
+    admin = AIOKafkaAdminClient(**options)
+    try:
+        await admin.start()
+        async with asyncio.timeout(TOPIC_WAIT_S):
             # All topics are asked for: a broker that makes topics by itself makes the one that is asked for by name.
-            async with asyncio.timeout(TOPIC_WAIT_S):
-                while missing := sorted(set(topics) - await self._measuring.topics()):
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            raise TopicsError(
-                f"there is no topic {', '.join(missing)}: check the prefix, or run `stream-scorer topics apply`"
-            ) from None
-        return {topic: len(self._measuring.partitions_for_topic(topic) or ()) for topic in topics}
+            while missing := sorted(set(topics) - (counts := await _all_counts(admin)).keys()):
+                await asyncio.sleep(TOPIC_POLL_S)
+    except TimeoutError:
+        raise TopicsError(
+            f"there is no topic {', '.join(missing)} that this user may see: check the prefix, or run "
+            "`stream-scorer topics apply`"
+        ) from None
+    finally:
+        await admin.close()
+    return {topic: counts[topic] for topic in topics}
+
+
+async def _all_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}

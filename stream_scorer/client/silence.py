@@ -18,9 +18,10 @@ from stream_scorer.core.records import MOVED_FROM, Source, last_header
 from stream_scorer.runtime.topics import TopicNames
 
 POLL_MS: Final = 100
+STANDSTILL_POLLS_MAX: Final = 10
 # An event that is sent again mostly was sent shortly before: the search begins with the newest so many predictions of
 # a partition, and goes on with twice as many; about 6 s for the most.
-LOOK_BACK_FIRST: Final = 4_096
+LOOK_BACK_FIRST: Final = 512
 LOOK_BACK_MAX: Final = 1_000_000
 
 Positions = Callable[[Iterable[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
@@ -76,9 +77,7 @@ class Silence:
             self._fences[partition] = fence
             return []
         self._fences.pop(partition, None)
-        return [
-            one for one in questions if one.source and one.source.offset < committed and not one.answer.done()
-        ]
+        return [one for one in questions if one.source and one.source.offset < committed and not one.answer.done()]
 
     async def _fence(self, partition: int, questions: list[Question]) -> tuple[int, dict[TopicPartition, int]] | None:
         names = self._names
@@ -135,7 +134,7 @@ class Silence:
         self, wanted: Mapping[tuple[bytes | None, int | None], Any], partition: TopicPartition, begin: int, end: int
     ) -> dict[tuple[bytes | None, int | None], Prediction]:
         ids = {id_ for id_, _ in wanted}
-        found = {}
+        found: dict[tuple[bytes | None, int | None], Prediction] = {}
         async for records in self._read(partition, begin, end):
             for record in records:
                 if record.key in ids:
@@ -145,17 +144,17 @@ class Silence:
         return found
 
     async def _read(self, partition: TopicPartition, begin: int, end: int) -> AsyncIterator[list[Any]]:
-        """Committed records of a range; ends early only where a transaction stays open in it."""
+        """Committed records of a range; ends early where nothing comes for a second, because a transaction is open."""
         consumer = self._looking_back
         consumer.assign([partition])
         consumer.seek(partition, begin)
-        while (position := await consumer.position(partition)) < end:
-            batches = await consumer.getmany(partition, timeout_ms=POLL_MS)
-            records = batches.get(partition, [])
-            if records:
+        position, standstill = begin, 0
+        while position < end and standstill < STANDSTILL_POLLS_MAX:
+            for records in (await consumer.getmany(partition, timeout_ms=POLL_MS)).values():
                 yield [record for record in records if record.offset < end]
-            elif await consumer.position(partition) == position:
-                return
+            reached = await consumer.position(partition)
+            standstill = 0 if reached > position else standstill + 1
+            position = reached
 
 
 def _answer(asked: Iterable[Question], prediction: Prediction | None) -> None:

@@ -17,11 +17,15 @@ COMMANDS = (
     "validate",
     "train",
     "quality",
+    "smoke",
     "trace",
     "audit",
+    "dead_letters",
+    "console",
     "bench",
     "broker",
     "state",
+    "monitoring",
 )
 
 app = typer.Typer(

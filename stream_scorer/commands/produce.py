@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_scorer.commands.answers import INTERRUPTED, wait_for_answers
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 from stream_scorer.errors import SettingsError
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from stream_scorer.runtime.topics import TopicNames
 
 PROGRESS_S = 0.1
-INTERRUPTED = 130
 
 
 class To(StrEnum):
@@ -70,6 +70,10 @@ def produce(
         str | None, typer.Option(help="What ids that are made here begin with. Default: another one each time.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The generator's seed.")] = 1,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for each event's answer and print it: its prediction or its reasons.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each answer (with --wait).")] = 10.0,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
     settings: SettingsOption = None,
@@ -77,7 +81,8 @@ def produce(
 ) -> None:
     """Send observation events (and outcomes) to Kafka: generated ones, rows of a CSV file, or lines of JSON.
 
-    An event counts once Kafka has acknowledged it. Ctrl-C stops and says how many were.
+    An event counts once Kafka has acknowledged it. Ctrl-C stops and says how many were. With --wait the exit status
+    is 1 where an event was refused, else 75 where one had no answer in time.
     """
     from stream_scorer.commands.quieting import quiet_kafka_clients
     from stream_scorer.runtime.topics import TopicNames
@@ -89,6 +94,12 @@ def produce(
     timeline = _timeline(
         events, names, to if lines else To.OBSERVATIONS, rate, keys, outcome_share, outcome_delay, seed
     )
+    if wait:
+        if to is To.OUTCOMES:
+            raise SettingsError(
+                "--wait is for observations: what becomes of an outcome, `stream-scorer trace ID` tells"
+            )
+        wait_for_answers(resolved, names, timeline, paced=rate is not None, timeout_s=timeout, as_json=as_json)
     result = asyncio.run(_produce(resolved, names, timeline, rate, total, quiet=as_json))
     sentence = (
         f"{result['delivered']:,} events delivered to {names.observations if to is To.OBSERVATIONS else names.outcomes}"

@@ -15,6 +15,7 @@ from stream_scorer.core.contract import Observation
 from stream_scorer.core.entries import Models
 from stream_scorer.core.quality import GROUP_COLUMNS, Cells, Figures, Quality, figures
 from stream_scorer.core.restoring import Records
+from stream_scorer.core.smoke_ids import is_smoke_id
 from stream_scorer.core.updates import Probability, milliseconds
 
 # 31 and 40 bytes: millions fit in memory. Ids stand in them as Python's hash of their bytes: 64 bits, with a key that
@@ -113,10 +114,10 @@ class Evidence:
         self._corrections = self._unreadable = 0
 
     def add_predictions(self, records: Records) -> None:
-        """Count the predictions that lie in the window."""
+        """Count the predictions that lie in the window; those of smoke tests, which never get an outcome, are none."""
         inside = self._window.holds(records.timestamps_ms)
         decoded = self._decode(records, _prediction)
-        chosen = [each for each in decoded if inside[each[0]]]
+        chosen = [each for each in decoded if inside[each[0]] and not is_smoke_id(each[1])]
         self._predicted.append(self._rows(PREDICTED, chosen, [each.observation_code for _, _, each in chosen]))
 
     def add_updates(self, records: Records) -> None:

@@ -3,6 +3,8 @@
 from typing import get_args
 
 from stream_scorer.core.dead_letters import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
+from stream_scorer.core.ledger import Act, LedgerEntry
+from stream_scorer.core.letters import REPLAYED_FROM, Origin, Place
 from stream_scorer.core.predictions import Prediction
 from stream_scorer.core.reasons import Stage
 from stream_scorer.core.records import MOVED_FROM
@@ -20,6 +22,7 @@ from stream_scorer.core.schema_parts import (
     TEXT,
     TIME,
     TRUNCATION,
+    Described,
     Schema,
     fields,
     fields_of,
@@ -29,6 +32,8 @@ from stream_scorer.core.schema_parts import (
 from stream_scorer.core.schema_parts import SOURCE as SOURCE_OF_A_RECORD
 from stream_scorer.core.updates import Update
 
+PLACE_OF_A_LETTER = fields_of(Place, {"partition": COUNT, "offset": COUNT})
+ORIGIN = fields_of(Origin, {"topic": TEXT, "partition": COUNT, "offset": COUNT})
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -83,12 +88,18 @@ def dead_letter_headers() -> Schema:
     return titled("Headers of a dead letter", description, fields(headers, optional=(TRUNCATED,)))
 
 
-def moved_headers() -> Schema:
-    """What a record carries that we published again on the partition of its id."""
+def input_headers() -> Schema:
+    """What a record carries, behind its own headers, that we published again: because it was found on another partition
+    than its id's, or because an operator replayed it."""
     moved = json_text(SOURCE_OF_A_RECORD) | {
         "description": "Where it was found before it was moved to its id's partition"
     }
-    return fields({MOVED_FROM: moved}, optional=(MOVED_FROM,))
+    replayed = json_text(SOURCE_OF_A_RECORD) | {
+        "description": "Where it was read before it became the dead letter that was replayed; the topic is the same"
+    }
+    replays = DECIMAL | {"description": "How often it has been replayed"}
+    headers = {MOVED_FROM: moved, REPLAYED_FROM: replayed, REPLAYS: replays}
+    return fields(headers, optional=tuple(headers))
 
 
 def shadow_prediction() -> Schema:
@@ -127,19 +138,21 @@ def model_switch() -> Schema:
 
 
 def ledger_entry() -> Schema:
-    origin = fields({"topic": TEXT, "partition": COUNT, "offset": COUNT})
-    entry: dict[str, Schema] = {
+    described: Described = {
         "act": {
-            "enum": ["replay", "discard", "reveal", "park"],
-            "description": "`reveal`: its personal data were looked at",
+            "enum": [act.value for act in Act],
+            "description": "`reveal`: somebody looked at what the letter says of a person",
         },
         "who": TEXT,
         "at": TIME,
+        "origin": ORIGIN | {"description": "Where the letter's record was read; one that is not readable: itself"},
+        "letter": PLACE_OF_A_LETTER | {"description": "Where the letter lies in the topic of dead letters"},
         "why": TEXT,
-        "origin": origin | {"description": "Where the dead letter's record was first read"},
-        "became": SOURCE_OF_A_RECORD | {"description": "Where its record stands now"},
+        "replays": COUNT | {"description": "How often the record has been replayed, with this one"},
+        "became": ORIGIN | {"description": "Where the record was published again"},
+        "fix": TEXT | {"description": "How it was mended: names and paths, no values"},
     }
-    return titled("Ledger entry", "What an operator did with a dead letter", fields(entry, optional=("why", "became")))
+    return titled("Ledger entry", "What an operator did with a dead letter", fields_of(LedgerEntry, described))
 
 
 def schemas() -> dict[str, Schema]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import stream_scorer
 from stream_scorer.core.examples import example_lines
-from stream_scorer.core.schemas import moved_headers, schemas
+from stream_scorer.core.schemas import input_headers, schemas
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.topic_definitions import TopicDefinition, load_topics
 
@@ -102,7 +102,7 @@ def message(topic: TopicDefinition) -> dict[str, Any]:
     if topic.key == "dead_letters":
         made["headers"] = {"schemaFormat": SCHEMA_FORMAT, "schema": {"$ref": f"./{schema_file('dead_letter_headers')}"}}
     if topic.key in MOVED:
-        made["headers"] = {"schemaFormat": SCHEMA_FORMAT, "schema": moved_headers()}
+        made["headers"] = {"schemaFormat": SCHEMA_FORMAT, "schema": input_headers()}
     return made
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 from msgspec import inspect
-from prometheus_client import Metric
 
 from stream_scorer.core.contract import COLUMNS, EVENT_BYTES_MAX, ID_BYTES_MAX, Column
 from stream_scorer.core.decoding import examine_observation, stage_of
@@ -19,7 +18,8 @@ from stream_scorer.core.examples import OBSERVATIONS, OUTCOMES
 from stream_scorer.core.looking import Accepted
 from stream_scorer.core.outcomes import examine_outcome
 from stream_scorer.core.reasons import Code, Reason, Stage, conflict, invalid_output, scoring_failed, unknown_id
-from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.metric_catalogue import CATALOGUE, COUNTED_MODELS_MAX, LOADED_MODELS_MAX, SERIES_MAX
+from stream_scorer.runtime.metric_definitions import Definition
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.settings_fields import Field, fields_of
 
@@ -27,15 +27,9 @@ REGENERATE = "make generate"
 GENERATED = f"<!-- Generated from the code by `{REGENERATE}`: change the code, not this page. -->"
 
 # Read and checked, but nothing asks for them yet. A test says when one of them should leave this list.
-WITHOUT_EFFECT = (
-    "worker.cloudevents",
-    "http.view_token",
-    "http.act_token",
-    "logging.id_hash_key",
-    *(field.key for field in fields_of(Settings) if field.section == "business"),
-)
-# What the page shows where a metric's label can hold anything: only one model serves at a time
-ANY_MODEL = "<name>@<digest>"
+WITHOUT_EFFECT = ("logging.id_hash_key",)
+# More values of a label than these say no more to a reader
+LABEL_VALUES_SHOWN = 24
 
 
 def described_pages() -> dict[str, str]:
@@ -58,9 +52,9 @@ def contract_page() -> list[str]:
         "## Observation events",
         "",
         f"A JSON object in UTF-8 of at most {EVENT_BYTES_MAX:,} bytes (`worker.event_bytes_max`) with `id` and "
-        f"`observation`. `id` is a text of 1 to {ID_BYTES_MAX} bytes; a whole number is taken as its decimal text. "
-        "`observation` is an object with exactly these ten columns. Other fields beside `id` and `observation` are "
-        "passed over.",
+        f"`observation`. `id` is a text of 1 to {ID_BYTES_MAX} bytes, or a whole number, which is read as text. "
+        "`observation` is an object of these ten columns, no more and no fewer. Other fields beside `id` and "
+        "`observation` are passed over.",
         "",
         *table(("column", "type", "allowed"), map(column_row, COLUMNS)),
         "",
@@ -198,38 +192,53 @@ def default_of(field: Field) -> str:
 
 
 def metrics_page() -> list[str]:
-    metrics = Metrics()
-    metrics.model_loaded(ANY_MODEL, "champion")
-    ours = [family for family in metrics.registry.collect() if family.name.startswith("stream_scorer_")]
-    series = sum(len(family.samples) for family in ours)
+    most = sum(definition.series_max for definition in CATALOGUE)
+    by_model = [definition for definition in CATALOGUE if definition.models_max]
+    whole = sum(definition.series_max // definition.models_max for definition in by_model)
+    rest = most - sum(definition.series_max for definition in by_model)
     return [
         "# Metrics",
         GENERATED,
         "",
-        "What a worker shows at `/metrics`, in Prometheus' text format. Times are seconds, sizes bytes. Every "
-        f"combination of labels is there from the start, at 0: {series:,} series a worker with its model. Nothing that "
-        "comes in adds a series, but for the first outcome of a prediction that another model made. Counters of many "
-        "workers add up. A batch is counted after its commit, so what was aborted is in no counter.",
+        "What a worker shows at `/metrics`, in Prometheus' text format; the rules, alerts and dashboards under "
+        "`deploy/` are made of it. Times are seconds, sizes bytes. Every combination of labels is there from the "
+        "start, at 0. A batch is counted after its commit, so what was aborted is not in any counter. Counters of many "
+        "workers add up.",
         "",
-        "Where a counter of joined outcomes has a twin that ends in `_retracted_total`, subtract the twin: it holds "
-        "what corrections took back.",
+        f"A worker shows {rest} series and {whole} for the model that it serves. Whatever comes in, and however many "
+        f"models come and go, there are never more than {most:,} (the budget is {SERIES_MAX:,}): at most "
+        f"{LOADED_MODELS_MAX} models with their distributions and {COUNTED_MODELS_MAX} with their outcomes; beyond "
+        "that the one unheard of for longest goes. A scrape takes a few milliseconds.",
         "",
-        *table(("metric", "type", "labels", "what it is"), map(metric_row, ours)),
+        "Where a counter has a twin that ends in `_retracted_total`, subtract the twin: it holds what corrections took "
+        "back. The figure of record is `stream-scorer quality`, which reads the topics.",
+        "",
+        *table(("metric", "type", "unit", "labels", "what it is"), map(metric_row, CATALOGUE)),
+        "",
+        "`model` is `<name>@<digest>`, `role` `champion` or `canary`. What a model was trained on is shown where its "
+        "card says it.",
         "",
         "Beside these stands what the Prometheus client says of the process: `process_cpu_seconds_total`, "
-        "`process_resident_memory_bytes`, `process_open_fds`, `process_start_time_seconds` and others.",
+        "`process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` and "
+        "others.",
     ]
 
 
-def metric_row(family: Metric) -> tuple[str, str, str, str]:
-    name = f"{family.name}_total" if family.type == "counter" else family.name
-    labels: dict[str, dict[str, None]] = {}
-    for sample in family.samples:
-        for label, value in sample.labels.items():
-            if label != "le":
-                labels.setdefault(label, {})[value] = None
-    shown = "<br>".join(f"{label}: {', '.join(f'`{value}`' for value in values)}" for label, values in labels.items())
-    return f"`{name}`", family.type, shown, family.documentation
+def metric_row(definition: Definition) -> tuple[str, str, str, str, str]:
+    shown = [f"{label}: {values_of(definition, place)}" for place, label in enumerate(definition.labels)]
+    labels = ["model", "role", *shown] if definition.models_max else shown
+    unit = "" if definition.unit == "1" else definition.unit
+    return f"`{definition.name}`", definition.kind, unit, "<br>".join(labels), definition.meaning
+
+
+def values_of(definition: Definition, place: int) -> str:
+    """A label's values; of a long list the first and last."""
+    values = list(dict.fromkeys(labels[place] for labels in definition.combinations if labels))
+    if not values:
+        return "one value a build"
+    if len(values) > LABEL_VALUES_SHOWN:
+        return f"`{values[0]}` … `{values[-1]}`, {len(values)} values"
+    return ", ".join(f"`{value}`" for value in values)
 
 
 # Markdown

@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_scorer.core.partitioning import partitions_of
 from stream_scorer.core.records import Headers
 from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.operations.timelines import Planned
+from stream_scorer.runtime.connecting import why_not_let_in
 from stream_scorer.runtime.kafka import explain
 
 BATCH_BYTES_MAX = 512 * 1024
@@ -74,6 +75,8 @@ class EventSender:
             await producer.start()
         except (KafkaError, OSError) as error:
             await producer.stop()
+            if isinstance(error, KafkaConnectionError) and (refusal := await why_not_let_in(self._options)) is not None:
+                raise refusal from error
             raise self._explained(error, "connecting") from error
         self._producer = producer
         return self
@@ -103,7 +106,7 @@ class EventSender:
             return len(await self._producer.partitions_for(topic))
         except TimeoutError as error:
             raise TopicsError(
-                f"there is no topic {topic}: check the prefix, or run `stream-scorer topics apply`"
+                f"there is no topic {topic} that this user may see: check the prefix, or run `stream-scorer topics apply`"
             ) from error
         except KafkaError as error:
             raise self._explained(error, f"asking for the topic {topic}") from error

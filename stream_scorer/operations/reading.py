@@ -13,16 +13,20 @@ from typing import Any, Final, NamedTuple, NoReturn, Self, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from stream_scorer.errors import Known, OutageError, TopicsError
+from stream_scorer.runtime.connecting import why_not_let_in
 from stream_scorer.runtime.consuming import read
 from stream_scorer.runtime.kafka import explain
 
 # Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
 FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
 POLL_MS: Final = 250
+# A first question about a topic meets a client that does not know it yet and asks again; the client's own 100 ms,
+# twice, would be most of a quick command's time
+RETRY_WAIT_MS: Final = 10
 # Enough for what comes after to work on batches, and little to hold
 WHOLE_BATCHES_RECORDS_MIN: Final = 1_000
 # An orphaned transaction ends after its producer's timeout, with ours at most 30 s later.
@@ -57,9 +61,10 @@ class Reader:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             fetch_max_bytes=16 * FETCH_BYTES_MAX,
+            retry_backoff_ms=RETRY_WAIT_MS,
         )
         # `read_committed` would answer with where the oldest open transaction begins, not with where the topic ends
-        self._measuring = AIOKafkaConsumer(**self._options, enable_auto_commit=False)
+        self._measuring = AIOKafkaConsumer(**self._options, enable_auto_commit=False, retry_backoff_ms=RETRY_WAIT_MS)
         self._admin = AIOKafkaAdminClient(**self._options)
 
     async def __aenter__(self) -> Self:
@@ -68,6 +73,8 @@ class Reader:
                 await client.start()
         except BaseException as error:
             await self.__aexit__()
+            if isinstance(error, KafkaConnectionError) and (refusal := await why_not_let_in(self._options)) is not None:
+                raise refusal from error
             raise_explained(error, self._options)
         return self
 
@@ -96,7 +103,7 @@ class Reader:
         missing = sorted(set(topics) - set(counts))
         if missing:
             raise TopicsError(
-                f"there is no topic {', '.join(missing)}: check the prefix, or run `stream-scorer topics apply`"
+                f"there is no topic {', '.join(missing)} that this user may see: check the prefix, or run `stream-scorer topics apply`"
             )
         return [TopicPartition(topic, number) for topic in topics for number in range(counts[topic])]
 

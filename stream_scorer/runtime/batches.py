@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 
 from stream_scorer.core.observing import Rejected
-from stream_scorer.core.quality import Quality
+from stream_scorer.core.quality import Model, Quality
 from stream_scorer.core.reasons import Code, Stage
 from stream_scorer.core.records import Publishable
+from stream_scorer.core.scoring import Codes, Probabilities
 from stream_scorer.runtime.consuming import Record
 from stream_scorer.runtime.lane_state import LaneState
 
@@ -39,15 +40,29 @@ class Batch:
     def records(self) -> int:
         return len(self.observations) + len(self.outcomes)
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """The timestamp of the oldest of the two topics' first records that have one."""
+        return oldest_ms(self.observations, self.outcomes)
+
+
+def oldest_ms(*queues: Sequence[Record]) -> int | None:
+    """The earliest timestamp at the head of the queues; None where there is none."""
+    heads = [records[0].timestamp for records in queues if records]
+    return min((timestamp for timestamp in heads if timestamp >= 0), default=None)
+
 
 @dataclass(slots=True)
 class Noted:
-    """What is to be counted once the batch is committed, by where its records ended."""
+    """What is to be counted once the batch is committed, by where its records ended. `scored`: for each model its
+    predictions' observation numbers and probabilities."""
 
     observations: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     letters: Counter[tuple[Code, Stage]] = field(default_factory=Counter)
+    replayed: int = 0
     predicted_ms: Sequence[int] = ()
+    scored: list[tuple[Model, Codes, Probabilities]] = field(default_factory=list)
     steps_s: dict[str, float] = field(default_factory=dict)
     counted: Quality = field(default_factory=Quality)
     retracted: Quality = field(default_factory=Quality)

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, KafkaError
 
 from stream_scorer.runtime import odd_headers  # noqa: F401  # gives fetched records their `decode_leniently`
 
@@ -41,6 +41,15 @@ async def read(
                 waiter.cancel()
                 return {}
             waiter.result()  # a fetch that was refused
+
+
+async def keep_place(consumer: AIOKafkaConsumer) -> None:
+    """Return when the consumer no longer keeps its place in the group. Raises why, where it could not (say for want of
+    a right): `read` would wait for ever."""
+    try:
+        await asyncio.shield(consumer._coordinator._coordination_task)
+    except KafkaError as error:
+        raise (error.__cause__ or error) from None
 
 
 def _take(fetcher: Any, wanted: Collection[TopicPartition], records_max: int) -> dict[TopicPartition, list[Record]]:
@@ -89,6 +98,8 @@ def drain(result: FetchResult, records_max: int) -> list[Record]:
     result._update_position()
     if not fetched._records.has_next():
         result._partition_records = None
+        # it refers back to the records, and where the collector is off nothing else would ever let go of them
+        fetched._records_iterator = None
     return taken
 
 

@@ -16,22 +16,23 @@ from typing import Any
 import faust
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from stream_scorer.core.answering import Clock
 from stream_scorer.core.predictions import Speaker
 from stream_scorer.core.scoring import ModelAtFault
-from stream_scorer.errors import Known, ModelError, OutageError, TopicsError
+from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError
 from stream_scorer.runtime.agents import Agents
 from stream_scorer.runtime.batches import Batch, Work
+from stream_scorer.runtime.gauges import commit_age_s, look, unread_records
 from stream_scorer.runtime.intake import Intake
-from stream_scorer.runtime.kafka import answers, client_options, explain
+from stream_scorer.runtime.kafka import REFUSED, answers, client_options, explain
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes import Lane
 from stream_scorer.runtime.metrics import Metrics
 from stream_scorer.runtime.observation_step import ServedModel
 from stream_scorer.runtime.publishing import AtLeastOncePublisher, Publisher, TransactionalPublisher
 from stream_scorer.runtime.restoring import open_store, restore
+from stream_scorer.runtime.right_checking import check_worker_rights
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.store_engine import shared_memory
 from stream_scorer.runtime.topics import TopicNames, check_cluster, cluster_id
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 # Cyclic garbage is collected here and not by allocation, which would halt the hot loop at any moment
 COLLECT_EVERY_S = 30.0
 PROBE_WAIT_S = 2.0
+# How long a worker that Kafka refused may ask which right it lacks
+RIGHTS_WAIT_S = 5.0
 # Between two looks at a broker that is there but not ready for us yet
 RETRY_WAIT_S = 1.0
 
@@ -72,7 +75,7 @@ class Delivery(faust.Service):
         self._intake: Intake | None = None
         self._warm = False
         self.speaker: Speaker | None = None
-        self._blocks = shared_memory()
+        self._blocks = shared_memory(partitions)
         self._server = Server(
             live=self.live,
             ready=self.is_ready,
@@ -88,7 +91,7 @@ class Delivery(faust.Service):
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            self._tell(error)
+            self._tell(await self._naming_rights(error))
         self.end_worker()
 
     async def _deliver(self) -> None:
@@ -102,7 +105,7 @@ class Delivery(faust.Service):
         await self._check_topics()
         model = await asyncio.to_thread(self._load_model)
         self.agents.serve(model)
-        self.metrics.model_loaded(model.speaker.model, model.speaker.role)
+        self.metrics.model_loaded(model.speaker.model, model.speaker.role, model.trained_on)
         self.speaker = model.speaker
         self._warm = True
         log.info("model %s is warm, threshold %s", model.speaker.model, model.speaker.threshold)
@@ -126,13 +129,15 @@ class Delivery(faust.Service):
             names=self._names,
             batch_records_max=worker.batch_records_max,
             open_lane=self._open_lane,
-            rebalanced=self.metrics.rebalances.inc,
+            rebalanced=self.metrics.rebalanced,
+            fetched=self.metrics.fetched,
         )
 
     async def _check_topics(self) -> None:
         """Refuse to start on topics that are not as they must be. A broker that goes away meanwhile is waited for."""
         while True:
             try:
+                await check_worker_rights(self.settings)
                 problems = await check_cluster(self.settings)
             except OutageError as error:
                 log.warning("%s", error)
@@ -213,6 +218,17 @@ class Delivery(faust.Service):
 
     # The end
 
+    async def _naming_rights(self, error: BaseException) -> BaseException:
+        """Which rights were taken away from us meanwhile, where that is why Kafka refuses."""
+        refused = isinstance(error, REFUSED)
+        with contextlib.suppress(OutageError, TimeoutError):
+            if refused:
+                try:
+                    await asyncio.wait_for(check_worker_rights(self.settings), RIGHTS_WAIT_S)
+                except SettingsError as named:
+                    return named
+        return error
+
     def _tell(self, error: BaseException) -> None:
         """Say once what ended the worker."""
         known: Known | None
@@ -270,27 +286,12 @@ class Delivery(faust.Service):
         return Health(False, f"records are held and nothing was committed for {age_s:.0f} s, though Kafka answers")
 
     def _commit_age_s(self) -> float:
-        lanes = self._intake.lanes.values() if self._intake is not None else ()
-        now_s = time.monotonic()
-        return max(
-            (now_s - max(lane.committed_at_s, lane.held_since_s) for lane in lanes if lane.held_records), default=0.0
-        )
+        return commit_age_s(self._intake.lanes.values()) if self._intake is not None else 0.0
 
     def figures(self) -> bytes:
         """The metrics as of now, as text."""
-        metrics, intake = self.metrics, self._intake
-        lanes = list(intake.lanes.values()) if intake is not None else []
-        metrics.lanes.set(sum(lane.open for lane in lanes))
-        metrics.held.set(sum(lane.held_records for lane in lanes))
-        metrics.commit_age.set(self._commit_age_s())
-        metrics.ready.set(self._readiness().ok)
-        oldest_ms = min((oldest for lane in lanes if (oldest := lane.oldest_waiting_ms()) is not None), default=None)
-        metrics.oldest.set(0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
-        metrics.lag.set(sum(self._lag(lane) for lane in lanes))
-        stores = [lane.state.store for lane in lanes if lane.open and lane.state is not None]
-        metrics.state_ids.set(sum(store.ids_estimate() for store in stores))
-        metrics.state_bytes.set(sum(store.bytes_on_disk() for store in stores))
-        return metrics.expose()
+        look(self.metrics, self._intake, ready=self._readiness().ok, state_path=self.settings.state_path)
+        return self.metrics.expose()
 
     # What the page asks
 
@@ -302,14 +303,7 @@ class Delivery(faust.Service):
     def unread(self, lane: Lane, partition: TopicPartition) -> int:
         """Records of a lane's input that wait in Kafka, as of the last fetch."""
         assert self._intake is not None
-        position = lane.position(partition)
-        with contextlib.suppress(KafkaError):  # a partition that was taken from us a moment ago
-            end = self._intake.consumer.highwater(partition)
-            return max(0, end - position) if end is not None and position is not None else 0
-        return 0
-
-    def _lag(self, lane: Lane) -> int:
-        return lane.held_records + sum(self.unread(lane, partition) for partition in lane.inputs)
+        return unread_records(lane, partition, self._intake.consumer)
 
 
 # Adds pages to the worker's server; they may ask the delivery, which knows nothing of them

@@ -4,6 +4,7 @@ Law: a series' name and labels are written once; a scrape only writes numbers be
 ms for a thousand series, this 1 ms, and nothing is scored meanwhile.)
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
@@ -40,7 +41,7 @@ class Histogram:
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
-        self._bounds = np.array(definition.bounds, dtype=np.float64)
+        self._bounds = definition.bounds
         self._places = {labels: place for place, labels in enumerate(definition.combinations)}
         self._counts = np.zeros((len(self._places), len(self._bounds) + 1), dtype=np.int64)
         self._sums = np.zeros(len(self._places))
@@ -48,7 +49,7 @@ class Histogram:
     def observe(self, value: float, *labels: str, times: int = 1) -> None:
         """Count one value, as often as told."""
         place = self._places[labels]
-        self._counts[place, np.searchsorted(self._bounds, value)] += times
+        self._counts[place, bisect_left(self._bounds, value)] += times
         self._sums[place] += value * times
 
     def observe_many(self, values: ArrayLike) -> None:

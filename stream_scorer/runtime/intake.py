@@ -8,6 +8,7 @@ fetched record is dropped.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,8 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_scorer.errors import TopicsError
-from stream_scorer.runtime.consuming import read
+from stream_scorer.runtime.connecting import why_not_let_in
+from stream_scorer.runtime.consuming import keep_place, read
 from stream_scorer.runtime.lanes import Lane
 from stream_scorer.runtime.topics import TopicNames
 
@@ -55,14 +57,16 @@ class Intake(ConsumerRebalanceListener):
         batch_records_max: int,
         open_lane: Callable[[int, AIOKafkaConsumer], Lane],
         rebalanced: Callable[[], None],
+        fetched: Callable[[float], None],
     ) -> None:
         self.lanes: dict[int, Lane] = {}
         self.joined = False
         self.connected = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._topics = names.observations, names.outcomes
+        self._options = options
         self._batch_records_max = batch_records_max
-        self._open_lane, self._rebalanced = open_lane, rebalanced
+        self._open_lane, self._rebalanced, self._fetched = open_lane, rebalanced, fetched
         self._hungry = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.consumer = AIOKafkaConsumer(
@@ -83,12 +87,15 @@ class Intake(ConsumerRebalanceListener):
         )
 
     async def connect(self) -> None:
-        """Wait for the broker, however long it takes."""
+        """Wait for the broker, however long it takes. Raises `SettingsError` where it is there and does not let us
+        in."""
         waiting = False
         while True:
             try:
                 await self.consumer.start()
             except (KafkaConnectionError, ConnectionError, OSError) as error:
+                if (refusal := await why_not_let_in(self._options)) is not None:
+                    raise refusal from error
                 if not waiting:
                     log.warning("Kafka does not answer yet (%s); waiting for it", error)
                 waiting = True
@@ -101,14 +108,16 @@ class Intake(ConsumerRebalanceListener):
         """Read until cancelled. Raises the first fault of the reader, of a lane or of a rebalance."""
         self.consumer.subscribe(self._topics, listener=self)
         reader = asyncio.create_task(self._read())
+        member = asyncio.create_task(keep_place(self.consumer))
         try:
-            await asyncio.wait((reader, self._failed), return_when=asyncio.FIRST_COMPLETED)
-            for finished in (self._failed, reader):  # a lane's fault tells more than what it does to the reader
+            await asyncio.wait((reader, member, self._failed), return_when=asyncio.FIRST_COMPLETED)
+            for finished in (self._failed, member, reader):  # a lane's fault tells more than what it does to the reader
                 if finished.done():
                     finished.result()
         finally:
             reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            member.cancel()
+            await asyncio.gather(reader, member, return_exceptions=True)
 
     async def _read(self) -> None:
         while True:
@@ -119,12 +128,15 @@ class Intake(ConsumerRebalanceListener):
                 await self._hungry.wait()
                 continue
             full = len(wanted) < len(inputs)
+            began_s = time.perf_counter()
             fetched = await read(
                 self.consumer,
                 wanted,
                 timeout_s=POLL_S_WHILE_FULL if full else POLL_S,
                 records_max=self._batch_records_max,
             )
+            if fetched:
+                self._fetched(time.perf_counter() - began_s)
             for partition, records in fetched.items():
                 if (lane := self.lanes.get(partition.partition)) is not None:
                     lane.offer(partition, records)

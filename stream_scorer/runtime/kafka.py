@@ -81,7 +81,7 @@ def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(
             f"The TLS files can't be read: {error}. "
-            "Check kafka.ssl_ca_file, kafka.ssl_certificate_file and kafka.ssl_key_file."
+            "Check kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file and the key's password."
         ) from error
     context.check_hostname = kafka.ssl_check_hostname
     return context
@@ -96,6 +96,23 @@ async def answers(consumer: AIOKafkaConsumer, wait_s: float) -> bool:
     return True
 
 
+def open_connections(client: Any) -> int:
+    """How many connections a consumer or producer has open at this moment."""
+    return sum(connection.connected() for connection in client._client._conns.values())
+
+
+def _not_granted(error: BaseException) -> str:
+    named = error.args[0] if error.args else ""
+    names = ", ".join(sorted(named)) if isinstance(named, set | frozenset | list | tuple) else str(named)
+    if isinstance(error, errors.TopicAuthorizationFailedError):
+        return f"this user has no right to it (Read to read, Write to send) on the topic {names}"
+    if isinstance(error, errors.GroupAuthorizationFailedError):
+        return f"this user has no right to it (Read for members, Describe to look) on the group {names}"
+    if isinstance(error, errors.TransactionalIdAuthorizationFailed):
+        return f"this user has no right to it (Write) on the transactional id {names}"
+    return f"this user has no right to it on the cluster ({type(error).__name__} {names})"
+
+
 def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
     """What a fault of a Kafka client means for people: an outage, a fencing, a missing right; None where it is none of
     these (our own fault)."""
@@ -107,9 +124,7 @@ def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
             "Start this worker again; if it happens often, raise worker.session_timeout_ms."
         )
     if isinstance(error, REFUSED):
-        return SettingsError(
-            f"Kafka refuses {doing}: {type(error).__name__} {error}. Grant this user the missing right."
-        )
+        return SettingsError(f"Kafka refuses {doing}: {_not_granted(error)}. Grant it, then start again.")
     detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, AWAY) or (isinstance(error, errors.KafkaError) and error.retriable):
         return OutageError(

@@ -8,13 +8,14 @@ commits nothing more.
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_scorer.core.answering import Clock
-from stream_scorer.runtime.batches import Batch, Work
+from stream_scorer.runtime.batches import Batch, Work, oldest_ms
 from stream_scorer.runtime.consuming import Record
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.publishing import Ends, Publisher
@@ -66,6 +67,7 @@ class Lane:
         self._arrived = asyncio.Event()
         self._stopping = False
         self._in_flight_records = self._waiting_bytes = 0
+        self._in_flight_oldest_ms: deque[int | None] = deque()
         self.state: LaneState | None = None
         self.open = False
         self.committed_at_s = self.held_since_s = time.monotonic()
@@ -113,8 +115,9 @@ class Lane:
         return self._next_offset.get(partition)
 
     def oldest_waiting_ms(self) -> int | None:
-        """The timestamp of the oldest record that waits in the lane."""
-        return min((records[0].timestamp for records in self._waiting.values() if records), default=None)
+        """The timestamp of the oldest record that was read and is not committed yet."""
+        waiting = oldest_ms(*self._waiting.values())
+        return min((known for known in (waiting, *self._in_flight_oldest_ms) if known is not None), default=None)
 
     # What the lane's own task does
 
@@ -128,6 +131,7 @@ class Lane:
             ticking.add_done_callback(lambda _: self._arrived.set())
             while (batch := await self._next_batch(committing, ticking, state)) is not None:
                 self._in_flight_records += batch.records
+                self._in_flight_oldest_ms.append(batch.oldest_ms)
                 work = await self._work(batch)
                 state.pend(work.entries)
                 if committing is not None:
@@ -215,10 +219,12 @@ class Lane:
         ends: Ends = {}
         if batch.offsets or work.outputs:
             ends = await self._publisher.publish(work.outputs, batch.offsets)
-        work.noted.steps_s["publish"] = time.perf_counter() - began_s
+            work.noted.steps_s["commit"] = commit_s = self._publisher.commit_s
+            work.noted.steps_s["publish"] = time.perf_counter() - began_s - commit_s
         state.settle({viewed.topic: ends[viewed] for viewed in self._viewed if viewed in ends}, batch.due)
         self.committed_at_s = time.monotonic()
         self._in_flight_records -= batch.records
+        self._in_flight_oldest_ms.popleft()
         self._committed(batch, work)
 
     # What ends with time

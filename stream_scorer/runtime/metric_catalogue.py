@@ -47,8 +47,10 @@ GROUPS: Final = tuple(
 CLASSES: Final = ("false", "true")
 
 STEP_BOUNDS_S: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-LATENCY_BOUNDS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25)
-LATENCY_BOUNDS_S += (0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600)
+LATENCY_BOUNDS_S: Final = (
+    *(0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25),
+    *(0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0),
+)
 MODEL_BOUNDS_S: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 RESTORE_BOUNDS_S: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800)
 BATCH_BOUNDS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000)
@@ -64,7 +66,12 @@ OBSERVATIONS = counter(
 )
 OUTCOMES = counter("outcomes", "records", "Outcome records, by where they ended", "end", of=singles(OUTCOME_ENDS))
 DEAD_LETTERS = counter(
-    "dead_letters", "records", "Dead letters, by the first reason's code and the stage", "code", "stage", of=CODES_AND_STAGES
+    "dead_letters",
+    "records",
+    "Dead letters, by the first reason's code and the stage",
+    "code",
+    "stage",
+    of=CODES_AND_STAGES,
 )
 REPLAYED = counter("replayed", "records", "Records of observations and outcomes that an operator sent again")
 BATCH_RECORDS = histogram("batch_records", "records", "Records that went through together", BATCH_BOUNDS)
@@ -79,7 +86,9 @@ STEP_SECONDS = histogram(
     "step",
     of=singles(STEPS),
 )
-MODEL_SECONDS = histogram("model_seconds", "seconds", "Time in the model, for each prediction that of its batch", MODEL_BOUNDS_S)
+MODEL_SECONDS = histogram(
+    "model_seconds", "seconds", "Time in the model, for each prediction that of its batch", MODEL_BOUNDS_S
+)
 LATENCY_SECONDS = histogram(
     "latency_seconds", "seconds", "From an observation's timestamp to its committed prediction", LATENCY_BOUNDS_S
 )
@@ -113,7 +122,12 @@ MODEL_LOADED = gauge(
     "model_loaded", "1", "1 for a model that serves in this role, 0 for one that did", models=COUNTED_MODELS_MAX
 )
 FEATURES = counter(
-    "feature_observations", "records", "Scored observations, by the bucket of each column", "column", "bucket", of=FEATURE_BUCKETS
+    "feature_observations",
+    "records",
+    "Scored observations, by the bucket of each column",
+    "column",
+    "bucket",
+    of=FEATURE_BUCKETS,
 )
 TRAINING_FEATURES = gauge(
     "training_feature_observations",

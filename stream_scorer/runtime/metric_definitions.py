@@ -1,6 +1,7 @@
 """What a metric is to us, before it has a value. Law: everything that is ever said of a metric is in its definition."""
 
-from typing import Final, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
 Unit = Literal["records", "seconds", "bytes", "ids", "1"]
@@ -10,7 +11,8 @@ MODEL_LABELS: Final = ("model", "role")
 ALONE: Final[tuple[Labels, ...]] = ((),)
 
 
-class Definition(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Definition:
     """One metric. `combinations`: every set of values that the labels have. `models_max`: where series are told apart
     by model and role too, how many models at most. `bounds`: a histogram's upper bounds, in its unit."""
 
@@ -42,11 +44,15 @@ def singles(values: tuple[str, ...]) -> tuple[Labels, ...]:
     return tuple((value,) for value in values)
 
 
-def counter(name: str, unit: Unit, meaning: str, *labels: str, of: tuple[Labels, ...] = ALONE, models: int = 0) -> Definition:
+def counter(
+    name: str, unit: Unit, meaning: str, *labels: str, of: tuple[Labels, ...] = ALONE, models: int = 0
+) -> Definition:
     return Definition(f"stream_scorer_{name}_total", "counter", unit, meaning, labels, of, models)
 
 
-def gauge(name: str, unit: Unit, meaning: str, *labels: str, of: tuple[Labels, ...] = ALONE, models: int = 0) -> Definition:
+def gauge(
+    name: str, unit: Unit, meaning: str, *labels: str, of: tuple[Labels, ...] = ALONE, models: int = 0
+) -> Definition:
     return Definition(f"stream_scorer_{name}", "gauge", unit, meaning, labels, of, models)
 
 

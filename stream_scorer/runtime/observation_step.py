@@ -21,11 +21,13 @@ from stream_scorer.core.answering import Answers, Clock
 from stream_scorer.core.dead_letters import dead_letter
 from stream_scorer.core.entry_rows import pack_predictions
 from stream_scorer.core.joining import join_waiting
+from stream_scorer.core.letters import replays_said
 from stream_scorer.core.observing import Rejected, Rows, predict, sort_out
 from stream_scorer.core.predictions import Speaker
 from stream_scorer.core.reasons import Code, Reason, Stage
-from stream_scorer.core.records import Outgoing, rfc3339
+from stream_scorer.core.records import Incoming, Outgoing, rfc3339
 from stream_scorer.core.scoring import Brake, Predict, RecentFailures, Scored, score
+from stream_scorer.models.trained_on import TrainedOn
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.topics import TopicNames
 
@@ -38,11 +40,13 @@ STAGE_OF_REFUSAL = {
 
 @dataclass(frozen=True)
 class ServedModel:
-    """The model as the worker needs it. `expensive`: it is asked in a thread of its own, so that heartbeats go on."""
+    """The model as the worker needs it. `expensive`: it is asked in a thread of its own, so that heartbeats go on.
+    `trained_on`: what its traffic is held against, where its card says so."""
 
     speaker: Speaker
     predict: Predict
     expensive: bool
+    trained_on: TrainedOn | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class ObservationStep:
         ends["redelivered"] += verdict.redelivered
         ends["moved"] += sum(map(len, sorted_.moved.values()))
         work.noted.buried(rejected)
+        work.noted.replayed += count_replayed(batch.observations)
         steps_s["encode"] = _lap(began_s)
 
     async def _judge(self, rows: Rows, admission: Admission) -> Verdict:
@@ -213,6 +218,7 @@ class ObservationStep:
         )
         work.entries.update(zip(accepted.ids, entries, strict=True))
         work.noted.counted.count_predictions((speaker.model, speaker.role), codes, decisions)
+        work.noted.scored.append(((speaker.model, speaker.role), codes, verdict.probabilities))
         if verdict.waiting:
             ids = [rows.ids[row] for row in verdict.waiting]
             scored = [entry for id_ in ids if (entry := work.entries[id_]) is not None]
@@ -237,8 +243,14 @@ def bury(one: Rejected, topic: str, partition: int, now_ms: int, limit_bytes: in
         failed_at_ms=now_ms,
         version=stream_scorer.__version__,
         limit_bytes=limit_bytes,
+        replays=replays_said(one.record.headers),
         truncation=one.truncation,
     )
+
+
+def count_replayed(records: Sequence[Incoming]) -> int:
+    """How many records say that an operator sent them again."""
+    return sum(1 for record in records if record.headers and replays_said(record.headers))
 
 
 def note_answers(work: Work, answers: Answers, updates: TopicPartition) -> None:

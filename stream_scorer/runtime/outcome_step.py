@@ -17,7 +17,7 @@ from stream_scorer.core.observing import Rejected, send_home
 from stream_scorer.core.outcomes import decode_outcomes
 from stream_scorer.core.reasons import Stage
 from stream_scorer.runtime.batches import Batch, Work
-from stream_scorer.runtime.observation_step import Limits, bury, note_answers
+from stream_scorer.runtime.observation_step import Limits, bury, count_replayed, note_answers
 from stream_scorer.runtime.topics import TopicNames
 
 
@@ -34,6 +34,7 @@ class OutcomeStep:
         rejected: list[Rejected] = []
         if batch.outcomes:
             rejected += self._join(batch, work, clock)
+            work.noted.replayed += count_replayed(batch.outcomes)
         if batch.due:
             rejected += self._expire(batch, work, clock)
         if rejected:

@@ -34,7 +34,9 @@ Ends = dict[TopicPartition, int]
 
 
 class Publisher(Protocol):
-    """One lane's way out."""
+    """One lane's way out. `commit_s`: what of the last `publish` was the commit."""
+
+    commit_s: float
 
     async def start(self) -> None:
         """Connect; exactly once, also fence whoever published for this lane before and abort what they left open."""
@@ -51,7 +53,7 @@ class TransactionalPublisher:
     it."""
 
     def __init__(self, options: Mapping[str, Any], *, group: str, transactional_id: str, timeout_ms: int) -> None:
-        self._group, self._timeout_ms = group, timeout_ms
+        self._group, self._timeout_ms, self.commit_s = group, timeout_ms, 0.0
         self._producer = AIOKafkaProducer(
             **options,
             transactional_id=transactional_id,
@@ -82,11 +84,13 @@ class TransactionalPublisher:
         await producer.begin_transaction()
         try:
             ends = await _delivered(await _send(producer, outputs))
+            began_s = time.perf_counter()
             # not while records are on their way: a broker that verifies the transaction for them refuses them then, to
             # be sent again later
             if offsets:  # none where only time has passed: outcomes that nobody can join any more
                 await producer.send_offsets_to_transaction(dict(offsets), self._group)
             await producer.commit_transaction()
+            self.commit_s = time.perf_counter() - began_s
         except BaseException:
             # Fenced or cut off, the abort fails too; whoever starts the lane next aborts it then. The first fault is
             # the one to tell.
@@ -104,7 +108,8 @@ class AtLeastOncePublisher:
     nothing."""
 
     def __init__(self, options: Mapping[str, Any], *, consumer: AIOKafkaConsumer, timeout_ms: int) -> None:
-        self._consumer, self._timeout_ms = consumer, timeout_ms
+        # offsets are committed beside the batches, so that none waits for it
+        self._consumer, self._timeout_ms, self.commit_s = consumer, timeout_ms, 0.0
         self._producer = AIOKafkaProducer(
             **options,
             enable_idempotence=True,
@@ -156,7 +161,7 @@ async def _send(producer: AIOKafkaProducer, outputs: Outputs) -> list[tuple[Topi
     much."""
     sent = []
     now_ms = int(time.time() * 1000)
-    batches = {partition: _pack(producer, records, now_ms) for partition, records in outputs.items() if records}
+    batches = {partition: pack(producer, records, now_ms) for partition, records in outputs.items() if records}
     # first batches of all partitions first: a partition takes its next batch only when the one before is on its way
     for round_ in range(max(map(len, batches.values()), default=0)):
         for partition, packed in batches.items():
@@ -167,7 +172,7 @@ async def _send(producer: AIOKafkaProducer, outputs: Outputs) -> list[tuple[Topi
     return sent
 
 
-def _pack(producer: AIOKafkaProducer, records: Sequence[Publishable], now_ms: int) -> list[tuple[Any, int]]:
+def pack(producer: AIOKafkaProducer, records: Sequence[Publishable], now_ms: int) -> list[tuple[Any, int]]:
     """Record batches and their counts, each below `BATCH_BYTES_MAX` or of one record: the encoder answers None when a
     batch is full.
 

@@ -18,6 +18,7 @@ from stream_scorer.runtime.settings_sections import (
     KafkaSettings,
     LoggingSettings,
     ModelSettings,
+    OperatorSettings,
     TopicsSettings,
     WorkerSettings,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "KafkaSettings",
     "LoggingSettings",
     "ModelSettings",
+    "OperatorSettings",
     "Settings",
     "TopicsSettings",
     "WorkerSettings",
@@ -47,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     http: HttpSettings = HttpSettings()
     logging: LoggingSettings = LoggingSettings()
     business: BusinessSettings = BusinessSettings()
+    operator: OperatorSettings = OperatorSettings()
 
     @property
     def group_name(self) -> str:

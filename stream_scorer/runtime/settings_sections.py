@@ -155,3 +155,14 @@ class BusinessSettings(Section, frozen=True):
     ] = 100
     psi_max: Annotated[float, about("Population stability index above which a column drifted", gt=0)] = 0.2
     psi_observations_min: Annotated[int, about("Observations before that index counts", ge=1)] = 1_000
+    outcome_silence_s_max: Annotated[float, about("Time without an outcome though there are predictions", ge=3_600)] = (
+        DAY_S
+    )
+    disk_free_share_min: Annotated[float, about("What must be free on the disk of the state", gt=0, lt=1)] = 0.1
+
+
+class OperatorSettings(Section, frozen=True):
+    """Who acts on dead letters, and how often a letter may come back."""
+
+    name: Annotated[str, about("Who stands in the ledger; empty: the operating system's user", max_length=200)] = ""
+    replays_max: Annotated[int, about("Replays of one record after which its letter is parked", ge=1, le=1_000)] = 3

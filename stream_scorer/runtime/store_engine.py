@@ -18,7 +18,6 @@ from rocksdict import (
     Rdict,
     ReadOptions,
     WriteBatch,
-    WriteBufferManager,
     WriteOptions,
 )
 
@@ -27,8 +26,9 @@ CACHE_BYTES: Final = 64 * 1024 * 1024
 # What a lane keeps in memory before it is written out: about 40,000 ids, which are read again (0.3 s) if the process
 # dies. Three of these at most. Larger ones make each write slower, smaller ones make more work of merging.
 MEMORY_BYTES: Final = 4 * 1024 * 1024
-# The same of all lanes of a worker together: with more than a dozen, each writes out earlier
-MEMORY_BYTES_ALL: Final = 48 * 1024 * 1024
+# With many lanes each has less, so that all of them together need little more than this.
+MEMORY_BYTES_ALL: Final = 16 * 1024 * 1024
+MEMORY_BYTES_MIN: Final = 1024 * 1024
 BLOCK_BYTES: Final = 4096
 FILE_BYTES: Final = 16 * 1024 * 1024
 # Files not yet merged that a look-up of an absent id has to rule out, each by its Bloom filter
@@ -49,16 +49,17 @@ _DAMAGES: Final = ("Corruption", "IO error", "NotFound", "Invalid argument")
 
 
 class Memory(NamedTuple):
-    """What all lanes of a worker share: blocks that they have read, and the room for what they have not written out."""
+    """What the lanes of a worker share: room for blocks that they have read; and how much each may leave unwritten."""
 
     blocks: Cache
-    unwritten: WriteBufferManager
+    unwritten_bytes: int
 
 
-def shared_memory() -> Memory:
-    """The memory for one worker's lanes: bounded, however many they are."""
+def shared_memory(lanes: int = 4) -> Memory:
+    """The memory of one worker's stores, when it may have so many lanes."""
     return Memory(
-        Cache.new_hyper_clock_cache(CACHE_BYTES, BLOCK_BYTES), WriteBufferManager(MEMORY_BYTES_ALL, allow_stall=False)
+        Cache.new_hyper_clock_cache(CACHE_BYTES, BLOCK_BYTES),
+        max(MEMORY_BYTES_MIN, min(MEMORY_BYTES, MEMORY_BYTES_ALL // lanes)),
     )
 
 
@@ -114,8 +115,7 @@ def _options(memory: Memory) -> Options:
     options.create_if_missing(True)
     options.set_block_based_table_factory(blocks)
     options.set_compression_type(DBCompressionType.lz4())
-    options.set_write_buffer_manager(memory.unwritten)
-    options.set_write_buffer_size(MEMORY_BYTES)
+    options.set_write_buffer_size(memory.unwritten_bytes)
     options.set_max_write_buffer_number(3)
     options.set_memtable_prefix_bloom_ratio(0.1)
     options.set_memtable_whole_key_filtering(True)

@@ -22,6 +22,7 @@ from aiokafka.errors import (
 )
 
 from stream_scorer.errors import Known, OutageError, TopicsError
+from stream_scorer.runtime.connecting import why_not_let_in
 from stream_scorer.runtime.kafka import client_options, explain
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.topic_comparison import Difference, FoundTopic, compare
@@ -91,13 +92,16 @@ async def check_cluster(settings: Settings) -> list[str]:
 async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """A started admin client; what Kafka's faults mean is said in our words."""
     bootstrap = settings.kafka.bootstrap
-    admin = AIOKafkaAdminClient(**client_options(settings.kafka), request_timeout_ms=REQUEST_TIMEOUT_MS)
+    options = client_options(settings.kafka)
+    admin = AIOKafkaAdminClient(**options, request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
         yield admin
     except Known:
         raise
     except (KafkaError, OSError, TimeoutError) as error:
+        if isinstance(error, KafkaConnectionError) and (refusal := await why_not_let_in(options)) is not None:
+            raise refusal from error
         known = explain(error, "reading or creating topics", bootstrap)
         if known is None or isinstance(known, OutageError):
             reason = "no connection" if isinstance(error, KafkaConnectionError) else str(error) or type(error).__name__
@@ -194,7 +198,8 @@ async def wait_until_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -
                     await asyncio.sleep(VISIBLE_POLL_S)
     except TimeoutError:
         raise TopicsError(
-            f"topics were created, but not all have a leader after {VISIBLE_WITHIN_S:.0f} s. Are all brokers up?"
+            f"topics were created, but not all have a leader after {VISIBLE_WITHIN_S:.0f} s. "
+            "Are all brokers up, and may this user Describe the topics?"
         ) from None
 
 

@@ -23,6 +23,7 @@ from stream_scorer.core.scoring import Brake
 from stream_scorer.errors import ModelError
 from stream_scorer.models.default import default_model_folder, ensure_default_model
 from stream_scorer.models.directory import load_model
+from stream_scorer.models.trained_on import trained_on
 from stream_scorer.runtime.agents import Agents
 from stream_scorer.runtime.delivery import Delivery, Pages
 from stream_scorer.runtime.logs import start_logging
@@ -103,7 +104,7 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None, pag
         "stream-scorer", broker="kafka://", loop=loop, web_enabled=False, autodiscover=False, datadir="/nonexistent"
     )
     app.flow_control.resume()  # the consumer that would do this is off
-    metrics = Metrics()
+    metrics = Metrics(settings.business)
     limits = Limits(
         partitions,
         event_bytes_max=settings.worker.event_bytes_max,
@@ -186,4 +187,6 @@ def _served_model(settings: Settings) -> ServedModel:
         )
     model = load_model(folder, trusted_types=wanted.trusted_types)
     threshold = model.threshold if wanted.threshold is None else wanted.threshold
-    return ServedModel(Speaker(model.name, "champion", threshold), model.score, model.expensive)
+    return ServedModel(
+        Speaker(model.name, "champion", threshold), model.score, model.expensive, trained_on(model.card)
+    )

@@ -1,4 +1,4 @@
-"""Workers killed, joined by others, stopped and woken, in the midst of their work: nothing is lost, nothing is said twice."""
+"""Workers killed, joined by others, stopped and woken, in the midst of their work: nothing is lost or said twice."""
 
 import asyncio
 import random
@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.accounts import Topics
 from tests.traffic import feed, send, traffic
-from tests.workers import Environment, ended, stopped, until
+from tests.workers import Environment, ended, stopped
 
 # Many transactions, so that a kill finds one open
 SMALL_BATCHES: dict[str, Any] = {"worker__batch_records_max": 100}

@@ -8,5 +8,6 @@ async def test_every_input_of_ordinary_traffic_ends_exactly_once(environment: En
     await send(environment.topics, traffic(3_000))
     worker = await environment.start()
     result = await environment.account()
-    print(result.ended)
+    assert result.ended["prediction"] > 2_800
+    assert result.ended["joined"] > 1_000
     assert await stopped(worker) == 0

@@ -1,4 +1,4 @@
-"""A join window of seconds: outcomes that wait in vain, ids that are forgotten, and records too odd to be carried along."""
+"""A join window of seconds: outcomes that wait in vain, ids that are forgotten, records too odd to be carried along."""
 
 import asyncio
 import json

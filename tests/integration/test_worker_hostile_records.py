@@ -100,8 +100,12 @@ HOSTILE = {
     "a forged move that can't be read": Hostile(
         an_event("never-moved-2"), how={"headers": [("scorer.moved-from", b"\xff")]}
     ),
-    "astray with forged headers": Hostile(an_event("forged-stray"), how=astray("forged-stray", headers=FORGED), end="move"),
-    "astray with a trace": Hostile(an_event("traced-stray"), how=astray("traced-stray", headers=[TRACEPARENT]), end="move"),
+    "astray with forged headers": Hostile(
+        an_event("forged-stray"), how=astray("forged-stray", headers=FORGED), end="move"
+    ),
+    "astray with a trace": Hostile(
+        an_event("traced-stray"), how=astray("traced-stray", headers=[TRACEPARENT]), end="move"
+    ),
     "a trace": Hostile(an_event("traced"), how={"headers": [TRACEPARENT]}),
     "an id that JSON must escape": Hostile(an_event('"\\\n\t\x00\x7f\u2028é🚔')),
     "an id of 200 bytes": Hostile(an_event("é" * 100)),

@@ -1,4 +1,4 @@
-"""Observations and outcomes on a real Kafka, in every order that they can come in, and the updates that come of them."""
+"""Observations and outcomes on a real Kafka, in every order that they can come in, and what comes of them."""
 
 import asyncio
 import secrets

@@ -48,7 +48,14 @@ class Visitor(NamedTuple):
 
     @property
     def form_token(self) -> str:
-        return "" if self.form_key is None else _signed(self.form_key, b"form")
+        return self.seal("form")
+
+    def seal(self, said: str) -> str:
+        """Proof that we said this to this visitor, to come back with a form; empty for who sends no forms."""
+        return "" if self.form_key is None else _signed(self.form_key, said.encode())
+
+    def is_seal(self, said: str, seal: str) -> bool:
+        return bool(seal) and _same(self.seal(said), seal)
 
 
 class Refusal(NamedTuple):
@@ -192,4 +199,3 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
-

@@ -18,8 +18,9 @@ MARKS_IN_A_ROW_MAX = 3
 ESCAPES_SHOWN_MAX = 40
 
 
-def visible(text: object, characters_max: int = CHARACTERS_MAX) -> Markup:
-    """The text for a page: nothing in it acts, hides or reorders; longer text keeps its start and its end."""
+def visible(text: object, characters_max: int = CHARACTERS_MAX, our_lines: bool = False) -> Markup:
+    """The text for a page: nothing in it acts, hides or reorders; longer text keeps its start and its end. `our_lines`:
+    its line ends are ours, and need no escape."""
     text = str(text)
     if len(text) > characters_max:
         head, tail = characters_max * 3 // 4, characters_max // 4
@@ -27,6 +28,8 @@ def visible(text: object, characters_max: int = CHARACTERS_MAX) -> Markup:
         return Markup('{}<span class="cut">{}</span>{}').format(
             visible(text[:head]), left_out, visible(text[len(text) - tail :])
         )
+    if our_lines:
+        return Markup("\n").join(visible(line, characters_max) for line in text.split("\n"))
     return Markup("<bdi>{}</bdi>").format(Markup("").join(_runs(text)))
 
 
@@ -107,12 +110,19 @@ def instant(at_ms: int | None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms / 1000)) + f".{at_ms % 1000:03d}Z"
 
 
+def _ago(seconds: float) -> str:
+    if abs(seconds) < 1:
+        return "now"
+    said = f"{seconds:.0f}\u202fs" if 0 < seconds < 120 else duration(abs(seconds))
+    return f"{said} ago" if seconds > 0 else f"in {said}"
+
+
 def moment(at_ms: int | None, now_ms: int, *, exact: bool = False) -> Markup:
     """A time for people, in UTC, with how long ago in its title; or the other way round where the past is near."""
     if not at_ms:
         return Markup("–")
     ago_s = (now_ms - at_ms) / 1000
     said = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at_ms / 1000))
-    ago = f"{duration(ago_s)} ago" if ago_s >= 0 else f"in {duration(-ago_s)}"
+    ago = _ago(ago_s)
     shown, title = (said, ago) if exact or ago_s > 86_400 else (ago, f"{said} UTC")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(instant(at_ms), title, shown)

@@ -1,7 +1,8 @@
 """The figures that Kafka knows, where no worker serves the page: how far the group has come in each partition."""
 
 import asyncio
-from contextlib import AsyncExitStack
+import contextlib
+from typing import Final
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -12,6 +13,8 @@ from stream_scorer.operations.lagging import GroupPosition
 from stream_scorer.runtime.kafka import explain
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.topics import TopicNames, definitions_for
+
+LEAVE_WAIT_S: Final = 5.0
 
 
 class TopicFigures:
@@ -25,7 +28,6 @@ class TopicFigures:
         partitions = next(topic.partitions for topic in definitions_for(settings) if topic.key == "observations")
         self._observations = [TopicPartition(names.observations, number) for number in range(partitions)]
         self._outcomes = [TopicPartition(names.outcomes, number) for number in range(partitions)]
-        self._connection: AsyncExitStack | None = None
         self._position: GroupPosition | None = None
 
     async def now(self) -> Now:
@@ -58,16 +60,15 @@ class TopicFigures:
 
     async def close(self) -> None:
         """Leave Kafka; the next look connects anew."""
-        connection, self._connection, self._position = self._connection, None, None
-        if connection is not None:
-            async with asyncio.timeout(5):
-                await connection.aclose()
+        position, self._position = self._position, None
+        if position is not None:
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(LEAVE_WAIT_S):
+                    await position.__aexit__(None, None, None)
 
     async def _connected(self) -> GroupPosition:
         if self._position is None:
-            stack = AsyncExitStack()
-            self._connection = stack
-            self._position = await stack.enter_async_context(
-                GroupPosition(self._settings.kafka, self._settings.group_name)
-            )
+            # kept before it is connected, so that a half-made connection is closed too
+            self._position = GroupPosition(self._settings.kafka, self._settings.group_name)
+            await self._position.__aenter__()
         return self._position

@@ -5,13 +5,15 @@ Law: counts since some start, never rates: what is per second comes of two looks
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
-from stream_scorer.core.quality import Figures
+from stream_scorer.core.intervals import Interval
+from stream_scorer.core.quality import Gap
 from stream_scorer.errors import Known
 
 LOOK_EVERY_S: Final = 2.0
@@ -33,8 +35,20 @@ class PartitionNow(NamedTuple):
     outcomes_unread: int | None = None
     held: int | None = None
     oldest_waiting_s: float | None = None
-    commit_age_s: float | None = None
     ids: int | None = None
+
+
+class QualityNow(NamedTuple):
+    """How well predictions did, of outcomes joined since some start; None: not known yet."""
+
+    predictions: int
+    joined: int
+    predicted_positive: int
+    actual_positive: int
+    success_rate: Interval | None
+    recall: Interval | None
+    coverage: Interval | None
+    gaps: tuple[Gap, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +65,7 @@ class Now:
     ended: Mapping[str, int] = field(default_factory=dict)
     latency_bounds_s: Sequence[float] = ()
     latency_counts: Sequence[int] = ()
-    quality: Figures | None = None
+    quality: QualityNow | None = None
 
     @property
     def unread(self) -> int:
@@ -119,7 +133,7 @@ class Recorder:
     def rates(self, *ends: str) -> list[float]:
         """The same between every two looks."""
         looks = list(self.looks)
-        return [_rate(one, other, ends) or 0.0 for one, other in zip(looks, looks[1:], strict=False)]
+        return [_rate(one, other, ends) or 0.0 for one, other in itertools.pairwise(looks)]
 
     def unread(self) -> list[float]:
         """Records that wait, at every look."""

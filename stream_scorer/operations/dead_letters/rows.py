@@ -33,13 +33,14 @@ LETTER: Final = np.dtype(
     [
         ("offset", np.int64),
         ("failed_ms", np.int64),
-        ("origin", np.int64),  # see `place_number`; NOWHERE where a record is not readable as a letter
+        ("origin", np.int64),  # see `place_number`; where that is no input of ours, the letter's own place
         ("faults", np.int32),  # number of its (code, field) pairs in the shelf's table
         ("producer", np.int32),  # number of its producer in the shelf's table
         ("id", np.uint32),  # checksum: who looks for an id looks into those that agree
         ("stage", np.int8),  # place in STAGES
         ("truncated", np.bool_),
-    ]
+    ],
+    align=True,
 )
 ACT: Final = np.dtype(
     [
@@ -51,9 +52,11 @@ ACT: Final = np.dtype(
         ("letter_offset", np.int64),
         ("replays", np.int32),
         ("act", np.int8),  # place in ACTS
-    ]
+    ],
+    align=True,
 )
 NOWHERE: Final = -1
+LETTERS_SIDE: Final = 2
 STAGES: Final = tuple(Stage)
 ACTS: Final = tuple(Act)
 UNREADABLE: Final = "unreadable"
@@ -154,12 +157,13 @@ def _bounded(fault: Fault) -> Fault:
 
 
 def place_number(side: int, partition: int, offset: int) -> int:
-    """An origin as one number, which sorts as its parts do: side (0 observations, 1 outcomes), partition, offset."""
+    """A place as one number, which sorts as its parts do: side (0 observations, 1 outcomes, 2 dead letters), partition,
+    offset."""
     return side << 60 | partition << 44 | offset
 
 
 def origin_number(origin: Origin, sides: Mapping[str, int]) -> int:
-    """The number of an origin; NOWHERE where its topic is not one of our inputs."""
+    """The number of an origin; NOWHERE where its topic is not one of ours."""
     side = sides.get(origin.topic)
     return NOWHERE if side is None else place_number(side, origin.partition, origin.offset)
 
@@ -179,14 +183,18 @@ def letter_rows(partition: int, records: Sequence[Incoming], tables: Tables, sid
     plain = [len(run) == _RUN and run[0][0] == ERRORS and run[-1][0] == _LAST for run in runs]
     if all(plain):
         try:
-            return _plain_rows(records, runs, tables, sides)
+            return _plain_rows(partition, records, runs, tables, sides)
         except (*_UNDECODABLE, ValueError):
             pass
     return np.concatenate([_one_row(partition, record, tables, sides) for record in records])
 
 
 def _plain_rows(
-    records: Sequence[Incoming], runs: Sequence[Sequence[tuple[str, bytes]]], tables: Tables, sides: Mapping[str, int]
+    partition: int,
+    records: Sequence[Incoming],
+    runs: Sequence[Sequence[tuple[str, bytes]]],
+    tables: Tables,
+    sides: Mapping[str, int],
 ) -> Rows:
     origins = _decode_origins(b"[" + b",".join([run[2][1] for run in runs]) + b"]")
     if len(origins) != len(records):
@@ -196,10 +204,13 @@ def _plain_rows(
     rows = np.zeros(len(records), dtype=LETTER)
     rows["faults"] = [number_of_faults(run[0][1]) for run in runs]
     rows["stage"] = [stages.get(run[1][1], 0) for run in runs]
-    # as our own writer writes them, `2026-11-22T08:00:00.000Z`: numpy reads these many times as fast as the library does
+    # what our own writer writes, `2026-11-22T08:00:00.000Z`, numpy reads many times as fast as the standard library
+    if any(len(run[3][1]) != 24 or run[3][1][23:] != b"Z" for run in runs):
+        raise ValueError("a time that our writer does not write")
     rows["failed_ms"] = np.array([run[3][1][:23].decode() for run in runs], dtype="datetime64[ms]").astype(np.int64)
     rows["offset"] = [record.offset for record in records]
-    rows["origin"] = [origin_number(origin, sides) for origin in origins]
+    read_at = np.array([origin_number(origin, sides) for origin in origins])
+    rows["origin"] = np.where(read_at == NOWHERE, place_number(LETTERS_SIDE, partition, 0) + rows["offset"], read_at)
     rows["id"] = [id_sum(id_of(record.value, record.key)) for record in records]
     headers = [record.headers for record in records]
     nobody = tables.number_of_producer(None)
@@ -211,15 +222,18 @@ def _one_row(partition: int, record: Incoming, tables: Tables, sides: Mapping[st
     row = np.zeros(1, dtype=LETTER)
     letter = read_letter(partition, record)
     row["offset"], row["id"] = record.offset, id_sum(id_of(record.value, record.key))
+    row["origin"] = place_number(LETTERS_SIDE, partition, record.offset)
     if isinstance(letter, Letter):
         start = start_of_ours(record.headers) or 0
         row["faults"] = tables.number_of_faults(record.headers[start][1])
         row["failed_ms"], row["stage"] = letter.failed_ms, STAGES.index(letter.stage)
-        row["origin"], row["truncated"] = origin_number(letter.origin, sides), letter.truncation is not None
+        row["truncated"] = letter.truncation is not None
+        if (read_at := origin_number(letter.origin, sides)) != NOWHERE:
+            row["origin"] = read_at
         row["producer"] = tables.number_of_producer(letter.producer)
     else:
         row["faults"] = tables.faults.number(((UNREADABLE, None),))
-        row["failed_ms"], row["stage"], row["origin"] = max(record.timestamp, 0), -1, NOWHERE
+        row["failed_ms"], row["stage"] = max(record.timestamp, 0), -1
         row["producer"] = tables.number_of_producer(None)
     return row
 

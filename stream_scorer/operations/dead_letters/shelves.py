@@ -53,7 +53,7 @@ class Shelf:
     """The rows of one partition. Several processes may share it."""
 
     def __init__(self, folder: Path, name: str, dtype: np.dtype[Any], identity: str) -> None:
-        self._folder, self._name, self._dtype, self._identity = folder, name, dtype, identity
+        self.folder, self._name, self._dtype, self._identity = folder, name, dtype, identity
         self._seen: Shelved | None = None
 
     def look(self) -> Shelved:
@@ -71,40 +71,48 @@ class Shelf:
     @contextlib.contextmanager
     def writing(self) -> Iterator["ShelfWriter | None"]:
         """The right to write, for as long as the block lasts; None while somebody else has it. Raises StateError."""
-        with _machine_faults_told(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = os.open(self._folder / f"{self._name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with _machine_faults_told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(self.folder / f"{self._name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield self._writer(lock)
+        finally:
+            os.close(lock)
+
+    def _writer(self, lock: int) -> "ShelfWriter | None":
+        with _machine_faults_told(self.folder):
             try:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    yield None
-                    return
-                seen = self.look()
-                yield ShelfWriter(self, seen.note, self._tables(seen.note))
-            finally:
-                os.close(lock)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return None
+            note = self._note()
+            # tables of its own: those of `look` are read by others while these grow
+            return ShelfWriter(self, note, self._tables(note))
 
     # Files
 
     def path(self, what: str, generation: int) -> Path:
-        return self._folder / f"{self._name}.{generation}.{what}"
+        return self.folder / f"{self._name}.{generation}.{what}"
 
     def keep(self, note: Note) -> None:
-        path = self._folder / f"{self._name}.json"
+        path = self.folder / f"{self._name}.json"
         new = path.with_suffix(".json.new")
         new.write_bytes(_encode(note))
         new.replace(path)
 
     def _note(self) -> Note:
-        try:
-            note = _decode_note((self._folder / f"{self._name}.json").read_bytes())
-        except (FileNotFoundError, msgspec.DecodeError):
-            return Note(identity=self._identity)
-        if note.layout != LAYOUT or note.identity != self._identity or not self._is_whole(note):
-            # the next generation, so that no file of the old one is written to
-            return Note(identity=self._identity, generation=note.generation + 1)
-        return note
+        found = None
+        while True:
+            try:
+                note = _decode_note((self.folder / f"{self._name}.json").read_bytes())
+            except (FileNotFoundError, msgspec.DecodeError):
+                return Note(identity=self._identity)
+            if note.layout == LAYOUT and note.identity == self._identity and self._is_whole(note):
+                return note
+            if note == found:
+                # the next generation, so that no file of the old one is written to
+                return Note(identity=self._identity, generation=note.generation + 1)
+            found = note  # its files may have been deleted by who wrote a newer note just now
 
     def _is_whole(self, note: Note) -> bool:
         wanted = {
@@ -125,8 +133,12 @@ class Shelf:
         return np.memmap(self.path("rows", note.generation), dtype=self._dtype, mode="r", shape=(note.rows,))
 
     def _tables(self, note: Note) -> Tables:
-        faults: list[tuple[Fault, ...]] = [_decode_faults(line) for line in self._lines("faults", note.faults_bytes, note)]
-        producers: list[str] = [msgspec.json.decode(line) for line in self._lines("producers", note.producers_bytes, note)]
+        faults: list[tuple[Fault, ...]] = [
+            _decode_faults(line) for line in self._lines("faults", note.faults_bytes, note)
+        ]
+        producers: list[str] = [
+            msgspec.json.decode(line) for line in self._lines("producers", note.producers_bytes, note)
+        ]
         return Tables(faults, producers)
 
     def _lines(self, what: str, size: int, note: Note) -> list[bytes]:
@@ -136,7 +148,7 @@ class Shelf:
             return file.read(size).splitlines()
 
     def delete_generations_but(self, generation: int) -> None:
-        for path in self._folder.glob(f"{self._name}.*.*"):
+        for path in self.folder.glob(f"{self._name}.*.*"):
             if path.name.split(".")[-2] != str(generation):
                 path.unlink(missing_ok=True)
 
@@ -153,7 +165,11 @@ class ShelfWriter:
         return self._note.position
 
     def add(self, rows: Rows, position: int) -> None:
-        """Rows behind those that are there, and the offset up to which they were read."""
+        """Rows behind those that are there, and the offset up to which they were read. Raises StateError."""
+        with _machine_faults_told(self._shelf.folder):
+            self._add(rows, position)
+
+    def _add(self, rows: Rows, position: int) -> None:
         faults, producers = self.tables.faults.values, self.tables.producers.values
         note = self._note
         size = note.rows * rows.dtype.itemsize

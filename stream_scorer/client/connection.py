@@ -1,0 +1,116 @@
+"""One connection to Kafka for sending and for hearing answers.
+
+Law: what Kafka's faults mean is said in our words; who gives up waiting takes back nothing that is on its way.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypedDict
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+
+from stream_scorer.client.listening import Listener
+from stream_scorer.core.records import Headers, Source
+from stream_scorer.errors import Known, OutageError
+from stream_scorer.runtime.connecting import why_not_let_in
+from stream_scorer.runtime.kafka import client_options, explain
+from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.topics import TopicNames
+
+STOP_WAIT_S: Final = 5.0
+# What scorecards tell producers apart by
+CLIENT_ID_HEADER: Final = "client-id"
+
+
+class Security(TypedDict, total=False):
+    """How the connection is secured; named as the settings' `kafka` section names it, which says more."""
+
+    security_protocol: str
+    sasl_mechanism: str
+    sasl_username: str
+    sasl_password: str
+    sasl_password_file: str
+    ssl_ca_file: str
+    ssl_certificate_file: str
+    ssl_key_file: str
+    ssl_key_password: str
+    ssl_key_password_file: str
+    ssl_check_hostname: bool
+
+
+class TooLargeForKafka(Exception):
+    """Kafka does not take a record of that size; it was not sent."""
+
+
+class Connection:
+    """A producer and a listener on one environment's topics. `client_id` goes with every record, where it is given."""
+
+    def __init__(self, settings: Settings, client_id: str) -> None:
+        self.names = TopicNames(settings.topics.prefix)
+        self.event_bytes_max = settings.worker.event_bytes_max
+        self._settings = settings
+        self._headers: Headers = [(CLIENT_ID_HEADER, client_id.encode())] if client_id else []
+        self._producer: AIOKafkaProducer | None = None
+        self._listener: Listener | None = None
+
+    async def start(self) -> None:
+        """Connect; all or nothing. Raises OutageError, TopicsError, SettingsError."""
+        options = client_options(self._settings.kafka)
+        with self.explained("connecting"):
+            try:
+                self._producer = AIOKafkaProducer(**options, enable_idempotence=True)
+                await self._producer.start()
+                self._listener = Listener(options, self.names, self._settings.group_name)
+                await self._listener.start()
+            except BaseException as error:
+                await self.stop()
+                if isinstance(error, KafkaConnectionError) and (refusal := await why_not_let_in(options)) is not None:
+                    raise refusal from error
+                raise
+
+    async def stop(self) -> None:
+        for part in (self._listener, self._producer):
+            if part is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(part.stop(), STOP_WAIT_S)
+        self._listener = self._producer = None
+
+    @property
+    def listener(self) -> Listener:
+        if self._listener is None:
+            raise RuntimeError("the client is not connected: use it inside `async with Client(…) as client`")
+        return self._listener
+
+    async def deliver(self, topic: str, value: bytes, key: bytes | None, partition: int | None) -> Source:
+        """Send a record; where it lies, once Kafka has acknowledged it. Raises TooLargeForKafka."""
+        producer = self._producer
+        assert producer is not None
+        try:
+            delivery = await producer.send(topic, value, key, partition, headers=self._headers)
+            delivery.add_done_callback(_retrieve)
+            sent = await asyncio.shield(delivery)
+        except MessageSizeTooLargeError as error:
+            raise TooLargeForKafka from error
+        return Source(sent.partition, sent.offset)
+
+    @contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaError, OSError) as error:
+            bootstrap = self._settings.kafka.bootstrap
+            known = explain(error, doing, bootstrap)
+            if isinstance(known, Known) and not isinstance(known, OutageError):
+                raise known from error
+            raise OutageError(
+                f"Kafka does not answer at {bootstrap} while {doing}: {error or type(error).__name__}. "
+                "Is the broker running, and are the kafka settings right?"
+            ) from error
+
+
+def _retrieve(delivery: "asyncio.Future[Any]") -> None:
+    if not delivery.cancelled():
+        delivery.exception()

@@ -1,0 +1,57 @@
+"""`stream-scorer console`: the page on its own, without a worker."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_scorer.commands.options import BootstrapOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.quieting import quiet_kafka_clients
+
+if TYPE_CHECKING:
+    from stream_scorer.runtime.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(console)
+
+
+def console(
+    settings: SettingsOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    http_host: Annotated[
+        str | None, typer.Option("--http-host", help="The address to listen at; else the settings'.")
+    ] = None,
+    http_port: Annotated[
+        int | None, typer.Option("--http-port", help="The port to listen at; 0: any free one.")
+    ] = None,
+    http_address_file: Annotated[
+        Path | None,
+        typer.Option("--http-address-file", metavar="FILE", help="Leave the address that is served, host:port, here."),
+    ] = None,
+) -> None:
+    """Serve the page: how far the partitions are, and the dead letters with what can be done about them.
+
+    A worker serves the same page with its own rates and latency. Ctrl-C ends it.
+    """
+    quiet_kafka_clients()
+    overrides = {"http.host": http_host, "http.port": http_port}
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix, overrides=overrides)
+    asyncio.run(_serve(resolved, http_address_file))
+
+
+async def _serve(resolved: "Settings", address_file: Path | None) -> None:
+    from stream_scorer.operations.console.serving import serve_console
+    from stream_scorer.operations.interrupting import interrupts
+    from stream_scorer.runtime.web.server import write_address
+
+    with interrupts() as interrupted:
+        async with serve_console(resolved) as (host, port):
+            if address_file is not None:
+                write_address(address_file, host, port)
+            typer.echo(
+                f"The page is at http://{'[' + host + ']' if ':' in host else host}:{port} (Ctrl-C ends it)", err=True
+            )
+            await interrupted.wait()

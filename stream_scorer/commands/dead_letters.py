@@ -1,0 +1,321 @@
+"""`stream-scorer dead-letters`: find records that could not go on, look at them, mend, replay or discard them, and see
+what became of them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from stream_scorer.commands import dead_letter_producers
+from stream_scorer.commands.letter_options import (
+    AllOption,
+    AsOption,
+    CodeOption,
+    FieldOption,
+    FixOption,
+    FromOption,
+    IdOption,
+    PartitionOption,
+    PatchOption,
+    PlaceArgument,
+    PlacesArgument,
+    ProducerOption,
+    SetOption,
+    StageOption,
+    StateOption,
+    TextOption,
+    ToOption,
+    WhyOption,
+    YesOption,
+    filter_from,
+    fix_from,
+    place_from,
+)
+from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.quieting import quiet_kafka_clients
+from stream_scorer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.dead_letters.index import OnRead
+    from stream_scorer.operations.dead_letters.office import Office
+    from stream_scorer.runtime.settings import Settings
+
+NOT_FINE = 1
+T = TypeVar("T")
+
+letters = typer.Typer(
+    name="dead-letters",
+    help="Find records that could not go on, look at them, mend, replay or discard them.",
+    no_args_is_help=True,
+)
+dead_letter_producers.register(letters)
+
+
+class By(StrEnum):
+    """How a list is told."""
+
+    GROUPS = "groups"
+    LETTERS = "letters"
+    PRODUCERS = "producers"
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(letters)
+
+
+@letters.callback()
+def group() -> None:
+    """Find records that could not go on, look at them, mend, replay or discard them.
+
+    A letter is named PARTITION@OFFSET, by its place in the topic of dead letters.
+    """
+
+
+@letters.command("list")
+def list_(
+    by: Annotated[By, typer.Option(help="Groups by code and field, letters one by one, or producers.")] = By.GROUPS,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="With --by letters: how many, newest first.")] = 50,
+    before: Annotated[
+        str | None, typer.Option(metavar="PLACE", help="With --by letters: go on behind this one.")
+    ] = None,
+    code: CodeOption = None,
+    field: FieldOption = None,
+    stage: StageOption = None,
+    begin: FromOption = None,
+    end: ToOption = None,
+    partition: PartitionOption = None,
+    id_: IdOption = None,
+    producer: ProducerOption = None,
+    text: TextOption = None,
+    state: StateOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count dead letters by code and field: how many, first, last, an example. What waits, unless --state says else.
+
+    Nothing of what a record says of a person is shown. A letter with several faults stands in several groups.
+    """
+    from stream_scorer.commands.letter_printing import print_groups, print_json, print_letters, print_producers
+
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    wanted = filter_from((), code, field, stage, begin, end, partition, id_, producer, text, state)
+    behind = None if before is None else place_from(before)
+
+    async def look(office: "Office", on_read: "OnRead") -> object:
+        if by is By.LETTERS:
+            return await office.find(wanted, limit, behind, on_read)
+        return await (office.groups if by is By.GROUPS else office.producers)(wanted, on_read)
+
+    found = _run(resolved, look, quiet=as_json)
+    if as_json:
+        print_json(found)
+    else:
+        {By.GROUPS: print_groups, By.LETTERS: print_letters, By.PRODUCERS: print_producers}[by](found)
+
+
+@letters.command()
+def show(
+    place: PlaceArgument,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Show personal data too. The ledger keeps who looked, and when.")
+    ] = False,
+    why: WhyOption = "",
+    who: AsOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a letter: its bytes with the faults marked in place, its headers, where it was read, how it stands.
+
+    What it says of a person is masked (•••) unless --reveal, which is an act in the ledger.
+    """
+    from stream_scorer.commands.letter_printing import print_json, print_shown
+
+    resolved, wanted = settings_from(settings, bootstrap=bootstrap, prefix=prefix), place_from(place)
+
+    async def look(office: "Office", _: "OnRead") -> object:
+        return await (office.reveal(wanted, why) if reveal else office.show(wanted))
+
+    found = _run(resolved, look, who=who, quiet=as_json)
+    (print_json if as_json else print_shown)(found)
+
+
+@letters.command()
+def check(
+    places: PlacesArgument = None,
+    code: CodeOption = None,
+    field: FieldOption = None,
+    stage: StageOption = None,
+    begin: FromOption = None,
+    end: ToOption = None,
+    partition: PartitionOption = None,
+    id_: IdOption = None,
+    producer: ProducerOption = None,
+    text: TextOption = None,
+    state: StateOption = None,
+    patch: PatchOption = None,
+    fix: FixOption = None,
+    sets: SetOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what today's contract would say of letters, as they are or mended: passes, still fails, would conflict.
+
+    Writes nothing. Exit status 1 where one would not pass.
+    """
+    from stream_scorer.commands.letter_printing import print_check, print_json
+    from stream_scorer.operations.dead_letters.checking import Verdict
+
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, state)
+    mended = fix_from(patch, fix, sets)
+    report = _run(resolved, lambda office, on_read: office.check(wanted, mended, on_read), quiet=as_json)
+    (print_json if as_json else print_check)(report)
+    if set(report.verdicts) - {Verdict.PASSES, Verdict.ALREADY_SCORED}:
+        raise typer.Exit(NOT_FINE)
+
+
+@letters.command()
+def replay(
+    places: PlacesArgument = None,
+    every: AllOption = False,
+    code: CodeOption = None,
+    field: FieldOption = None,
+    stage: StageOption = None,
+    begin: FromOption = None,
+    end: ToOption = None,
+    partition: PartitionOption = None,
+    id_: IdOption = None,
+    producer: ProducerOption = None,
+    text: TextOption = None,
+    patch: PatchOption = None,
+    fix: FixOption = None,
+    sets: SetOption = None,
+    yes: YesOption = False,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, metavar="N", help="Letters a second. Default: as fast as it goes.")
+    ] = None,
+    parked: Annotated[
+        bool, typer.Option("--parked", help="Those that were replayed too often before, and no others.")
+    ] = False,
+    failing_too: Annotated[
+        bool, typer.Option("--failing-too", help="Also those that would fail again or conflict.")
+    ] = False,
+    why: WhyOption = "",
+    who: AsOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish letters' records again where they were read, as they are or mended; each once, however often you say so.
+
+    Without --yes only says what would change and pass. Stopped half-way, say the same again: it goes on with the rest.
+    A record that was replayed operator.replays_max times (3) and failed each time is parked. Exit status 1 where a
+    letter was left alone because it would not pass.
+    """
+    from stream_scorer.commands.letter_printing import print_json, print_replay
+    from stream_scorer.operations.dead_letters.replaying import Skip
+
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every)
+    mended = fix_from(patch, fix, sets)
+
+    async def act(office: "Office", on_read: "OnRead") -> object:
+        return await office.replay(
+            wanted,
+            mended,
+            yes=yes,
+            rate=rate,
+            parked=parked,
+            failing_too=failing_too,
+            why=why,
+            on_read=on_read,
+            on_progress=on_read,
+        )
+
+    report = _run(resolved, act, who=who, quiet=as_json)
+    (print_json if as_json else print_replay)(report)
+    harmless = {Skip.ALREADY_REPLAYED, Skip.DISCARDED, Skip.PARKED, Skip.ALREADY_SCORED}
+    if set(report.skipped) - harmless:  # type: ignore[attr-defined]
+        raise typer.Exit(NOT_FINE)
+
+
+@letters.command()
+def discard(
+    note: Annotated[str, typer.Option(help="Why nobody needs to come back to them; kept in the ledger.")],
+    places: PlacesArgument = None,
+    every: AllOption = False,
+    code: CodeOption = None,
+    field: FieldOption = None,
+    stage: StageOption = None,
+    begin: FromOption = None,
+    end: ToOption = None,
+    partition: PartitionOption = None,
+    id_: IdOption = None,
+    producer: ProducerOption = None,
+    text: TextOption = None,
+    yes: YesOption = False,
+    who: AsOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Note that letters are settled and need no more attention. Without --yes only says how many they are."""
+    from stream_scorer.commands.letter_printing import print_discard, print_json
+
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every)
+    if not note.strip():
+        raise SettingsError("--note: a discarded letter needs one: say why")
+    report = _run(
+        resolved, lambda office, on_read: office.discard(wanted, note, yes=yes, on_read=on_read), who=who, quiet=as_json
+    )
+    (print_json if as_json else print_discard)(report)
+
+
+@letters.command()
+def history(
+    place: PlaceArgument,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a letter's life: its failures, what operators did, and what came of each replay."""
+    from stream_scorer.commands.letter_printing import print_history, print_json
+
+    resolved, wanted = settings_from(settings, bootstrap=bootstrap, prefix=prefix), place_from(place)
+    found = _run(resolved, lambda office, _: office.history(wanted), quiet=as_json)
+    (print_json if as_json else print_history)(found)
+
+
+def _run(
+    resolved: "Settings",
+    ask: "Callable[[Office, OnRead], Awaitable[T]]",
+    *,
+    who: str | None = None,
+    quiet: bool,
+) -> T:
+    """Ask the office of an environment, once its index is up to date."""
+    from stream_scorer.commands.progress import reading_progress
+    from stream_scorer.operations.dead_letters.office import open_office
+
+    async def asked() -> T:
+        async with open_office(resolved, who=who) as office:
+            with reading_progress(quiet=quiet) as on_read:
+                await office.refresh(on_read)
+            with reading_progress(quiet=quiet) as on_read:
+                return await ask(office, on_read)
+
+    quiet_kafka_clients()
+    return asyncio.run(asked())

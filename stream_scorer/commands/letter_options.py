@@ -1,0 +1,131 @@
+"""Options of the commands on dead letters: which letters are meant, how they are mended, who acts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_scorer.commands.times import milliseconds_of
+from stream_scorer.core.reasons import Code, Stage
+from stream_scorer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from stream_scorer.core.letters import Place
+    from stream_scorer.core.mending import Fix
+    from stream_scorer.operations.dead_letters.filters import Filter
+
+UNREADABLE = "unreadable"
+
+PlaceArgument = Annotated[str, typer.Argument(metavar="PLACE", help="A letter: PARTITION@OFFSET.")]
+PlacesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[PLACE]…", help="Letters: PARTITION@OFFSET. Default: as filtered.")
+]
+AllOption = Annotated[bool, typer.Option("--all", help="All that wait, where no place and no filter is given.")]
+CodeOption = Annotated[str | None, typer.Option(metavar="CODE", help=f"A reason's code, or {UNREADABLE}.")]
+FieldOption = Annotated[str | None, typer.Option(metavar="FIELD", help="The field that the reason names.")]
+StageOption = Annotated[Stage | None, typer.Option(help="Where they stopped.")]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="Failed at this time (RFC 3339) or later.")
+]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Failed before this time.")]
+PartitionOption = Annotated[int | None, typer.Option(metavar="N", min=0, help="On this partition.")]
+IdOption = Annotated[str | None, typer.Option("--id", metavar="ID", help="About this id.")]
+ProducerOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Sent by who says so in `client-id` or `ce_source`.")
+]
+TextOption = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="A reason's message holds this. Reads the letters: slower.")
+]
+StateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STATE", help="open, parked, replayed, discarded, all; several: say it again. Default: waiting."
+    ),
+]
+PatchOption = Annotated[
+    str | None, typer.Option(metavar="JSON|@FILE", help="Mend by a JSON Patch (RFC 6902) of the event.")
+]
+FixOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fix",
+        metavar="NAME",
+        help="Mend by name: trim-spaces, match-case, integers-from-text, drop-unrecognized. Several: say it again.",
+    ),
+]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="COLUMN=VALUE", help="Mend by setting a column.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do it. Without it nothing is written.")]
+WhyOption = Annotated[str, typer.Option("--why", metavar="TEXT", help="A reason for the ledger.")]
+AsOption = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Who acts, for the ledger. Default: operator.name, else your user name."),
+]
+
+
+def filter_from(
+    places: Sequence[str] | None,
+    code: str | None,
+    field: str | None,
+    stage: Stage | None,
+    begin: str | None,
+    end: str | None,
+    partition: int | None,
+    id_: str | None,
+    producer: str | None,
+    text: str | None,
+    states: Sequence[str] | None,
+    *,
+    every: bool | None = None,
+) -> "Filter":
+    """The filter that options name. With `every`, one that means everything must be asked for by it. Raises
+    SettingsError."""
+    from stream_scorer.operations.dead_letters.filters import EVERY_STATE, WAITING, Filter, State
+
+    if code is not None and code not in [*Code, UNREADABLE]:
+        raise SettingsError(f"--code {code}: no such code. There are {', '.join([*Code, UNREADABLE])}")
+    unknown = [state for state in states or () if state not in [*State, "all"]]
+    if unknown:
+        raise SettingsError(f"--state {unknown[0]}: say {', '.join(State)} or all")
+    chosen = EVERY_STATE if "all" in (states or ()) else frozenset(map(State, states or ()))
+    found = Filter(
+        code=code,
+        field=field,
+        stage=stage,
+        since_ms=None if begin is None else milliseconds_of("--from", begin),
+        until_ms=None if end is None else milliseconds_of("--to", end),
+        partition=partition,
+        id=id_,
+        producer=producer,
+        text=text,
+        states=chosen or WAITING,
+        places=tuple(map(place_from, places)) if places else None,
+    )
+    if every is False and found == Filter():
+        raise SettingsError("name letters, or a filter such as --code, or say --all")
+    return found
+
+
+def place_from(text: str) -> "Place":
+    """The place that a person named. Raises SettingsError."""
+    from stream_scorer.core.letters import Place
+
+    place = Place.parse(text)
+    if place is None:
+        raise SettingsError(f"{text}: not a letter's place. Say PARTITION@OFFSET, as `dead-letters list` shows them")
+    return place
+
+
+def fix_from(patch: str | None, named: Sequence[str] | None, sets: Sequence[str] | None) -> "Fix":
+    """The fix that options name. Raises SettingsError."""
+    from stream_scorer.core.mending import CannotMend, make_fix
+
+    if patch is not None and patch.startswith("@"):
+        try:
+            patch = Path(patch[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"--patch: {patch[1:]} can't be read: {error}") from error
+    fix = make_fix(patch, named or (), sets or ())
+    if isinstance(fix, CannotMend):
+        raise SettingsError(fix.why)
+    return fix

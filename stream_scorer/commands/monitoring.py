@@ -1,0 +1,33 @@
+"""`stream-scorer monitoring`: what Prometheus and Grafana are told, from the settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream_scorer.commands.options import SettingsOption, settings_from
+
+monitoring = typer.Typer(
+    name="monitoring", help="Rules, alerts and dashboards, made from the settings.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(monitoring)
+
+
+@monitoring.command()
+def describe(
+    settings: SettingsOption = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write to.", file_okay=False)] = Path(
+        "deploy"
+    ),
+) -> None:
+    """Write Prometheus' rules and alerts, with the settings' thresholds, and Grafana's dashboards."""
+    from stream_scorer.operations.monitoring.files import monitoring_files
+
+    for name, text in monitoring_files(settings_from(settings)).items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        typer.echo(f"wrote {path}")

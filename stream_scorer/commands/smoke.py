@@ -1,0 +1,63 @@
+"""`stream-scorer smoke`: whether a deployed environment scores, by one known event."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.quieting import quiet_kafka_clients
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.smoke import Smoke
+
+FAILED = 1
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(smoke)
+
+
+def smoke(
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait for the prediction.")
+    ] = 30.0,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME[@DIGEST]", help="The model that must have made it; else any."),
+    ] = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send one known event and wait for its prediction: for use after each deployment.
+
+    Sends no outcome, so no figure of quality holds anything of it. Exit status: 0 its prediction came and is right, 1
+    it did not or is not, 75 Kafka is away.
+    """
+    quiet_kafka_clients()
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+
+    from stream_scorer.operations.smoke import smoke as smoke_environment
+
+    seen = asyncio.run(smoke_environment(resolved, timeout_s=timeout_s, model=model))
+    if as_json:
+        import msgspec
+
+        typer.echo(json.dumps({"passed": seen.passed, **msgspec.to_builtins(seen)}))
+    else:
+        _print(seen)
+    if not seen.passed:
+        raise typer.Exit(FAILED)
+
+
+def _print(seen: "Smoke") -> None:
+    if seen.passed and seen.prediction is not None:
+        said = seen.prediction
+        typer.echo(f"{seen.id}: predicted by {said.model} with {said.proba:.4f} after {seen.seconds:.2f} s: it works")
+        return
+    for fault in seen.faults:
+        typer.echo(f"{seen.id}: {fault}", err=True)
+    typer.echo(f"find what the topics know of it with: stream-scorer trace {seen.id}", err=True)

@@ -1,0 +1,87 @@
+"""What of a letter may be shown to whoever looks: its shape, its faults, its id; not what it says of a person.
+
+Law: what is not known to be harmless is masked, so that a letter that nobody foresaw shows nothing.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from stream_scorer.core.contract import COLUMN_SET, ID_BYTES_MAX, check_id
+from stream_scorer.core.letters import PRODUCER_HEADERS
+from stream_scorer.core.marking import MASK, in_bytes
+from stream_scorer.core.members import Object, Span, object_at
+from stream_scorer.core.parsing import parse
+from stream_scorer.core.reasons import Code, Reason
+from stream_scorer.core.records import TRACE_HEADERS
+
+EVENT_NAMES: Final = frozenset({"id", "observation", "true_class"})
+FIELDS: Final = EVENT_NAMES | COLUMN_SET
+HARMLESS_HEADERS: Final = frozenset({*PRODUCER_HEADERS, *TRACE_HEADERS, "content-type", "ce_specversion", "ce_type"})
+HARMLESS_DETAILS: Final = frozenset({"first_offset", "columns", "reasons_left_out"})
+
+_ANYTHING: Final = re.compile(r"(.*)\Z", re.DOTALL)
+_VALUE: Final = re.compile(r"(Invalid value provided for \w+: ).*(\. Allowed values are: [^:]*)\Z", re.DOTALL)
+_UP_TO_COLON: Final = re.compile(r"([^:]*: ).*\Z", re.DOTALL)
+# Of a message, the groups may be shown
+_SHOWN: Final[Mapping[Code, re.Pattern[str]]] = {
+    **dict.fromkeys((Code.INVALID_VALUE, Code.INVALID_TRUE_CLASS), _VALUE),
+    **dict.fromkeys(
+        (
+            *(Code.MISSING_ID, Code.MISSING_OBSERVATION, Code.MISSING_TRUE_CLASS),
+            *(Code.UNRECOGNIZED_COLUMNS, Code.SCORING_FAILED),
+        ),
+        _UP_TO_COLON,
+    ),
+}
+
+
+def masked_spans(value: bytes | None) -> list[Span]:
+    """The bytes of a value that are not to be shown: what an event says, but for its id; of anything else all."""
+    if not value:
+        return []
+    if not isinstance(parse(value), dict):
+        return [Span(0, len(value))]
+    text = value.decode()
+    return sorted({in_bytes(text, span) for span in _hidden(text, object_at(text, 0))})
+
+
+def _hidden(text: str, event: Object) -> Iterator[Span]:
+    for member in event.members:
+        if member.name not in EVENT_NAMES:
+            yield member.name_at
+        if member.name == "id" and isinstance(check_id({"id": member.value}), bytes):
+            continue
+        if member.name == "observation" and isinstance(member.value, dict):
+            for column in object_at(text, member.value_at.begin).members:
+                if column.name not in COLUMN_SET:
+                    yield column.name_at
+                yield column.value_at
+            continue
+        yield member.value_at
+
+
+def masked_reason(reason: Reason) -> Reason:
+    """The reason without what it quotes of the event."""
+    pattern = _SHOWN.get(reason.code, _ANYTHING)
+    found = pattern.match(reason.message)
+    message = MASK if found is None else MASK.join([*found.groups(), *[""] * (pattern is _UP_TO_COLON)])
+    details = {name: value for name, value in (reason.details or {}).items() if name in HARMLESS_DETAILS}
+    field = reason.field if reason.field is None or reason.field in FIELDS else MASK
+    return msgspec.structs.replace(reason, message=message, field=field, details=details or None)
+
+
+def masked_headers(headers: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]]:
+    """A record's own headers, with the values of those that are known to be about the transport only."""
+    return [
+        (name, value.decode(errors="backslashreplace") if name in HARMLESS_HEADERS else MASK) for name, value in headers
+    ]
+
+
+def masked_key(key: bytes | None, id_: bytes | None) -> str | None:
+    """The key where it is the event's own id."""
+    if key is None:
+        return None
+    return key.decode(errors="backslashreplace") if key == id_ and len(key) <= ID_BYTES_MAX else MASK

@@ -1,0 +1,58 @@
+"""Where the members of a JSON object stand in its text.
+
+Law: only for text that `parsing.parse` has accepted, so it is within all limits and well formed.
+"""
+
+import json
+import re
+from typing import Final, NamedTuple
+
+_DECODER: Final = json.JSONDecoder()
+_BLANKS: Final = re.compile(r"[ \t\n\r]*")
+
+
+class Span(NamedTuple):
+    """From `begin` to before `end`."""
+
+    begin: int
+    end: int
+
+
+class Member(NamedTuple):
+    """One name with its value: what they are and, in characters, where they stand."""
+
+    name: str
+    value: object
+    name_at: Span
+    value_at: Span
+
+
+class Object(NamedTuple):
+    """An object's members in the order of the text, a name that stands twice twice. `end`: behind its brace."""
+
+    members: list[Member]
+    end: int
+
+    def last(self, name: str) -> Member | None:
+        """The member that counts: of a name that stands twice the last one."""
+        return next((member for member in reversed(self.members) if member.name == name), None)
+
+
+def object_at(text: str, begin: int) -> Object:
+    """The object whose brace opens at or, behind blanks, after `begin`."""
+    at = _past_blanks(text, _past_blanks(text, begin) + 1)
+    members = []
+    while text[at] != "}":
+        name, name_end = _DECODER.raw_decode(text, at)
+        value_begin = _past_blanks(text, _past_blanks(text, name_end) + 1)
+        value, value_end = _DECODER.raw_decode(text, value_begin)
+        members.append(Member(name, value, Span(at, name_end), Span(value_begin, value_end)))
+        at = _past_blanks(text, value_end)
+        if text[at] == ",":
+            at = _past_blanks(text, at + 1)
+    return Object(members, at + 1)
+
+
+def _past_blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found is not None else at

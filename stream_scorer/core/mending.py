@@ -1,0 +1,222 @@
+"""Letters mended: a JSON Patch and named fixes, bytes in, bytes out.
+
+Law: pure, and never raises on a letter; bytes that a fix does not change come out as they went in, to the last blank.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import jsonpatch
+import jsonpointer
+import msgspec
+
+from stream_scorer.core.contract import COLUMNS, Column
+from stream_scorer.core.parsing import parse
+from stream_scorer.core.reasons import Reason, cut
+
+_BY_NAME: Final[Mapping[str, Column]] = {column.name: column for column in COLUMNS}
+_NAMES: Final = {name.casefold(): name for name in _BY_NAME}
+# for each column of text its allowed values, by how they look whatever their case
+_CASES: Final = {
+    column.name: {str(allowed).casefold(): allowed for allowed in column.domain}
+    for column in COLUMNS
+    if column.kind is str
+}
+_INTEGER: Final = re.compile(r"\s*([+-]?[0-9]{1,18})\s*", re.ASCII)
+_TRUTH: Final = {"true": True, "false": False}
+TRUE_CLASS: Final = "true_class"
+SAID_CHARACTERS_MAX: Final = 300
+
+Event = dict[str, Any]
+
+
+class NamedFix(StrEnum):
+    """What goes wrong most, and is plain to mend."""
+
+    TRIM_SPACES = "trim-spaces"
+    MATCH_CASE = "match-case"
+    INTEGERS_FROM_TEXT = "integers-from-text"
+    DROP_UNRECOGNIZED = "drop-unrecognized"
+
+
+class CannotMend(msgspec.Struct, frozen=True):
+    """Why a fix can't be made, or does not fit a letter."""
+
+    why: str
+
+
+class Fix(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A JSON Patch (RFC 6902, as text), then named fixes in the order of `NamedFix`, then values that are set."""
+
+    patch: str | None = None
+    named: tuple[NamedFix, ...] = ()
+    sets: tuple[tuple[str, str | bool | int], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.patch is not None or self.named or self.sets)
+
+    def said(self) -> str:
+        """What it does, for the ledger: paths and names, but no value of a patch or of a column."""
+        parts = [str(named) for named in self.named] + [f"set {name}" for name, _ in self.sets]
+        if self.patch is not None:
+            operations = ", ".join(f"{one.get('op')} {one.get('path')}" for one in json.loads(self.patch))
+            parts.insert(0, f"patch ({operations})")
+        return cut(", ".join(parts), SAID_CHARACTERS_MAX)
+
+
+NO_FIX: Final = Fix()
+
+
+def make_fix(patch: str | None = None, named: Sequence[str] = (), sets: Sequence[str] = ()) -> Fix | CannotMend:
+    """A fix as a person gives it: the patch as JSON, fixes by their names, `COLUMN=VALUE`."""
+    if patch is not None:
+        try:
+            jsonpatch.JsonPatch.from_string(patch)
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            jsonpatch.JsonPatchException,
+            jsonpointer.JsonPointerException,
+        ) as error:
+            return CannotMend(f"not a JSON Patch (RFC 6902): {error}")
+    unknown = [name for name in named if name not in list(NamedFix)]
+    if unknown:
+        return CannotMend(f"no such fix: {unknown[0]}. There are {', '.join(NamedFix)}")
+    made = []
+    for text in sets:
+        one = _set(text)
+        if isinstance(one, CannotMend):
+            return one
+        made.append(one)
+    return Fix(patch, tuple(fix for fix in NamedFix if fix in named), tuple(made))
+
+
+def _set(text: str) -> tuple[str, str | bool | int] | CannotMend:
+    name, equals, given = text.partition("=")
+    kind = bool if name == TRUE_CLASS else _BY_NAME[name].kind if name in _BY_NAME else None
+    if not equals or kind is None:
+        return CannotMend(f"{text}: say COLUMN=VALUE with one of {', '.join([*_BY_NAME, TRUE_CLASS])}")
+    if kind is str:
+        return name, given
+    if kind is int:
+        return (name, int(given)) if _INTEGER.fullmatch(given) else CannotMend(f"{text}: {name} is a whole number")
+    return (name, _TRUTH[given.lower()]) if given.lower() in _TRUTH else CannotMend(f"{text}: say true or false")
+
+
+def mend(value: bytes | None, fix: Fix) -> bytes | CannotMend | None:
+    """The value as the fix makes it."""
+    if not fix:
+        return value
+    event: Any = parse(value)
+    if isinstance(event, Reason):
+        return CannotMend(f"only JSON can be mended. {event.message}")
+    before = _encode(event)
+    if fix.patch is not None:
+        try:
+            event = jsonpatch.JsonPatch.from_string(fix.patch).apply(event)
+        except (
+            jsonpatch.JsonPatchException,
+            jsonpointer.JsonPointerException,
+            TypeError,
+            KeyError,
+            RecursionError,
+        ) as error:
+            return CannotMend(f"the patch does not fit: {cut(str(error), SAID_CHARACTERS_MAX)}")
+    if fix.named or fix.sets:
+        if not isinstance(event, dict):
+            return CannotMend("it is not a JSON object")
+        for named in fix.named:
+            FIXES[named](event)
+        for name, given in fix.sets:
+            if (fault := _put(event, name, given)) is not None:
+                return fault
+    after = _encode(event)
+    if after is None:
+        return CannotMend("a number in it is beyond what JSON can say")
+    return value if after == before else after
+
+
+def _encode(event: object) -> bytes | None:
+    try:
+        return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError:
+        return None
+
+
+def _put(event: Event, name: str, given: str | bool | int) -> CannotMend | None:
+    if name == TRUE_CLASS:
+        event[name] = given
+        return None
+    observation = event.get("observation")
+    if not isinstance(observation, dict):
+        return CannotMend(f"it has no observation to set {name} in")
+    observation[name] = given
+    return None
+
+
+# The named fixes; each changes the event in place
+
+
+def _trim_spaces(event: Event) -> None:
+    observation = event.get("observation")
+    if not isinstance(observation, dict):
+        return
+    for name in list(observation):
+        _rename(observation, name, name.strip())
+    for name, value in observation.items():
+        if isinstance(value, str):
+            observation[name] = value.strip()
+
+
+def _match_case(event: Event) -> None:
+    for wanted in ("id", "observation", TRUE_CLASS):
+        for name in [name for name in event if name.casefold() == wanted]:
+            _rename(event, name, wanted)
+    observation = event.get("observation")
+    if not isinstance(observation, dict):
+        return
+    for name in [name for name in observation if name not in _BY_NAME]:
+        _rename(observation, name, _NAMES.get(name.casefold(), name))
+    for name, value in observation.items():
+        if name in _CASES and isinstance(value, str):
+            observation[name] = _CASES[name].get(value.casefold(), value)
+
+
+def _integers_from_text(event: Event) -> None:
+    observation = event.get("observation")
+    if isinstance(observation, dict):
+        for name, value in observation.items():
+            if name in _BY_NAME and _BY_NAME[name].kind is int:
+                observation[name] = _whole(value)
+    if TRUE_CLASS in event:
+        event[TRUE_CLASS] = _whole(event[TRUE_CLASS])
+
+
+def _whole(value: object) -> object:
+    found = _INTEGER.fullmatch(value) if isinstance(value, str) else None
+    return value if found is None else int(found[1])
+
+
+def _drop_unrecognized(event: Event) -> None:
+    observation = event.get("observation")
+    if isinstance(observation, dict):
+        for name in [name for name in observation if name not in _BY_NAME]:
+            del observation[name]
+
+
+def _rename(fields: Event, name: str, wanted: str) -> None:
+    # never onto a name that is there: which of the two was meant is not ours to say
+    if name != wanted and wanted not in fields:
+        fields[wanted] = fields.pop(name)
+
+
+FIXES: Final[Mapping[NamedFix, Callable[[Event], None]]] = {
+    NamedFix.TRIM_SPACES: _trim_spaces,
+    NamedFix.MATCH_CASE: _match_case,
+    NamedFix.INTEGERS_FROM_TEXT: _integers_from_text,
+    NamedFix.DROP_UNRECOGNIZED: _drop_unrecognized,
+}

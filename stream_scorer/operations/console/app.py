@@ -1,0 +1,176 @@
+"""The page put together: routes, who may use which, and what runs beside them while the server runs.
+
+Law: `add_pages` only adds to an application; probes and metrics of the same server are not its business. Each view is
+reached through `_guarded`, so none can forget to ask who comes.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from stream_scorer.errors import Known
+from stream_scorer.operations.console.desk import Desk, OpeningError, OpenOffice
+from stream_scorer.operations.console.faults import log_fault
+from stream_scorer.operations.console.gate import FORM_FIELD, Gate, Refusal, Right
+from stream_scorer.operations.console.rendering import ASSET_HEADERS, PAGE_HEADERS, Renderer
+from stream_scorer.operations.console.views import (
+    acting,
+    entering,
+    errand_pages,
+    letter_lists,
+    one_letter,
+    overview,
+    producers,
+)
+from stream_scorer.operations.console.visit import Console, Visit
+from stream_scorer.operations.console.watched import Recorder, Watched
+from stream_scorer.runtime.settings import Settings
+
+View = Callable[[Visit], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PAGES: Final[tuple[tuple[str, View], ...]] = (
+    ("/", overview.show),
+    ("/letters", letter_lists.groups),
+    ("/letters/list", letter_lists.listing),
+    ("/letters/{place}", one_letter.show),
+    ("/producers", producers.show),
+    ("/errands", errand_pages.listing),
+    ("/errands/{name}", errand_pages.show),
+)
+# Forms, and what the visitor must be allowed to. Asking costs nobody anything; what changes something is asked of the
+# right again where the form says which it is.
+FORMS: Final[tuple[tuple[str, View, Right], ...]] = (
+    ("/letters/act", acting.start, Right.LOOK),
+    ("/producers/scorecards", producers.count_up, Right.LOOK),
+    ("/letters/{place}/reveal", one_letter.reveal, Right.ACT),
+    ("/letters/{place}/preview", one_letter.preview, Right.LOOK),
+)
+
+
+def add_pages(
+    app: web.Application,
+    settings: Settings,
+    watched: Watched,
+    open_office: OpenOffice,
+) -> Console:
+    """Add the page to an application that is not running yet."""
+    gate = Gate(settings.http, time.time)
+    console = Console(
+        settings=settings,
+        gate=gate,
+        renderer=Renderer(environment=settings.topics.prefix.rstrip(".-_"), has_tokens=gate.has_tokens),
+        recorder=Recorder(watched),
+        desk=Desk(open_office),
+    )
+    router = app.router
+    for path in console.renderer.assets.files:
+        router.add_get(path, _asset(console, path))
+    router.add_get("/login", _open(console, entering.form))
+    router.add_post("/login", _open(console, entering.enter))
+    for path, view in PAGES:
+        router.add_get(path, _guarded(console, view, Right.LOOK))
+    router.add_post("/logout", _guarded(console, entering.leave, Right.LOOK))
+    for path, view, right in FORMS:
+        router.add_post(path, _guarded(console, view, right))
+    router.add_get("/{tail:.*}", _guarded(console, _nowhere, Right.LOOK))
+    app.cleanup_ctx.append(lambda _: _beside(console))
+    return console
+
+
+async def _beside(console: Console) -> AsyncIterator[None]:
+    running = [asyncio.create_task(console.recorder.run()), asyncio.create_task(console.desk.run())]
+    yield
+    await console.desk.stop()
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+def _guarded(console: Console, view: View, right: Right) -> Handler:
+    """The view for whoever may, with our words for every fault."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        visitor = console.gate.visitor(request)
+        if isinstance(visitor, Refusal):
+            return _refused(console, request, visitor)
+        visit = Visit(console, request, visitor, await _form(request))
+        if request.method == "POST" and (refusal := _form_refusal(console, visit, right)) is not None:
+            return refusal
+        return await _told(visit, view)
+
+    return guarded
+
+
+async def _form(request: web.Request) -> MultiMapping[str] | None:
+    if request.method != "POST":
+        return None
+    return await request.post()  # type: ignore[return-value]  # without `enctype` no form of ours holds a file
+
+
+def _form_refusal(console: Console, visit: Visit, right: Right) -> web.Response | None:
+    assert visit.form is not None
+    if not console.gate.is_our_form(visit.request, visit.visitor, str(visit.form.get(FORM_FIELD, ""))):
+        return visit.message(
+            403,
+            "This form is not ours, or too old",
+            "It came from another site, or the page was open while the server was started again. Go back, load the "
+            "page again, and send it once more. Nothing was done.",
+        )
+    return None if visit.visitor.right >= right else visit.must_act()
+
+
+def _refused(console: Console, request: web.Request, refusal: Refusal) -> web.Response:
+    if refusal.token_helps and request.method == "GET" and "Authorization" not in request.headers:
+        return entering.asked_to_log_in(console, request)
+    response = console.renderer.page(
+        "message.html", status=refusal.status, heading=refusal.title, text=refusal.why, back=None
+    )
+    if refusal.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="stream-scorer"'
+    return response
+
+
+async def _told(visit: Visit, view: View) -> web.StreamResponse:
+    try:
+        return await view(visit)
+    except OpeningError as error:
+        return visit.opening(str(error))
+    except Known as error:
+        return visit.message(400 if error.exit_status == 2 else 503, "That can't be done now", str(error))
+    except web.HTTPException:
+        raise
+    except Exception as error:
+        resource = visit.request.match_info.route.resource
+        log_fault(f"answering {visit.request.method} {resource.canonical if resource is not None else ''}", error)
+        return visit.message(500, "A fault of our own", "The page could not be made. The log says where.")
+
+
+def _open(console: Console, view: Callable[[Console, web.Request], Awaitable[web.Response]]) -> Handler:
+    async def open_(request: web.Request) -> web.Response:
+        return await view(console, request)
+
+    return open_
+
+
+async def _nowhere(visit: Visit) -> web.Response:
+    return visit.message(404, "There is no such page", "See the overview for what there is.", back="/")
+
+
+def _asset(console: Console, path: str) -> Handler:
+    content, content_type = console.renderer.assets.files[path]
+    headers = ASSET_HEADERS | {"Content-Type": f"{content_type}; charset=utf-8"}
+
+    async def asset(_: web.Request) -> web.Response:
+        return web.Response(body=content, headers=headers)
+
+    return asset
+
+
+def headers_of_pages() -> dict[str, Any]:
+    """What every page's answer carries."""
+    return dict(PAGE_HEADERS)

@@ -1,0 +1,12 @@
+"""A fault of our own in the log: where it was, and not what it says, because that may quote a record."""
+
+import logging
+import traceback
+
+log = logging.getLogger("stream_scorer.operations.console")
+
+
+def log_fault(doing: str, error: BaseException) -> None:
+    """Tell where in the code it happened."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("a fault of our own while %s: %s (its text is left out)\n%s", doing, type(error).__name__, frames)

@@ -1,0 +1,50 @@
+"""The page on a server: that of a worker, or one of its own. Law: whoever serves it, it is the same page."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from stream_scorer.operations.console.app import add_pages
+from stream_scorer.operations.console.desk import OpenOffice
+from stream_scorer.operations.console.topic_figures import TopicFigures
+from stream_scorer.operations.console.worker_figures import WorkerFigures
+from stream_scorer.operations.dead_letters.office import open_office
+from stream_scorer.runtime.delivery import Delivery
+from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.web.server import Health, Server
+
+
+def pages_of_worker(app: web.Application, delivery: Delivery) -> None:
+    """Add the page to a worker's server."""
+    add_pages(app, delivery.settings, WorkerFigures(delivery), office_of(delivery.settings))
+
+
+@asynccontextmanager
+async def serve_console(settings: Settings) -> AsyncIterator[tuple[str, int]]:
+    """Serve the page without a worker, for as long as the block lasts; gives the address. Raises SettingsError where it
+    can't be had."""
+    figures = TopicFigures(settings)
+
+    async def fine() -> Health:
+        return Health(True, "serving the page")
+
+    def pages(app: web.Application) -> None:
+        add_pages(app, settings, figures, office_of(settings))
+
+    server = Server(
+        live=fine,
+        ready=fine,
+        metrics=lambda: b"",
+        pages=pages,
+    )
+    try:
+        yield await server.start(settings.http.host, settings.http.port)
+    finally:
+        await server.stop()
+        await figures.close()
+
+
+def office_of(settings: Settings) -> OpenOffice:
+    """Opens the environment's dead letters."""
+    return lambda: open_office(settings)

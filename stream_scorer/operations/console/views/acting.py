@@ -1,0 +1,131 @@
+"""Acting on letters: a check or a dry run first, then the act, each as an errand."""
+
+import time
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from multidict import MultiMapping
+
+from stream_scorer.core.letters import Place
+from stream_scorer.core.mending import Fix
+from stream_scorer.errors import SettingsError
+from stream_scorer.operations.console import filter_form
+from stream_scorer.operations.console.errands import Errand, OnProgress, Work
+from stream_scorer.operations.console.filter_form import Fields, filter_of, in_words, query_of
+from stream_scorer.operations.console.fix_form import FixFields
+from stream_scorer.operations.console.rendering import sent_to
+from stream_scorer.operations.console.showing import instant
+from stream_scorer.operations.console.views.letter_lists import hidden_fields
+from stream_scorer.operations.console.visit import Visit
+from stream_scorer.operations.dead_letters.checking import CheckReport
+from stream_scorer.operations.dead_letters.discarding import DiscardReport
+from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter
+from stream_scorer.operations.dead_letters.office import Office
+from stream_scorer.operations.dead_letters.replaying import ReplayReport
+
+KINDS: Final = ("check", "dry-run", "replay", "discard-dry-run", "discard")
+CHANGES: Final = frozenset({"replay", "discard"})
+WHY_CHARACTERS_MAX: Final = 300
+RATE_MAX: Final = 1_000_000.0
+
+
+async def start(visit: Visit) -> web.Response:
+    """What a form asks for, started; leads to the page that shows how far it is."""
+    form = visit.form
+    assert form is not None
+    kind = str(form.get("do", ""))
+    if kind not in KINDS:
+        raise SettingsError("the form does not say what to do: send it with one of its buttons")
+    if kind in CHANGES and not visit.visitor.may_act:
+        return visit.must_act()
+    errands = visit.console.desk.errands
+    if errands.is_full:
+        return visit.message(429, "Too much at once", "Wait until an errand is over.", back="/errands")
+    why = str(form.get("why", "")).strip()[:WHY_CHARACTERS_MAX]
+    if kind.startswith("discard") and not why:
+        raise SettingsError("say why they are discarded: the note stands in the ledger, for who asks later")
+    wanted, again, words, back = _letters_of(form)
+    fix, office = FixFields(form), await visit.office()
+    errand = Errand(
+        kind=kind,
+        letters=words,
+        how=_how(kind, fix, why),
+        who=office.who,
+        again=[*again, *fix.pairs(), *_options(form), ("why", why)],
+        back=back,
+        started_ms=time.time_ns() // 1_000_000,
+    )
+    work = _work(office, kind, wanted, fix.fix(), form, why)
+    errands.start(errand, work, changes=kind in CHANGES)
+    return sent_to(f"/errands/{errand.name}")
+
+
+def _letters_of(form: MultiMapping[str]) -> tuple[Filter, list[tuple[str, str]], str, str]:
+    """The filter, the same as fields of a form, in words, and the page it came from."""
+    if said := form.get("place"):
+        place = Place.parse(str(said))
+        if place is None:
+            raise SettingsError(f"{str(said)[:40]!r} is not a letter's place like 2@1234")
+        only = Filter(places=(place,), states=EVERY_STATE)
+        return only, [("place", str(place))], f"letter {place}", f"/letters/{place}"
+    fields: Fields = filter_form.fields_of(form)
+    # the same letters at the next step: those that have come since are not meant
+    wanted = filter_of(fields)
+    if wanted.until_ms is None:
+        fields["until"] = _now_text()
+        wanted = msgspec.structs.replace(wanted, until_ms=time.time_ns() // 1_000_000)
+    return wanted, hidden_fields(fields), in_words(fields), f"/letters/list?{query_of(fields)}"
+
+
+def _now_text() -> str:
+    return instant(time.time_ns() // 1_000_000)
+
+
+def _options(form: MultiMapping[str]) -> list[tuple[str, str]]:
+    return [(name, str(form[name])) for name in ("parked", "failing_too", "rate") if form.get(name)]
+
+
+def _how(kind: str, fix: FixFields, why: str) -> str:
+    parts = [] if kind.startswith("discard") else [fix.in_words()]
+    return "; ".join([*parts, *([f"“{why}”"] if why else [])])
+
+
+def _rate(form: MultiMapping[str]) -> float | None:
+    said = str(form.get("rate", "")).strip()
+    if not said:
+        return None
+    try:
+        rate = float(said)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= RATE_MAX:
+        raise SettingsError(f"the rate is {said[:20]!r}: say how many letters a second, or leave it empty")
+    return rate
+
+
+def _work(office: Office, kind: str, wanted: Filter, fix: Fix, form: MultiMapping[str], why: str) -> Work:
+    rate, parked, failing_too = _rate(form), bool(form.get("parked")), bool(form.get("failing_too"))
+
+    async def check(on_progress: OnProgress) -> CheckReport:
+        return await office.check(wanted, fix, on_read=on_progress)
+
+    async def replay(on_progress: OnProgress) -> ReplayReport:
+        return await office.replay(
+            wanted,
+            fix,
+            yes=kind == "replay",
+            rate=rate,
+            parked=parked,
+            failing_too=failing_too,
+            why=why,
+            on_read=on_progress,
+            on_progress=on_progress,
+        )
+
+    async def discard(on_progress: OnProgress) -> DiscardReport:
+        return await office.discard(wanted, why, yes=kind == "discard", on_read=on_progress)
+
+    if kind == "check":
+        return check
+    return discard if kind.startswith("discard") else replay

@@ -1,0 +1,106 @@
+"""One letter: its bytes with the faults marked in place, what became of it, and how it could be mended."""
+
+from typing import Final
+
+from aiohttp import web
+
+from stream_scorer.core.letters import Place
+from stream_scorer.errors import Known, SettingsError
+from stream_scorer.operations.console.fix_form import FixFields
+from stream_scorer.operations.console.views.letter_lists import fix_fields
+from stream_scorer.operations.console.visit import Visit
+from stream_scorer.operations.dead_letters.history import History
+from stream_scorer.operations.dead_letters.office import Office, Preview
+from stream_scorer.operations.dead_letters.showing import Shown
+
+WHY_CHARACTERS_MAX: Final = 300
+
+
+async def show(visit: Visit) -> web.Response:
+    """The page at /letters/PLACE, personal data masked."""
+    return await _page(visit)
+
+
+async def reveal(visit: Visit) -> web.Response:
+    """The same with everything shown; the ledger says who looked."""
+    place = _place(visit)
+    if place is None:
+        return _unknown(visit)
+    assert visit.form is not None
+    office = await visit.office()
+    shown = await office.reveal(place, why=str(visit.form.get("why", ""))[:WHY_CHARACTERS_MAX])
+    await office.refresh()
+    return await _page(visit, shown=shown)
+
+
+async def preview(visit: Visit) -> web.Response:
+    """The letter with what the contract would say of it, mended as the form says; only that part for the script."""
+    place, fix = _place(visit), FixFields(visit.form)
+    if place is None:
+        return _unknown(visit)
+    if visit.request.headers.get("X-Part") != "preview":
+        return await _page(visit, fix=fix)
+    previewed, wrong = await _previewed(visit, place, fix, revealed=_was_revealed(visit, place))
+    return visit.page("preview.html", fix=fix, preview=previewed, wrong=wrong)
+
+
+async def _page(visit: Visit, *, shown: Shown | None = None, fix: FixFields | None = None) -> web.Response:
+    place = _place(visit)
+    if place is None:
+        return _unknown(visit)
+    fields = fix or FixFields()
+    office = await visit.office()
+    shown = shown or await office.show(place)
+    revealed = not shown.masked or _was_revealed(visit, place)
+    previewed, wrong = await _previewed(visit, place, fields, revealed=revealed)
+    return visit.page(
+        "letter.html",
+        section="/letters",
+        shown=shown,
+        place=place,
+        history=await _history(office, place),
+        fix=fields,
+        preview=previewed,
+        wrong=wrong,
+        hidden=[("place", str(place))],
+        seal="" if shown.masked else visit.visitor.seal(_revealed(place)),
+        **fix_fields(),
+    )
+
+
+async def _previewed(
+    visit: Visit, place: Place, fields: FixFields, *, revealed: bool
+) -> tuple[Preview | None, str | None]:
+    """What the contract would say, or what is wrong with the fix."""
+    try:
+        fix = fields.fix()
+    except SettingsError as error:
+        return None, str(error)
+    return await (await visit.office()).preview(place, fix, revealed=revealed), None
+
+
+async def _history(office: Office, place: Place) -> History | str:
+    try:
+        return await office.history(place)
+    except Known as error:
+        return str(error)
+
+
+def _revealed(place: Place) -> str:
+    return f"revealed {place}"
+
+
+def _was_revealed(visit: Visit, place: Place) -> bool:
+    """Whether the form was on a page that had revealed the letter: then its preview is revealed too."""
+    seal = str(visit.form.get("seal", "")) if visit.form is not None else ""
+    return visit.visitor.may_act and visit.visitor.is_seal(_revealed(place), seal)
+
+
+def _place(visit: Visit) -> Place | None:
+    return Place.parse(visit.request.match_info["place"])
+
+
+def _unknown(visit: Visit) -> web.Response:
+    return visit.message(
+        404, "There is no such letter", "A letter's address is its partition and offset, like 2@1234.", back="/letters"
+    )

@@ -1,0 +1,155 @@
+"""The overview: how the worker and its partitions are doing."""
+
+from typing import NamedTuple
+
+from aiohttp import web
+from markupsafe import Markup
+
+from stream_scorer.core.intervals import Interval
+from stream_scorer.operations.console import showing
+from stream_scorer.operations.console.charts import sparkline
+from stream_scorer.operations.console.visit import Visit
+from stream_scorer.operations.console.watched import Now, QualityNow, Recorder
+from stream_scorer.runtime.metric_catalogue import OBSERVATION_ENDS, OUTCOME_ENDS
+from stream_scorer.runtime.settings import BusinessSettings
+
+STATES = {"elsewhere": "another worker's", "unknown": "nothing committed yet"}
+# Which of the ends of an observation mean that it was answered
+ALL_OBSERVATIONS = tuple(f"observations.{end}" for end in OBSERVATION_ENDS)
+
+
+class Figure(NamedTuple):
+    """One large number."""
+
+    name: str
+    value: str
+    unit: str = ""
+    note: str = ""
+    kind: str = ""
+    spark: Markup | None = None
+
+
+async def show(visit: Visit) -> web.Response:
+    """The page at /."""
+    recorder, business = visit.console.recorder, visit.console.settings.business
+    now = await recorder.latest()
+    is_worker = recorder.watched.is_worker
+    figures: list[Figure] = []
+    if now is not None:
+        figures = worker_figures(now, recorder, business) if is_worker else group_figures(now, recorder)
+    return visit.page(
+        "overview.html",
+        section="/",
+        now=now,
+        trouble=recorder.trouble,
+        is_worker=is_worker,
+        states=STATES,
+        figures=figures,
+        ends=ends(now, recorder) if now is not None else [],
+        quality=quality(now.quality, business) if now is not None and now.quality is not None else [],
+    )
+
+
+def worker_figures(now: Now, recorder: Recorder, business: BusinessSettings) -> list[Figure]:
+    predicted, letters = recorder.rate("observations.predicted"), recorder.rate("letters")
+    read = recorder.rate(*ALL_OBSERVATIONS)
+    broken = letters / read if letters is not None and read else None
+    median_s, slow_s = recorder.latency_s(0.5, 0.99)
+    limit_s = business.latency_ms_max / 1000
+    oldest_s = max((each.oldest_waiting_s or 0.0 for each in now.partitions), default=0.0)
+    found = [
+        Figure(
+            "Predictions",
+            showing.rate(predicted),
+            "a second",
+            f"{showing.count(now.ended.get('observations.predicted', 0))} since the start",
+            spark=sparkline(recorder.rates("observations.predicted"), "Predictions a second, the last five minutes"),
+        ),
+        Figure(
+            "Dead letters",
+            showing.rate(letters),
+            "a second",
+            f"{showing.share(broken)} of observations" if broken is not None else "none at the moment",
+            "bad" if broken is not None and broken > business.dead_letter_share_max else "",
+            sparkline(recorder.rates("letters"), "Dead letters a second, the last five minutes", "fault"),
+        ),
+        Figure(
+            "Latency, 99 of 100",
+            showing.duration(slow_s),
+            "",
+            f"half within {showing.duration(median_s)}, limit {showing.duration(limit_s)}"
+            if slow_s is not None
+            else "nothing predicted in the last minute",
+            "bad" if slow_s is not None and slow_s > limit_s else "",
+        ),
+        Figure(
+            "Waiting",
+            showing.count(now.unread + sum(each.held or 0 for each in now.partitions)),
+            "records",
+            f"oldest {showing.duration(oldest_s)}" if oldest_s else "nothing is late",
+            "bad" if oldest_s > business.lag_age_s_max else "",
+            sparkline(recorder.unread(), "Records that wait, the last five minutes"),
+        ),
+    ]
+    rate = now.quality.success_rate if now.quality is not None else None
+    if rate is not None and now.quality is not None:
+        enough = now.quality.predicted_positive >= business.success_outcomes_min
+        found.append(
+            Figure(
+                "Success rate",
+                showing.share(rate.value),
+                "",
+                f"{showing.share(rate.low)} to {showing.share(rate.high)}",
+                "bad" if enough and rate.high < business.success_rate_min else "",
+            )
+        )
+    return found
+
+
+def group_figures(now: Now, recorder: Recorder) -> list[Figure]:
+    return [
+        Figure(
+            "Observations read",
+            showing.rate(recorder.rate("observations.read")),
+            "a second",
+            "committed by the group",
+            spark=sparkline(recorder.rates("observations.read"), "Observations read a second, the last five minutes"),
+        ),
+        Figure(
+            "Outcomes read",
+            showing.rate(recorder.rate("outcomes.read")),
+            "a second",
+            "committed by the group",
+            spark=sparkline(recorder.rates("outcomes.read"), "Outcomes read a second, the last five minutes"),
+        ),
+        Figure(
+            "Waiting",
+            showing.count(now.unread),
+            "records",
+            "behind the group's committed offsets",
+            spark=sparkline(recorder.unread(), "Records that wait, the last five minutes"),
+        ),
+    ]
+
+
+def ends(now: Now, recorder: Recorder) -> list[tuple[str, str, int, float | None]]:
+    """Kind of record, end, how many so far, how many a second."""
+    rows = []
+    for kind, names in (("observation", OBSERVATION_ENDS), ("outcome", OUTCOME_ENDS)):
+        for name in names:
+            key = f"{kind}s.{name}"
+            rows.append((kind, name.replace("_", "-"), now.ended.get(key, 0), recorder.rate(key)))
+    return rows
+
+
+def quality(said: QualityNow, business: BusinessSettings) -> list[tuple[str, Interval | None, int, str]]:
+    """Name, value with its interval, of how many, and whether it is fine."""
+    rows: list[tuple[str, Interval | None, int, str]] = [
+        ("Success rate", said.success_rate, said.predicted_positive, ""),
+        ("Recall", said.recall, said.actual_positive, ""),
+        ("Predictions with an outcome", said.coverage, said.predictions, ""),
+    ]
+    for gap in said.gaps:
+        kind = "bad" if gap.gap.low > business.group_gap_max else ""
+        rows.append((f"Gap by {gap.column} ({gap.highest} over {gap.lowest})", gap.gap, said.predicted_positive, kind))
+    return rows

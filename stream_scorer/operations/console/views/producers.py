@@ -1,0 +1,63 @@
+"""Who sends what is broken: counts from the index at once, and scorecards with a message for each, which take a read of
+the topics."""
+
+import time
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from stream_scorer.operations.console import filter_form
+from stream_scorer.operations.console.errands import Errand, OnProgress
+from stream_scorer.operations.console.filter_form import filter_of
+from stream_scorer.operations.console.rendering import sent_to
+from stream_scorer.operations.console.visit import Visit
+from stream_scorer.operations.dead_letters.filters import EVERY_STATE
+from stream_scorer.operations.scorecards import Scorecards, scorecards
+from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.topics import TopicNames
+
+SHOWN_MAX: Final = 200
+
+
+async def show(visit: Visit) -> web.Response:
+    """The page at /producers."""
+    fields = filter_form.fields_of(visit.query)
+    wanted = msgspec.structs.replace(filter_of(fields), states=EVERY_STATE)
+    found = await (await visit.office()).producers(wanted)
+    return visit.page(
+        "producers.html",
+        section="/producers",
+        producers=found[:SHOWN_MAX],
+        left_out=max(0, len(found) - SHOWN_MAX),
+        fields=fields,
+        within=filter_form.WITHIN_NAMES,
+        query=filter_form.query_of,
+    )
+
+
+async def count_up(visit: Visit) -> web.Response:
+    """Scorecards of all that is retained, or of the last hours, as an errand."""
+    assert visit.form is not None
+    errands = visit.console.desk.errands
+    if errands.is_full:
+        return visit.message(429, "Too much at once", "Wait until an errand is over.", back="/errands")
+    fields = {name: said for name, said in filter_form.fields_of(visit.form).items() if name == "within"}
+    since_ms, settings = filter_of(fields).since_ms, visit.console.settings
+
+    async def read(on_progress: OnProgress) -> Scorecards:
+        names = TopicNames(settings.topics.prefix)
+        return await scorecards(client_options(settings.kafka), names, since_ms=since_ms, on_read=on_progress)
+
+    within = fields.get("within")
+    errand = Errand(
+        kind="scorecards",
+        letters=f"records of the last {filter_form.WITHIN_NAMES[str(within)]}" if within else "all that is retained",
+        how="",
+        who=visit.visitor.name or "",
+        again=[],
+        back="/producers",
+        started_ms=time.time_ns() // 1_000_000,
+    )
+    errands.start(errand, read, changes=False)
+    return sent_to(f"/errands/{errand.name}")

@@ -1,0 +1,83 @@
+"""One request to the page with everything that answers it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from stream_scorer.operations.console.desk import Desk
+from stream_scorer.operations.console.gate import Gate, Visitor
+from stream_scorer.operations.console.rendering import Renderer
+from stream_scorer.operations.console.watched import Recorder
+from stream_scorer.operations.dead_letters.office import Office
+from stream_scorer.runtime.settings import Settings
+
+
+@dataclass(frozen=True)
+class Console:
+    """What all requests share."""
+
+    settings: Settings
+    gate: Gate
+    renderer: Renderer
+    recorder: Recorder
+    desk: Desk
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A visitor's request. `form`: what was posted, None for a page."""
+
+    console: Console
+    request: web.Request
+    visitor: Visitor
+    form: MultiMapping[str] | None = None
+
+    @property
+    def query(self) -> MultiMapping[str]:
+        return self.request.query
+
+    @property
+    def here(self) -> str:
+        return str(self.request.rel_url)
+
+    async def office(self) -> Office:
+        """The dead letters, for this visitor. Raises OpeningError while they are not open."""
+        office = await self.console.desk.office()
+        return office if self.visitor.name is None else office.acting_as(self.visitor.name)
+
+    def page(self, template: str, *, section: str | None = None, status: int = 200, **fields: Any) -> web.Response:
+        """A template as this visitor sees it."""
+        desk = self.console.desk
+        notices = list(fields.pop("notices", ()))
+        if section == "/letters" and desk.trouble:
+            notices.append(desk.trouble)
+        elif section == "/letters" and desk.progress:
+            notices.append(desk.progress)
+        return self.console.renderer.page(
+            template,
+            status=status,
+            visitor=self.visitor,
+            section=section,
+            here=self.here if self.request.method == "GET" else "/",
+            notices=notices,
+            **fields,
+        )
+
+    def message(self, status: int, heading: str, text: str, back: str | None = None) -> web.Response:
+        """A page that only says something."""
+        return self.page("message.html", status=status, heading=heading, text=text, back=back)
+
+    def opening(self, text: str) -> web.Response:
+        """Not there yet: said, and asked for again by the browser itself."""
+        response = self.message(503, "One moment", text)
+        response.headers["Retry-After"] = "1"
+        if self.request.method == "GET":
+            response.headers["Refresh"] = "1"
+        return response
+
+    def must_act(self) -> web.Response:
+        """This needs the right to act."""
+        tokens = "Log in with http.act_token." if self.console.settings.http.act_token else "Set http.act_token first."
+        return self.message(403, "You may look, not act", f"{tokens} Nothing was done.", back="/login")

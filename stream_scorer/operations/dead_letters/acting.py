@@ -1,0 +1,207 @@
+"""Acts on letters, written: what is published again and what the ledger says of it, in one transaction.
+
+Law: one transactional id for each partition of dead letters. Who starts it fences whoever acted there before, and reads
+the ledger to its end only then: so nobody else can have decided on a letter between that look and this act.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from stream_scorer.core.ledger import Act, LedgerEntry, encode_entry
+from stream_scorer.core.letters import Letter, Origin, Unreadable
+from stream_scorer.core.records import Outgoing, rfc3339
+from stream_scorer.errors import FencedError, OutageError
+from stream_scorer.operations.dead_letters.access import Access, now_ms
+from stream_scorer.operations.dead_letters.rows import ACTS
+from stream_scorer.runtime.kafka import FENCED, explain
+from stream_scorer.runtime.publishing import pack
+
+# An orphan holds up the workers that read what it wrote into: whoever comes next ends it at once, Kafka after this time
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+# Letters in one transaction: many enough to be quick, few enough to be over in a moment
+TOGETHER_MAX: Final = 1_000
+BATCH_BYTES_MAX: Final = 900_000
+REQUEST_BYTES_MAX: Final = 16 * 1024 * 1024
+STOP_WAIT_S: Final = 2.0
+
+
+class Again(NamedTuple):
+    """A letter's record, to be published again."""
+
+    topic: str
+    partition: int
+    record: Outgoing
+
+
+class Standing(NamedTuple):
+    """How a letter stands: what was decided on it, if anything was, and how often its record had been replayed."""
+
+    decided: Act | None
+    replays: int
+
+
+class Intent(NamedTuple):
+    """What is to be done with one letter. `replays`: how often its record has been replayed then."""
+
+    letter: Letter | Unreadable
+    act: Act
+    replays: int
+    again: Again | None = None
+    why: str = ""
+    fix: str = ""
+
+
+class Actor:
+    """Writes acts on the letters of one partition, as `async with Actor(…) as actor`."""
+
+    def __init__(self, access: Access, partition: int) -> None:
+        self._access = access
+        self._seen: set[int] = set()
+        self._producer = AIOKafkaProducer(
+            **access.options,
+            transactional_id=f"{access.settings.group_name}-replay-{partition}",
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            acks="all",
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=REQUEST_BYTES_MAX,
+            request_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            retry_backoff_ms=20,
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            with _told(self._access):
+                await self._producer.start()
+            await self._access.index.refresh_ledger(self._access.reader)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # a broker that is away would keep it for its whole request time-out
+        with contextlib.suppress(KafkaError, TimeoutError, ConnectionError):
+            await asyncio.wait_for(self._producer.stop(), STOP_WAIT_S)
+
+    def standings(self, letters: Sequence[Letter | Unreadable]) -> list[Standing]:
+        """How each letter stands by the ledger, whatever its headers say; of two that are one, the second as if the
+        first was replayed: a worker that delivers at least once may have written a letter twice."""
+        numbers = [self._access.number_of(letter) for letter in letters]
+        acts = self._access.index.acts
+        decisions, arrivals = acts.decisions(np.array(numbers)), acts.arrivals(np.array(numbers))
+        found = []
+        for number, decision, arrival in zip(numbers, decisions.tolist(), arrivals.tolist(), strict=True):
+            decided = ACTS[int(acts.rows["act"][decision])] if decision >= 0 else None
+            replays = int(acts.rows["replays"][arrival]) if arrival >= 0 else 0
+            found.append(Standing(Act.REPLAY if number in self._seen else decided, replays))
+            self._seen.add(number)
+        return found
+
+    async def commit(self, intents: Sequence[Intent]) -> None:
+        """All of them or none, and once Kafka has said yes. Raises FencedError where another operator has taken
+        over."""
+        producer = self._producer
+        with _told(self._access):
+            async with asyncio.timeout(TRANSACTION_TIMEOUT_MS / 1000):
+                await producer.begin_transaction()
+                try:
+                    became = await self._publish([intent.again for intent in intents])
+                    await self._note(intents, became)
+                    await producer.commit_transaction()
+                except BaseException:
+                    # fenced or cut off, the abort fails too: whoever starts next aborts it then
+                    with contextlib.suppress(Exception):
+                        await asyncio.wait_for(producer.abort_transaction(), STOP_WAIT_S)
+                    raise
+
+    async def _publish(self, records: Sequence[Again | None]) -> list[Origin | None]:
+        """Where each of them was published."""
+        apart: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+        for number, again in enumerate(records):
+            if again is not None:
+                apart[again.topic, again.partition].append(number)
+        became: list[Origin | None] = [None] * len(records)
+        for (topic, partition), numbers in apart.items():
+            together = [again.record for number in numbers if (again := records[number]) is not None]
+            offsets = await self._send(topic, partition, together)
+            for number, offset in zip(numbers, offsets, strict=True):
+                became[number] = Origin(topic, partition, offset)
+        return became
+
+    async def _send(self, topic: str, partition: int, records: Sequence[Outgoing]) -> list[int]:
+        """Whole record batches, built here: a `send` for each record costs ten times as much."""
+        sent = [
+            (await self._producer.send_batch(batch, topic, partition=partition), count)
+            for batch, count in pack(self._producer, records, now_ms())
+        ]
+        offsets: list[int] = []
+        for future, count in sent:
+            begin = (await future).offset
+            offsets += range(begin, begin + count)
+        return offsets
+
+    async def _note(self, intents: Sequence[Intent], became: Sequence[Origin | None]) -> None:
+        clock_ms = now_ms()
+        at = rfc3339(clock_ms)
+        entries = []
+        for intent, place in zip(intents, became, strict=True):
+            entry = LedgerEntry(
+                act=intent.act,
+                who=self._access.who,
+                at=at,
+                origin=self._access.origin_of(intent.letter),
+                letter=intent.letter.place,
+                why=intent.why,
+                replays=intent.replays,
+                became=place,
+                fix=intent.fix,
+            )
+            entries.append(Outgoing(entry.key, encode_entry(entry), clock_ms))
+        await self._send(self._access.names.ledger, 0, entries)
+
+
+async def note_reveal(access: Access, letter: Letter | Unreadable, why: str) -> None:
+    """Write into the ledger that somebody is about to see what a letter says of a person. It fences nobody."""
+    entry = LedgerEntry(
+        act=Act.REVEAL,
+        who=access.who,
+        at=rfc3339(now_ms()),
+        origin=access.origin_of(letter),
+        letter=letter.place,
+        why=why,
+    )
+    with _told(access):
+        producer = AIOKafkaProducer(**access.options, enable_idempotence=True, acks="all")
+        try:
+            await producer.start()
+            await producer.send_and_wait(access.names.ledger, encode_entry(entry), entry.key, 0)
+        finally:
+            await producer.stop()
+
+
+@contextlib.contextmanager
+def _told(access: Access) -> Iterator[None]:
+    """Kafka's faults in our words."""
+    try:
+        yield
+    except FENCED as error:
+        raise FencedError(
+            "Another operator acts on the same dead letters just now. What was done is done once; "
+            "say the same command again to go on with the rest."
+        ) from error
+    except (KafkaError, TimeoutError, OSError) as error:
+        bootstrap = access.settings.kafka.bootstrap
+        known = explain(error, "acting on dead letters", bootstrap)
+        if known is None or isinstance(known, OutageError):
+            raise OutageError(
+                f"Kafka does not answer at {bootstrap} while acting on dead letters: {error or type(error).__name__}. "
+                "What was committed is done once; say the same command again to go on with the rest."
+            ) from error
+        raise known from error

@@ -1,0 +1,102 @@
+"""Which letters somebody means. Law: a filter narrows by rows first; only what a row does not say is looked up in the
+letters themselves."""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_scorer.core.letters import Letter, Place, Unreadable
+from stream_scorer.core.reasons import Stage
+from stream_scorer.operations.dead_letters.index import Chunk
+from stream_scorer.operations.dead_letters.rows import STAGES, Tables, id_sum
+
+Flags = NDArray[np.bool_]
+
+
+class State(StrEnum):
+    """What has become of a letter; in the order of `index.OPEN` to `index.DISCARDED`. `parked`: replayed so often that
+    only who names parked letters touches it."""
+
+    OPEN = "open"
+    PARKED = "parked"
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+STATES: Final = tuple(State)
+WAITING: Final = frozenset((State.OPEN, State.PARKED))
+EVERY_STATE: Final = frozenset(State)
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """All of what is given must hold; times are those of the failure, `since_ms` included, `until_ms` not. `text`
+    stands in a reason's message. By default what waits for somebody: open and parked letters."""
+
+    code: str | None = None
+    field: str | None = None
+    stage: Stage | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    partition: int | None = None
+    id: str | None = None
+    producer: str | None = None
+    text: str | None = None
+    states: frozenset[State] = WAITING
+    places: tuple[Place, ...] | None = None
+
+    @property
+    def looks_into_letters(self) -> bool:
+        """Whether rows alone can't tell."""
+        return self.text is not None or self.id is not None
+
+    def partitions(self) -> list[int] | None:
+        """Where to look; None: everywhere."""
+        if self.partition is not None:
+            return [self.partition]
+        return None if self.places is None else sorted({place.partition for place in self.places})
+
+    def among(self, chunk: Chunk) -> Flags:
+        """Which of the letters it means, as far as their rows tell."""
+        rows, wanted = chunk.rows, np.ones(len(chunk.rows), dtype=bool)
+        if self.states != EVERY_STATE:
+            wanted &= np.array([state in self.states for state in STATES])[chunk.states]
+        if self.code is not None or self.field is not None:
+            wanted &= self._fitting_faults(chunk.tables)[rows["faults"]]
+        if self.stage is not None:
+            wanted &= rows["stage"] == STAGES.index(self.stage)
+        if self.since_ms is not None:
+            wanted &= rows["failed_ms"] >= self.since_ms
+        if self.until_ms is not None:
+            wanted &= rows["failed_ms"] < self.until_ms
+        if self.id is not None:
+            wanted &= rows["id"] == id_sum(self.id.encode())
+        if self.producer is not None:
+            wanted &= self._fitting_producers(chunk.tables)[rows["producer"]]
+        if self.places is not None:
+            offsets = [place.offset for place in self.places if place.partition == chunk.partition]
+            wanted &= np.isin(rows["offset"], offsets)
+        return wanted
+
+    def _fitting_faults(self, tables: Tables) -> Flags:
+        # one fault must have both, the code and the field
+        return np.array(
+            [
+                any(self.code in (None, code) and self.field in (None, field) for code, field in faults)
+                for faults in tables.faults.values
+            ],
+            dtype=bool,
+        )
+
+    def _fitting_producers(self, tables: Tables) -> Flags:
+        return np.array([self.producer == name for name in tables.producers.values], dtype=bool)
+
+    def fits(self, letter: Letter | Unreadable) -> bool:
+        """Whether it means a letter of those that `among` has let through."""
+        if isinstance(letter, Unreadable):
+            return self.text is None and (self.id is None or letter.key == self.id.encode())
+        if self.id is not None and letter.id != self.id.encode():
+            return False
+        return self.text is None or any(self.text in reason.message for reason in letter.reasons)

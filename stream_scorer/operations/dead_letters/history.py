@@ -1,0 +1,240 @@
+"""A letter's life: the record that it was made of, what operators did, and what came of each replay.
+
+Law: links are derived from the topics: a replay's entry says where its record was published, and whatever names that
+place as its source came of it.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from aiokafka import TopicPartition
+
+from stream_scorer.core.ledger import Act, LedgerEntry, decode_entry
+from stream_scorer.core.letters import Letter, Origin, Place, Unreadable
+from stream_scorer.core.records import rfc3339
+from stream_scorer.operations.dead_letters.access import Access
+from stream_scorer.operations.dead_letters.finding import one_letter
+from stream_scorer.operations.dead_letters.rows import ACT, place_number
+from stream_scorer.operations.reading import Reader, Record, Span
+
+# A chain is as long as a record was replayed; a forged ledger could make it a circle
+LINKS_MAX: Final = 1_000
+# A search for an offset ends with reading this many records
+SCANNED_MAX: Final = 500
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened: when, what (`failed`, `replay`, `discard`, `reveal`, `predicted`, `joined`, …), who did
+    it, and the record that says so."""
+
+    at: str
+    what: str
+    where: str
+    who: str = ""
+    details: dict[str, Any] = {}
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a letter's record from the first failure on, in order."""
+
+    place: Place
+    events: list[Event]
+
+
+class _Source(msgspec.Struct, gc=False):
+    partition: int
+    offset: int
+
+
+class _Sourced(msgspec.Struct, gc=False):
+    source: _Source
+    prediction: bool | None = None
+    proba: float | None = None
+    model: str = ""
+    scored_at: str = ""
+    status: str = ""
+
+
+_decode: Final = msgspec.json.Decoder(_Sourced).decode
+
+
+class _Link(NamedTuple):
+    place: Place | None
+    origin: Origin
+
+
+async def history(access: Access, letter: Letter | Unreadable) -> History:
+    """Everything that is known of a letter, of those that it came from and of what came of it."""
+    events: list[Event] = []
+    link: _Link | None = _first(access, letter)
+    for _ in range(LINKS_MAX):
+        if link is None:
+            break
+        failed = letter if link.place == letter.place else await _letter(access, link.place)
+        if failed is not None:
+            events.append(_failed(failed))
+        replayed: LedgerEntry | None = None
+        for where, entry in await _entries(access, link.origin):
+            events.append(_done(where, entry))
+            if entry.act is Act.REPLAY and entry.became is not None:
+                replayed = entry
+        if replayed is None or replayed.became is None:
+            break
+        came = _letter_of(access, replayed.became)
+        if came is None:
+            events.append(await _what_came(access, replayed.became, failed))
+            break
+        link = _Link(came, replayed.became)
+    return History(place=letter.place, events=events)
+
+
+def _first(access: Access, letter: Letter | Unreadable) -> _Link:
+    """The letter of the record's first failure, back along the replays that led to this one."""
+    link = _Link(letter.place, access.origin_of(letter))
+    acts, sides = access.index.acts, access.index.sides
+    topics = {side: topic for topic, side in sides.items()}
+    for _ in range(LINKS_MAX):
+        number = place_number(sides[link.origin.topic], link.origin.partition, link.origin.offset)
+        row = int(acts.arrivals(np.array([number]))[0])
+        if row < 0:
+            break
+        act = acts.rows[row]
+        origin = int(act["origin"])
+        place = Place(int(act["letter_partition"]), int(act["letter_offset"]))
+        link = _Link(place, Origin(topics[origin >> 60], origin >> 44 & 0xFFFF, origin & (1 << 44) - 1))
+    return link
+
+
+async def _letter(access: Access, place: Place | None) -> Letter | Unreadable | None:
+    return None if place is None else await one_letter(access, place)
+
+
+def _letter_of(access: Access, origin: Origin) -> Place | None:
+    number = place_number(access.index.sides[origin.topic], origin.partition, origin.offset)
+    found = next(access.index.letters_of([number]), None)
+    return None if found is None else Place(*found)
+
+
+async def _entries(access: Access, origin: Origin) -> list[tuple[str, LedgerEntry]]:
+    """All acts on one letter, in their order."""
+    number = place_number(access.index.sides[origin.topic], origin.partition, origin.offset)
+    rows = access.index.acts.rows
+    found = []
+    for offset in rows["offset"][rows["origin"] == number] if len(rows) else np.empty(0, dtype=ACT)["offset"]:
+        partition = TopicPartition(access.names.ledger, 0)
+        record = await _at(access.reader, partition, int(offset), int(offset) + 1)
+        entry = decode_entry(record.value) if record is not None else None
+        if entry is not None:
+            found.append((f"{access.names.ledger}-0@{offset}", entry))
+    return found
+
+
+def _failed(letter: Letter | Unreadable) -> Event:
+    if isinstance(letter, Unreadable):
+        return Event(at=rfc3339(max(letter.timestamp_ms, 0)), what="unreadable", where=str(letter.place))
+    faults = [f"{reason.code} ({reason.field})" if reason.field else reason.code.value for reason in letter.reasons]
+    return Event(
+        at=rfc3339(letter.failed_ms),
+        what="failed",
+        where=f"letter {letter.place}",
+        details={"stage": letter.stage.value, "faults": faults, "read at": str(letter.origin)},
+    )
+
+
+def _done(where: str, entry: LedgerEntry) -> Event:
+    details: dict[str, Any] = {}
+    if entry.why:
+        details["why"] = entry.why
+    if entry.fix:
+        details["fix"] = entry.fix
+    if entry.act is Act.REPLAY:
+        details |= {"replays": entry.replays, "became": str(entry.became) if entry.became else ""}
+    return Event(at=entry.at, what=entry.act.value, where=where, who=entry.who, details=details)
+
+
+# What came of a replay that left no letter
+
+
+async def _what_came(access: Access, became: Origin, letter: Letter | Unreadable | None) -> Event:
+    if became.topic == access.names.observations:
+        predictions = TopicPartition(access.names.predictions, became.partition)
+        found = await find_sourced(access.reader, predictions, became.offset)
+        if found is not None:
+            offset, said = found
+            details = {"prediction": said.prediction, "proba": said.proba, "model": said.model, "source": str(became)}
+            return Event(at=said.scored_at, what="predicted", where=_name(predictions, offset), details=details)
+    elif (update := await _update(access, became, letter)) is not None:
+        return update
+    spans = [TopicPartition(became.topic, became.partition)]
+    committed = (await access.reader.committed(access.settings.group_name, spans)).get(spans[0], 0)
+    if committed <= became.offset:
+        return Event(at="", what="waiting", where=str(became), details={"why": "no worker has read it yet"})
+    kind = "redelivered" if became.topic == access.names.observations else "repeated"
+    why = "the same is known already: nothing was published, or what was is beyond retention"
+    return Event(at="", what=kind, where=str(became), details={"why": why})
+
+
+async def _update(access: Access, became: Origin, letter: Letter | Unreadable | None) -> Event | None:
+    """What an outcome that was replayed led to: the last update that names it."""
+    partition = TopicPartition(access.names.outcome_updates, became.partition)
+    spans = await access.reader.spans([access.names.outcome_updates], stable=True)
+    span = spans[partition]
+    found: Event | None = None
+    async for _, records in access.reader.read({partition: span}, whole_batches=True):
+        for offset, said in _sourced(records, became.offset):
+            where = _name(partition, offset)
+            found = Event(at=said.scored_at, what=said.status, where=where, details={"source": str(became)})
+    return found
+
+
+def _sourced(records: list[Record], source_offset: int) -> Iterator[tuple[int, _Sourced]]:
+    wanted = b'"offset":%d}' % source_offset
+    for record in records:
+        if record.value is not None and wanted in record.value:
+            try:
+                said = _decode(record.value)
+            except msgspec.DecodeError:
+                continue
+            if said.source.offset == source_offset:
+                yield record.offset, said
+
+
+async def find_sourced(reader: Reader, partition: TopicPartition, source_offset: int) -> tuple[int, _Sourced] | None:
+    """The prediction that was made of the record at an offset of the same partition. Predictions stand in the order of
+    their sources, so a few looks find it however long the topic is."""
+    spans = await reader.spans([partition.topic], stable=True)
+    low, high = spans[partition]
+    while high - low > SCANNED_MAX:
+        middle = (low + high) // 2
+        record = await _at(reader, partition, middle, high)
+        said = None if record is None else _said(record)
+        if record is None or said is None:
+            break
+        if said.source.offset <= source_offset:
+            low = middle
+        else:
+            high = middle
+    async for _, records in reader.read({partition: Span(low, high)}, whole_batches=True):
+        for found in _sourced(records, source_offset):
+            return found
+    return None
+
+
+def _said(record: Record) -> _Sourced | None:
+    try:
+        return _decode(record.value or b"")
+    except msgspec.DecodeError:
+        return None
+
+
+async def _at(reader: Reader, partition: TopicPartition, begin: int, end: int) -> Record | None:
+    """The first record from `begin` on, before `end`."""
+    async for _, records in reader.read({partition: Span(begin, min(end, begin + SCANNED_MAX))}, whole_batches=True):
+        return records[0]
+    return None
+
+
+def _name(partition: TopicPartition, offset: int) -> str:
+    return f"{partition.topic}-{partition.partition}@{offset}"

@@ -1,0 +1,247 @@
+"""The index: every dead letter and every act as a row of numbers on this machine's disk, read on from where it ended.
+
+Law: it is a view of two topics and nothing else; it is never asked what may be done, only where to look. Of a million
+letters it takes 60 MB, of which a query maps what it touches, so memory stays flat.
+"""
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from aiokafka import TopicPartition
+from numpy.typing import NDArray
+
+from stream_scorer.core.ledger import Act
+from stream_scorer.operations.dead_letters.rows import (
+    ACT,
+    ACTS,
+    LETTER,
+    LETTERS_SIDE,
+    NOWHERE,
+    Rows,
+    Tables,
+    act_rows,
+    letter_rows,
+)
+from stream_scorer.operations.dead_letters.shelves import Shelf, ShelfWriter
+from stream_scorer.operations.reading import Reader, Record, Span
+from stream_scorer.runtime.topics import TopicNames
+
+# Records read so far, offsets in all
+OnRead = Callable[[int, int], None]
+# Rows are kept on disk at least this often: what is read between is read again after a crash
+KEPT_EVERY_RECORDS: Final = 20_000
+LOOK_AGAIN_S: Final = 0.05
+# Rows that a query looks at together
+CHUNK_ROWS: Final = 250_000
+OPEN, PARKED, REPLAYED, DISCARDED = range(4)
+
+
+class Chunk(NamedTuple):
+    """Some letters of a partition: their rows and what has become of them (`OPEN` to `DISCARDED`)."""
+
+    partition: int
+    rows: Rows
+    states: NDArray[np.int8]
+    replays: NDArray[np.int32]
+    tables: Tables
+
+    def where(self, wanted: NDArray[np.bool_]) -> "Chunk":
+        """Those that are flagged."""
+        if wanted.all():
+            return self
+        return self._replace(rows=self.rows[wanted], states=self.states[wanted], replays=self.replays[wanted])
+
+
+class Acts:
+    """What the ledger says, looked up by origin."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        acts = rows["act"]
+        decided = np.flatnonzero((acts == ACTS.index(Act.REPLAY)) | (acts == ACTS.index(Act.DISCARD)))
+        # of two acts on one letter the first counts, because the second came of no transaction of ours
+        origins, first = np.unique(rows["origin"][decided], return_index=True)
+        self._origins, self._decided = origins, decided[first]
+        came = np.flatnonzero((acts == ACTS.index(Act.REPLAY)) & (rows["became"] != NOWHERE))
+        became, last = np.unique(rows["became"][came], return_index=True)
+        self._became, self._came = became, came[last]
+
+    def decisions(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
+        """For each origin the row of the act that decided on its letter; -1 where none has."""
+        return _look_up(origins, self._origins, self._decided)
+
+    def arrivals(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
+        """For each origin the row of the replay that published the record there; -1 where none did."""
+        return _look_up(origins, self._became, self._came)
+
+
+class Index:
+    """Letters and acts of one environment. `identity`: the cluster's."""
+
+    def __init__(self, folder: Path, names: TopicNames, identity: str) -> None:
+        self._folder, self._names, self._identity = folder, names, identity
+        self.sides: Mapping[str, int] = {names.observations: 0, names.outcomes: 1, names.dead_letters: LETTERS_SIDE}
+        self._shelves: dict[int, Shelf] = {}
+        self._ledger = Shelf(folder, "ledger", ACT, f"{identity}/{names.ledger}")
+        self._begins: dict[int, int] = {}
+        self._acts = Acts(np.empty(0, dtype=ACT))
+
+    def shelf(self, partition: int) -> Shelf:
+        """The letters of one partition."""
+        if partition not in self._shelves:
+            identity = f"{self._identity}/{self._names.dead_letters}"
+            self._shelves[partition] = Shelf(self._folder, f"letters-{partition}", LETTER, identity)
+        return self._shelves[partition]
+
+    # Reading on
+
+    async def refresh(self, reader: Reader, on_read: OnRead | None = None) -> None:
+        """Read both topics on to the first open transaction. While another process reads on, wait for it."""
+        spans = await reader.spans((self._names.dead_letters, self._names.ledger), stable=True)
+        await self.read_on(reader, spans, on_read)
+
+    async def refresh_ledger(self, reader: Reader) -> None:
+        """Read the ledger on to its very end, and wait for transactions that are still open there."""
+        await self.read_on(reader, await reader.spans((self._names.ledger,)))
+
+    async def read_on(
+        self, reader: Reader, spans: Mapping[TopicPartition, Span], on_read: OnRead | None = None
+    ) -> None:
+        """Bring the index up to the ends of these spans."""
+        self._begins |= {
+            partition.partition: span.begin
+            for partition, span in spans.items()
+            if partition.topic != self._names.ledger
+        }
+        while behind := {key: span for key, span in spans.items() if self._of(key).position < span.end}:
+            with contextlib.ExitStack() as locks:
+                writers = {
+                    partition: writer
+                    for partition in behind
+                    if (writer := locks.enter_context(self._of(partition).writing())) is not None
+                }
+                if writers:
+                    await self._read(reader, {key: behind[key] for key in writers}, writers, on_read)
+                else:
+                    await asyncio.sleep(LOOK_AGAIN_S)
+        if self._acts.rows is not (rows := self._ledger.look().rows):
+            self._acts = Acts(rows)
+
+    def _of(self, partition: TopicPartition) -> Shelf:
+        return self._ledger if partition.topic == self._names.ledger else self.shelf(partition.partition)
+
+    async def _read(
+        self,
+        reader: Reader,
+        spans: Mapping[TopicPartition, Span],
+        writers: Mapping[TopicPartition, ShelfWriter],
+        on_read: OnRead | None,
+    ) -> None:
+        for partition, writer in writers.items():
+            if writer.position > spans[partition].end:
+                writer.start_over()
+        ahead = {key: Span(max(span.begin, writers[key].position), span.end) for key, span in spans.items()}
+        offsets, done = sum(span.end - span.begin for span in ahead.values()), 0
+        pending: dict[TopicPartition, list[Rows]] = {partition: [] for partition in ahead}
+        with without_collection():
+            async for partition, records in reader.read(ahead, whole_batches=True):
+                writer = writers[partition]
+                pending[partition].append(self._rows(partition, records, writer.tables))
+                done += len(records)
+                if sum(map(len, pending[partition])) >= KEPT_EVERY_RECORDS:
+                    writer.add(np.concatenate(pending[partition]), records[-1].offset + 1)
+                    pending[partition] = []
+                if on_read is not None:
+                    on_read(done, offsets)
+                await asyncio.sleep(0)  # the reader does not let others run while it has records at hand
+        for partition, writer in writers.items():
+            rows = pending[partition] or [np.empty(0, dtype=ACT if partition.topic == self._names.ledger else LETTER)]
+            writer.add(np.concatenate(rows), spans[partition].end)
+            writer.drop_before(spans[partition].begin)
+
+    def _rows(self, partition: TopicPartition, records: Sequence[Record], tables: Tables) -> Rows:
+        if partition.topic == self._names.ledger:
+            return act_rows(records, self.sides)
+        return letter_rows(partition.partition, records, tables, self.sides)
+
+    # What is there
+
+    @property
+    def acts(self) -> Acts:
+        """What operators have done, as of the last reading on."""
+        return self._acts
+
+    @property
+    def partitions(self) -> Sequence[int]:
+        """Those that were read on."""
+        return sorted(self._begins)
+
+    def chunks(self, cap: int, partitions: Iterable[int] | None = None) -> Iterator[Chunk]:
+        """All letters that the topic retains, bit by bit, in the order of partitions and offsets. A letter whose record
+        has been replayed `cap` times is parked."""
+        for partition in self.partitions if partitions is None else partitions:
+            if partition not in self._begins:
+                continue
+            shelved = self.shelf(partition).look()
+            first = int(np.searchsorted(shelved.rows["offset"], self._begins[partition]))
+            for begin in range(first, len(shelved.rows), CHUNK_ROWS):
+                yield self._chunk(partition, shelved.rows[begin : begin + CHUNK_ROWS], shelved.tables, cap)
+
+    def _chunk(self, partition: int, rows: Rows, tables: Tables, cap: int) -> Chunk:
+        acts = self._acts
+        states = np.full(len(rows), OPEN, dtype=np.int8)
+        replays = np.zeros(len(rows), dtype=np.int32)
+        if not len(acts.rows):
+            return Chunk(partition, rows, states, replays, tables)
+        origins = np.ascontiguousarray(rows["origin"])
+        arrived = acts.arrivals(origins)
+        came = arrived >= 0
+        replays[came] = acts.rows["replays"][arrived[came]]
+        states[replays >= cap] = PARKED
+        decided = acts.decisions(origins)
+        there = decided >= 0
+        discarded = acts.rows["act"][decided[there]] == ACTS.index(Act.DISCARD)
+        states[there] = np.where(discarded, DISCARDED, REPLAYED)
+        return Chunk(partition, rows, states, replays, tables)
+
+    def holds(self, partition: int, offset: int) -> bool:
+        """Whether a letter lies there, as of the last reading on."""
+        offsets = self.shelf(partition).look().rows["offset"] if partition in self._begins else np.empty(0, dtype=int)
+        row = int(np.searchsorted(offsets, offset))
+        return row < len(offsets) and int(offsets[row]) == offset >= self._begins[partition]
+
+    def letters_of(self, origins: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Partition and offset of the letters whose records were read at these places (see `place_number`)."""
+        wanted = np.fromiter(origins, dtype=np.int64)
+        for partition in self.partitions:
+            rows = self.shelf(partition).look().rows
+            for begin in range(0, len(rows), CHUNK_ROWS):
+                chunk = rows[begin : begin + CHUNK_ROWS]
+                found = chunk["offset"][np.isin(chunk["origin"], wanted)]
+                yield from ((partition, int(offset)) for offset in found)
+
+
+def _look_up(keys: NDArray[np.int64], known: NDArray[np.int64], values: NDArray[np.intp]) -> NDArray[np.int64]:
+    found = np.full(len(keys), -1, dtype=np.int64)
+    if len(known):
+        at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        there = (known[at] == keys) & (keys != NOWHERE)
+        found[there] = values[at[there]]
+    return found
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """Millions of short-lived tuples make the cyclic collector cost more than the work; none of them is a cycle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,0 +1,217 @@
+"""The office: all that people can do with the dead letters of one environment, behind one door for command and page.
+
+Law: nothing outside of this package writes to the ledger or replays a letter, and everybody who does gives a name.
+"""
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace as replaced
+
+import msgspec
+
+from stream_scorer.core.letters import Letter, Place, Unreadable
+from stream_scorer.core.marking import Piece, marks, pieces
+from stream_scorer.core.masking import masked_reason, masked_spans
+from stream_scorer.core.mending import NO_FIX, Fix
+from stream_scorer.core.reasons import Reason
+from stream_scorer.errors import GoneError
+from stream_scorer.operations.dead_letters import checking, discarding, grouping, history, replaying, showing
+from stream_scorer.operations.dead_letters.access import Access
+from stream_scorer.operations.dead_letters.acting import note_reveal
+from stream_scorer.operations.dead_letters.checking import CheckReport, Verdict
+from stream_scorer.operations.dead_letters.discarding import DiscardReport
+from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, State
+from stream_scorer.operations.dead_letters.finding import Listed, chosen, narrowed, newest, one_letter
+from stream_scorer.operations.dead_letters.grouping import Group, ProducerCount
+from stream_scorer.operations.dead_letters.history import History
+from stream_scorer.operations.dead_letters.index import Index, OnRead
+from stream_scorer.operations.dead_letters.replaying import OnProgress, ReplayReport
+from stream_scorer.operations.dead_letters.showing import Shown
+from stream_scorer.operations.reading import Reader
+from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.topics import TopicNames
+
+ALL_WAITING = Filter()
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """One letter as a fix would make it, and what the contract says of that."""
+
+    place: Place
+    verdict: Verdict
+    changed: bool
+    reasons: list[Reason]
+    pieces: list[Piece]
+    why: str = ""
+
+
+class Office:
+    """Safe for many tasks of one event loop: looks take turns, acts have connections of their own."""
+
+    def __init__(self, access: Access, turn: asyncio.Lock | None = None) -> None:
+        self._access = access
+        self._turn = turn or asyncio.Lock()
+
+    def acting_as(self, who: str) -> "Office":
+        """The same office for another operator."""
+        return Office(replaced(self._access, who=who), self._turn)
+
+    @property
+    def who(self) -> str:
+        """Who acts, as the ledger says it."""
+        return self._access.who
+
+    async def refresh(self, on_read: OnRead | None = None) -> None:
+        """Read on what the topics have got since."""
+        async with self._turn:
+            await self._access.index.refresh(self._access.reader, on_read)
+
+    # Looks
+
+    async def groups(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[Group]:
+        """By code and field, the largest first."""
+        async with self._turn:
+            return grouping.group([chunk async for chunk in narrowed(self._access, filter_, on_read)])
+
+    async def producers(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[ProducerCount]:
+        """By who says to have sent them, the most first."""
+        async with self._turn:
+            return grouping.count_producers([chunk async for chunk in narrowed(self._access, filter_, on_read)])
+
+    async def states(self, filter_: Filter = ALL_WAITING) -> dict[State, int]:
+        """How many letters are open, parked, replayed and discarded, whatever states the filter names."""
+        async with self._turn:
+            everything = msgspec.structs.replace(filter_, states=EVERY_STATE)
+            return grouping.count_states([chunk async for chunk in narrowed(self._access, everything)])
+
+    async def count(self, filter_: Filter = ALL_WAITING) -> int:
+        """How many letters a filter means."""
+        async with self._turn:
+            return sum(map(len, (await chosen(self._access, filter_)).values()))
+
+    async def over_time(
+        self, filter_: Filter, *, since_ms: int, until_ms: int, buckets: int = 60
+    ) -> list[tuple[int, dict[str, int]]]:
+        """Letters by their first code in equal spans of time, each with its begin in ms since 1970."""
+        async with self._turn:
+            chunks = [chunk async for chunk in narrowed(self._access, filter_)]
+            return grouping.count_over_time(chunks, since_ms, until_ms, buckets)
+
+    async def find(
+        self, filter_: Filter = ALL_WAITING, limit: int = 50, before: Place | None = None, on_read: OnRead | None = None
+    ) -> list[Listed]:
+        """Letters one by one, the last failure first; with `before`, those behind that one."""
+        async with self._turn:
+            return await newest(self._access, filter_, limit, before, on_read)
+
+    async def letter(self, place: Place) -> Letter | Unreadable:
+        """One letter with all that it says: not for eyes that the ledger does not know of. Raises GoneError."""
+        async with self._turn:
+            is_there = self._access.index.holds(place.partition, place.offset)
+            found = await one_letter(self._access, place) if is_there else None
+        if found is None:
+            raise GoneError(
+                f"there is no dead letter {place}: the topic's retention has deleted it, or it never was. "
+                "`stream-scorer dead-letters list` tells which there are."
+            )
+        return found
+
+    async def show(self, place: Place) -> Shown:
+        """One letter, masked."""
+        return showing.shown(self._access, await self.letter(place), revealed=False)
+
+    async def reveal(self, place: Place, why: str = "") -> Shown:
+        """One letter with all that it says, once the ledger knows who looks."""
+        letter = await self.letter(place)
+        await note_reveal(self._access, letter, why)
+        return showing.shown(self._access, letter, revealed=True)
+
+    async def preview(self, place: Place, fix: Fix, *, revealed: bool = False) -> Preview:
+        """What a fix would make of one letter. Its id is not looked up: see `check`."""
+        judged = checking.judge(self._access, await self.letter(place), fix)
+        hidden = [] if revealed else masked_spans(judged.value)
+        return Preview(
+            place=place,
+            verdict=judged.verdict,
+            changed=judged.changed,
+            reasons=[reason if revealed else masked_reason(reason) for reason in judged.reasons],
+            pieces=pieces(judged.value, marks(judged.value, judged.reasons), hidden),
+            why=judged.why,
+        )
+
+    async def history(self, place: Place) -> History:
+        """One letter's life."""
+        letter = await self.letter(place)
+        async with self._turn:
+            return await history.history(self._access, letter)
+
+    # Acts, and what is asked before them: they read much, so they have a connection of their own
+
+    async def check(
+        self, filter_: Filter = ALL_WAITING, fix: Fix = NO_FIX, on_read: OnRead | None = None
+    ) -> CheckReport:
+        """What would become of letters now."""
+        async with self._own_reader() as access:
+            return (await checking.check(access, await chosen(access, filter_, on_read), fix, on_read)).report
+
+    async def replay(
+        self,
+        filter_: Filter = ALL_WAITING,
+        fix: Fix = NO_FIX,
+        *,
+        yes: bool = False,
+        rate: float | None = None,
+        parked: bool = False,
+        failing_too: bool = False,
+        why: str = "",
+        on_read: OnRead | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> ReplayReport:
+        """Replay letters; without `yes` only say what would be replayed. See `replaying.replay`."""
+        async with self._own_reader() as access:
+            return await replaying.replay(
+                access,
+                filter_,
+                fix,
+                yes=yes,
+                rate=rate,
+                parked=parked,
+                failing_too=failing_too,
+                why=why,
+                on_read=on_read,
+                on_progress=on_progress,
+            )
+
+    async def discard(
+        self, filter_: Filter, note: str, *, yes: bool = False, on_read: OnRead | None = None
+    ) -> DiscardReport:
+        """Discard letters; without `yes` only say how many."""
+        async with self._own_reader() as access:
+            return await discarding.discard(access, filter_, note, yes=yes, on_read=on_read)
+
+    @asynccontextmanager
+    async def _own_reader(self) -> AsyncIterator[Access]:
+        async with Reader(self._access.options) as reader:
+            await self._access.index.refresh(reader)
+            yield replaced(self._access, reader=reader)
+
+
+@asynccontextmanager
+async def open_office(settings: Settings, *, who: str | None = None) -> AsyncIterator[Office]:
+    """The office of the settings' environment, its index not read on yet. `who`: default the settings' operator, else
+    the operating system's user. Raises OutageError where Kafka does not answer."""
+    options, names = client_options(settings.kafka), TopicNames(settings.topics.prefix)
+    async with Reader(options) as reader:
+        index = Index(settings.state_path / "dead-letters", names, await reader.cluster_id())
+        yield Office(Access(settings, options, names, index, reader, who or settings.operator.name or user()))
+
+
+def user() -> str:
+    """The operating system's user."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # in a container the user may have no name
+        return "unknown"

@@ -1,0 +1,237 @@
+"""Letters replayed: their records published again to where they were read, as they are or mended.
+
+Law: each letter once, however often it is asked for, by however many, and whatever dies in between. Records go only to
+an input of this environment, the one that the letter was read from.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_scorer.core.ledger import Act
+from stream_scorer.core.letters import Letter, Unreadable, replay_headers
+from stream_scorer.core.looking import Accepted
+from stream_scorer.core.mending import Fix
+from stream_scorer.core.partitioning import partition_of
+from stream_scorer.core.records import Outgoing
+from stream_scorer.errors import FencedError
+from stream_scorer.operations.dead_letters.access import Access, now_ms
+from stream_scorer.operations.dead_letters.acting import TOGETHER_MAX, Actor, Again, Intent
+from stream_scorer.operations.dead_letters.checking import VERDICTS, CheckReport, Judged, Verdict, check, judge
+from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, State
+from stream_scorer.operations.dead_letters.finding import Offsets, chosen, narrowed, read_letters
+from stream_scorer.operations.dead_letters.grouping import count_states
+from stream_scorer.operations.dead_letters.index import OnRead
+
+# Letters acted on so far, in all
+OnProgress = Callable[[int, int], None]
+
+# How often in a row another operator may take over before we leave the field to them
+FENCED_MAX: Final = 8
+FENCED_WAIT_S: Final = (0.2, 1.0)
+# With a rate, a transaction holds what is due in this time
+PACE_S: Final = 0.2
+
+
+class Skip(StrEnum):
+    """Why a letter that a filter means is left alone."""
+
+    ALREADY_REPLAYED = "already_replayed"
+    DISCARDED = "discarded"
+    PARKED = "parked"
+    STILL_FAILS = "still_fails"
+    WOULD_CONFLICT = "would_conflict"
+    ALREADY_SCORED = "already_scored"
+    CANNOT_MEND = "cannot_mend"
+    TRUNCATED = "truncated"
+    OTHER_TOPIC = "other_topic"
+    UNREADABLE = "unreadable"
+    GONE = "gone"
+
+
+SKIP_OF_STATE: Final = {
+    State.REPLAYED: Skip.ALREADY_REPLAYED,
+    State.DISCARDED: Skip.DISCARDED,
+    State.PARKED: Skip.PARKED,
+    State.OPEN: None,
+}
+FAILING: Final = (Verdict.STILL_FAILS, Verdict.WOULD_CONFLICT)
+
+
+class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was replayed, or, of a dry run, would be; `check` says what would become of those that were looked at."""
+
+    dry_run: bool
+    replayed: int
+    changed: int
+    skipped: dict[Skip, int]
+    check: CheckReport
+    seconds: float
+
+
+async def replay(
+    access: Access,
+    filter_: Filter,
+    fix: Fix,
+    *,
+    yes: bool = False,
+    rate: float | None = None,
+    parked: bool = False,
+    failing_too: bool = False,
+    why: str = "",
+    on_read: OnRead | None = None,
+    on_progress: OnProgress | None = None,
+) -> ReplayReport:
+    """Replay the letters that a filter means, those that would pass, or, with `failing_too`, also those that would not.
+    Parked ones only with `parked`, and then no others. Without `yes` nothing is written. `rate`: letters a second.
+
+    Raises FencedError where other operators keep taking over, OutageError where Kafka does not answer; what was done
+    until then is done, and a next call goes on behind it."""
+    started = time.monotonic()
+    touched = State.PARKED if parked else State.OPEN
+    states = count_states(
+        [chunk async for chunk in narrowed(access, msgspec.structs.replace(filter_, states=EVERY_STATE), on_read)]
+    )
+    offsets = await chosen(access, msgspec.structs.replace(filter_, states=frozenset((touched,))), on_read)
+    answers = await check(access, offsets, fix, on_read)
+    wanted = {Verdict.PASSES, *(FAILING if failing_too else ())}
+    places = _of_verdicts(offsets, answers.verdicts, wanted)
+    skipped = Counter({skip: states[state] for state, skip in SKIP_OF_STATE.items() if skip and state is not touched})
+    skipped.update(
+        {Skip(verdict.value): count for verdict, count in answers.report.verdicts.items() if verdict not in wanted}
+    )
+    done = Counter[str]()
+    if yes:
+        done = await _Run(access, fix, rate, why, failing_too, on_progress).all(places)
+        skipped.update({Skip(name): count for name, count in done.items() if name not in ("replayed", "changed")})
+    return ReplayReport(
+        dry_run=not yes,
+        replayed=done["replayed"] if yes else sum(map(len, places.values())),
+        changed=done["changed"] if yes else answers.report.changed,
+        skipped={skip: skipped[skip] for skip in Skip if skipped[skip]},
+        check=answers.report,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _of_verdicts(offsets: Offsets, verdicts: Mapping[int, NDArray[np.int8]], wanted: set[Verdict]) -> Offsets:
+    numbers = [VERDICTS.index(verdict) for verdict in wanted]
+    return {partition: each[np.isin(verdicts[partition], numbers)] for partition, each in offsets.items()}
+
+
+class _Run:
+    """One replay of letters that were found and checked."""
+
+    def __init__(
+        self,
+        access: Access,
+        fix: Fix,
+        rate: float | None,
+        why: str,
+        failing_too: bool,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self._access, self._fix, self._why, self._failing_too = access, fix, why, failing_too
+        self._said = fix.said() if fix else ""
+        self._on_progress = on_progress or (lambda done, total: None)
+        self._together = TOGETHER_MAX if rate is None else max(1, min(TOGETHER_MAX, int(rate * PACE_S)))
+        self._pace = Pace(rate)
+        self._partitions = len(access.index.partitions)
+        self.counts = Counter[str]()
+
+    async def all(self, places: Offsets) -> Counter[str]:
+        """Every letter at these places."""
+        left = {partition: offsets for partition, offsets in places.items() if len(offsets)}
+        self._total, self._acted = sum(map(len, left.values())), 0
+
+        async def one(partition: int) -> None:
+            async with Actor(self._access, partition) as actor:
+                async for letters in _cut(self._access, {partition: left[partition]}, self._together):
+                    await self._some(actor, letters)
+                    # what lies behind these is what is left when somebody else takes over
+                    behind = np.searchsorted(left[partition], letters[-1].place.offset, side="right")
+                    self._acted += int(behind)
+                    left[partition] = left[partition][behind:]
+                    self._on_progress(self._acted, self._total)
+
+        await each_in_turn(list(left), one)
+        return self.counts
+
+    async def _some(self, actor: Actor, letters: Sequence[Letter | Unreadable]) -> None:
+        intents = []
+        for letter, standing in zip(letters, actor.standings(letters), strict=True):
+            if standing.decided is not None:
+                self.counts[Skip.DISCARDED if standing.decided is Act.DISCARD else Skip.ALREADY_REPLAYED] += 1
+                continue
+            judged = judge(self._access, letter, self._fix)
+            if judged.verdict is Verdict.PASSES or (self._failing_too and judged.verdict is Verdict.STILL_FAILS):
+                replays = standing.replays + 1
+                said = self._said if judged.changed else ""
+                intents.append(Intent(letter, Act.REPLAY, replays, self._again(judged, replays), self._why, said))
+                self.counts["changed"] += judged.changed
+        if intents:
+            await self._pace.wait(len(intents))
+            await actor.commit(intents)
+            self.counts["replayed"] += len(intents)
+
+    def _again(self, judged: Judged, replays: int) -> Again:
+        letter = judged.letter
+        assert isinstance(letter, Letter)
+        key, partition = letter.key, letter.origin.partition
+        if isinstance(judged.said, Accepted):
+            # where its id belongs, so that nobody has to move it and it can be followed by its offset
+            key, partition = judged.said.id, partition_of(judged.said.id, self._partitions)
+        time_ms = self._access.time_of_replay(letter, now_ms())
+        record = Outgoing(key, judged.value, time_ms, replay_headers(letter, replays))
+        return Again(letter.origin.topic, partition, record)
+
+
+async def each_in_turn(partitions: Sequence[int], act: Callable[[int], Any]) -> None:
+    """Act on one partition after the other. Where another operator takes over, the others come first."""
+    queue, fenced = deque(partitions), 0
+    while queue:
+        partition = queue.popleft()
+        try:
+            await act(partition)
+        except FencedError:
+            fenced += 1
+            if fenced > FENCED_MAX:
+                raise
+            queue.append(partition)
+            await asyncio.sleep(random.uniform(*FENCED_WAIT_S))
+
+
+async def _cut(access: Access, offsets: Offsets, together: int) -> AsyncIterator[Sequence[Letter | Unreadable]]:
+    async for _, letters in read_letters(access, offsets):
+        for part in _parts(letters, together):
+            yield part
+
+
+def _parts(letters: Sequence[Letter | Unreadable], together: int) -> Iterator[Sequence[Letter | Unreadable]]:
+    for begin in range(0, len(letters), together):
+        yield letters[begin : begin + together]
+
+
+class Pace:
+    """So many a second and no more, counted from the first."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._due_s = 0.0
+
+    async def wait(self, count: int) -> None:
+        """Wait until so many more are due."""
+        if self._rate is None:
+            return
+        now_s = time.monotonic()
+        self._due_s = max(self._due_s, now_s)
+        await asyncio.sleep(self._due_s - now_s)
+        self._due_s += count / self._rate

@@ -1,0 +1,96 @@
+"""One letter for a person: its bytes with the faults marked, its headers, its source; masked until it is revealed.
+
+Law: what is revealed was written into the ledger first.
+"""
+
+import msgspec
+
+from stream_scorer.core.dead_letters import Truncation
+from stream_scorer.core.letters import Letter, Place, Unreadable
+from stream_scorer.core.marking import Piece, marks, pieces
+from stream_scorer.core.masking import masked_headers, masked_key, masked_reason, masked_spans
+from stream_scorer.core.reasons import Reason
+from stream_scorer.core.records import rfc3339
+from stream_scorer.operations.dead_letters.access import Access
+from stream_scorer.operations.dead_letters.filters import STATES, State
+from stream_scorer.operations.dead_letters.index import Chunk
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A letter as it is shown. Of masked pieces, reasons, headers and keys only that they are there."""
+
+    place: Place
+    state: State
+    replays: int
+    masked: bool
+    stage: str
+    failed_at: str
+    version: str
+    origin: str
+    time: str
+    producer: str | None
+    key: str | None
+    headers: list[tuple[str, str]]
+    reasons: list[Reason]
+    pieces: list[Piece]
+    size_bytes: int
+    truncation: Truncation | None
+    why_not_replayable: str | None
+
+
+def shown(access: Access, letter: Letter | Unreadable, *, revealed: bool) -> Shown:
+    """What is shown of a letter."""
+    state, replays = standing(access, letter.place)
+    reasons = letter.reasons if isinstance(letter, Letter) else ()
+    hidden = [] if revealed else masked_spans(letter.value)
+    headers = [(name, value.decode(errors="backslashreplace")) for name, value in letter.headers]
+    key = None if letter.key is None else letter.key.decode(errors="backslashreplace")
+    id_ = letter.id if isinstance(letter, Letter) else None
+    return Shown(
+        place=letter.place,
+        state=state,
+        replays=replays,
+        masked=not revealed,
+        stage=letter.stage.value if isinstance(letter, Letter) else "",
+        failed_at=rfc3339(letter.failed_ms) if isinstance(letter, Letter) else "",
+        version=letter.version if isinstance(letter, Letter) else "",
+        origin=str(letter.origin) if isinstance(letter, Letter) else "",
+        time=rfc3339(max(letter.timestamp_ms, 0)),
+        producer=letter.producer if isinstance(letter, Letter) else None,
+        key=key if revealed else masked_key(letter.key, id_),
+        headers=headers if revealed else masked_headers(letter.headers),
+        reasons=list(reasons) if revealed else [masked_reason(reason) for reason in reasons],
+        pieces=pieces(letter.value, marks(letter.value, reasons), hidden),
+        size_bytes=len(letter.value or b""),
+        truncation=letter.truncation if isinstance(letter, Letter) else None,
+        why_not_replayable=why_not_replayable(access, letter, state),
+    )
+
+
+def why_not_replayable(access: Access, letter: Letter | Unreadable, state: State) -> str | None:
+    """What stands against replaying a letter; None: nothing."""
+    if isinstance(letter, Unreadable):
+        return letter.why
+    if letter.origin.topic not in access.inputs:
+        return f"it came from {letter.origin.topic}, which is no input of this environment"
+    if letter.truncation is not None:
+        return f"only its first bytes were kept: the record had {letter.truncation.bytes:,} bytes, ask its producer"
+    return {
+        State.REPLAYED: "it was replayed: each letter is replayed once",
+        State.DISCARDED: "it was discarded",
+        State.PARKED: f"it is parked: its record was replayed {access.cap} times; say --parked",
+    }.get(state)
+
+
+def standing(access: Access, place: Place) -> tuple[State, int]:
+    """What has become of a letter, and how often its record had been replayed."""
+    for chunk in access.index.chunks(access.cap, [place.partition]):
+        if (row := _row(chunk, place)) is not None:
+            return STATES[int(chunk.states[row])], int(chunk.replays[row])
+    return State.OPEN, 0
+
+
+def _row(chunk: Chunk, place: Place) -> int | None:
+    offsets = chunk.rows["offset"]
+    row = int(offsets.searchsorted(place.offset))
+    return row if row < len(offsets) and offsets[row] == place.offset else None

@@ -1,0 +1,260 @@
+"""When somebody is told, from where on as the settings say. Each alert has its section in the runbook.
+
+Law: an alert names what somebody can act on; a threshold comes from the settings; one cause, one alert.
+"""
+
+from typing import Final
+
+from stream_scorer.core.anytime import LOOKS_A_YEAR
+from stream_scorer.operations.monitoring.rules import JOB, Alert, Group, Pace, span
+from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.settings import Settings
+
+# Below so many observations in a quarter of an hour a share says little
+SHARE_OBSERVATIONS_MIN: Final = 100
+# A budget for 28 days is gone in two days at the first speed, in five at the second
+BURNS_FAST: Final = 14.4
+BURNS_SLOWLY: Final = 6
+FILES_SHARE_MAX: Final = 0.8
+REBALANCES_MAX: Final = 6
+RESTARTS_MAX: Final = 3
+
+
+def alert_groups(settings: Settings, pace: Pace) -> tuple[Group, ...]:
+    """Every alert, in three groups."""
+    interval = span(pace.evaluation_s)
+    return (
+        Group("stream-scorer-workers", interval, (*worker_alerts(settings, pace), *disk_alerts(settings, pace))),
+        Group("stream-scorer-records", interval, (*record_alerts(settings, pace), *latency_alerts(settings, pace))),
+        Group("stream-scorer-models", span(pace.minute_s), (*quality_alerts(settings), *model_alerts(settings, pace))),
+    )
+
+
+def worker_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+    hour, stall_s = span(pace.hour_s), settings.worker.commit_stall_s
+    return (
+        Alert(
+            "StreamScorerNoWorker",
+            f"(count by (job) (count_over_time(up{{{JOB}}}[{hour}])) unless count by (job) (up{{{JOB}}} == 1))\n"
+            f"or absent_over_time(up{{{JOB}}}[{hour}])",
+            pace.minutes(1),
+            "page",
+            "No worker runs",
+            "Nothing is scored and no outcome is joined. What comes in waits in Kafka.",
+        ),
+        Alert(
+            "StreamScorerWorkerDown",
+            f"up{{{JOB}}} == 0\nand on (job) count by (job) (up{{{JOB}}} == 1)",
+            pace.minutes(2),
+            "ticket",
+            "Worker {{ $labels.instance }} does not answer",
+            "The others have its lanes. Lag and latency may rise.",
+        ),
+        Alert(
+            "StreamScorerWorkerNotReady",
+            f"{catalogue.READY.name} == 0",
+            pace.minutes(10),
+            "ticket",
+            "Worker {{ $labels.instance }} has not been ready for 10 minutes",
+            "It waits for Kafka, loads its model, or restores the state of its lanes.",
+        ),
+        Alert(
+            "StreamScorerWorkerRestarting",
+            f"changes(process_start_time_seconds{{{JOB}}}[{span(pace.half_hour_s)}]) >= {RESTARTS_MAX}",
+            "0s",
+            "page",
+            "Worker {{ $labels.instance }} starts again and again",
+            f"At least {RESTARTS_MAX} starts in half an hour. Its last words are in its log.",
+        ),
+        Alert(
+            "StreamScorerCommitsStalled",
+            f"{catalogue.COMMIT_AGE.name} > {stall_s:g}",
+            "0s",
+            "page",
+            "Worker {{ $labels.instance }} holds records and has committed nothing for {{ $value | humanizeDuration }}",
+            "It is stuck, or Kafka takes no transaction.",
+        ),
+        Alert(
+            "StreamScorerRebalancingOften",
+            f"sum by (job) (increase({catalogue.REBALANCES.name}[{span(pace.half_hour_s)}]))\n"
+            f"  / (count by (job) (up{{{JOB}}}) > 0) > {REBALANCES_MAX}",
+            "0s",
+            "ticket",
+            "The group rebalances again and again",
+            "Each rebalance interrupts all lanes for a second or more.",
+        ),
+    )
+
+
+def disk_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+    free = settings.business.disk_free_share_min
+    return (
+        Alert(
+            "StreamScorerDiskFull",
+            f"{catalogue.DISK_FREE.name} / {catalogue.DISK_SIZE.name} < {free:g}",
+            pace.minutes(5),
+            "page",
+            "Only {{ $value | humanizePercentage }} of the state's disk is free on {{ $labels.instance }}",
+            f"Below {free:.0%}. A worker that can't write its state ends.",
+        ),
+        Alert(
+            "StreamScorerFilesExhausted",
+            f"process_open_fds{{{JOB}}} / process_max_fds{{{JOB}}} > {FILES_SHARE_MAX}",
+            pace.minutes(5),
+            "ticket",
+            "{{ $value | humanizePercentage }} of the file descriptors of {{ $labels.instance }} are in use",
+            "Without a free one no connection can be opened and no state be written.",
+        ),
+    )
+
+
+def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+    business = settings.business
+    silence = span(int(business.outcome_silence_s_max / 3_600) * pace.hour_s)
+    predicted = f'{catalogue.OBSERVATIONS.name}{{end="predicted"}}'
+    letters, month = "stream_scorer:dead_letters:hour", span(pace.month_s)
+    return (
+        Alert(
+            "StreamScorerRecordsWait",
+            f"stream_scorer:oldest_waiting_seconds > {business.lag_age_s_max:g}",
+            pace.minutes(2),
+            "page",
+            "The oldest record has waited for {{ $value | humanizeDuration }}",
+            f"Agreed are {business.lag_age_s_max:g} s.",
+        ),
+        Alert(
+            "StreamScorerManyDeadLetters",
+            f"stream_scorer:dead_letter_share:15m > {business.dead_letter_share_max:g}\n"
+            f"and stream_scorer:observations:increase15m >= {SHARE_OBSERVATIONS_MIN}",
+            pace.minutes(2),
+            "page",
+            "{{ $value | humanizePercentage }} of the observations become dead letters",
+            f"Agreed are at most {business.dead_letter_share_max:.0%}. A producer has changed, or the contract has.",
+        ),
+        Alert(
+            "StreamScorerNewReason",
+            f"sum by (job, code, stage) (increase({catalogue.DEAD_LETTERS.name}[{pace.minutes(10)}])) > 0\n"
+            f"unless sum by (job, code, stage) (sum_over_time({letters}[{month}] offset {span(pace.hour_s)})) > 0\n"
+            f"and on (job) count by (job) ({letters} offset {span(pace.day_s)})",
+            "0s",
+            "ticket",
+            "Dead letters with {{ $labels.code }} ({{ $labels.stage }}), which nobody had in four weeks",
+            "Some producer sends something new.",
+        ),
+        Alert(
+            "StreamScorerOutcomesMissing",
+            f'sum by (job) (increase({catalogue.OUTCOMES.name}{{end=~"joined|awaiting|corrected"}}[{silence}])) == 0\n'
+            f"and on (job) sum by (job) (increase({predicted}[{silence}])) > 0\n"
+            f"and on (job) count by (job) ({catalogue.COMMITS.name} offset {silence})",
+            pace.minutes(10),
+            "ticket",
+            f"No outcome has come for {business.outcome_silence_s_max / 3_600:g} hours, though there are predictions",
+            "Without outcomes nobody knows how well the predictions do.",
+        ),
+    )
+
+
+def latency_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+    business = settings.business
+    rate = "stream_scorer:latency_burn_rate"
+    limit = f"{business.latency_ms_max:g} ms"
+
+    def burns(short: str, long: str, speed: float) -> str:
+        return f'{rate}{{window="{long}"}} > {speed}\nand on (job) {rate}{{window="{short}"}} > {speed}'
+
+    return (
+        Alert(
+            "StreamScorerLatencyHigh",
+            burns("5m", "1h", BURNS_FAST),
+            pace.minutes(2),
+            "page",
+            f"Far more predictions than agreed take longer than {limit}",
+            "The budget of 1 in 100 for four weeks is used up {{ $value | humanize }} times as fast as planned.",
+        ),
+        Alert(
+            "StreamScorerLatencyRising",
+            f'{burns("30m", "6h", BURNS_SLOWLY)}\nunless on (job) ({rate}{{window="1h"}} > {BURNS_FAST} '
+            f'and on (job) {rate}{{window="5m"}} > {BURNS_FAST})',
+            pace.minutes(15),
+            "ticket",
+            f"More predictions than agreed take longer than {limit}",
+            "The budget of 1 in 100 for four weeks is used up {{ $value | humanize }} times as fast as planned.",
+        ),
+        Alert(
+            "StreamScorerModelSlow",
+            "stream_scorer:model_burn_rate > 1",
+            pace.minutes(15),
+            "ticket",
+            f"More than 1 in 100 predictions take longer than {business.model_ms_max:g} ms in the model",
+            "The model is not compiled to tables, or the machine has too little processor time.",
+        ),
+    )
+
+
+def quality_alerts(settings: Settings) -> tuple[Alert, ...]:
+    business = settings.business
+    rate, gap = "stream_scorer:success_rate", "stream_scorer:discovery_gap"
+    bound = f"A bound that holds at all {LOOKS_A_YEAR:,} looks of a year together says so"
+    return (
+        Alert(
+            "StreamScorerSuccessRateLow",
+            f"{rate}:anytime_high < {business.success_rate_min:g}\n"
+            f"and {rate}:positives >= {business.success_outcomes_min}",
+            "0s",
+            "ticket",
+            "Fewer than agreed of the searches that we predicted to find something did, over a {{ $labels.window }}",
+            f"The success rate is below {business.success_rate_min:g}, at most {{{{ $value | humanize }}}}. {bound}.",
+        ),
+        Alert(
+            "StreamScorerGroupGapHigh",
+            f"{gap}:anytime_low > {business.group_gap_max:g}",
+            "0s",
+            "ticket",
+            "Discovery rates of {{ $labels.column }} lie apart, over a {{ $labels.window }}",
+            f"By more than {business.group_gap_max:g}, at least {{{{ $value | humanize }}}}. {bound}.",
+        ),
+    )
+
+
+def model_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+    business = settings.business
+    psi, whole = f"> {business.psi_max:g}", "stream_scorer:probability_psi"
+    enough = f">= {business.psi_observations_min}"
+    loaded = f'{catalogue.MODEL_LOADED.name}{{role="champion"}} == 1'
+    return (
+        Alert(
+            "StreamScorerColumnDrifted",
+            f"stream_scorer:feature_psi {psi}\nand on (job, column) stream_scorer:feature_observations:total {enough}",
+            "0s",
+            "ticket",
+            "{{ $labels.column }} is not distributed as in the training of {{ $labels.model }}",
+            f"Its population stability index is {{{{ $value | humanize }}}}, above {business.psi_max:g}.",
+        ),
+        Alert(
+            "StreamScorerProbabilitiesDrifted",
+            f"{whole} {psi}\nand stream_scorer:probability:total {enough}",
+            "0s",
+            "ticket",
+            "Probabilities of {{ $labels.model }} are not distributed as in its training",
+            f"Their population stability index is {{{{ $value | humanize }}}}, above {business.psi_max:g}.",
+        ),
+        Alert(
+            "StreamScorerGroupProbabilitiesDrifted",
+            f"stream_scorer:group_probability_psi {psi}\n"
+            f"and stream_scorer:probabilities:total {enough}\n"
+            f"unless on (job, model, role) {whole} {psi}",
+            "0s",
+            "ticket",
+            "Probabilities of {{ $labels.column }} {{ $labels.group }} are not distributed as in the training",
+            f"Their population stability index is {{{{ $value | humanize }}}}, above {business.psi_max:g}, and that of "
+            "all together is not.",
+        ),
+        Alert(
+            "StreamScorerModelsDiffer",
+            f"count by (job) (count by (job, model) ({loaded})) > 1",
+            pace.minutes(15),
+            "ticket",
+            "Workers serve {{ $value }} different champions",
+            "Which model scores an observation depends on its partition.",
+        ),
+    )

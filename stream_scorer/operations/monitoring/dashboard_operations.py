@@ -1,0 +1,225 @@
+"""The dashboard about the work: what comes in and where it ends, how long it takes, what waits, how the workers are."""
+
+from stream_scorer.operations.monitoring.panels import JOB, PAGE, RUNBOOK_AT, Panel, Query, Row, page, runbook
+from stream_scorer.operations.monitoring.traffic_rules import BUDGET
+from stream_scorer.operations.monitoring.worker_panels import OF, RATE, by_instance, state, workers
+from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.metric_definitions import Definition
+from stream_scorer.runtime.settings import Settings
+
+VARIABLES = (JOB, PAGE, RUNBOOK_AT)
+UID, TITLE = "stream-scorer-operations", "stream-scorer: operations"
+OVERVIEW = page("The workers' page", "/")
+
+
+def rows(settings: Settings) -> tuple[Row, ...]:
+    business = settings.business
+    return (
+        Row("Now", now(settings)),
+        Row("What comes in", incoming()),
+        Row("How long it takes", times(business.latency_ms_max / 1000, business.model_ms_max / 1000)),
+        Row("What waits", waiting(settings)),
+        Row("Workers", workers(settings)),
+        Row("State", state(settings)),
+    )
+
+
+def one(title: str, expr: str, description: str, **how: object) -> Panel:
+    """A single number."""
+    return Panel(title, description, (Query(expr, "", instant=True),), "stat", width=3, height=4, **how)  # type: ignore[arg-type]
+
+
+def now(settings: Settings) -> tuple[Panel, ...]:
+    business = settings.business
+    alerts = 'count(ALERTS{alertstate="firing", alertname=~"StreamScorer.*"}) or vector(0)'
+    return (
+        one(
+            "Workers up",
+            f"sum(up{{{OF}}})",
+            "Workers that Prometheus reaches",
+            limit=1,
+            low_is_bad=True,
+            links=(runbook("StreamScorerNoWorker"),),
+        ),
+        one(
+            "Ready",
+            f"sum({catalogue.READY.name}{{{OF}}})",
+            "Workers that have joined, with all lanes open",
+            limit=1,
+            low_is_bad=True,
+            links=(runbook("StreamScorerWorkerNotReady"), OVERVIEW),
+        ),
+        one(
+            "Lanes open",
+            f"sum({catalogue.LANES.name}{{{OF}}})",
+            "Partitions that somebody works on",
+            limit=1,
+            low_is_bad=True,
+            links=(OVERVIEW,),
+        ),
+        one(
+            "Oldest waits",
+            f"max(stream_scorer:oldest_waiting_seconds{{{OF}}})",
+            "Age of the oldest record that was read and is not committed",
+            unit="s",
+            limit=business.lag_age_s_max,
+            links=(runbook("StreamScorerRecordsWait"),),
+        ),
+        one(
+            "Records wait",
+            f"sum(stream_scorer:lag_records{{{OF}}})",
+            "Records in Kafka and in the workers",
+            links=(runbook("StreamScorerRecordsWait"),),
+        ),
+        one(
+            "Latency, 99 of 100",
+            f"max(stream_scorer:latency_seconds:p99{{{OF}}})",
+            "From an observation's timestamp to its committed prediction",
+            unit="s",
+            limit=business.latency_ms_max / 1000,
+            links=(runbook("StreamScorerLatencyHigh"),),
+        ),
+        one(
+            "Dead letters",
+            f"max(stream_scorer:dead_letter_share:15m{{{OF}}})",
+            "Share of the last 15 minutes",
+            unit="percentunit",
+            limit=business.dead_letter_share_max,
+            links=(runbook("StreamScorerManyDeadLetters"),),
+        ),
+        one("Alerts", alerts, "Alerts that fire now", limit=1),
+    )
+
+
+def incoming() -> tuple[Panel, ...]:
+    batch = catalogue.BATCH_RECORDS.name
+    return (
+        Panel(
+            "Observations",
+            "Observations a second, by where they ended",
+            (Query(f"sum by (end) (rate({catalogue.OBSERVATIONS.name}{{{OF}}}{RATE}))", "{{end}}"),),
+            unit="ops",
+            stacked=True,
+            links=(OVERVIEW,),
+        ),
+        Panel(
+            "Outcomes",
+            "Outcomes a second, by where they ended",
+            (Query(f"sum by (end) (rate({catalogue.OUTCOMES.name}{{{OF}}}{RATE}))", "{{end}}"),),
+            unit="ops",
+            stacked=True,
+            links=(runbook("StreamScorerOutcomesMissing"),),
+        ),
+        Panel(
+            "Records a batch",
+            "How many records go through together: more under load, few when idle",
+            (
+                Query(quantile(0.5, batch), "half of the batches"),
+                Query(quantile(0.99, batch), "99 of 100"),
+                Query(mean(batch), "mean"),
+            ),
+        ),
+    )
+
+
+def times(limit_s: float, model_limit_s: float) -> tuple[Panel, ...]:
+    latency, model = catalogue.LATENCY_SECONDS, catalogue.MODEL_SECONDS
+    step = catalogue.STEP_SECONDS.name
+    quantiles = tuple(
+        Query(quantile(share, latency.name), legend)
+        for share, legend in ((0.5, "half"), (0.99, "99 of 100"), (0.999, "999 of 1,000"))
+    )
+    return (
+        Panel(
+            "Latency",
+            "From an observation's timestamp to its committed prediction",
+            quantiles,
+            unit="s",
+            limit=limit_s,
+            links=(runbook("StreamScorerLatencyHigh"),),
+        ),
+        Panel(
+            "Within the limits",
+            "Share of predictions within the agreed time: end to end, and in the model",
+            (
+                Query(within(latency, limit_s), f"{limit_s:g} s end to end"),
+                Query(within(model, model_limit_s), f"{model_limit_s * 1000:g} ms in the model"),
+            ),
+            unit="percentunit",
+            limit=1 - BUDGET,
+            low_is_bad=True,
+            most=1,
+            links=(runbook("StreamScorerModelSlow"),),
+        ),
+        Panel(
+            "The budget burns",
+            "How many times as fast as planned the 1 in 100 that may be late is used up; from 14.4 "
+            "on, over 5 minutes and an hour, somebody is called",
+            (Query(f"max by (window) (stream_scorer:latency_burn_rate{{{OF}}})", "over {{window}}"),),
+            limit=1,
+            links=(runbook("StreamScorerLatencyRising"),),
+        ),
+        Panel(
+            "Time in each step",
+            "Mean time of a batch; `fetch` with the wait for records",
+            (
+                Query(
+                    f"sum by (step) (rate({step}_sum{{{OF}}}{RATE}))\n"
+                    f"  / (sum by (step) (rate({step}_count{{{OF}}}{RATE})) > 0)",
+                    "{{step}}",
+                ),
+            ),
+            unit="s",
+            width=12,
+        ),
+        Panel(
+            "Time in the model",
+            "For each prediction that of its batch",
+            (Query(quantile(0.5, model.name), "half"), Query(quantile(0.99, model.name), "99 of 100")),
+            unit="s",
+            width=12,
+            limit=model_limit_s,
+            links=(runbook("StreamScorerModelSlow"),),
+        ),
+    )
+
+
+def waiting(settings: Settings) -> tuple[Panel, ...]:
+    return (
+        Panel(
+            "Records that wait",
+            "In Kafka and in the worker, by worker",
+            (by_instance(catalogue.LAG_RECORDS),),
+            stacked=True,
+            links=(runbook("StreamScorerRecordsWait"),),
+        ),
+        Panel(
+            "Oldest record",
+            "Age of the oldest record that was read and is not committed, by worker",
+            (by_instance(catalogue.OLDEST_WAITING),),
+            unit="s",
+            limit=settings.business.lag_age_s_max,
+            links=(runbook("StreamScorerRecordsWait"),),
+        ),
+        Panel(
+            "Since the last commit",
+            "While records are held, else 0",
+            (by_instance(catalogue.COMMIT_AGE),),
+            unit="s",
+            limit=settings.worker.commit_stall_s,
+            links=(runbook("StreamScorerCommitsStalled"),),
+        ),
+    )
+
+
+def quantile(share: float, histogram: str) -> str:
+    return f"histogram_quantile({share}, sum by (le) (rate({histogram}_bucket{{{OF}}}{RATE})))"
+
+
+def mean(histogram: str) -> str:
+    return f"sum(rate({histogram}_sum{{{OF}}}{RATE})) / (sum(rate({histogram}_count{{{OF}}}{RATE})) > 0)"
+
+
+def within(histogram: Definition, limit_s: float) -> str:
+    inside = f'{histogram.name}_bucket{{{OF}, le="{limit_s!r}"}}'
+    return f"sum(rate({inside}{RATE})) / (sum(rate({histogram.name}_count{{{OF}}}{RATE})) > 0)"

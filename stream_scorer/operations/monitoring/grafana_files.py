@@ -1,0 +1,96 @@
+"""The files that Grafana reads: its data source, where its dashboards lie, and the dashboards. Law: one code and the
+same settings give the same bytes.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from stream_scorer.operations.monitoring import dashboard_dead_letters, dashboard_models, dashboard_operations
+from stream_scorer.operations.monitoring.panels import Annotation, Row, Variable, annotated, chosen, laid_out
+from stream_scorer.operations.monitoring.prometheus_files import GENERATED
+from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.settings import Settings
+
+SCHEMA_VERSION: Final = 38
+TAG: Final = "stream-scorer"
+# Where the container that Grafana runs in finds the dashboards
+DASHBOARDS_FOLDER: Final = "/etc/grafana/dashboards"
+
+OF = 'job=~"$job"'
+LOADED = f"count by (model, role) ({catalogue.MODEL_LOADED.name}{{{OF}}} == 1"
+RUNNING = f"count by (version, contract) ({catalogue.BUILD.name}{{{OF}}}"
+ANNOTATIONS: Final = (
+    Annotation("Model switched", f"{LOADED}) unless {LOADED} offset 1m)", "{{model}} serves as {{role}}", "purple"),
+    Annotation(
+        "Replay", f"sum(increase({catalogue.REPLAYED.name}{{{OF}}}[1m])) > 0", "Records were sent again", "blue"
+    ),
+    Annotation(
+        "Rebalance", f"sum(increase({catalogue.REBALANCES.name}{{{OF}}}[1m])) > 0", "Lanes change hands", "yellow"
+    ),
+    Annotation(
+        "Release", f"{RUNNING}) unless {RUNNING} offset 1m)", "Version {{version}}, contract {{contract}}", "green"
+    ),
+)
+
+
+def grafana_files(settings: Settings) -> dict[str, str]:
+    """File name → text."""
+    made = {
+        one.UID: dashboard(one.UID, one.TITLE, one.rows(settings), one.VARIABLES)
+        for one in (dashboard_operations, dashboard_models, dashboard_dead_letters)
+    }
+    dashboards = {
+        f"dashboards/{uid.removeprefix('stream-scorer-')}.json": json.dumps(one, indent=1, ensure_ascii=False) + "\n"
+        for uid, one in made.items()
+    }
+    return {
+        "provisioning/datasources/prometheus.yml": DATA_SOURCE,
+        "provisioning/dashboards/stream-scorer.yml": DASHBOARDS,
+        **dashboards,
+    }
+
+
+def dashboard(uid: str, title: str, rows: Sequence[Row], variables: Sequence[Variable]) -> dict[str, Any]:
+    return {
+        "uid": uid,
+        "title": title,
+        "tags": [TAG],
+        "schemaVersion": SCHEMA_VERSION,
+        "version": 1,
+        "editable": False,
+        "timezone": "browser",
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "templating": {"list": chosen(variables)},
+        "annotations": {"list": annotated(ANNOTATIONS)},
+        "links": [
+            {"title": "stream-scorer", "type": "dashboards", "tags": [TAG], "keepTime": True, "asDropdown": False}
+        ],
+        "panels": laid_out(rows),
+    }
+
+
+DATA_SOURCE: Final = f"""{GENERATED}
+apiVersion: 1
+datasources:
+  - name: Prometheus
+    uid: prometheus
+    type: prometheus
+    access: proxy
+    url: http://prometheus:9090
+    isDefault: true
+    editable: false
+    jsonData:
+      timeInterval: 15s
+"""
+DASHBOARDS: Final = f"""{GENERATED}
+apiVersion: 1
+providers:
+  - name: stream-scorer
+    type: file
+    disableDeletion: true
+    allowUiUpdates: false
+    options:
+      path: {DASHBOARDS_FOLDER}
+"""

@@ -1,0 +1,111 @@
+"""Panels about the workers themselves: what they use of their machines, what they run, what their state takes."""
+
+from stream_scorer.operations.monitoring.panels import Panel, Query, runbook
+from stream_scorer.operations.monitoring.rules import JOB as WORKERS
+from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.metric_definitions import Definition
+from stream_scorer.runtime.settings import Settings
+
+OF = 'job=~"$job"'
+RATE = "[$__rate_interval]"
+
+
+def workers(settings: Settings) -> tuple[Panel, ...]:
+    of = f"{{{OF}}}"
+    return (
+        Panel(
+            "Processor",
+            "Processors in use, by worker",
+            (Query(f"rate(process_cpu_seconds_total{of}{RATE})", "{{instance}}"),),
+        ),
+        Panel(
+            "Memory",
+            "Resident memory, by worker",
+            (Query(f"process_resident_memory_bytes{of}", "{{instance}}"),),
+            unit="bytes",
+        ),
+        Panel(
+            "File descriptors",
+            "Share of those that a worker may open",
+            (Query(f"process_open_fds{of} / process_max_fds{of}", "{{instance}}"),),
+            unit="percentunit",
+            limit=0.8,
+            most=1,
+            links=(runbook("StreamScorerFilesExhausted"),),
+        ),
+        Panel(
+            "Lanes",
+            "Partitions that each worker works on",
+            (
+                by_instance(catalogue.LANES),
+                Query(f"{catalogue.OPENING_LANES.name}{of}", "{{instance}}, being opened"),
+            ),
+            stacked=True,
+            links=(runbook("StreamScorerWorkerNotReady"),),
+        ),
+        Panel(
+            "Rebalances",
+            "Times in an hour that partitions were assigned anew, by worker",
+            (Query(f"increase({catalogue.REBALANCES.name}{of}[1h])", "{{instance}}"),),
+            links=(runbook("StreamScorerRebalancingOften"),),
+        ),
+        Panel(
+            "Connections", "Open connections of each worker's reader to Kafka", (by_instance(catalogue.CONNECTIONS),)
+        ),
+        Panel(
+            "What runs",
+            "Version and contract of each worker, and its model",
+            (Query(f"{catalogue.BUILD.name}{of}", ""),),
+            "table",
+            width=12,
+        ),
+        Panel(
+            "Starts",
+            "When each worker was started, in the last day",
+            (Query(f"changes(process_start_time_seconds{{{WORKERS}, {OF}}}[1d])", "{{instance}}", instant=True),),
+            "bargauge",
+            width=12,
+            links=(runbook("StreamScorerWorkerRestarting"),),
+        ),
+    )
+
+
+def state(settings: Settings) -> tuple[Panel, ...]:
+    free = f"{catalogue.DISK_FREE.name}{{{OF}}} / {catalogue.DISK_SIZE.name}{{{OF}}}"
+    restore = catalogue.RESTORE_SECONDS.name
+    return (
+        Panel("Ids known", "About; by worker", (by_instance(catalogue.STATE_IDS),), stacked=True, width=6),
+        Panel("State on disk", "By worker", (by_instance(catalogue.STATE_BYTES),), unit="bytes", stacked=True, width=6),
+        Panel(
+            "Disk free",
+            "Of the disk that the state lies on, by worker",
+            (Query(free, "{{instance}}"),),
+            width=6,
+            unit="percentunit",
+            limit=settings.business.disk_free_share_min,
+            low_is_bad=True,
+            most=1,
+            links=(runbook("StreamScorerDiskFull"),),
+        ),
+        Panel(
+            "Restoring",
+            "Mean time to bring a lane's state up to date, of those in the span shown",
+            (
+                Query(
+                    f"sum by (instance) (increase({restore}_sum{{{OF}}}[$__range])) "
+                    f"/ (sum by (instance) (increase({restore}_count{{{OF}}}[$__range])) > 0) "
+                    f"or sum by (instance) ({restore}_sum{{{OF}}}) / (sum by (instance) ({restore}_count{{{OF}}}) > 0)",
+                    "{{instance}}",
+                    instant=True,
+                ),
+            ),
+            "bargauge",
+            unit="s",
+            width=6,
+            links=(runbook("StreamScorerWorkerNotReady"),),
+        ),
+    )
+
+
+def by_instance(gauge: Definition) -> Query:
+    return Query(f"{gauge.name}{{{OF}}}", "{{instance}}")

@@ -1,0 +1,104 @@
+"""What is counted for each model: how well its predictions did, and how its probabilities lie beside those of its
+training.
+
+Law: a group is one value of one column, never a combination; what corrections take back has a counter of its own, so
+that counters of many workers add up; how many models are told apart has a bound.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_scorer.core.distributions import Codes, ProbabilityCounts
+from stream_scorer.core.quality import Model, Quality
+from stream_scorer.models.trained_on import TrainedOn
+from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.figures import Floats, family_text, series_lines
+from stream_scorer.runtime.metric_definitions import Definition
+
+Values = Mapping[Model, Sequence[float] | NDArray[np.generic]]
+
+
+class ModelFigures:
+    """Counts by model and role; there from the start for every model that was announced."""
+
+    def __init__(self) -> None:
+        self._counted, self._retracted = Quality(), Quality()
+        self._loaded: dict[Model, bool] = {}
+        self._probabilities: dict[Model, ProbabilityCounts] = {}
+        self._trained_on: dict[Model, TrainedOn] = {}
+
+    def load(self, model: Model, trained_on: TrainedOn | None) -> None:
+        """Let this model's series stand at 0, and what it was trained on beside them."""
+        self._counted[model], self._retracted[model]  # made at first sight
+        self._loaded[model] = True
+        self._probabilities.setdefault(model, ProbabilityCounts())
+        if trained_on is not None:
+            self._trained_on[model] = trained_on
+        for known in (self._probabilities, self._trained_on):
+            for one in self._beyond(known, catalogue.LOADED_MODELS_MAX):
+                del known[one]
+        self._keep_within_bound()
+
+    def unload(self, model: Model) -> None:
+        """This model serves no more. Its counters stay, for outcomes are still to come."""
+        self._loaded[model] = False
+        self._trained_on.pop(model, None)
+
+    def scored(self, model: Model, codes: Codes, probabilities: Floats) -> None:
+        """Count a committed batch's predictions of one model."""
+        if (counts := self._probabilities.get(model)) is not None:
+            counts.add(codes, probabilities)
+
+    def add(self, counted: Quality, retracted: Quality) -> None:
+        """Add a committed batch's counts."""
+        if counted:
+            self._counted.add(counted)
+            for model in counted.models:  # those that were heard of last stand last
+                self._counted.models[model] = self._counted.models.pop(model)
+            self._keep_within_bound()
+        if retracted:
+            self._retracted.add(retracted)
+
+    def _keep_within_bound(self) -> None:
+        """A counter that ends does no harm to a rate."""
+        models = self._counted.models
+        for model in self._beyond(models, catalogue.COUNTED_MODELS_MAX):
+            for known in (models, self._retracted.models, self._loaded, self._probabilities, self._trained_on):
+                known.pop(model, None)
+
+    def _beyond(self, known: Mapping[Model, object], most: int) -> list[Model]:
+        """The models that are too many: first those that serve no more, of these the one unheard of for longest."""
+        in_order = sorted(known, key=lambda model: self._loaded.get(model, False))
+        return in_order[: max(0, len(known) - most)]
+
+    def texts(self) -> Iterator[str]:
+        """Every metric of this kind, as Prometheus reads it."""
+        counted = self._counted.models
+        retracted = {model: self._retracted[model] for model in counted}
+        loaded = {model: [float(now)] for model, now in self._loaded.items() if model in counted}
+        probabilities = {model: counts.counts() for model, counts in self._probabilities.items()}
+        yield text(catalogue.MODEL_LOADED, loaded)
+        yield text(catalogue.TRAINING_FEATURES, {model: one.features for model, one in self._trained_on.items()})
+        yield text(catalogue.PROBABILITIES, probabilities)
+        yield text(
+            catalogue.TRAINING_PROBABILITIES, {model: one.probabilities for model, one in self._trained_on.items()}
+        )
+        yield text(catalogue.PREDICTIONS, {model: by_group(cells.predicted) for model, cells in counted.items()})
+        yield text(catalogue.JOINED, {model: by_group(cells.joined) for model, cells in counted.items()})
+        yield text(catalogue.JOINED_RETRACTED, {model: by_group(cells.joined) for model, cells in retracted.items()})
+        errors = (catalogue.SQUARED_ERROR, counted), (catalogue.SQUARED_ERROR_RETRACTED, retracted)
+        for definition, cells_of in errors:
+            yield text(definition, {model: [float(cells.squared_error.sum())] for model, cells in cells_of.items()})
+
+
+def text(definition: Definition, values: Values) -> str:
+    return family_text(
+        definition, (line for model, own in values.items() for line in series_lines(definition, model, own))
+    )
+
+
+def by_group(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts by (race, sex, ethnicity, …) as counts by each value of each of the three, one column after another."""
+    return np.concatenate([counts.sum(axis=tuple({0, 1, 2} - {axis})).ravel() for axis in range(3)])

@@ -1,0 +1,130 @@
+"""A smoke test of a real worker: one known event in, its prediction out, and nothing of it in a figure of quality."""
+
+import asyncio
+import json
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner, Result
+
+from stream_scorer.client import Predicted, Redelivered, Refused, Unanswered
+from stream_scorer.commands import quality as quality_command
+from stream_scorer.commands import smoke as command
+from stream_scorer.core.codec import encode_columns
+from stream_scorer.core.contract import COLUMNS
+from stream_scorer.core.predictions import Prediction
+from stream_scorer.core.reasons import Code, Reason, Stage
+from stream_scorer.core.records import Source
+from stream_scorer.core.smoke_ids import is_smoke_id, smoke_id
+from stream_scorer.errors import TopicsError
+from stream_scorer.operations.smoke import CLIENT_ID, OBSERVATION, faults_of
+from tests.traffic import send, traffic
+from tests.workers import Environment
+
+ID = smoke_id(7)
+
+
+def a_prediction(**changes: object) -> Prediction:
+    said: dict[str, object] = {
+        "id": ID,
+        "prediction": True,
+        "proba": 0.75,
+        "threshold": 0.5,
+        "model": "default@0123456789ab",
+        "role": "champion",
+        "observation_code": encode_columns(OBSERVATION),
+        "source": Source(0, 3),
+        "scored_at": "2026-01-01T00:00:00.000Z",
+    }
+    return Prediction(**(said | changes))  # type: ignore[arg-type]
+
+
+def run(environment: Environment, command_: object, *arguments: str) -> Result:
+    app = Typer()
+    app.callback()(lambda: None)
+    command_.register(app)  # type: ignore[attr-defined]
+    options = ["--bootstrap", environment.bootstrap, "--prefix", environment.settings.topics.prefix, "--json"]
+    return CliRunner().invoke(app, [*arguments, *options])
+
+
+async def said_by(environment: Environment, command_: object, *arguments: str) -> tuple[int, dict[str, object]]:
+    result = await asyncio.to_thread(run, environment, command_, *arguments)
+    assert result.stdout, result.exception
+    return result.exit_code, json.loads(result.stdout)
+
+
+async def test_the_known_event_is_predicted_and_moves_no_figure_of_quality(environment: Environment) -> None:
+    await send(environment.topics, traffic(200))
+    await environment.start()
+    await environment.settled()
+    _, before = await said_by(environment, quality_command, "quality")
+    status, seen = await said_by(environment, command, "smoke", "--timeout", "60", "--model", "default")
+    assert (status, seen["passed"], seen["faults"]) == (0, True, [])
+    assert is_smoke_id(str(seen["id"]).encode())
+    await environment.settled()
+    _, after = await said_by(environment, quality_command, "quality")
+    kept = {key for key in before if key not in ("seconds", "records_read")}
+    assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+    assert await headers_of(environment, str(seen["id"])) == [("client-id", CLIENT_ID.encode())]
+
+
+async def headers_of(environment: Environment, id_: str) -> list[tuple[str, bytes]]:
+    """The headers of the observation that was sent under the id."""
+    read = await environment.topics.read()
+    (record,) = [record for record in read.observations if record.key == id_.encode()]
+    return list(record.headers)
+
+
+async def test_a_wrong_model_and_no_worker_each_end_with_status_1(environment: Environment) -> None:
+    status, seen = await said_by(environment, command, "smoke", "--timeout", "1")
+    assert (status, seen["passed"], seen["prediction"]) == (1, False, None)
+    await environment.start()
+    status, seen = await said_by(environment, command, "smoke", "--timeout", "60", "--model", "another")
+    assert status == 1
+    (fault,) = seen["faults"]  # type: ignore[misc]
+    assert "not another" in str(fault)
+
+
+async def test_an_environment_without_topics_is_told_so(environment: Environment) -> None:
+    app = Typer()
+    app.callback()(lambda: None)
+    command.register(app)
+    result = await asyncio.to_thread(
+        CliRunner().invoke, app, ["smoke", "--bootstrap", environment.bootstrap, "--prefix", "nobody."]
+    )
+    assert isinstance(result.exception, TopicsError)
+
+
+def test_the_known_event_keeps_the_contract() -> None:
+    assert list(OBSERVATION) == [column.name for column in COLUMNS]
+    assert [reason for column in COLUMNS if (reason := column.check(OBSERVATION[column.name]))] == []
+
+
+@pytest.mark.parametrize("id_", ["smoke-1", "smoke-test", f"x{ID}", f"{ID}0", ID.upper()])
+def test_an_id_of_a_producer_s_own_is_no_smoke_test_s(id_: str) -> None:
+    assert not is_smoke_id(id_.encode())
+
+
+REASON = Reason(Code.INVALID_VALUE, "hour", "wrong")
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        pytest.param(Refused((REASON,), Stage.CONTRACT, None, None), "refused at stage contract", id="refused"),
+        pytest.param(Unanswered(None, "no answer within 5 s"), "no answer within 5 s", id="unanswered"),
+        pytest.param(Redelivered(Source(0, 1), None), "redelivery", id="redelivered"),
+        pytest.param(Predicted(a_prediction(id="other")), "id is other", id="another id"),
+        pytest.param(Predicted(a_prediction(observation_code=1)), "of observation 1", id="another observation"),
+        pytest.param(Predicted(a_prediction(proba=1.5)), "no probability", id="no probability"),
+        pytest.param(Predicted(a_prediction(prediction=False)), "against the threshold", id="another decision"),
+    ],
+)
+def test_every_wrong_answer_is_a_fault(answer: object, fault: str) -> None:
+    (told,) = faults_of(answer, ID, None)  # type: ignore[arg-type]
+    assert fault in told
+
+
+@pytest.mark.parametrize("model", [None, "default", "default@0123456789ab"])
+def test_a_right_answer_has_no_fault(model: str | None) -> None:
+    assert faults_of(Predicted(a_prediction()), ID, model) == ()

@@ -1,0 +1,15 @@
+"""Fixtures for the programs that watch."""
+
+import pytest
+
+from tests.observability.programs import program
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    return program("promtool", "prometheus")
+
+
+@pytest.fixture(scope="session")
+def prometheus_program() -> str:
+    return program("prometheus", "prometheus")

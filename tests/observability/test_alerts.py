@@ -1,0 +1,334 @@
+"""Every alert in a world where it must fire and in one where it nearly does, worked out by promtool from the rules that
+are shipped; nothing else fires in either.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from stream_scorer.operations.monitoring.alert_rules import alert_groups
+from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, Pace
+from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.settings import BusinessSettings, Settings
+from tests.observability.promtool_cases import firing
+from tests.observability.worlds import (
+    LATENCY,
+    MODEL,
+    MODEL_TIME,
+    World,
+    distributions,
+    growing,
+    outcomes,
+    series,
+    steady,
+    worker,
+)
+
+ROOT = Path(__file__).parents[2]
+ALERTS = [rule for group in alert_groups(Settings(), Pace()) for rule in group.rules if isinstance(rule, Alert)]
+A, B = {"instance": "a:8080"}, {"instance": "b:8080"}
+
+
+class Case(NamedTuple):
+    """What goes wrong in a healthy world of two workers, and whether the alert fires in it. Scraped each `scrape`, the
+    rules worked out each `step`."""
+
+    alert: str
+    story: str
+    fires: bool
+    wrong: World
+    at: str = "30m"
+    scrape: str = "1m"
+    step: str = "1m"
+    others: frozenset[str] = frozenset()
+
+
+def end(name: str) -> str:
+    return series(catalogue.OBSERVATIONS.name, end=name)
+
+
+def letters(code: str, stage: str) -> str:
+    return series(catalogue.DEAD_LETTERS.name, code=code, stage=stage)
+
+
+def slow(share_late: float) -> World:
+    """Latency of both workers, so that this share is beyond the limit."""
+    return {series(f"{LATENCY}_bucket", of, le="1.0"): growing(round(600 * (1 - share_late))) for of in (A, B)}
+
+
+def both(name: str, values: str, **labels: str) -> World:
+    return {series(name, of, **labels): values for of in (A, B)}
+
+
+def judged(found: int, missed: int) -> World:
+    """Outcomes of both workers at each scrape."""
+    return outcomes(A, found, missed) | outcomes(B, found, missed)
+
+
+def apart(found: int, missed: int, *, column: str, group: str) -> World:
+    """The same, but of one group."""
+    world = judged(12, 8)
+    for of in (A, B):
+        for actual, grown in (("true", found), ("false", missed)):
+            told = {**MODEL, "column": column, "group": group, "predicted": "true", "actual": actual}
+            world[series(catalogue.JOINED.name, of, **told)] = growing(grown)
+    return world
+
+
+def drifted(column: str, bucket: str, by: int) -> World:
+    """Traffic of which one bucket has grown."""
+    world = distributions(A) | distributions(B)
+    return world | both(catalogue.FEATURES.name, growing(by), column=column, bucket=bucket)
+
+
+def leaning(group: str | None, weights: tuple[int, ...]) -> World:
+    """Probabilities with these weights of their tenths, in one group of the first column or in all."""
+    world = distributions(A) | distributions(B)
+    for name in world:
+        if name.startswith(catalogue.PROBABILITIES.name) and (group is None or f'group="{group}"' in name):
+            place = int(re.search(r'bucket="0\.(\d)', name)[1])  # type: ignore[index]
+            world[name] = growing(weights[place])
+    return world
+
+
+def scaled(world: World, names: str, factor: float) -> World:
+    """Counters of that name, slower."""
+    return {
+        name: growing(float(values.split("+")[1].split("x")[0]) * factor) if name.startswith(names) else values
+        for name, values in world.items()
+    }
+
+
+HIGH = (0, 0, 0, 8, 20, 30, 60, 60, 40, 20)
+HOURLY = {"at": "26h", "scrape": "20m", "step": "1h"}
+WEEKLY = {"at": "170h", "scrape": "30m", "step": "1h"}
+
+CASES = [
+    Case("StreamScorerNoWorker", "all down", True, both("up", "1+0x20 0+0x100")),
+    Case("StreamScorerNoWorker", "one is left", False, {series("up", A): "1+0x28 0+0x100"}),
+    Case("StreamScorerWorkerDown", "one of two", True, {series("up", B): "1+0x20 0+0x100"}),
+    Case("StreamScorerWorkerDown", "a minute only", False, {series("up", B): "1+0x28 0 0 0"}),
+    Case("StreamScorerWorkerNotReady", "restoring for ever", True, {series(catalogue.READY.name): steady(0)}),
+    Case("StreamScorerWorkerNotReady", "restored in time", False, {series(catalogue.READY.name): "0+0x8 1+0x100"}),
+    Case(
+        "StreamScorerWorkerRestarting",
+        "three starts",
+        True,
+        {series("process_start_time_seconds"): "1 1 1 1 1 200 200 200 900 900 900 1500 1500 1500+0x100"},
+    ),
+    Case(
+        "StreamScorerWorkerRestarting",
+        "two starts",
+        False,
+        {series("process_start_time_seconds"): "1 1 1 200 900+0x100"},
+    ),
+    Case("StreamScorerCommitsStalled", "stuck", True, {series(catalogue.COMMIT_AGE.name): "0+10x100"}),
+    Case("StreamScorerCommitsStalled", "slow", False, {series(catalogue.COMMIT_AGE.name): steady(59)}),
+    Case("StreamScorerRebalancingOften", "each minute", True, both(catalogue.REBALANCES.name, growing(1))),
+    Case("StreamScorerRebalancingOften", "a rollout", False, both(catalogue.REBALANCES.name, "1 1 1 2 3 4 5 5+0x100")),
+    Case("StreamScorerDiskFull", "9 % free", True, {series(catalogue.DISK_FREE.name): steady(9e9)}),
+    Case("StreamScorerDiskFull", "11 % free", False, {series(catalogue.DISK_FREE.name): steady(11e9)}),
+    Case("StreamScorerFilesExhausted", "81 %", True, {series("process_open_fds"): steady(810)}),
+    Case("StreamScorerFilesExhausted", "79 %", False, {series("process_open_fds"): steady(790)}),
+    Case("StreamScorerRecordsWait", "over a minute", True, {series(catalogue.OLDEST_WAITING.name): steady(61)}),
+    Case("StreamScorerRecordsWait", "a moment", False, {series(catalogue.OLDEST_WAITING.name): "0+0x27 90 0+0x100"}),
+    Case("StreamScorerManyDeadLetters", "bad producers", True, {end("dead_lettered"): growing(200)}),
+    Case("StreamScorerManyDeadLetters", "some more", False, {end("dead_lettered"): growing(100)}),
+    Case(
+        "StreamScorerManyDeadLetters",
+        "half of next to nothing",
+        False,
+        {end("dead_lettered"): growing(1), end("predicted"): growing(1)}
+        | {series(catalogue.OBSERVATIONS.name, B, end=one): growing(0) for one in catalogue.OBSERVATION_ENDS},
+    ),
+    Case(
+        "StreamScorerManyDeadLetters",
+        "many moves",
+        False,
+        {end("moved"): growing(2_000), end("dead_lettered"): growing(100)},
+    ),
+    Case(
+        "StreamScorerNewReason",
+        "first invalid output",
+        True,
+        {letters("invalid_output", "output"): "0+0x310 3+0x100"},
+        **{**HOURLY, "scrape": "5m"},
+    ),
+    Case(
+        "StreamScorerNewReason",
+        "had some hours ago",
+        False,
+        {letters("invalid_output", "output"): "0+0x100 3+0x209 9+0x100"},
+        **{**HOURLY, "scrape": "5m"},
+    ),
+    Case(
+        "StreamScorerNewReason",
+        "nobody knows yet what is new",
+        False,
+        {letters("invalid_output", "output"): "0+0x214 3+0x100"},
+        **{**HOURLY, "scrape": "5m", "at": "18h"},
+    ),
+    Case(
+        "StreamScorerOutcomesMissing",
+        "none for a day",
+        True,
+        both(catalogue.OUTCOMES.name, "9+0x200", end="joined"),
+        **HOURLY,
+    ),
+    Case(
+        "StreamScorerOutcomesMissing",
+        "one in a day",
+        False,
+        both(catalogue.OUTCOMES.name, "9+0x40 10+0x100", end="joined"),
+        **HOURLY,
+    ),
+    Case("StreamScorerLatencyHigh", "a fifth is late", True, slow(0.2), at="2h"),
+    Case(
+        "StreamScorerLatencyHigh",
+        "a fifth was late, not now",
+        False,
+        dict.fromkeys(slow(0.2), f"0+480x100 {48_000 + 600}+600x100"),
+        at="2h",
+        others=frozenset({"StreamScorerLatencyRising"}),
+    ),
+    Case("StreamScorerLatencyRising", "a tenth is late", True, slow(0.1), at="2h"),
+    Case("StreamScorerLatencyRising", "five of a hundred are late", False, slow(0.05), at="2h"),
+    Case(
+        "StreamScorerModelSlow",
+        "two of a hundred",
+        True,
+        both(f"{MODEL_TIME}_bucket", growing(588), le="0.02"),
+        at="1h",
+    ),
+    Case(
+        "StreamScorerModelSlow",
+        "one of two hundred",
+        False,
+        both(f"{MODEL_TIME}_bucket", growing(597), le="0.02"),
+        at="1h",
+    ),
+    Case("StreamScorerSuccessRateLow", "two of five", True, judged(8, 12), **HOURLY),
+    Case(
+        "StreamScorerSuccessRateLow",
+        "a little below, which may be chance",
+        False,
+        scaled(judged(48, 52), catalogue.JOINED.name, 0.1),
+        **HOURLY,
+    ),
+    Case(
+        "StreamScorerSuccessRateLow", "few outcomes", False, scaled(judged(1, 9), catalogue.JOINED.name, 0.05), **HOURLY
+    ),
+    Case(
+        "StreamScorerGroupGapHigh",
+        "one race found half as often",
+        True,
+        apart(10, 10, column="SubjectRaceCode", group="B") | apart(12, 2, column="SubjectRaceCode", group="W"),
+        **HOURLY,
+    ),
+    Case(
+        "StreamScorerGroupGapHigh", "four points", False, apart(56, 44, column="SubjectRaceCode", group="B"), **HOURLY
+    ),
+    Case(
+        "StreamScorerGroupGapHigh",
+        "a group with few outcomes",
+        False,
+        scaled(apart(0, 1, column="SubjectRaceCode", group="I"), "nothing", 1),
+        **{**HOURLY, "at": "8h"},
+    ),
+    Case("StreamScorerColumnDrifted", "mostly at night", True, drifted("hour", "3", 400), **HOURLY),
+    Case("StreamScorerColumnDrifted", "a little more", False, drifted("hour", "3", 35), **HOURLY),
+    Case(
+        "StreamScorerColumnDrifted",
+        "few observations",
+        False,
+        scaled(drifted("hour", "3", 400), catalogue.FEATURES.name, 0.003),
+        **HOURLY,
+    ),
+    Case(
+        "StreamScorerColumnDrifted", "a day not yet whole", False, drifted("hour", "3", 400), **{**HOURLY, "at": "18h"}
+    ),
+    Case("StreamScorerColumnDrifted", "weekdays in a day", False, drifted("day_of_week", "Monday", 400), **HOURLY),
+    Case("StreamScorerColumnDrifted", "weekdays in a week", True, drifted("day_of_week", "Monday", 400), **WEEKLY),
+    Case("StreamScorerProbabilitiesDrifted", "much higher", True, leaning(None, HIGH), **HOURLY),
+    Case(
+        "StreamScorerProbabilitiesDrifted",
+        "a little higher",
+        False,
+        leaning(None, (2, 8, 18, 26, 58, 60, 34, 24, 10, 4)),
+        **HOURLY,
+    ),
+    Case("StreamScorerGroupProbabilitiesDrifted", "one ethnicity", True, leaning("H", HIGH), **HOURLY),
+    Case(
+        "StreamScorerGroupProbabilitiesDrifted",
+        "few of it",
+        False,
+        scaled(leaning("H", HIGH), "nothing", 1)
+        | {
+            name: growing(0.05)
+            for name in leaning("H", HIGH)
+            if name.startswith(catalogue.PROBABILITIES.name) and 'group="H"' in name
+        },
+        **HOURLY,
+    ),
+    Case(
+        "StreamScorerModelsDiffer",
+        "a rollout that stopped halfway",
+        True,
+        {
+            series(catalogue.MODEL_LOADED.name, A, **MODEL): steady(0),
+            series(catalogue.MODEL_LOADED.name, A, **{**MODEL, "model": "other@ba9876543210"}): steady(1),
+        },
+    ),
+    Case(
+        "StreamScorerModelsDiffer",
+        "a rollout of ten minutes",
+        False,
+        {
+            series(catalogue.MODEL_LOADED.name, A, **MODEL): "1+0x10 0+0x100",
+            series(catalogue.MODEL_LOADED.name, B, **MODEL): "1+0x20 0+0x100",
+            series(catalogue.MODEL_LOADED.name, A, **{**MODEL, "model": "other@ba9876543210"}): "0+0x10 1+0x100",
+            series(catalogue.MODEL_LOADED.name, B, **{**MODEL, "model": "other@ba9876543210"}): "0+0x20 1+0x100",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}, {case.story}")
+def test_an_alert_fires_when_it_must_and_alone(case: Case, promtool: str, tmp_path: Path) -> None:
+    world = worker("a:8080") | worker("b:8080") | case.wrong
+    found = firing(promtool, tmp_path, world, at=case.at, scrape=case.scrape, step=case.step)
+    assert found.keys() == ({case.alert} if case.fires else set()) | case.others
+
+
+@pytest.mark.parametrize("fires", [True, False], ids=["fires", "stays quiet"])
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_every_alert_has_such_a_world(alert: Alert, fires: bool) -> None:
+    assert any(case.alert == alert.name and case.fires is fires for case in CASES)
+
+
+def test_no_worker_was_ever_scraped(promtool: str, tmp_path: Path) -> None:
+    world = {'up{job="another",instance="x"}': steady(1)}
+    assert firing(promtool, tmp_path, world, at="30m", scrape="1m", step="1m") == {"StreamScorerNoWorker": 1}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_every_alert_has_its_section_in_the_runbook(alert: Alert) -> None:
+    headings = re.findall(r"^## (\S+)$", (ROOT / RUNBOOK).read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings.count(alert.name) == 1
+
+
+def test_every_alert_section_of_the_runbook_has_its_alert() -> None:
+    headings = re.findall(r"^## (StreamScorer\S+)$", (ROOT / RUNBOOK).read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(headings) == {alert.name for alert in ALERTS}
+
+
+def test_a_threshold_of_the_settings_is_the_alert_s() -> None:
+    settings = Settings(business=BusinessSettings(success_rate_min=0.61, lag_age_s_max=17, psi_max=0.33))
+    text = "\n".join(
+        rule.expr for group in alert_groups(settings, Pace()) for rule in group.rules if isinstance(rule, Alert)
+    )
+    assert "< 0.61" in text
+    assert "oldest_waiting_seconds > 17" in text
+    assert "feature_psi > 0.33" in text

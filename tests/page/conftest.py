@@ -1,0 +1,118 @@
+"""A worker with hostile dead letters and its page, and the page on a server of the test's own."""
+
+import asyncio
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestClient, TestServer
+from aiokafka import AIOKafkaProducer
+
+from stream_scorer.errors import OutageError
+from stream_scorer.operations.console.app import add_pages
+from stream_scorer.operations.console.watched import Now, PartitionNow
+from stream_scorer.operations.dead_letters.office import Office, open_office
+from stream_scorer.operations.worker_process import WorkerProcess
+from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.topics import TopicNames, apply
+from tests.integration.broker_sources import Broker
+from tests.page.hostile import RECORDS, SENDER
+
+Client = TestClient[web.Request, web.Application]
+Serve = Callable[..., AbstractAsyncContextManager[Client]]
+
+
+class FixedFigures:
+    """A worker that always says the same."""
+
+    is_worker = True
+
+    async def now(self) -> Now:
+        return Now(partitions=[PartitionNow(0, "open", observations_unread=7)], ready=True, state="ready, 1 lanes")
+
+
+@asynccontextmanager
+async def closed_office() -> AsyncIterator[Office]:
+    """An office on a Kafka that is away."""
+    raise OutageError("Kafka does not answer at nowhere:1.")
+    yield  # pragma: no cover  # makes it a generator
+
+
+@asynccontextmanager
+async def served(**settings: object) -> AsyncIterator[Client]:
+    """The page on a server of its own; settings are named `section__name`. It has no dead letters: Kafka is away."""
+    given = {key.replace("__", "."): value for key, value in settings.items()}
+    app = web.Application()
+    add_pages(app, load_settings(None, {}, given), FixedFigures(), closed_office)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+@pytest.fixture
+def serve() -> Serve:
+    return served
+
+
+class WorkerPage(NamedTuple):
+    """A worker's page, and what one needs to look behind it."""
+
+    url: str
+    settings: Settings
+
+
+@pytest.fixture(scope="module")
+def worker_page(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPage]:
+    """A worker that has buried every hostile record."""
+    folder = tmp_path_factory.mktemp("page")
+    given = {
+        "kafka.bootstrap": broker.bootstrap,
+        "topics.prefix": f"t-{secrets.token_hex(4)}.",
+        "worker.state_folder": str(folder / "state"),
+    }
+    settings = load_settings(None, {}, given)
+    asyncio.run(_send(settings))
+    environ = {"STREAM_SCORER_WORKER_STATE_FOLDER": str(folder / "state")}
+    with WorkerProcess(broker.bootstrap, prefix=settings.topics.prefix, folder=folder, environ=environ) as worker:
+        worker.wait_ready()
+        asyncio.run(_wait_buried(settings, folder))
+        yield WorkerPage(f"http://{worker.http_address}", settings)
+
+
+async def _send(settings: Settings) -> None:
+    await apply(settings)
+    names = TopicNames(settings.topics.prefix)
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap) as producer:
+        for name, value in RECORDS.items():
+            headers = [("client-id", SENDER.encode()), ("x-kept", name.encode())]
+            await producer.send_and_wait(names.observations, value, name.encode(), headers=headers)
+
+
+async def _wait_buried(settings: Settings, folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    async with open_office(settings) as office:
+        while await office.count() < len(RECORDS):
+            assert time.monotonic() < deadline, "waited 60 s in vain until all records were dead letters"
+            await asyncio.sleep(0.05)
+            await office.refresh()
+
+
+@pytest.fixture
+async def session(worker_page: WorkerPage) -> AsyncIterator[ClientSession]:
+    """A browser without a screen, at the worker's page."""
+    async with ClientSession(worker_page.url) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Debian's Chromium, or another one that is there."""
+    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    from tests.observability.programs import program
+
+    return found or program("chromium", "chromium")

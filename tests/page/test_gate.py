@@ -1,0 +1,257 @@
+"""Who may look at the page, and who may act on it."""
+
+import re
+import time
+from http.cookies import SimpleCookie
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from yarl import URL
+
+from stream_scorer.operations.console.gate import COOKIE, SESSION_S, Gate, Right
+from stream_scorer.runtime.settings import HttpSettings
+from tests.page.conftest import Client, Serve
+
+VIEW, ACT = "token-to-view", "token-to-act"
+ELSEWHERE: dict[str, Any] = {"http__host": "0.0.0.0"}
+WITH_TOKENS = ELSEWHERE | {"http__view_token": VIEW, "http__act_token": ACT}
+PAGES = ("/", "/letters", "/letters/list", "/letters/0@0", "/producers", "/errands", "/errands/x", "/nowhere")
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def form_token(client: Client) -> str:
+    """What a page of ours puts into its forms. (The overview has none of its own, so the form to log out is asked.)"""
+    page = await (await client.get("/errands/x")).text()
+    found = re.search(r'name="form_token" value="(\w+)"', page)
+    return found[1] if found else ""
+
+
+async def act(client: Client, *, do: str = "replay", token: str = "", **options: Any) -> ClientResponse:
+    """Ask for an act, without being led on. Kafka is away: an act that is let through ends with 503."""
+    form = {"do": do, "place": "0@0", "why": "a test", "form_token": token}
+    return await client.post("/letters/act", data=form, allow_redirects=False, **options)
+
+
+async def log_in(client: Client, token: str, name: str = "") -> ClientResponse:
+    return await client.post("/login", data={"token": token, "name": name, "next": "/"}, allow_redirects=False)
+
+
+# On loopback
+
+
+async def test_loopback_is_open_for_looking(serve: Serve) -> None:
+    async with serve() as client:
+        assert (await client.get("/")).status == 200
+
+
+@pytest.mark.parametrize("name", ["evil.example", "evil.example:8080", "10.0.0.1", "127.0.0.1.evil.example", "[::2]"])
+async def test_loopback_under_another_name_is_refused(serve: Serve, name: str) -> None:
+    async with serve() as client:
+        answer = await client.get("/", headers={"Host": name})
+        assert answer.status == 403
+        assert "loopback" in await answer.text()
+
+
+@pytest.mark.parametrize("name", ["localhost:9000", "127.0.0.1", "[::1]:8080", "127.3.2.1"])
+async def test_loopback_under_any_of_its_names_is_open(serve: Serve, name: str) -> None:
+    async with serve() as client:
+        assert (await client.get("/", headers={"Host": name})).status == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host"])
+async def test_what_comes_through_a_proxy_is_not_loopback(serve: Serve, header: str) -> None:
+    async with serve() as client:
+        assert (await client.get("/", headers={header: "203.0.113.9"})).status == 403
+
+
+async def test_loopback_with_a_token_to_act_is_open_for_looking_only(serve: Serve) -> None:
+    async with serve(http__act_token=ACT) as client:
+        page = await (await client.get("/")).text()
+        assert "may look" in page
+        assert (await act(client, headers=bearer(ACT))).status == 503
+        assert (await act(client, headers=bearer("wrong"))).status == 403
+        assert (await act(client)).status == 403
+
+
+# Forms
+
+
+async def test_a_form_without_its_token_does_nothing(serve: Serve) -> None:
+    async with serve() as client:
+        for token in ("", "0" * 64, "ü"):
+            answer = await act(client, token=token)
+            assert answer.status == 403
+            assert "not ours" in await answer.text()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Origin": "http://evil.example"}, id="another_origin"),
+        pytest.param({"Origin": "null"}, id="hidden_origin"),
+        pytest.param({"Sec-Fetch-Site": "cross-site"}, id="the_browser_says_another_site"),
+        pytest.param({"Sec-Fetch-Site": "same-site"}, id="another_port_of_this_machine"),
+    ],
+)
+async def test_a_form_of_another_site_does_nothing_even_with_its_token(serve: Serve, headers: dict[str, str]) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        await log_in(client, ACT)
+        token = await form_token(client)
+        assert (await act(client, token=token)).status == 503
+        assert (await act(client, token=token, headers=headers)).status == 403
+
+
+async def test_one_sessions_form_token_is_worth_nothing_in_another(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        await log_in(client, ACT, "ann")
+        token = await form_token(client)
+        client.session.cookie_jar.clear()
+        await log_in(client, ACT, "bob")
+        assert (await act(client, token=token)).status == 403
+
+
+# Elsewhere
+
+
+async def test_without_tokens_the_page_is_closed_beyond_loopback(serve: Serve) -> None:
+    async with serve(**ELSEWHERE) as client:
+        for path in PAGES:
+            answer = await client.get(path, allow_redirects=False)
+            assert answer.status == 403
+            assert "http.view_token" in await answer.text()
+
+
+async def test_beyond_loopback_every_page_wants_a_token(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        for path in PAGES:
+            answer = await client.get(path, allow_redirects=False)
+            assert answer.status == 303
+            assert answer.headers["Location"].startswith("/login?next=")
+            assert (await client.get(path, headers=bearer("wrong"))).status == 401
+
+
+async def test_a_name_of_loopback_opens_nothing_where_it_is_served_beyond(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        assert (await client.get("/", headers={"Host": "localhost"}, allow_redirects=False)).status == 303
+
+
+async def test_the_token_to_view_looks_and_does_not_act(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        assert (await client.get("/", headers=bearer(VIEW))).status == 200
+        assert (await act(client, do="replay", headers=bearer(VIEW))).status == 403
+        assert (await act(client, do="discard", headers=bearer(VIEW))).status == 403
+        reveal = await client.post("/letters/0@0/reveal", headers=bearer(VIEW))
+        assert reveal.status == 403
+        assert (await act(client, do="check", headers=bearer(VIEW))).status == 503
+
+
+async def test_the_token_to_act_looks_and_acts(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        assert (await client.get("/", headers=bearer(ACT))).status == 200
+        assert (await act(client, headers=bearer(ACT))).status == 503
+
+
+# Sessions
+
+
+async def test_who_logs_in_has_a_session_that_scripts_and_other_sites_cant_use(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        answer = await log_in(client, VIEW, "Ann Other")
+        assert answer.status == 303
+        morsel = SimpleCookie(answer.headers["Set-Cookie"])[COOKIE]
+        assert morsel["httponly"]
+        assert morsel["samesite"] == "Strict"
+        assert VIEW not in morsel.value
+        page = await (await client.get("/")).text()
+        assert "Ann Other" in page
+        assert "may look" in page
+
+
+async def test_a_wrong_token_is_no_session(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        answer = await log_in(client, "wrong")
+        assert answer.status == 401
+        assert "Set-Cookie" not in answer.headers
+
+
+async def test_who_logs_out_has_no_session_any_more(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        await log_in(client, VIEW)
+        await client.post("/logout", data={"form_token": await form_token(client)})
+        assert (await client.get("/", allow_redirects=False)).status == 303
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\nb"])
+async def test_logging_in_leads_nowhere_else(serve: Serve, target: str) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        answer = await client.post("/login", data={"token": VIEW, "next": target}, allow_redirects=False)
+        assert answer.headers["Location"] == "/"
+
+
+def request_with(client: Client, cookie: str) -> None:
+    client.session.cookie_jar.clear()
+    client.session.cookie_jar.update_cookies({COOKIE: cookie}, URL(str(client.make_url("/"))))
+
+
+async def test_a_session_that_was_changed_is_none(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        cookie = Gate(HttpSettings(view_token=VIEW, act_token=ACT), time.time).enter(VIEW, "")
+        assert cookie is not None
+        _, rest = cookie.split(".", 1)
+        for forged in (f"2.{rest}", cookie[:-1] + ("0" if cookie[-1] != "0" else "1"), "1.9.x.y", "ü.ü", ""):
+            request_with(client, forged)
+            assert (await client.get("/", allow_redirects=False)).status == 303
+        request_with(client, cookie)
+        assert (await client.get("/", allow_redirects=False)).status == 200
+
+
+async def test_a_session_ends_with_its_time_and_with_its_token(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        http = HttpSettings(view_token=VIEW, act_token=ACT)
+        old = Gate(http, lambda: time.time() - SESSION_S - 1).enter(VIEW, "")
+        other = Gate(HttpSettings(view_token="another", act_token=ACT), time.time).enter("another", "")
+        assert old is not None
+        assert other is not None
+        for cookie in (old, other):
+            request_with(client, cookie)
+            assert (await client.get("/", allow_redirects=False)).status == 303
+
+
+def test_to_act_includes_to_look() -> None:
+    assert Right.ACT > Right.LOOK
+
+
+# Headers
+
+
+async def test_every_answer_keeps_the_page_to_itself(serve: Serve) -> None:
+    async with serve() as client:
+        page = await (await client.get("/")).text()
+        assets = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
+        assert len(assets) == 3
+        for path in (*PAGES, "/login", *assets):
+            answer = await client.get(path)
+            policy = answer.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none'; ")
+            assert "unsafe" not in policy
+            assert "frame-ancestors 'none'" in policy
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
+async def test_no_page_is_kept_by_a_cache(serve: Serve) -> None:
+    async with serve() as client:
+        for path in PAGES:
+            assert (await client.get(path)).headers["Cache-Control"] == "no-store"
+
+
+async def test_a_page_says_what_keeps_the_letters_away(serve: Serve) -> None:
+    async with serve() as client:
+        await client.get("/letters")
+        answer = await client.get("/letters")
+        assert answer.status == 503
+        assert "Kafka does not answer at nowhere:1." in await answer.text()

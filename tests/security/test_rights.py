@@ -1,0 +1,295 @@
+"""The rights that the table gives a role are enough for its work; each of them is needed, and named where it lacks."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from stream_scorer.client import Client, Predicted, Redelivered, Refused
+from stream_scorer.errors import Known, SettingsError, TopicsError
+from stream_scorer.operations.audit import audit
+from stream_scorer.operations.dead_letters.office import open_office
+from stream_scorer.operations.producing import EventSender
+from stream_scorer.operations.timelines import Planned
+from stream_scorer.operations.trace import trace
+from stream_scorer.operations.worker_process import WorkerProcess
+from stream_scorer.runtime.kafka import client_options, explain
+from stream_scorer.runtime.publishing import TransactionalPublisher
+from stream_scorer.runtime.right_checking import check_worker_rights
+from stream_scorer.runtime.rights import Kind, Operation, Right, Role, rights_of
+from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.topics import TopicNames, apply, check_cluster
+from tests.builders import an_event, an_outcome
+from tests.security.conftest import Locked, password_of
+from tests.security.granting import granting
+from tests.workers import ended
+
+PREFIX = "locked."
+NAMES = TopicNames(PREFIX)
+WAIT_S_MAX = 20.0
+LOOK_EVERY_S = 0.05
+# A reader's client asks again for ever where its topic is hidden from it
+CONSUMER_WAIT_S = 5.0
+
+Work = Callable[[Settings], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def granted(locked: Locked) -> Locked:
+    """Every role has the rights of the table in one environment, and no more; the admin has made its topics."""
+    asyncio.run(_grant_all(locked))
+    return locked
+
+
+async def _grant_all(locked: Locked) -> None:
+    async with granting(locked.inner) as administrator:
+        for role in Role:
+            await administrator.grant(role, rights_of(role, PREFIX))
+    await until_passes(lambda: apply(locked.settings_of(Role.ADMIN, PREFIX)))
+    await until_passes(lambda: check_worker_rights(locked.settings_of(Role.WORKER, PREFIX)))
+
+
+async def until_passes(work: Callable[[], Awaitable[object]]) -> None:
+    """A right that was granted counts a moment later."""
+    end_s = time.monotonic() + WAIT_S_MAX
+    while True:
+        try:
+            await work()
+        except Known:
+            if time.monotonic() > end_s:
+                raise
+            await asyncio.sleep(LOOK_EVERY_S)
+        else:
+            return
+
+
+async def until_refused(work: Callable[[], Awaitable[object]]) -> Exception:
+    """A right that was taken away counts for a moment more; what is said once it does not."""
+    end_s = time.monotonic() + WAIT_S_MAX
+    while True:
+        try:
+            await work()
+        except (Known, KafkaError) as error:
+            return error
+        assert time.monotonic() < end_s, "it goes on without the right"
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+@asynccontextmanager
+async def without(locked: Locked, role: Role, *rights: Right) -> AsyncIterator[None]:
+    """The role lacks these rights."""
+    async with granting(locked.inner) as administrator:
+        for right in rights:
+            await administrator.take_away(role, right)
+        try:
+            yield
+        finally:
+            await administrator.grant(role, rights)
+
+
+def a_worker(locked: Locked, folder: Path) -> WorkerProcess:
+    environ = {
+        "STREAM_SCORER_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "STREAM_SCORER_KAFKA_SSL_CA_FILE": str(locked.certificates.authority_file),
+        "STREAM_SCORER_KAFKA_SASL_USERNAME": Role.WORKER,
+        "STREAM_SCORER_KAFKA_SASL_PASSWORD": password_of(Role.WORKER),
+        "STREAM_SCORER_WORKER_STATE_FOLDER": str(folder / "state"),
+    }
+    return WorkerProcess(locked.bootstrap, prefix=PREFIX, folder=folder, environ=environ)
+
+
+def settings_in(locked: Locked, role: Role, folder: Path) -> Settings:
+    settings = locked.settings_of(role, PREFIX)
+    worker = msgspec.structs.replace(settings.worker, state_folder=str(folder))
+    return msgspec.structs.replace(settings, worker=worker)
+
+
+# What each role does all day
+
+
+async def produce(settings: Settings) -> None:
+    async with EventSender(client_options(settings.kafka)) as sender:
+        broken = [Planned(0, topic, None, b"not an event", 0) for topic in (NAMES.observations, NAMES.outcomes)]
+        await sender.send([*broken, Planned(0, NAMES.observations, b"of a producer", an_event("of a producer"))])
+        await sender.settle()
+
+
+async def ask(settings: Settings) -> None:
+    async with Client.of(settings) as client:
+        assert isinstance(await client.ask(an_event("asked")), Predicted | Redelivered)
+        assert isinstance(await client.ask(an_event("asked")), Redelivered)
+        assert isinstance(await client.ask(an_event("broken", hour=99)), Refused)
+        await client.deliver_outcome(an_outcome("asked", True))
+
+
+async def consume(settings: Settings) -> None:
+    consumer = AIOKafkaConsumer(
+        **client_options(settings.kafka),
+        group_id=f"{PREFIX}readers-of-tests",
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    try:
+        await consumer.start()
+        consumer.subscribe([NAMES.predictions, NAMES.outcome_updates])
+        seen: set[str] = set()
+        async with asyncio.timeout(CONSUMER_WAIT_S):
+            while len(seen) < 2:
+                seen |= {partition.topic for partition in await consumer.getmany(timeout_ms=500)}
+        await consumer.commit()
+    except TimeoutError as error:  # the topic that it says nothing of
+        raise KafkaError(
+            f"nothing comes from {', '.join({NAMES.predictions, NAMES.outcome_updates} - seen)}"
+        ) from error
+    finally:
+        await consumer.stop()
+
+
+async def operate(settings: Settings) -> None:
+    options = client_options(settings.kafka)
+    assert (await audit(options, NAMES, settings.group_name)).is_fine
+    assert (await trace(options, NAMES, "of a producer")).records
+    async with open_office(settings, who="operator") as office:
+        await office.refresh()
+        assert (await office.replay(failing_too=True, parked=True, yes=True)).replayed >= 2
+
+
+WORK: dict[Role, Work] = {
+    Role.PRODUCER: produce,
+    Role.ASKING_PRODUCER: ask,
+    Role.CONSUMER: consume,
+    Role.OPERATOR: operate,
+}
+
+
+def _named(right: Right) -> str:
+    return f"{right.operation} {right.kind} {right.name}"
+
+
+# The worker
+
+
+@pytest.mark.parametrize("right", rights_of(Role.WORKER, PREFIX), ids=_named)
+async def test_each_right_that_a_worker_lacks_is_named_at_its_start(granted: Locked, right: Right) -> None:
+    settings = granted.settings_of(Role.WORKER, PREFIX)
+    async with without(granted, Role.WORKER, right):
+        error = await until_refused(lambda: check_worker_rights(settings))
+    assert isinstance(error, SettingsError)
+    assert str(right) in str(error)
+    await until_passes(lambda: check_worker_rights(settings))
+
+
+async def test_a_worker_without_rights_ends_and_names_them_all(granted: Locked, tmp_path: Path) -> None:
+    lacking = [right for right in rights_of(Role.WORKER, PREFIX) if right.operation is Operation.READ]
+    settings = granted.settings_of(Role.WORKER, PREFIX)
+    async with without(granted, Role.WORKER, *lacking):
+        await until_refused(lambda: check_worker_rights(settings))
+        with a_worker(granted, tmp_path).start() as worker:
+            assert await ended(worker) == 2
+    log = worker.log_path.read_text()
+    assert [str(right) for right in lacking if str(right) not in log] == []
+    await until_passes(lambda: check_worker_rights(settings))
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        Right(Kind.TOPIC, NAMES.predictions, Operation.WRITE, False, "results are published there"),
+        Right(Kind.GROUP, f"{PREFIX}stream-scorer", Operation.READ, False, "workers share the partitions in it"),
+    ],
+    ids=_named,
+)
+async def test_a_right_that_is_taken_away_while_it_runs_ends_the_worker_and_is_named(
+    granted: Locked, right: Right, tmp_path: Path
+) -> None:
+    settings = granted.settings_of(Role.WORKER, PREFIX)
+    with a_worker(granted, tmp_path).start() as worker:
+        await asyncio.to_thread(worker.wait_ready)
+        async with without(granted, Role.WORKER, right):
+            await until_refused(lambda: check_worker_rights(settings))
+            await send_one(granted, f"without {right.kind}")
+            assert await ended(worker) == 2
+    assert str(right) in worker.log_path.read_text()
+    await until_passes(lambda: check_worker_rights(settings))
+
+
+async def send_one(granted: Locked, id_: str) -> None:
+    async with EventSender({"bootstrap_servers": granted.inner}) as sender:
+        await sender.send([Planned(0, NAMES.observations, id_.encode(), an_event(id_))])
+        await sender.settle()
+
+
+async def test_a_lane_that_may_not_publish_names_its_transactional_id(granted: Locked) -> None:
+    settings = granted.settings_of(Role.WORKER, PREFIX)
+    publisher = TransactionalPublisher(
+        client_options(settings.kafka), group=settings.group_name, transactional_id="elsewhere-0", timeout_ms=10_000
+    )
+    with pytest.raises(KafkaError) as raised:
+        await publisher.start()
+    await publisher.stop()
+    assert "(Write) on the transactional id elsewhere-0" in str(explain(raised.value, "scoring", granted.bootstrap))
+
+
+# Everybody else, while a worker with its least rights is at work
+
+
+@pytest.fixture(scope="module")
+def working(granted: Locked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    with a_worker(granted, tmp_path_factory.mktemp("working")).start() as worker:
+        worker.wait_ready()
+        yield worker
+        assert worker.stop() == 0
+
+
+async def test_with_the_rights_of_the_table_everybody_can_do_their_work(
+    granted: Locked, working: WorkerProcess, tmp_path: Path
+) -> None:
+    for role, work in WORK.items():
+        await work(settings_in(granted, role, tmp_path))
+    assert working.exit_status() is None
+
+
+NEEDED = [pytest.param(role, right, id=f"{role} {_named(right)}") for role in WORK for right in rights_of(role, PREFIX)]
+
+
+@pytest.mark.parametrize(("role", "right"), NEEDED)
+async def test_without_one_of_their_rights_they_can_not_and_hear_of_it(
+    granted: Locked, working: WorkerProcess, role: Role, right: Right, tmp_path: Path
+) -> None:
+    settings = settings_in(granted, role, tmp_path)
+    async with without(granted, role, right):
+        error = await until_refused(lambda: WORK[role](settings))
+    assert right.name in str(error)
+    assert working.exit_status() is None
+
+
+# The admin
+
+
+async def test_an_admin_who_may_not_create_a_topic_hears_which(granted: Locked) -> None:
+    prefix = "bare."
+    rights = rights_of(Role.ADMIN, prefix)
+    lacking = next(right for right in rights if right.name.endswith("ledger") and right.operation is Operation.CREATE)
+    async with granting(granted.inner) as administrator:
+        await administrator.grant(Role.ADMIN, [right for right in rights if right != lacking])
+    settings = granted.settings_of(Role.ADMIN, prefix)
+    with pytest.raises(TopicsError, match=r"bare.stops.ledger: this user may not create it. Grant it Create"):
+        await apply(settings)
+
+
+async def test_an_admin_who_may_not_read_a_topics_limits_hears_which(granted: Locked) -> None:
+    rights = rights_of(Role.ADMIN, PREFIX)
+    lacking = next(right for right in rights if right.operation is Operation.DESCRIBE_CONFIGS)
+    settings = granted.settings_of(Role.ADMIN, PREFIX)
+    async with without(granted, Role.ADMIN, lacking):
+        await asyncio.sleep(0.5)
+        (problem,) = await check_cluster(settings)
+    assert problem.startswith(f"{lacking.name}: its configuration is hidden")
+    assert "DescribeConfigs" in problem
