@@ -31,11 +31,16 @@ def compile_imported(prefix: Path) -> int:
     return len(ours)
 
 
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
-    folder = ensure_default_model(lambda step: print(step, flush=True))
-    print(f"{load_model(folder).name} in {folder}", flush=True)
+    folder = ensure_default_model(say)
+    say(f"{load_model(folder).name} in {folder}")
     import_everything()
-    print(f"{compile_imported(Path(sys.prefix))} modules compiled", flush=True)
+    say(f"{compile_imported(Path(sys.prefix))} modules compiled")
 
 
 if __name__ == "__main__":

@@ -42,9 +42,7 @@ def needed(root: str, seen: set[str]) -> set[str]:
 def leftovers(site_packages: Path) -> Iterator[Path]:
     """Folders of tests and files that nothing reads, in the order of their paths."""
     for path in sorted(site_packages.rglob("*")):
-        if path.is_dir() and path.name in TEST_FOLDERS:
-            yield path
-        elif path.suffix in NEVER_READ and path.is_file():
+        if (path.is_dir() and path.name in TEST_FOLDERS) or (path.is_file() and path.suffix in NEVER_READ):
             yield path
 
 
@@ -68,7 +66,7 @@ def main() -> None:
         else:
             path.unlink(missing_ok=True)
     strip(site_packages)
-    print(f"left out {' '.join(gone)}", flush=True)
+    sys.stdout.write(f"left out {' '.join(gone)}\n")
 
 
 if __name__ == "__main__":

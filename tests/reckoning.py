@@ -202,7 +202,7 @@ class Reckoning:
     def _is_redelivery(self, record: Record) -> bool:
         told = said(record.value)
         known = self._predicted.get(told.id) if told is not None else None
-        return told is not None and known is not None and known[0] == told.event["observation"]
+        return told is not None and known is not None and known[0] == told.event.get("observation")
 
     def _check_prediction(self, record: Record, prediction: Record) -> None:
         topic, told, event = self.names.observations, said(record.value), body(prediction)

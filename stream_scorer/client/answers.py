@@ -19,7 +19,7 @@ class Predicted(msgspec.Struct, frozen=True, tag_field="answer", tag="predicted"
 
 class Redelivered(msgspec.Struct, frozen=True, tag_field="answer", tag="redelivered"):
     """The same observation was scored under this id before, so nothing was published this time. `prediction` is the
-    earlier one; None where it was not found (retention has left it, or it lies too far back).
+    earlier one; None where it was not found (retention has left it, it lies too far back, or the time was over).
     """
 
     source: Source

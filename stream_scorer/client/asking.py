@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self, Unpack
 
-from stream_scorer.client.answers import Answer, Refused, Unanswered
+from stream_scorer.client.answers import Answer, Redelivered, Refused, Unanswered
 from stream_scorer.client.checking import Event, check, encode_event, encoded
 from stream_scorer.client.connection import Connection, Security, TooLargeForKafka
 from stream_scorer.client.questions import Question
@@ -143,6 +143,8 @@ class Client:
                 reason = reasons.too_large(len(value), connection.event_bytes_max)
                 return Refused((reason,), Stage.DECODE, None, None)
             except TimeoutError:
+                if question.is_repeat and question.source is not None:
+                    return Redelivered(question.source, None)  # its prediction was not found in time
                 return Unanswered(question.source, _why(question, topic, timeout_s))
 
     @staticmethod

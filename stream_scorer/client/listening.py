@@ -27,7 +27,7 @@ RETRY_WAIT_MS: Final = 10
 # Who asks one after the other is heard without beginning anew each time
 LINGER_S: Final = 1.0
 # How long a record may go without an answer before we look whether it was passed over in silence
-QUIET_S: Final = 0.1
+QUIET_S: Final = 0.05
 STOP_WAIT_S: Final = 5.0
 # a topic that was just created is not known to every broker at once
 TOPIC_WAIT_S: Final = 3.0

@@ -25,7 +25,8 @@ _decode_prediction: Final = msgspec.json.Decoder(Prediction).decode
 class Question:
     """One event on its way. `id` and `code` are None where it has none that can be read; `home`: the partition of its
     id; `source`: where it lies, None until Kafka has acknowledged it; `home_begins`: where its home partition ended
-    before it was sent, for one that was sent elsewhere."""
+    before it was sent, for one that was sent elsewhere; `is_repeat`: nothing
+    will be published of it."""
 
     answer: "Future[Answer]"
     id: bytes | None = None
@@ -35,6 +36,7 @@ class Question:
     source: Source | None = None
     moved_from: Source | None = None
     sent_s: float = 0.0
+    is_repeat: bool = False
 
     @property
     def is_astray(self) -> bool:

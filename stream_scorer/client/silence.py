@@ -4,6 +4,8 @@ Law: silence is believed only once the group has committed past the record and e
 commit has been read.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -19,6 +21,8 @@ from stream_scorer.runtime.topics import TopicNames
 
 POLL_MS: Final = 100
 STANDSTILL_POLLS_MAX: Final = 10
+FENCE_POLLS: Final = 10
+FENCE_POLL_S: Final = 0.01
 # An event that is sent again mostly was sent shortly before: the search begins with the newest so many predictions of
 # a partition, and goes on with twice as many; about 6 s for the most.
 LOOK_BACK_FIRST: Final = 512
@@ -28,6 +32,10 @@ Positions = Callable[[Iterable[TopicPartition]], Awaitable[Mapping[TopicPartitio
 
 _decode_prediction: Final = msgspec.json.Decoder(Prediction).decode
 _decode_source: Final = msgspec.json.Decoder(Source).decode
+
+
+class Standstill(Exception):
+    """A range could not be read to its end now, so what was not found in it may still be there."""
 
 
 class Silence:
@@ -59,11 +67,14 @@ class Silence:
         for partition, questions in lanes.items():
             passed_over = await self._passed_over(partition, questions)
             astray = [one for one in passed_over if one.is_astray]
-            if astray:
-                await self._follow(astray)
-            again = [one for one in passed_over if not one.is_astray and one not in astray]
-            if again:
-                await self._find_earlier(partition, again)
+            again = [one for one in passed_over if not one.is_astray]
+            for question in again:
+                question.is_repeat = True
+            with contextlib.suppress(Standstill):  # the next look begins anew
+                if astray:
+                    await self._follow(astray)
+                if again:
+                    await self._find_earlier(partition, again)
 
     async def _passed_over(self, partition: int, questions: list[Question]) -> list[Question]:
         fence = self._fences.get(partition)
@@ -72,12 +83,20 @@ class Silence:
             if fence is None:
                 return []
         committed, ends = fence
-        reached = await self._positions(ends)
-        if any(reached[answers] < end for answers, end in ends.items()):
+        if not await self._is_read_up_to(ends):
             self._fences[partition] = fence
             return []
         self._fences.pop(partition, None)
         return [one for one in questions if one.source and one.source.offset < committed and not one.answer.done()]
+
+    async def _is_read_up_to(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether the listener has come so far; mostly it does within a moment, which is waited for."""
+        for _ in range(FENCE_POLLS):
+            reached = await self._positions(ends)
+            if all(reached[answers] >= end for answers, end in ends.items()):
+                return True
+            await asyncio.sleep(FENCE_POLL_S)
+        return False
 
     async def _fence(self, partition: int, questions: list[Question]) -> tuple[int, dict[TopicPartition, int]] | None:
         names = self._names
@@ -144,17 +163,20 @@ class Silence:
         return found
 
     async def _read(self, partition: TopicPartition, begin: int, end: int) -> AsyncIterator[list[Any]]:
-        """Committed records of a range; ends early where nothing comes for a second, because a transaction is open."""
+        """Committed records of a range. Raises Standstill where nothing comes for a second: the broker is away, or a
+        transaction open."""
         consumer = self._looking_back
         consumer.assign([partition])
         consumer.seek(partition, begin)
         position, standstill = begin, 0
-        while position < end and standstill < STANDSTILL_POLLS_MAX:
+        while position < end:
             for records in (await consumer.getmany(partition, timeout_ms=POLL_MS)).values():
                 yield [record for record in records if record.offset < end]
             reached = await consumer.position(partition)
             standstill = 0 if reached > position else standstill + 1
             position = reached
+            if standstill >= STANDSTILL_POLLS_MAX:
+                raise Standstill
 
 
 def _answer(asked: Iterable[Question], prediction: Prediction | None) -> None:

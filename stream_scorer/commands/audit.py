@@ -104,6 +104,12 @@ def _print(report: "AuditReport") -> None:
         table.add_row(topic, f"{count:,}")
     for end, count in report.ended.items():
         table.add_row(f"  {end.replace('_', ' ')}", f"{count:,}")
+    letters = report.ended["dead_letter"] + report.ended["unknown"]
+    for what, count in (("replayed", report.letters_replayed), ("discarded", report.letters_discarded)):
+        if letters:
+            table.add_row(f"    dead letters {what} since", f"{count:,}")
+    if report.replays:
+        table.add_row("inputs that were replayed", f"{report.replays:,}")
     console = Console(soft_wrap=True)
     console.print(table, highlight=False)
     faults = [
@@ -111,6 +117,9 @@ def _print(report: "AuditReport") -> None:
         ("accounted for twice", report.duplicated, report.duplicated_offsets),
         ("said of no input, or of another than it names", report.strays, report.stray_offsets),
         ("marked as moved by someone else (harmless)", report.forged_moves, report.forged_move_offsets),
+        ("replays of the ledger whose record is not there", report.lost_replays, report.lost_replay_offsets),
+        ("replays of a dead letter that was replayed twice", report.doubled_replays, report.doubled_replay_offsets),
+        ("marked as replayed by someone else (harmless)", report.forged_replays, report.forged_replay_offsets),
         ("ids scored again within the join window", report.predicted_twice, report.predicted_twice_offsets),
     ]
     for what, count, named in faults:

@@ -12,6 +12,7 @@ from stream_scorer.commands.options import JsonOption
 
 if TYPE_CHECKING:
     from stream_scorer.operations.bench.backlog import BacklogFigures
+    from stream_scorer.operations.bench.joins import JoinFigures
     from stream_scorer.operations.bench.latency import LatencyFigures
 
 T = TypeVar("T")
@@ -42,6 +43,9 @@ def bench(
     moved_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the backlog that stands on a wrong partition.")
     ] = 0.0,
+    joins: Annotated[
+        bool, typer.Option("--joins", help="Measure joining outcomes and restoring the state instead, of so many ids.")
+    ] = False,
     delivery: Annotated[Delivery, typer.Option(help="The worker's guarantee.")] = Delivery.EXACTLY_ONCE,
     model: Annotated[Path | None, typer.Option(help="Model directory. Default: the default model.")] = None,
     bootstrap: Annotated[
@@ -53,8 +57,8 @@ def bench(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure one worker from outside, on a Kafka on this machine: events a second over a backlog, or latency at a
-    fixed rate.
+    """Measure one worker from outside, on a Kafka on this machine: events a second over a backlog, latency at a fixed
+    rate, or joining and restoring.
 
     The backlog: from the first to the last committed record, then every record is accounted for. Latency: from when
     an event was due to be sent until its prediction can be read under `read_committed`. Exit status 1 when a record
@@ -72,6 +76,12 @@ def bench(
         timed = _run(measure_latency(plan, _say))
         _print(timed, _latency_rows(timed), as_json)
         faults = timed.unanswered
+    elif joins:
+        from stream_scorer.operations.bench.joins import measure_joins
+
+        joined = _run(measure_joins(events, model, bootstrap, _say))
+        _print(joined, _join_rows(joined), as_json)
+        faults = joined.unaccounted + joined.duplicated
     else:
         backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap)
         figures = _run(measure_backlog(backlog, _say))
@@ -122,7 +132,22 @@ def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
     ]
 
 
-def _print(figures: "BacklogFigures | LatencyFigures", rows: list[tuple[str, str]], as_json: bool) -> None:
+def _join_rows(figures: "JoinFigures") -> list[tuple[str, str]]:
+    return [
+        ("scored a second", f"{figures.scored_per_s:,}"),
+        ("joined a second", f"{figures.joined_per_s:,}"),
+        ("restored a second, without outcome", f"{figures.restored_per_s:,}"),
+        ("restored a second, joined", f"{figures.restored_joined_per_s:,}"),
+        ("ready with a local store", f"{figures.ready_with_store_s:.1f} s, with {figures.ids:,} ids"),
+        ("on disk", f"{figures.bytes_an_id:.0f} bytes an id, of {figures.id_bytes} bytes"),
+        ("missing, doubled", f"{figures.unaccounted:,}, {figures.duplicated:,}"),
+        ("worker's peak memory", f"{figures.peak_memory_bytes / MIB:,.0f} MiB"),
+    ]
+
+
+def _print(
+    figures: "BacklogFigures | LatencyFigures | JoinFigures", rows: list[tuple[str, str]], as_json: bool
+) -> None:
     from rich.console import Console
     from rich.table import Table
 

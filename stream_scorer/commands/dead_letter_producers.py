@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def producers(
     name: Annotated[
-        str | None, typer.Argument(metavar="[PRODUCER]", help="Print the message to this producer, ready to be sent.")
+        str | None, typer.Argument(metavar="PRODUCER", help="Print the message to this producer, ready to be sent.")
     ] = None,
     since: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="Count records from this time on. Default: all.")

@@ -1,6 +1,7 @@
 """Dead letters on a terminal. Law: what a producer wrote reaches the terminal only as printable characters."""
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 SHOWN_CHARACTERS_MAX = 20_000
 EXAMPLES_MAX = 10
+PIPE_CHARACTERS = 250
 
 SKIPPED = {
     Skip.ALREADY_REPLAYED: "replayed before",
@@ -46,13 +48,15 @@ def printable(text: str) -> str:
 
 
 def console() -> Console:
-    return Console(soft_wrap=True, markup=False, highlight=False)
+    # into a pipe or a file a line is as long as it is
+    width = None if sys.stdout.isatty() else PIPE_CHARACTERS
+    return Console(soft_wrap=True, markup=False, highlight=False, width=width)
 
 
 def table(*headings: str, right: int | None = None) -> Table:
     made = Table(box=None, pad_edge=False)
     for number, heading in enumerate(headings):
-        made.add_column(heading, justify="right" if number == right else "left")
+        made.add_column(heading, justify="right" if number == right else "left", overflow="fold")
     return made
 
 

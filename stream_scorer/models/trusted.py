@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 import skops.io
 
 from stream_scorer.errors import ModelError
+from stream_scorer.models.settled import settle
 
 # skops itself knows scikit-learn's public estimators, numpy's arrays and plain values. These are the private parts that
 # they are made of; each only holds numbers and computes with them.
@@ -31,8 +32,8 @@ ALLOWED_TYPES = frozenset(
 
 
 def dump_pipeline(pipeline: Any) -> bytes:
-    """The fitted pipeline in skops format."""
-    return bytes(skops.io.dumps(pipeline))
+    """The fitted pipeline in skops format; the same bytes for the same pipeline."""
+    return settle(skops.io.dumps(pipeline))
 
 
 def load_pipeline(content: bytes, where: str, trusted_types: Collection[str] = ()) -> Any:

@@ -11,9 +11,10 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from stream_scorer.core.accounting import Account, End
+from stream_scorer.core.accounting import Account, End, Flags
 from stream_scorer.core.footprints import Rows, Side, Trace
 from stream_scorer.operations.auditing import At, Evidence, OnRead, Question
+from stream_scorer.operations.auditing_acts import Places, apart
 from stream_scorer.operations.reading import Reader
 from stream_scorer.runtime.topics import TopicNames
 
@@ -39,6 +40,16 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     beyond_retention: int
     # records that a producer has marked as moved, but that were not
     forged_moves: int
+    # of the inputs: those that an operator replayed, proven by the ledger and by the record
+    replays: int
+    # of the inputs that ended in a dead letter: those that an operator replayed or discarded; the others wait
+    letters_replayed: int
+    letters_discarded: int
+    # replays of the ledger without their record, and dead letters that were replayed twice
+    lost_replays: int
+    doubled_replays: int
+    # records that a producer has marked as replayed, but that were not
+    forged_replays: int
     # ids scored again within the join window: no loss and no double, and not to be found once duplicates are recognised
     predicted_twice: int
     unaccounted_offsets: tuple[str, ...]
@@ -46,13 +57,18 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     stray_offsets: tuple[str, ...]
     forged_move_offsets: tuple[str, ...]
     predicted_twice_offsets: tuple[str, ...]
+    lost_replay_offsets: tuple[str, ...]
+    doubled_replay_offsets: tuple[str, ...]
+    forged_replay_offsets: tuple[str, ...]
     records_read: int
     seconds: float
 
     @property
     def is_fine(self) -> bool:
-        """Every input ended in exactly one place, and nothing is said of an input that is not there."""
-        return not (self.unaccounted or self.duplicated or self.strays)
+        """Every input ended in exactly one place, nothing is said of an input that is not there, and every replay that
+        the ledger tells of was made, once."""
+        wrong = self.unaccounted, self.duplicated, self.strays, self.lost_replays, self.doubled_replays
+        return not any(wrong)
 
 
 async def audit(
@@ -88,6 +104,7 @@ def _report(
     ended = dict.fromkeys(End, 0)
     beyond_retention = 0
     unaccounted, duplicated, strays, forged, twice = _Names(), _Names(), _Names(), _Names(), _Names()
+    letters_replayed = letters_discarded = 0
     for side, account in accounts.items():
         rows, traces = evidence.inputs(side), evidence.traces(side)
         topic = names.observations if side is Side.OBSERVATIONS else names.outcomes
@@ -95,6 +112,9 @@ def _report(
         inputs[side.name.lower()] = int(asked.sum())
         for end, flags in account.ends.items():
             ended[end] += int((flags & asked).sum())
+        decided = evidence.acts.decided(evidence.dead_letters(side, _letters(account) & asked))
+        letters_replayed += decided.replayed
+        letters_discarded += decided.discarded
         beyond = account.unaccounted & evidence.is_beyond_retention(side, rows)
         beyond_retention += int((beyond & asked).sum())
         unaccounted.add(topic, rows[account.unaccounted & ~beyond & asked])
@@ -104,6 +124,8 @@ def _report(
         for kind in Trace:
             found = forged if kind is Trace.MOVE else strays
             found.add(_topic_of(kind, topic, names), astray[astray["kind"] == kind])
+    acts = evidence.acts.found()
+    lost, doubled, false = (_named(evidence, names, places) for places in (acts.lost, acts.twice, acts.forged))
     return AuditReport(
         inputs=inputs,
         ended={end.value: count for end, count in ended.items()},
@@ -113,15 +135,39 @@ def _report(
         not_yet_read=evidence.not_yet_read,
         beyond_retention=beyond_retention,
         forged_moves=forged.count,
+        replays=sum(map(len, evidence.asked_of(acts.replays).values())),
+        letters_replayed=letters_replayed,
+        letters_discarded=letters_discarded,
+        lost_replays=lost.count,
+        doubled_replays=doubled.count,
+        forged_replays=false.count,
         predicted_twice=twice.count,
         unaccounted_offsets=unaccounted.first,
         duplicated_offsets=duplicated.first,
         stray_offsets=strays.first,
         forged_move_offsets=forged.first,
         predicted_twice_offsets=twice.first,
+        lost_replay_offsets=lost.first,
+        doubled_replay_offsets=doubled.first,
+        forged_replay_offsets=false.first,
         records_read=records_read,
         seconds=round(seconds, 3),
     )
+
+
+def _letters(account: Account) -> Flags:
+    return account.ends[End.DEAD_LETTER] | account.ends.get(End.UNKNOWN, np.zeros(1, dtype=bool))
+
+
+def _named(evidence: Evidence, names: TopicNames, places: Places) -> "_Names":
+    """Those of the places that are inputs which are asked about."""
+    found = _Names()
+    for side, asked in evidence.asked_of(places).items():
+        _, partitions, offsets = apart(asked)
+        rows = np.empty(len(asked), dtype=[("partition", np.int32), ("offset", np.int64)])
+        rows["partition"], rows["offset"] = partitions, offsets
+        found.add(names.observations if side is Side.OBSERVATIONS else names.outcomes, rows)
+    return found
 
 
 def _topic_of(kind: Trace, input_topic: str, names: TopicNames) -> str:

@@ -25,6 +25,7 @@ from stream_scorer.core.footprints import (
     update_rows,
 )
 from stream_scorer.errors import TopicsError
+from stream_scorer.operations.auditing_acts import ActEvidence, Places, apart, together
 from stream_scorer.operations.reading import Reader, Record, Span, Spans
 from stream_scorer.runtime.topics import TopicNames
 
@@ -60,6 +61,7 @@ class Evidence:
         self._sides = {names.observations: Side.OBSERVATIONS, names.outcomes: Side.OUTCOMES}
         self._inputs: dict[Side, list[Rows]] = {side: [] for side in Side}
         self._traces: dict[Side, list[Rows]] = {side: [] for side in Side}
+        self.acts = ActEvidence(self._sides)
         self.not_yet_read = 0
 
     # What is asked
@@ -67,12 +69,14 @@ class Evidence:
     async def measure(self, question: Question) -> None:
         """Fix which inputs are asked about, and up to where everything is read."""
         names, reader = self._names, self._reader
-        topics = (*self._sides, names.predictions, names.dead_letters, names.outcome_updates)
+        topics = (*self._sides, names.predictions, names.dead_letters, names.outcome_updates, names.ledger)
         inputs = [partition for partition in await reader.spans(topics) if partition.topic in self._sides]
         committed = await reader.committed(question.group, inputs)
         self._spans = await reader.spans(topics)
         self._input_spans = {partition: self._spans[partition] for partition in inputs}
-        self._output_spans = {key: span for key, span in self._spans.items() if key.topic not in self._sides}
+        self._ledger_spans = {key: span for key, span in self._spans.items() if key.topic == names.ledger}
+        others = {*self._sides, names.ledger}
+        self._output_spans = {key: span for key, span in self._spans.items() if key.topic not in others}
         counts = [sum(partition.topic == topic for partition in inputs) for topic in self._sides]
         if len(set(counts)) > 1:
             both = " and ".join(self._sides)
@@ -115,6 +119,17 @@ class Evidence:
         about: Flags = nowhere | self.is_asked(side, traces["source_partition"], traces["source_offset"])
         return about
 
+    def asked_of(self, places: Places) -> dict[Side, Places]:
+        """Those of the places that are inputs which are asked about, by side."""
+        sides, partitions, offsets = apart(places)
+        return {
+            side: places[(sides == side) & self.is_asked(side, partitions, offsets)] for side in self._sides.values()
+        }
+
+    def dead_letters(self, side: Side, flags: Flags) -> Places:
+        """The places of inputs that are flagged."""
+        return together(side, self.inputs(side), flags)
+
     def is_beyond_retention(self, side: Side, inputs: Rows) -> Flags:
         """Which inputs are so old that what was said of them may be gone already."""
         old: Flags = inputs["offset"] < self._provable[side][inputs["partition"]]
@@ -142,9 +157,12 @@ class Evidence:
             self._note_retention(partition, rows)
             for side in Side:
                 self._traces[side].append(rows[(rows["side"] == side) & self.is_about(side, rows)])
+        async for _, records in self._read(self._ledger_spans):
+            self.acts.add_ledger(records)
         # Of the whole topic, because a record that is asked about may have been moved to anywhere behind it.
         async for partition, records in self._read(self._input_spans):
             side, number = self._sides[partition.topic], partition.partition
+            self.acts.add_inputs(side, number, records)
             moves = move_rows(side, number, records)
             # a header that names nothing is a producer's own affair
             self._traces[side].append(moves[self.is_asked(side, moves["source_partition"], moves["source_offset"])])

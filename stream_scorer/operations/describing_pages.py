@@ -20,6 +20,7 @@ from stream_scorer.core.outcomes import examine_outcome
 from stream_scorer.core.reasons import Code, Reason, Stage, conflict, invalid_output, scoring_failed, unknown_id
 from stream_scorer.runtime.metric_catalogue import CATALOGUE, COUNTED_MODELS_MAX, LOADED_MODELS_MAX, SERIES_MAX
 from stream_scorer.runtime.metric_definitions import Definition
+from stream_scorer.runtime.rights import WHO, Role, rights_of
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.settings_fields import Field, fields_of
 
@@ -34,8 +35,42 @@ LABEL_VALUES_SHOWN = 24
 
 def described_pages() -> dict[str, str]:
     """File name → text of every page that is generated."""
-    pages = {"contract.md": contract_page(), "settings.md": settings_page(), "metrics.md": metrics_page()}
+    pages = {
+        "contract.md": contract_page(),
+        "settings.md": settings_page(),
+        "metrics.md": metrics_page(),
+        "rights.md": rights_page(),
+    }
     return {name: "\n".join(lines) + "\n" for name, lines in pages.items()}
+
+
+# The rights
+
+
+def rights_page() -> list[str]:
+    return [
+        "# Rights on Kafka",
+        GENERATED,
+        "",
+        "The least that each user needs, where the cluster has access lists. `P` is `topics.prefix`; the group is `P` "
+        "and `worker.group`. Who is several of these has the rights of all. Kafka grants Describe with Read and with "
+        "Write. A worker asks at its start which of its rights are missing, and names them all.",
+        *(line for role in Role for line in rights_section(role)),
+    ]
+
+
+def rights_section(role: Role) -> Iterator[str]:
+    yield from ("", f"## {role.replace('-', ' ').capitalize()}", "", f"{WHO[role][:1].upper()}{WHO[role][1:]}.", "")
+    rights = [
+        (
+            f"{right.kind.replace('-', ' ')}{'s that begin with' if right.prefixed else ''}",
+            f"`P` + `{right.name}`",
+            right.operation.value,
+            right.why,
+        )
+        for right in rights_of(role)
+    ]
+    yield from table(("resource", "name", "operation", "why"), rights)
 
 
 # The contract

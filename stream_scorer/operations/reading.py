@@ -24,6 +24,8 @@ from stream_scorer.runtime.kafka import explain
 # Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
 FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
 POLL_MS: Final = 250
+# What is read is there already. A fetch that waits at a topic's end (500 ms by default) would only keep the next read.
+FETCH_WAIT_MS: Final = 10
 # A first question about a topic meets a client that does not know it yet and asks again; the client's own 100 ms,
 # twice, would be most of a quick command's time
 RETRY_WAIT_MS: Final = 10
@@ -61,6 +63,7 @@ class Reader:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             fetch_max_bytes=16 * FETCH_BYTES_MAX,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             retry_backoff_ms=RETRY_WAIT_MS,
         )
         # `read_committed` would answer with where the oldest open transaction begins, not with where the topic ends

@@ -42,7 +42,11 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.splitlines()) if "\n" in text else text
+    """Lines end in blanks; what else could end a line, or steer a terminal, is shown as its escape."""
+    if text.isprintable():
+        return text
+    joined = " ".join(text.split("\n"))
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in joined)
 
 
 def start_logging(form: Literal["text", "json"], level: str) -> None:

@@ -42,7 +42,7 @@ class Operation(StrEnum):
 
 
 class Right(NamedTuple):
-    """One line of an access list. `prefixed`: it is for every name that begins so. `why`: what fails without it."""
+    """One line of an access list. `prefixed`: it is for every name that begins so. `why`: what it is needed for."""
 
     kind: Kind
     name: str
@@ -64,7 +64,7 @@ WHO: Final = {
     Role.ADMIN: "who runs `stream-scorer topics apply`",
 }
 
-# By the topic's key in topics.toml: operations, each with what fails without it
+# By the topic's key in topics.toml: operations, each with what it is needed for
 _Table = dict[str, dict[Operation, str]]
 _READ, _WRITE = Operation.READ, Operation.WRITE
 _INPUT: Final = {_READ: "it is what is scored", _WRITE: "records on a wrong partition are moved"}

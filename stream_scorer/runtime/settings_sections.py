@@ -14,8 +14,8 @@ Delivery = Literal["exactly-once", "at-least-once"]
 DAY_S = 86_400.0
 MIB = 1024 * 1024
 # Kafka's own rules for a topic's name; a group and a prefix keep to them too, because both end up in file names
-PREFIX_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$"
-GROUP_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+PREFIX_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?\Z"
+GROUP_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
 
 
 def about(text: str, **limits: Any) -> Meta:

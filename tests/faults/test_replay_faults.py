@@ -1,4 +1,4 @@
-"""Replays that are killed, that meet each other, and that run while workers come and go: each letter is replayed once."""
+"""Replays that are killed, that meet each other, that run while workers come and go: each letter is replayed once."""
 
 import asyncio
 import json

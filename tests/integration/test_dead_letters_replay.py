@@ -144,7 +144,10 @@ async def test_a_letter_that_was_cut_or_came_from_elsewhere_is_never_replayed(
         (name, value.replace(environment.names.observations.encode(), b"elsewhere")) for name, value in written.headers
     ]
     await environment.topics.send(
-        environment.names.dead_letters, [an_event("e")], partition=1, headers=[h for h in headers if "trunc" not in h[0]]
+        environment.names.dead_letters,
+        [an_event("e")],
+        partition=1,
+        headers=[h for h in headers if "trunc" not in h[0]],
     )
     await environment.topics.send(environment.names.dead_letters, [an_event("f")], partition=2, headers=[("a", b"b")])
     async with an_office(environment, tmp_path / "operator") as office:
@@ -154,7 +157,9 @@ async def test_a_letter_that_was_cut_or_came_from_elsewhere_is_never_replayed(
             {Skip.TRUNCATED: 1, Skip.OTHER_TOPIC: 1, Skip.UNREADABLE: 1},
         )
         shown = await office.show(Place(written.partition, written.offset))
-        assert shown.why_not_replayable == "only its first bytes were kept: the record had 70,000 bytes, ask its producer"
+        assert (
+            shown.why_not_replayable == "only its first bytes were kept: the record had 70,000 bytes, ask its producer"
+        )
         with pytest.raises(GoneError, match=r"no dead letter 3@77"):
             await office.show(Place(3, 77))
         assert (await office.discard(Filter(), "not ours", yes=True)).discarded == 3

@@ -48,6 +48,13 @@ def test_every_valid_event_is_answered_at_a_fixed_rate(broker: Broker) -> None:
     assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p99.9"] <= latency["p100"]
 
 
+def test_every_id_is_joined_once_and_restored_from_the_topics(broker: Broker) -> None:
+    said = run_bench(broker, "--joins", "--events", "3000")
+    assert (said["ids"], said["unaccounted"], said["duplicated"]) == (3000, 0, 0)
+    rates = ("scored_per_s", "joined_per_s", "restored_per_s", "restored_joined_per_s", "bytes_an_id")
+    assert all(said[rate] > 0 for rate in rates)
+
+
 async def test_benchmark_leaves_no_topics_behind(broker: Broker) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
     await admin.start()

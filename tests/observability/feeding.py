@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from stream_scorer.models.broken import KINDS
 from stream_scorer.models.generator import Generator
 from tests.accounts import Topics
-from tests.builders import an_outcome
+from tests.builders import an_event, an_outcome
 
 Observation = dict[str, Any]
 
@@ -29,14 +30,15 @@ class Producers:
 
     topics: Topics
     rate: int = 400
-    broken_share: float = 0.03
+    broken_share: float = 0.05
     outcome_share: float = 0.7
     change: Callable[[Observation], Observation] = untouched
     truth: Callable[[Observation, bool], bool] = lambda observation, found: found
     headers: list[tuple[str, bytes]] = field(default_factory=list)
 
     async def send(self) -> None:
-        """Send until cancelled."""
+        """Send until cancelled. At first every kind of fault once, so that none is news later."""
+        await self.topics.observe(*(break_it(json.loads(an_event(f"broken-{code}"))) for code, break_it in KINDS))
         generator, dice, number = Generator(11), random.Random(11), 0
         at_once = self.rate // 10
         while True:

@@ -17,17 +17,17 @@ from stream_scorer.operations.monitoring.rules import Pace
 from stream_scorer.operations.worker_process import WorkerProcess
 from stream_scorer.runtime.settings import Settings
 
-# A day is four hours of three seconds here. A span of less than four scrapes would be empty now and then.
+# A day is three hours of three seconds here. A span of less than three scrapes would be empty now and then.
 FAST = Pace(
     scrape_s=1,
     evaluation_s=1,
     five_minutes_s=4,
     half_hour_s=6,
-    hour_s=4,
+    hour_s=3,
     six_hours_s=10,
-    day_s=12,
-    week_s=24,
-    month_s=48,
+    day_s=9,
+    week_s=18,
+    month_s=36,
     minute_s=1,
 )
 JOB = "stream-scorer"

@@ -64,7 +64,7 @@ class Watched:
     async def until_seen_whole(self) -> None:
         """Wait until weekdays are judged: then a week was counted, and everything else is known too."""
         deadline = time.monotonic() + WAIT_S_MAX
-        while not await self.prometheus.query('stream_scorer:feature_psi{column="day_of_week"}'):
+        while not await self.prometheus.query('stream_scorer:feature_observations{column="day_of_week"}'):
             assert time.monotonic() < deadline, "a week was not over in time"
             await asyncio.sleep(0.5)
 
@@ -116,7 +116,7 @@ async def every_picture_has_data(world: Watched) -> None:
                     empty.append((dashboard["title"], panel["title"], target["expr"]))
         for annotation in dashboard["annotations"]["list"]:
             await world.prometheus.query(filled_in(annotation["expr"]))
-    assert not empty
+    assert empty == []
 
 
 def filled_in(expr: str) -> str:

@@ -1,12 +1,14 @@
 """A worker with hostile dead letters and its page, and the page on a server of the test's own."""
 
 import asyncio
+import contextlib
 import secrets
 import shutil
 import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -23,6 +25,8 @@ from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, apply
 from tests.integration.broker_sources import Broker
 from tests.page.hostile import RECORDS, SENDER
+
+WAIT_S_MAX = 60.0
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[..., AbstractAsyncContextManager[Client]]
@@ -64,6 +68,7 @@ class WorkerPage(NamedTuple):
 
     url: str
     settings: Settings
+    places: dict[str, str]  # where the letter of each record lies
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +85,10 @@ def worker_page(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Ite
     environ = {"STREAM_SCORER_WORKER_STATE_FOLDER": str(folder / "state")}
     with WorkerProcess(broker.bootstrap, prefix=settings.topics.prefix, folder=folder, environ=environ) as worker:
         worker.wait_ready()
-        asyncio.run(_wait_buried(settings, folder))
-        yield WorkerPage(f"http://{worker.http_address}", settings)
+        places = asyncio.run(_places(settings))
+        url = f"http://{worker.http_address}"
+        _wait_open(f"{url}/letters")
+        yield WorkerPage(url, settings, places)
 
 
 async def _send(settings: Settings) -> None:
@@ -93,13 +100,28 @@ async def _send(settings: Settings) -> None:
             await producer.send_and_wait(names.observations, value, name.encode(), headers=headers)
 
 
-async def _wait_buried(settings: Settings, folder: Path) -> None:
-    deadline = time.monotonic() + 60
+async def _places(settings: Settings) -> dict[str, str]:
+    """Where every record's letter lies, once all are dead letters."""
+    deadline = time.monotonic() + WAIT_S_MAX
     async with open_office(settings) as office:
         while await office.count() < len(RECORDS):
-            assert time.monotonic() < deadline, "waited 60 s in vain until all records were dead letters"
+            assert time.monotonic() < deadline, "waited in vain until all records were dead letters"
             await asyncio.sleep(0.05)
             await office.refresh()
+        letters = [await office.letter(each.place) for each in await office.find(limit=len(RECORDS))]
+    names = {value: name for name, value in RECORDS.items()}
+    return {names[letter.value or b""]: str(letter.place) for letter in letters}
+
+
+def _wait_open(url: str) -> None:
+    """Wait until the page has the letters open, so that no test must."""
+    deadline = time.monotonic() + WAIT_S_MAX
+    while True:
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(url, timeout=10).close()
+            return
+        assert time.monotonic() < deadline, "waited in vain until the dead letters were open"
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -112,7 +134,9 @@ async def session(worker_page: WorkerPage) -> AsyncIterator[ClientSession]:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Debian's Chromium, or another one that is there."""
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
     from tests.observability.programs import program
 
     return found or program("chromium", "chromium")

@@ -10,7 +10,7 @@ RECORDS: dict[str, bytes] = {
     "script_as_id_of_no_event": b'{"id": "</pre></main>' + SCRIPT.encode() + b'"}',
     "attribute": an_event("h-attribute", StatuteReason="\"'><svg onload=\"document.title='owned'\">"),
     "template": b'{"id": "h-template", "observation": {"{{ 7 * 7 }}": "{% raw %}"}}',
-    "right_to_left": '{"id": "h-rtl", "observation": {"a\u202egnp.exe": "\u2066\u05d0\u05d1\u2069", "b\u200bc": 1}}'.encode(),
+    "right_to_left": '{"id": "h-rtl", "observation": {"a\u202egnp.exe": "\u2066\u05d0\u2069", "b\u200bc": 1}}'.encode(),
     "painting_over": ('{"id": "h-marks", "observation": {"z' + "\u0301" * 200 + '": 1}}').encode(),
     "broken_utf_8": b'\xff\xfe{"id": "h-utf8 \xc3\x28"}',
     "control_characters": an_event("h-control", StatuteReason="Stop\x00\x07\x1b[31m Sign"),

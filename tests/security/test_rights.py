@@ -1,9 +1,11 @@
 """The rights that the table gives a role are enough for its work; each of them is needed, and named where it lacks."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from stream_scorer.client import Client, Predicted, Redelivered, Refused
+from stream_scorer.client import Client, Predicted, Redelivered, Refused, Unanswered
 from stream_scorer.errors import Known, SettingsError, TopicsError
 from stream_scorer.operations.audit import audit
 from stream_scorer.operations.dead_letters.office import open_office
@@ -26,6 +28,7 @@ from stream_scorer.runtime.rights import Kind, Operation, Right, Role, rights_of
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.topics import TopicNames, apply, check_cluster
 from tests.builders import an_event, an_outcome
+from tests.integration.writing import elsewhere
 from tests.security.conftest import Locked, password_of
 from tests.security.granting import granting
 from tests.workers import ended
@@ -34,8 +37,10 @@ PREFIX = "locked."
 NAMES = TopicNames(PREFIX)
 WAIT_S_MAX = 20.0
 LOOK_EVERY_S = 0.05
+# What was granted or taken away counts after so long, where nothing tells when it does
+COUNTS_WITHIN_S = 0.3
 # A reader's client asks again for ever where its topic is hidden from it
-CONSUMER_WAIT_S = 5.0
+CONSUMER_WAIT_S = 2.0
 
 Work = Callable[[Settings], Awaitable[None]]
 
@@ -107,7 +112,8 @@ def a_worker(locked: Locked, folder: Path) -> WorkerProcess:
 def settings_in(locked: Locked, role: Role, folder: Path) -> Settings:
     settings = locked.settings_of(role, PREFIX)
     worker = msgspec.structs.replace(settings.worker, state_folder=str(folder))
-    return msgspec.structs.replace(settings, worker=worker)
+    operator = msgspec.structs.replace(settings.operator, replays_max=1_000)  # the same letters, again and again
+    return msgspec.structs.replace(settings, worker=worker, operator=operator)
 
 
 # What each role does all day
@@ -125,10 +131,12 @@ async def ask(settings: Settings) -> None:
         assert isinstance(await client.ask(an_event("asked")), Predicted | Redelivered)
         assert isinstance(await client.ask(an_event("asked")), Redelivered)
         assert isinstance(await client.ask(an_event("broken", hour=99)), Refused)
+        astray = f"astray-{secrets.token_hex(4)}"
+        assert isinstance(await client.ask(an_event(astray), partition=elsewhere(astray)), Predicted)
         await client.deliver_outcome(an_outcome("asked", True))
 
 
-async def consume(settings: Settings) -> None:
+async def consume(settings: Settings, wait_s: float = WAIT_S_MAX) -> None:
     consumer = AIOKafkaConsumer(
         **client_options(settings.kafka),
         group_id=f"{PREFIX}readers-of-tests",
@@ -140,7 +148,7 @@ async def consume(settings: Settings) -> None:
         await consumer.start()
         consumer.subscribe([NAMES.predictions, NAMES.outcome_updates])
         seen: set[str] = set()
-        async with asyncio.timeout(CONSUMER_WAIT_S):
+        async with asyncio.timeout(wait_s):
             while len(seen) < 2:
                 seen |= {partition.topic for partition in await consumer.getmany(timeout_ms=500)}
         await consumer.commit()
@@ -158,7 +166,7 @@ async def operate(settings: Settings) -> None:
     assert (await trace(options, NAMES, "of a producer")).records
     async with open_office(settings, who="operator") as office:
         await office.refresh()
-        assert (await office.replay(failing_too=True, parked=True, yes=True)).replayed >= 2
+        assert (await office.replay(failing_too=True, yes=True)).replayed >= 2
 
 
 WORK: dict[Role, Work] = {
@@ -198,6 +206,7 @@ async def test_a_worker_without_rights_ends_and_names_them_all(granted: Locked, 
     await until_passes(lambda: check_worker_rights(settings))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "right",
     [
@@ -256,7 +265,14 @@ async def test_with_the_rights_of_the_table_everybody_can_do_their_work(
     assert working.exit_status() is None
 
 
-NEEDED = [pytest.param(role, right, id=f"{role} {_named(right)}") for role in WORK for right in rights_of(role, PREFIX)]
+# Without it they know less, and nothing fails: see below
+GOOD_TO_HAVE = next(right for right in rights_of(Role.ASKING_PRODUCER, PREFIX) if right.kind is Kind.GROUP)
+NEEDED = [
+    pytest.param(role, right, id=f"{role} {_named(right)}")
+    for role in WORK
+    for right in rights_of(role, PREFIX)
+    if (role, right) != (Role.ASKING_PRODUCER, GOOD_TO_HAVE)
+]
 
 
 @pytest.mark.parametrize(("role", "right"), NEEDED)
@@ -264,9 +280,22 @@ async def test_without_one_of_their_rights_they_can_not_and_hear_of_it(
     granted: Locked, working: WorkerProcess, role: Role, right: Right, tmp_path: Path
 ) -> None:
     settings = settings_in(granted, role, tmp_path)
+    work = partial(consume, wait_s=CONSUMER_WAIT_S) if role is Role.CONSUMER else WORK[role]
     async with without(granted, role, right):
-        error = await until_refused(lambda: WORK[role](settings))
+        await asyncio.sleep(COUNTS_WITHIN_S)
+        error = await until_refused(lambda: work(settings))
     assert right.name in str(error)
+    assert working.exit_status() is None
+
+
+async def test_a_producer_that_may_not_look_at_the_group_only_hears_nothing_of_redeliveries(
+    granted: Locked, working: WorkerProcess
+) -> None:
+    async with without(granted, Role.ASKING_PRODUCER, GOOD_TO_HAVE):
+        await asyncio.sleep(COUNTS_WITHIN_S)
+        async with Client.of(granted.settings_of(Role.ASKING_PRODUCER, PREFIX)) as client:
+            assert isinstance(await client.ask(an_event("asked in the dark")), Predicted)
+            assert isinstance(await client.ask(an_event("asked in the dark"), timeout_s=1.0), Unanswered)
     assert working.exit_status() is None
 
 
@@ -289,7 +318,7 @@ async def test_an_admin_who_may_not_read_a_topics_limits_hears_which(granted: Lo
     lacking = next(right for right in rights if right.operation is Operation.DESCRIBE_CONFIGS)
     settings = granted.settings_of(Role.ADMIN, PREFIX)
     async with without(granted, Role.ADMIN, lacking):
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(COUNTS_WITHIN_S)
         (problem,) = await check_cluster(settings)
     assert problem.startswith(f"{lacking.name}: its configuration is hidden")
     assert "DescribeConfigs" in problem

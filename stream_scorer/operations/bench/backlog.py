@@ -87,7 +87,7 @@ async def measure_backlog(plan: BacklogPlan, say: Say) -> BacklogFigures:
     async with stage(bootstrap=plan.bootstrap, delivery=plan.delivery, model=plan.model, say=say) as on:
         filled_per_s = await _fill(plan, on)
         say(f"{plan.events:,} events are waiting ({filled_per_s:,.0f} a second); starting the worker")
-        watching = asyncio.create_task(_watch(on))
+        watching = asyncio.create_task(watch(on, on.names.observations))
         started = time.perf_counter()
         await asyncio.to_thread(on.worker.start().wait_ready)
         ready_s = time.perf_counter() - started
@@ -131,11 +131,11 @@ def _events(plan: BacklogPlan, topic: str, partitions: int) -> Iterator[Planned]
         yield Planned(0.0, topic, event.key, event.value, wrong)
 
 
-async def _watch(on: Stage) -> Progress:
-    """Ask for the group's committed offsets fifty times a second until nothing is left; OutageError when nothing
-    moves for long.
+async def watch(on: Stage, topic: str) -> Progress:
+    """Ask for the group's committed offsets of a topic fifty times a second until nothing is left; OutageError when
+    nothing moves for long.
     """
-    lanes = [TopicPartition(on.names.observations, partition) for partition in range(on.partitions)]
+    lanes = [TopicPartition(topic, partition) for partition in range(on.partitions)]
     first: tuple[float, int] | None = None
     last = (time.perf_counter(), 0)
     async with GroupPosition(on.settings.kafka, on.settings.group_name) as position:

@@ -22,6 +22,7 @@ class Stage:
     names: TopicNames
     partitions: int
     worker: WorkerProcess
+    worker_state: Path
 
 
 @contextlib.asynccontextmanager
@@ -39,7 +40,12 @@ async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say
             say("Starting Apache Kafka on this machine")
             bootstrap = (await asyncio.to_thread(stack.enter_context, LocalBroker(tuned=True, progress=say))).bootstrap
         prefix = f"bench-{secrets.token_hex(3)}."
-        settings = load_settings(None, {}, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix})
+        overrides = {
+            "kafka.bootstrap": bootstrap,
+            "topics.prefix": prefix,
+            "worker.state_folder": str(folder / "state"),
+        }
+        settings = load_settings(None, {}, overrides)
         await apply(settings)
         worker = WorkerProcess(
             bootstrap,
@@ -47,12 +53,12 @@ async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say
             model=model,
             folder=folder,
             arguments=["--delivery", delivery],
-            environ={"STREAM_SCORER_WORKER_STATE_FOLDER": str(folder / "state")},
+            environ={"STREAM_SCORER_WORKER_STATE_FOLDER": settings.worker.state_folder},
         )
         names = TopicNames(prefix)
         partitions = next(topic.partitions for topic in definitions_for(settings) if topic.name == names.observations)
         try:
-            yield Stage(settings, names, partitions, worker)
+            yield Stage(settings, names, partitions, worker, settings.state_path)
         finally:
             if worker.is_started:
                 await asyncio.to_thread(worker.__exit__, None, None, None)

@@ -7,7 +7,7 @@ letters it takes 60 MB, of which a query maps what it touches, so memory stays f
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -33,6 +33,7 @@ from stream_scorer.runtime.topics import TopicNames
 
 # Records read so far, offsets in all
 OnRead = Callable[[int, int], None]
+Together = Callable[["Index", Mapping[TopicPartition, Span], "OnRead | None"], Awaitable[None]]
 # Rows are kept on disk at least this often: what is read between is read again after a crash
 KEPT_EVERY_RECORDS: Final = 20_000
 LOOK_AGAIN_S: Final = 0.05
@@ -91,6 +92,11 @@ class Index:
         self._begins: dict[int, int] = {}
         self._acts = Acts(np.empty(0, dtype=ACT))
 
+    @property
+    def view(self) -> tuple[Path, TopicNames, str]:
+        """What another index of the same is made of."""
+        return self._folder, self._names, self._identity
+
     def shelf(self, partition: int) -> Shelf:
         """The letters of one partition."""
         if partition not in self._shelves:
@@ -100,9 +106,13 @@ class Index:
 
     # Reading on
 
-    async def refresh(self, reader: Reader, on_read: OnRead | None = None) -> None:
-        """Read both topics on to the first open transaction. While another process reads on, wait for it."""
+    async def refresh(self, reader: Reader, on_read: OnRead | None = None, *, together: Together | None = None) -> None:
+        """Read both topics on to the first open transaction. While another process reads on, wait for it. `together`
+        may read on a part of the way beforehand."""
         spans = await reader.spans((self._names.dead_letters, self._names.ledger), stable=True)
+        if together is not None:
+            letters = {key: span for key, span in spans.items() if key.topic == self._names.dead_letters}
+            await together(self, letters, on_read)
         await self.read_on(reader, spans, on_read)
 
     async def refresh_ledger(self, reader: Reader) -> None:

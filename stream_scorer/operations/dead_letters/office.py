@@ -29,6 +29,7 @@ from stream_scorer.operations.dead_letters.history import History
 from stream_scorer.operations.dead_letters.index import Index, OnRead
 from stream_scorer.operations.dead_letters.replaying import OnProgress, ReplayReport
 from stream_scorer.operations.dead_letters.showing import Shown
+from stream_scorer.operations.dead_letters.together import Spans, read_on_together
 from stream_scorer.operations.reading import Reader
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings
@@ -66,8 +67,13 @@ class Office:
 
     async def refresh(self, on_read: OnRead | None = None) -> None:
         """Read on what the topics have got since."""
+        access = self._access
+
+        async def together(index: Index, spans: Spans, on_read: OnRead | None) -> None:
+            await read_on_together(access.settings.kafka, index, spans, on_read)
+
         async with self._turn:
-            await self._access.index.refresh(self._access.reader, on_read)
+            await access.index.refresh(access.reader, on_read, together=together)
 
     # Looks
 

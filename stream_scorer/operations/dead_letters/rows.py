@@ -132,7 +132,9 @@ class Tables:
     def number_of_sender(self, headers: Sequence[tuple[str, bytes]]) -> int:
         """The number of the producer that a record's own headers name."""
         for name, value in reversed(headers):
-            if name == PRODUCER_HEADERS[0] and value:
+            if name == PRODUCER_HEADERS[0]:
+                if not value:
+                    break
                 number = self._senders.get(value)
                 if number is None:
                     number = self._senders[value] = self.number_of_producer(producer_of(headers))

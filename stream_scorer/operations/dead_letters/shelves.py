@@ -196,11 +196,11 @@ class ShelfWriter:
         self._shelf.keep(self._note)
         self._shelf.delete_generations_but(self._note.generation)
 
-    def drop_before(self, offset: int) -> None:
+    def drop_before(self, offset: int, dead_rows_min: int = DEAD_ROWS_MIN) -> None:
         """Forget rows that the topic has deleted, where that is worth a new file."""
         seen = self._shelf.look()
         dead = int(np.searchsorted(seen.rows["offset"], offset))
-        if dead < DEAD_ROWS_MIN or dead < len(seen.rows) // 2:
+        if dead < dead_rows_min or dead < len(seen.rows) // 2:
             return
         left, tables, position = np.array(seen.rows[dead:]), self.tables, self._note.position
         self._note = Note(identity=self._note.identity, generation=self._note.generation + 1)

@@ -112,7 +112,7 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
     business = settings.business
     silence = span(int(business.outcome_silence_s_max / 3_600) * pace.hour_s)
     predicted = f'{catalogue.OBSERVATIONS.name}{{end="predicted"}}'
-    letters, month = "stream_scorer:dead_letters:hour", span(pace.month_s)
+    letters, month = "stream_scorer:dead_letters:known", span(pace.month_s)
     return (
         Alert(
             "StreamScorerRecordsWait",
@@ -134,11 +134,11 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
         Alert(
             "StreamScorerNewReason",
             f"sum by (job, code, stage) (increase({catalogue.DEAD_LETTERS.name}[{pace.minutes(10)}])) > 0\n"
-            f"unless sum by (job, code, stage) (sum_over_time({letters}[{month}] offset {span(pace.hour_s)})) > 0\n"
+            f"unless sum by (job, code, stage) (max_over_time({letters}[{month}] offset {span(pace.hour_s)})) > 0\n"
             f"and on (job) count by (job) ({letters} offset {span(pace.day_s)})",
             "0s",
             "ticket",
-            "Dead letters with {{ $labels.code }} ({{ $labels.stage }}), which nobody had in four weeks",
+            "Dead letters with {{ $labels.code }} ({{ $labels.stage }}), which had not been seen before",
             "Some producer sends something new.",
         ),
         Alert(

@@ -18,19 +18,24 @@ TAG: Final = "stream-scorer"
 DASHBOARDS_FOLDER: Final = "/etc/grafana/dashboards"
 
 OF = 'job=~"$job"'
-LOADED = f"count by (model, role) ({catalogue.MODEL_LOADED.name}{{{OF}}} == 1"
-RUNNING = f"count by (version, contract) ({catalogue.BUILD.name}{{{OF}}}"
+LOADED, BUILD = f"{catalogue.MODEL_LOADED.name}{{{OF}}}", f"{catalogue.BUILD.name}{{{OF}}}"
+
+
+def begun(labels: str, series: str) -> str:
+    """What is the case now and was not a minute ago, while something else was."""
+    before = f"count by ({labels}) ({series} offset 1m == 1)"
+    return f"count by ({labels}) ({series} == 1) unless {before} and on () count ({series} offset 1m)"
+
+
 ANNOTATIONS: Final = (
-    Annotation("Model switched", f"{LOADED}) unless {LOADED} offset 1m)", "{{model}} serves as {{role}}", "purple"),
+    Annotation("Model switched", begun("model, role", LOADED), "{{model}} serves as {{role}}", "purple"),
     Annotation(
         "Replay", f"sum(increase({catalogue.REPLAYED.name}{{{OF}}}[1m])) > 0", "Records were sent again", "blue"
     ),
     Annotation(
         "Rebalance", f"sum(increase({catalogue.REBALANCES.name}{{{OF}}}[1m])) > 0", "Lanes change hands", "yellow"
     ),
-    Annotation(
-        "Release", f"{RUNNING}) unless {RUNNING} offset 1m)", "Version {{version}}, contract {{contract}}", "green"
-    ),
+    Annotation("Release", begun("version, contract", BUILD), "Version {{version}}, contract {{contract}}", "green"),
 )
 
 

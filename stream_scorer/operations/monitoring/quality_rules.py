@@ -57,9 +57,9 @@ def hourly_rules(pace: Pace) -> Group:
             "Predictions, by group and tenth of the probability",
         ),
         Recording(
-            "stream_scorer:dead_letters:hour",
-            grown(catalogue.DEAD_LETTERS.name, "job, code, stage"),
-            "Dead letters, by code and stage",
+            "stream_scorer:dead_letters:known",
+            f"sum by (job, code, stage) ({catalogue.DEAD_LETTERS.name})",
+            "Dead letters since the workers' start: above 0 for what is known already",
         ),
     )
     return Group("stream-scorer-hours", hour, rules)

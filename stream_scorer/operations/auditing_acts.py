@@ -1,0 +1,118 @@
+"""What operators did, held against the records that they replayed and the letters that they decided on.
+
+Law: a replay is proven by two records that name each other, its entry in the ledger and the record that was published
+again; whatever stands alone is named.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_scorer.core.accounting import Flags
+from stream_scorer.core.footprints import Side
+from stream_scorer.core.ledger import Act
+from stream_scorer.core.letters import REPLAYED_FROM
+from stream_scorer.core.records import Incoming, Source, last_header
+from stream_scorer.operations.dead_letters.rows import ACT, ACTS, NOWHERE, Rows, act_rows, place_number
+
+_PARTITION_MAX: Final = (1 << 15) - 1
+_OFFSET_MAX: Final = (1 << 44) - 1
+_decode_source: Final = msgspec.json.Decoder(Source).decode
+
+# Places as numbers, see `place_number`
+Places = NDArray[np.int64]
+
+
+class Decided(NamedTuple):
+    """Inputs that ended in a dead letter, by what was decided on it; all others of them wait."""
+
+    replayed: int
+    discarded: int
+
+
+class ActsFound(NamedTuple):
+    """Places of records: `replays` that are proven; those that only the ledger tells of (`lost`), that only the record
+    itself tells of (`forged`: a producer can write our headers too), and dead letters' records replayed `twice`."""
+
+    replays: Places
+    lost: Places
+    forged: Places
+    twice: Places
+
+
+class ActEvidence:
+    """The ledger and all inputs that say to be replays."""
+
+    def __init__(self, sides: Mapping[str, Side]) -> None:
+        self._sides = {topic: int(side) for topic, side in sides.items()}
+        self._acts: list[Rows] = []
+        self._claims: list[tuple[int, int]] = []
+
+    def add_ledger(self, records: Sequence[Incoming]) -> None:
+        self._acts.append(act_rows(records, self._sides))
+
+    def add_inputs(self, side: Side, partition: int, records: Sequence[Incoming]) -> None:
+        """Note the records that say to have been replayed."""
+        for record in records:
+            if record.headers and (said := last_header(record.headers, REPLAYED_FROM)) is not None:
+                self._claims.append((place_number(side, partition, record.offset), _origin(side, said)))
+
+    def found(self) -> ActsFound:
+        """Both held against each other."""
+        acts = self._replays()
+        places = np.array([place for place, _ in self._claims], dtype=np.int64)
+        origins = np.array([origin for _, origin in self._claims], dtype=np.int64)
+        order = np.argsort(acts["became"], kind="stable")
+        became, origin_of = acts["became"][order], acts["origin"][order]
+        at = np.minimum(np.searchsorted(became, places), max(len(became) - 1, 0))
+        proven = (
+            (became[at] == places) & (origin_of[at] == origins) if len(became) else np.zeros(len(places), dtype=bool)
+        )
+        known, counts = np.unique(acts["origin"], return_counts=True)
+        return ActsFound(
+            replays=places[proven],
+            lost=np.setdiff1d(became, places[proven]),
+            forged=places[~proven],
+            twice=acts["became"][np.isin(acts["origin"], known[counts > 1])],
+        )
+
+    def decided(self, letters: Places) -> Decided:
+        """What was decided on the dead letters of these inputs."""
+        acts = self._all()
+        replayed = np.isin(letters, acts["origin"][acts["act"] == ACTS.index(Act.REPLAY)])
+        discarded = np.isin(letters, acts["origin"][acts["act"] == ACTS.index(Act.DISCARD)])
+        return Decided(int(replayed.sum()), int((discarded & ~replayed).sum()))
+
+    def _all(self) -> Rows:
+        self._acts = [np.concatenate(self._acts)] if self._acts else [np.empty(0, dtype=ACT)]
+        return self._acts[0]
+
+    def _replays(self) -> Rows:
+        acts = self._all()
+        return acts[(acts["act"] == ACTS.index(Act.REPLAY)) & (acts["became"] != NOWHERE)]
+
+
+def _origin(side: Side, said: bytes) -> int:
+    try:
+        source = _decode_source(said)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return NOWHERE
+    if 0 <= source.partition <= _PARTITION_MAX and 0 <= source.offset <= _OFFSET_MAX:
+        return place_number(side, source.partition, source.offset)
+    return NOWHERE
+
+
+def apart(places: Places) -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int64]]:
+    """Sides, partitions and offsets of places."""
+    sides = (places >> 60).astype(np.int8)
+    return sides, (places >> 44 & 0xFFFF).astype(np.int32), places & _OFFSET_MAX
+
+
+def together(side: Side, rows: Rows, flags: Flags) -> Places:
+    """The places of the flagged input rows."""
+    chosen = rows[flags]
+    places: Places = (int(side) << 60) | (chosen["partition"].astype(np.int64) << 44) | chosen["offset"]
+    return places

@@ -1,0 +1,75 @@
+"""A long way to read on, shared out among processes: a first look at a million letters is work for more than one core.
+
+Law: each process has partitions of its own, and writes nothing but their shelves.
+"""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from aiokafka import TopicPartition
+
+from stream_scorer.operations.dead_letters.index import Index, OnRead
+from stream_scorer.operations.reading import Reader, Span
+from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.settings import KafkaSettings
+from stream_scorer.runtime.topics import TopicNames
+
+# Below so many records another process takes longer to start than it saves
+RECORDS_MIN: Final = 300_000
+PROCESSES_MAX: Final = 4
+LOOK_EVERY_S: Final = 0.1
+
+Spans = Mapping[TopicPartition, Span]
+
+
+async def read_on_together(kafka: KafkaSettings, index: Index, spans: Spans, on_read: OnRead | None) -> None:
+    """Bring the shelves of these partitions up to the ends of their spans, where that is worth several processes;
+    whatever is left, the index reads itself."""
+    behind = {key: span for key, span in spans.items() if span.end > index.shelf(key.partition).position}
+    positions = {key: max(span.begin, index.shelf(key.partition).position) for key, span in behind.items()}
+    records = sum(span.end - positions[key] for key, span in behind.items())
+    processes = min(PROCESSES_MAX, len(behind), os.cpu_count() or 1)
+    if records < RECORDS_MIN or processes < 2:
+        return
+    # the longest first, each to the process that has least to do
+    shares: list[dict[TopicPartition, Span]] = [{} for _ in range(processes)]
+    for key in sorted(behind, key=lambda key: positions[key] - behind[key].end):
+        min(shares, key=lambda share: sum(span.end - positions[key] for key, span in share.items()))[key] = behind[key]
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        reading = [loop.run_in_executor(pool, _read_on, kafka, *index.view, share) for share in shares]
+        try:
+            await _watch(reading, index, positions, records, on_read)
+        finally:
+            for one in reading:
+                one.cancel()
+
+
+async def _watch(
+    reading: list["asyncio.Future[None]"],
+    index: Index,
+    positions: Mapping[TopicPartition, int],
+    records: int,
+    on_read: OnRead | None,
+) -> None:
+    pending: set[asyncio.Future[None]] = set(reading)
+    while pending:
+        done, pending = await asyncio.wait(pending, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_EXCEPTION)
+        for one in done:
+            one.result()
+        if on_read is not None:
+            read = sum(max(0, index.shelf(key.partition).position - begin) for key, begin in positions.items())
+            on_read(read, records)
+
+
+def _read_on(kafka: KafkaSettings, folder: Path, names: TopicNames, identity: str, spans: Spans) -> None:
+    async def read() -> None:
+        async with Reader(client_options(kafka)) as reader:
+            await Index(folder, names, identity).read_on(reader, spans)
+
+    asyncio.run(read())

@@ -1,0 +1,93 @@
+"""What is masked: everything that an event says of a person, wherever a producer put it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_scorer.core import reasons
+from stream_scorer.core.marking import marks, pieces
+from stream_scorer.core.masking import masked_headers, masked_key, masked_reason, masked_spans
+from tests.builders import an_event
+from tests.core.letter_builders import reasons_of
+
+SECRET = "Ms Jones, 12 Elm St"
+
+
+def seen(value: bytes) -> str:
+    """All that is shown of a value and of its reasons to who has not asked for more."""
+    found = reasons_of(value)
+    cut = pieces(value, marks(value, found), masked_spans(value))
+    return "".join(piece.text for piece in cut) + "".join(repr(masked_reason(reason)) for reason in found)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(an_event(SubjectRaceCode=SECRET), id="a column"),
+        pytest.param(an_event(**{SECRET: 1}), id="the name of a column too many"),
+        pytest.param(an_event(hour=[SECRET]), id="within a list"),
+        pytest.param(json.dumps({"id": "a", "observation": SECRET}).encode(), id="in place of the observation"),
+        pytest.param(json.dumps({"id": [SECRET], "observation": {}}).encode(), id="in place of the id"),
+        pytest.param(json.dumps({SECRET: 1, "id": "a"}).encode(), id="a field's name"),
+        pytest.param(json.dumps({"name": SECRET, "observation": {}}).encode(), id="a field that nobody asked for"),
+        pytest.param(json.dumps({"true_class": SECRET}).encode(), id="an outcome's class"),
+        pytest.param(json.dumps(SECRET).encode(), id="no object"),
+        pytest.param(b"<name>" + SECRET.encode(), id="no JSON"),
+        pytest.param(b"\xff" + SECRET.encode(), id="not UTF-8"),
+        pytest.param(an_event(SubjectRaceCode=f"x. Allowed values are: {SECRET}"), id="a value like our own message"),
+        pytest.param(an_event(SubjectRaceCode=f"{SECRET}\nx: y"), id="a value of several lines"),
+    ],
+)
+def test_nothing_of_a_person_is_seen(value: bytes) -> None:
+    assert SECRET not in seen(value)
+    assert "Elm" not in seen(value)
+
+
+@given(st.text(alphabet="aZéß日:.\n'\"\\", min_size=4))
+def test_no_value_of_a_column_is_seen_whatever_it_is(text: str) -> None:
+    assert "zz9" not in seen(an_event(StatuteReason=f"zz9{text}9zz"))
+
+
+def test_shape_id_and_names_of_the_table_are_seen() -> None:
+    shown = seen(an_event("ev-7", hour=99))
+    assert '"id": "ev-7"' in shown
+    assert '"hour": •••' in shown
+    assert "Field `hour` is not between 0 and 24" in shown
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        pytest.param(
+            reasons.invalid_value("hour", SECRET, (1, 2)),
+            "Invalid value provided for hour: •••. Allowed values are: '1','2'",
+            id="a value",
+        ),
+        pytest.param(reasons.unrecognized_columns([SECRET]), "Unrecognized columns provided: •••", id="names"),
+        pytest.param(
+            reasons.scoring_failed(SECRET), "Model could not score this observation: •••", id="what a model quotes"
+        ),
+        pytest.param(reasons.too_large(9, 8), "Event of 9 bytes is larger than 8", id="figures"),
+    ],
+)
+def test_of_a_reason_the_sentence_is_kept_and_what_it_quotes_is_not(reason: reasons.Reason, message: str) -> None:
+    assert masked_reason(reason).message == message
+
+
+def test_details_that_nobody_foresaw_are_left_out() -> None:
+    reason = reasons.Reason(reasons.Code.CONFLICT, SECRET, "", {"columns": ["hour"], "first_offset": 3, "who": SECRET})
+    masked = masked_reason(reason)
+    assert (masked.details, masked.field) == ({"columns": ["hour"], "first_offset": 3}, "•••")
+
+
+def test_headers_about_the_transport_are_seen_and_others_are_not() -> None:
+    headers = [("client-id", b"p1"), ("traceparent", b"00-1"), ("driver", SECRET.encode())]
+    assert masked_headers(headers) == [("client-id", "p1"), ("traceparent", "00-1"), ("driver", "•••")]
+
+
+def test_a_key_is_seen_where_it_is_the_event_s_own_id() -> None:
+    assert masked_key(b"ev-1", b"ev-1") == "ev-1"
+    assert masked_key(SECRET.encode(), b"ev-1") == "•••"
+    assert masked_key(None, b"ev-1") is None

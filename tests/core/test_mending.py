@@ -1,0 +1,169 @@
+"""Mending: a fix changes what it names and nothing else, and what can't be mended comes back as words."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_scorer.core.decoding import examine_observation
+from stream_scorer.core.looking import Accepted
+from stream_scorer.core.mending import CannotMend, Fix, NamedFix, make_fix, mend
+from tests.builders import an_event, an_observation
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+EVERY_FIX = make_fix(named=list(NamedFix), sets=["hour=3", "StatuteReason=Other", "ResidentIndicator=true"])
+
+
+def a_fix(**how: Any) -> Fix:
+    made = make_fix(**how)
+    assert isinstance(made, Fix)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("named", "changes"),
+    [
+        pytest.param("trim-spaces", {"StatuteReason": " Stop Sign "}, id="spaces"),
+        pytest.param("match-case", {"StatuteReason": "STOP sign"}, id="case"),
+        pytest.param("match-case", {"SubjectRaceCode": "b", "day_of_week": "TUESDAY"}, id="case of several"),
+        pytest.param("integers-from-text", {"SubjectAge": "20", "hour": " +0 "}, id="integers"),
+        pytest.param("drop-unrecognized", {"extra": 1, "SubjectName": "x"}, id="columns too many"),
+    ],
+)
+def test_a_named_fix_makes_the_event_valid_again(named: str, changes: dict[str, Any]) -> None:
+    broken = an_event(**changes)
+    assert not isinstance(examine_observation(broken), Accepted)
+    mended = mend(broken, a_fix(named=[named]))
+    assert isinstance(mended, bytes)
+    assert examine_observation(mended) == examine_observation(an_event())
+
+
+@pytest.mark.parametrize(
+    ("fixes", "observation"),
+    [
+        pytest.param(["match-case"], {"SUBJECTAGE": 20}, id="a name's case"),
+        pytest.param(["trim-spaces"], {" SubjectAge ": 20}, id="a name's spaces"),
+        pytest.param(["match-case", "trim-spaces"], {" subjectAGE": 20}, id="both"),
+    ],
+)
+def test_names_of_columns_are_mended_too(fixes: list[str], observation: dict[str, Any]) -> None:
+    fields = {name: value for name, value in an_observation().items() if name != "SubjectAge"} | observation
+    mended = mend(json.dumps({"id": "ev-1", "observation": fields}).encode(), a_fix(named=fixes))
+    assert examine_observation(mended if isinstance(mended, bytes) else None) == examine_observation(an_event())
+
+
+def test_a_name_is_not_mended_onto_one_that_is_there() -> None:
+    value = an_event(subjectage=30)
+    assert mend(value, a_fix(named=["match-case"])) == value
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        pytest.param({"SubjectAge": "20.0"}, "integers-from-text", id="a fraction is not an integer"),
+        pytest.param({"SubjectAge": "twenty"}, "integers-from-text", id="nor is a word"),
+        pytest.param({"SubjectAge": 20.0}, "integers-from-text", id="nor a float"),
+        pytest.param({"StatuteReason": "Stop Signs"}, "match-case", id="another word"),
+        pytest.param({"SubjectRaceCode": None}, "trim-spaces", id="null"),
+    ],
+)
+def test_what_is_not_plain_is_left_as_it_is(changes: dict[str, Any], named: str) -> None:
+    value = an_event(**changes)
+    assert mend(value, a_fix(named=[named])) is value
+
+
+def test_bytes_that_a_fix_does_not_change_keep_their_blanks_and_their_doubles() -> None:
+    value = b'{ "id" : "a",\n "observation": {"hour": 1, "hour": 2}, "n": 1.0e2, "true_class": 1}'
+    assert mend(value, a_fix(named=list(NamedFix))) is value
+    assert mend(value, Fix()) is value
+
+
+def test_one_and_true_are_not_the_same() -> None:
+    value = b'{"id":"a","true_class":1}'
+    assert mend(value, a_fix(sets=["true_class=true"])) == b'{"id":"a","true_class":true}'
+
+
+def test_a_json_patch_comes_first_and_values_that_are_set_last() -> None:
+    moved = '[{"op": "move", "from": "/observation/age", "path": "/observation/SubjectAge"}]'
+    fields = {name: value for name, value in an_observation().items() if name != "SubjectAge"} | {"age": " 44", "x": 1}
+    fix = a_fix(patch=moved, named=["integers-from-text", "drop-unrecognized"], sets=["hour=7"])
+    mended = mend(json.dumps({"id": "ev-1", "observation": fields}).encode(), fix)
+    assert isinstance(mended, bytes)
+    assert json.loads(mended)["observation"] == an_observation(SubjectAge=44, hour=7)
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        pytest.param(
+            '[{"op": "remove", "path": "/observation/nothing"}]', "the patch does not fit", id="no such member"
+        ),
+        pytest.param('[{"op": "test", "path": "/id", "value": "x"}]', "the patch does not fit", id="a test that fails"),
+        pytest.param('[{"op": "add", "path": "/id/x", "value": 1}]', "the patch does not fit", id="into a text"),
+    ],
+)
+def test_a_patch_that_does_not_fit_is_words(patch: str, why: str) -> None:
+    found = mend(an_event(), a_fix(patch=patch))
+    assert isinstance(found, CannotMend)
+    assert found.why.startswith(why)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(None, id="no value"),
+        pytest.param(b"{", id="no JSON"),
+        pytest.param(b"[1]", id="no object"),
+        pytest.param(b'{"id": "a", "observation": "x"}', id="no observation to set a column in"),
+    ],
+)
+def test_what_has_no_columns_can_not_be_mended(value: bytes | None) -> None:
+    assert isinstance(mend(value, a_fix(sets=["hour=3"])), CannotMend)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({"patch": "{"}, id="a patch that is no JSON"),
+        pytest.param({"patch": '{"op": "add"}'}, id="a patch that is no list"),
+        pytest.param({"patch": '[{"op": "paint", "path": "/id"}]'}, id="no such operation"),
+        pytest.param({"patch": '[{"op": "add", "path": "id", "value": 1}]'}, id="no pointer"),
+        pytest.param({"patch": "[1]"}, id="no operation"),
+        pytest.param({"named": ["trim"]}, id="no such fix"),
+        pytest.param({"sets": ["hour"]}, id="no value"),
+        pytest.param({"sets": ["Hour=1"]}, id="no such column"),
+        pytest.param({"sets": ["hour=one"]}, id="no whole number"),
+        pytest.param({"sets": ["ResidentIndicator=yes"]}, id="neither true nor false"),
+    ],
+)
+def test_a_fix_that_makes_no_sense_is_refused_in_words(how: dict[str, Any]) -> None:
+    assert isinstance(make_fix(**how), CannotMend)
+
+
+@given(st.binary(max_size=60) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
+def test_mending_any_bytes_gives_bytes_or_words(value: bytes) -> None:
+    assert isinstance(EVERY_FIX, Fix)
+    mended = mend(value, EVERY_FIX)
+    if isinstance(mended, bytes):
+        json.loads(mended)
+        assert mend(mended, EVERY_FIX) == mended
+
+
+@given(JSON_VALUES)
+def test_mending_any_observation_gives_bytes_or_words(observation: object) -> None:
+    mended = mend(json.dumps({"id": "a", "observation": observation}).encode(), a_fix(named=list(NamedFix)))
+    assert isinstance(mended, bytes)
+    assert json.loads(mended)["id"] == "a"
+
+
+def test_what_a_fix_does_is_said_without_the_values() -> None:
+    fix = a_fix(
+        patch='[{"op": "add", "path": "/observation/SubjectAge", "value": 33}]', named=["match-case"], sets=["hour=5"]
+    )
+    assert fix.said() == "patch (add /observation/SubjectAge), match-case, set hour"

@@ -1,0 +1,43 @@
+"""The Kubernetes objects as kustomize builds them: the real tool where it is found, once for each folder."""
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.observability.programs import program
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+ENVIRONMENTS = ("staging", "production")
+FOLDERS = tuple(f"{kind}/{environment}" for kind in ("overlays", "kafka", "smoke") for environment in ENVIRONMENTS)
+
+Object = dict[str, Any]
+
+
+def kustomize() -> list[str]:
+    """How kustomize is called here: by itself, or as a part of kubectl."""
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    return [program("kubectl", "kubernetes-client (or kustomize itself)"), "kustomize"]
+
+
+@cache
+def built(folder: str) -> tuple[Object, ...]:
+    """Every object of a folder, as `kubectl apply` would send it."""
+    done = subprocess.run([*kustomize(), str(KUBERNETES / folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+def the(kind: str, folder: str) -> Object:
+    """The one object of a kind."""
+    (found,) = [each for each in built(folder) if each["kind"] == kind]
+    return found
+
+
+def name_of(each: Object) -> str:
+    return f"{each['kind']}/{each['metadata']['name']}"

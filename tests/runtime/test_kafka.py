@@ -1,0 +1,81 @@
+"""What a client's faults mean to people; and that the one wait inside the client that is too long is shortened."""
+
+import ssl
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition, errors
+from aiokafka.producer import sender
+from aiokafka.producer.sender import AddPartitionsToTxnHandler
+from aiokafka.producer.transaction_manager import TransactionManager
+
+from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError, TopicsError
+from stream_scorer.runtime.kafka import TRANSACTION_RETRY_WAIT_S, client_options, explain
+from stream_scorer.runtime.settings import KafkaSettings
+
+CONCURRENT_TRANSACTIONS = 51
+
+MEANINGS: dict[str, tuple[BaseException, type[Known]]] = {
+    "fenced": (errors.ProducerFenced(), FencedError),
+    "an epoch that was overtaken": (errors.InvalidProducerEpoch(), FencedError),
+    "a commit after a rebalance": (errors.CommitFailedError(), FencedError),
+    "no connection": (errors.KafkaConnectionError("no route"), OutageError),
+    "no answer in time": (errors.RequestTimedOutError(), OutageError),
+    "a coordinator that moves": (errors.NotCoordinatorForGroupError(), OutageError),
+    "a partition without a leader": (errors.LeaderNotAvailableError(), OutageError),
+    "our own patience": (TimeoutError(), OutageError),
+    "a connection that broke": (ConnectionResetError(), OutageError),
+    "a right that is missing": (errors.TopicAuthorizationFailedError({"stops.predictions"}), SettingsError),
+    "a record that is too large": (errors.MessageSizeTooLargeError(), RefusedError),
+    "what was explained before": (TopicsError("as it was"), TopicsError),
+}
+
+
+@pytest.mark.parametrize(("error", "known"), MEANINGS.values(), ids=MEANINGS)
+def test_a_fault_is_told_in_words(error: BaseException, known: type[Known]) -> None:
+    explained = explain(error, "scoring", "broker:9092")
+    assert type(explained) is known
+    assert str(explained)
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), AssertionError(), ZeroDivisionError()], ids=repr)
+def test_a_fault_of_our_own_is_no_excuse(error: BaseException) -> None:
+    assert explain(error, "scoring", "broker:9092") is None
+
+
+class Answer:
+    """What a coordinator says that has not yet written the markers of the transaction before."""
+
+    def __init__(self, partition: TopicPartition) -> None:
+        self.errors = [(partition.topic, [(partition.partition, CONCURRENT_TRANSACTIONS)])]
+
+
+async def test_the_wait_between_transactions_is_the_short_one() -> None:
+    partition = TopicPartition("stops.predictions", 0)
+    transactions = TransactionManager("id", 1_000)
+    handler: Any = AddPartitionsToTxnHandler.__new__(AddPartitionsToTxnHandler)
+    handler._sender = type("Sender", (), {"_txn_manager": transactions})()
+    handler._default_backoff = 0.1
+    handler._tps = [partition]
+    assert handler.handle_response(Answer(partition)) == TRANSACTION_RETRY_WAIT_S
+    assert sender.BACKOFF_OVERRIDE < 0.02
+
+
+def test_plain_text_needs_no_secrets() -> None:
+    options = client_options(KafkaSettings(bootstrap="broker:9092"))
+    assert options["bootstrap_servers"] == "broker:9092"
+    assert not {"ssl_context", "sasl_plain_password"} & options.keys()
+
+
+def test_tls_checks_the_brokers_name_unless_told_otherwise() -> None:
+    context = client_options(KafkaSettings(security_protocol="SSL"))["ssl_context"]
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    lenient = client_options(KafkaSettings(security_protocol="SSL", ssl_check_hostname=False))["ssl_context"]
+    assert not lenient.check_hostname
+    assert lenient.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_a_certificate_that_is_not_there_is_a_setting_that_can_not_be_used() -> None:
+    with pytest.raises(SettingsError, match="ssl_ca_file"):
+        client_options(KafkaSettings(security_protocol="SSL", ssl_ca_file="/nowhere/ca.pem"))
