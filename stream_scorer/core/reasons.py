@@ -8,6 +8,7 @@ import msgspec
 VALUE_CHARACTERS_MAX = 200
 EVENT_CHARACTERS_MAX = 2_000
 NAMES_MAX = 20
+SCORING_FAILED = "Model could not score this observation: "
 
 
 class Code(StrEnum):
@@ -137,9 +138,7 @@ def conflict(observation_id: str, first_offset: int, columns: Iterable[str]) -> 
 def scoring_failed(error: BaseException | str) -> Reason:
     """What the model raised, printed as `ValueError: …` and cut like a value, because it may quote the event."""
     printed = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    return Reason(
-        Code.SCORING_FAILED, None, f"Model could not score this observation: {cut(printed, VALUE_CHARACTERS_MAX)}"
-    )
+    return Reason(Code.SCORING_FAILED, None, SCORING_FAILED + cut(printed, VALUE_CHARACTERS_MAX))
 
 
 def invalid_output(value: object) -> Reason:

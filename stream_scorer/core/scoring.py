@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.reasons import Reason, invalid_output, scoring_failed
+from stream_scorer.core.reasons import SCORING_FAILED, Code, Reason, invalid_output, scoring_failed
 
 Codes = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
@@ -78,7 +78,15 @@ def _without_invalid(probabilities: Probabilities) -> Scored:
 
 def _pull(brake: Brake, failed: int, decided: int, example: Reason | None) -> None:
     if decided >= brake.rows_min and failed > brake.share * decided and example is not None:
-        raise ModelAtFault(f"{failed} of {decided} observations could not be scored, the first with: {example.message}")
+        why = headline(example)
+        raise ModelAtFault(f"{failed} of {decided} observations could not be scored, the first with {why}")
+
+
+def headline(reason: Reason) -> str:
+    """A reason as a log may show it: the code, and the exception's name. What an exception says may quote the row."""
+    if reason.code is not Code.SCORING_FAILED:
+        return reason.code.value
+    return f"{reason.code.value} ({reason.message.removeprefix(SCORING_FAILED).partition(':')[0]})"
 
 
 class _Bisection:

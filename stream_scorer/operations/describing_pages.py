@@ -28,7 +28,7 @@ REGENERATE = "make generate"
 GENERATED = f"<!-- Generated from the code by `{REGENERATE}`: change the code, not this page. -->"
 
 # Read and checked, but nothing asks for them yet. A test says when one of them should leave this list.
-WITHOUT_EFFECT = ("logging.id_hash_key",)
+WITHOUT_EFFECT: tuple[str, ...] = ()
 # More values of a label than these say no more to a reader
 LABEL_VALUES_SHOWN = 24
 

@@ -55,12 +55,13 @@ def oldest_ms(*queues: Sequence[Record]) -> int | None:
 @dataclass(slots=True)
 class Noted:
     """What is to be counted once the batch is committed, by where its records ended. `scored`: for each model its
-    predictions' observation numbers and probabilities."""
+    predictions' observation numbers and probabilities; `unscored`: ids that it failed at."""
 
     observations: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     letters: Counter[tuple[Code, Stage]] = field(default_factory=Counter)
     replayed: int = 0
+    unscored: Sequence[bytes] = ()
     predicted_ms: Sequence[int] = ()
     scored: list[tuple[Model, Codes, Probabilities]] = field(default_factory=list)
     steps_s: dict[str, float] = field(default_factory=dict)

@@ -18,9 +18,11 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.answering import Clock
+from stream_scorer.core.braking import LetterBrake
 from stream_scorer.core.predictions import Speaker
 from stream_scorer.core.scoring import ModelAtFault
 from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError
+from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.agents import Agents
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.gauges import commit_age_s, look, unread_records
@@ -28,12 +30,13 @@ from stream_scorer.runtime.intake import Intake
 from stream_scorer.runtime.kafka import REFUSED, answers, client_options, explain
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes import Lane
+from stream_scorer.runtime.logs import IdHash
 from stream_scorer.runtime.metrics import Metrics
 from stream_scorer.runtime.observation_step import ServedModel
 from stream_scorer.runtime.publishing import AtLeastOncePublisher, Publisher, TransactionalPublisher
 from stream_scorer.runtime.restoring import open_store, restore
 from stream_scorer.runtime.right_checking import check_worker_rights
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings import Settings, WorkerSettings
 from stream_scorer.runtime.store_engine import shared_memory
 from stream_scorer.runtime.topics import TopicNames, check_cluster, cluster_id
 from stream_scorer.runtime.web.server import Health, Server, write_address
@@ -43,6 +46,9 @@ log = logging.getLogger(__name__)
 # Cyclic garbage is collected here and not by allocation, which would halt the hot loop at any moment
 COLLECT_EVERY_S = 30.0
 PROBE_WAIT_S = 2.0
+# A model that fails at many rows fails in many batches: one line now and then says as much
+TELL_UNSCORED_EVERY_S = 60.0
+HASHES_TOLD_MAX = 5
 # How long a worker that Kafka refused may ask which right it lacks
 RIGHTS_WAIT_S = 5.0
 # Between two looks at a broker that is there but not ready for us yet
@@ -74,6 +80,9 @@ class Delivery(faust.Service):
         self._names = TopicNames(settings.topics.prefix)
         self._intake: Intake | None = None
         self._warm = False
+        self._hash_id = IdHash(settings.logging.id_hash_key)
+        self._tell_unscored_at_s = 0.0
+        self._letter_brake = letter_brake(settings.worker)
         self.speaker: Speaker | None = None
         self._blocks = shared_memory(partitions)
         self._server = Server(
@@ -131,6 +140,7 @@ class Delivery(faust.Service):
             open_lane=self._open_lane,
             rebalanced=self.metrics.rebalanced,
             fetched=self.metrics.fetched,
+            held_back_s=self._held_back_s,
         )
 
     async def _check_topics(self) -> None:
@@ -198,7 +208,35 @@ class Delivery(faust.Service):
         return Clock(time.time_ns() // 1_000_000, int(self.settings.worker.join_window_s * 1000))
 
     def _count(self, batch: Batch, work: Work) -> None:
-        self.metrics.committed(batch, work.noted, time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        self.metrics.committed(batch, work.noted, now_ms)
+        if self._letter_brake is not None:
+            self._watch_letters(self._letter_brake, batch.records, work.noted.letters.total(), now_ms)
+        if (ids := work.noted.unscored) and time.monotonic() >= self._tell_unscored_at_s:
+            self._tell_unscored_at_s = time.monotonic() + TELL_UNSCORED_EVERY_S
+            log.warning(
+                "the model could not score %s observations of a batch of lane %s: they are dead letters now. "
+                "The hashes of their ids, of some at least: %s",
+                len(ids),
+                batch.partition,
+                " ".join(map(self._hash_id, ids[:HASHES_TOLD_MAX])),
+            )
+
+    def _watch_letters(self, brake: LetterBrake, records: int, letters: int, now_ms: int) -> None:
+        if (pulled := brake.add(now_ms, records, letters)) is not None:
+            self.metrics.brake_pulled()
+            log.error(
+                "%s of %s records became dead letters within %s s: intake pauses for as long. See what they have in "
+                "common with `stream-scorer dead-letters list`",
+                pulled.letters,
+                pulled.records,
+                self.settings.worker.dead_letter_brake_window_s,
+            )
+
+    def _held_back_s(self) -> float:
+        """For how long nothing is to be read, because of too many dead letters."""
+        brake = self._letter_brake
+        return 0.0 if brake is None else brake.holds_for_ms(time.time_ns() // 1_000_000) / 1000
 
     def _refuse_new_partitions(self, consumer: AIOKafkaConsumer) -> None:
         """An id's partition depends on their number: with another number its history would lie elsewhere."""
@@ -241,7 +279,7 @@ class Delivery(faust.Service):
             known = explain(error, "scoring", self.settings.kafka.bootstrap)
         if known is None:
             self.exit_status = 1
-            log.critical("A fault of our own ended the worker: %r", error, exc_info=error)
+            log.critical("A fault of our own ended the worker: %s", type(error).__name__, exc_info=error)
         else:
             self.exit_status = known.exit_status
             log.error("%s", known)
@@ -290,6 +328,7 @@ class Delivery(faust.Service):
 
     def figures(self) -> bytes:
         """The metrics as of now, as text."""
+        self.metrics.set(catalogue.BRAKE_HOLDS, self._held_back_s() > 0)
         look(self.metrics, self._intake, ready=self._readiness().ok, state_path=self.settings.state_path)
         return self.metrics.expose()
 
@@ -308,3 +347,14 @@ class Delivery(faust.Service):
 
 # Adds pages to the worker's server; they may ask the delivery, which knows nothing of them
 Pages = Callable[[web.Application, Delivery], None]
+
+
+def letter_brake(worker: WorkerSettings) -> LetterBrake | None:
+    """The brake on dead letters, where the settings want one."""
+    if worker.dead_letter_brake_share is None:
+        return None
+    return LetterBrake(
+        worker.dead_letter_brake_share,
+        int(worker.dead_letter_brake_window_s * 1000),
+        worker.dead_letter_brake_records_min,
+    )

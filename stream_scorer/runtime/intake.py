@@ -58,6 +58,7 @@ class Intake(ConsumerRebalanceListener):
         open_lane: Callable[[int, AIOKafkaConsumer], Lane],
         rebalanced: Callable[[], None],
         fetched: Callable[[float], None],
+        held_back_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.lanes: dict[int, Lane] = {}
         self.joined = False
@@ -67,6 +68,8 @@ class Intake(ConsumerRebalanceListener):
         self._options = options
         self._batch_records_max = batch_records_max
         self._open_lane, self._rebalanced, self._fetched = open_lane, rebalanced, fetched
+        # for how long nothing is to be read from now on
+        self._held_back_s = held_back_s
         self._hungry = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.consumer = AIOKafkaConsumer(
@@ -121,6 +124,9 @@ class Intake(ConsumerRebalanceListener):
 
     async def _read(self) -> None:
         while True:
+            if (held_back_s := self._held_back_s()) > 0:
+                await asyncio.sleep(min(held_back_s, POLL_S))
+                continue
             inputs = [partition for lane in self.lanes.values() for partition in lane.inputs]
             wanted = [partition for lane in self.lanes.values() for partition in lane.inputs if lane.wants(partition)]
             if not wanted:

@@ -1,28 +1,56 @@
 """How a worker's log looks: one event a line, as text for people or as JSON for machines.
 
-Law: never a payload, never an id in clear; ERROR means that somebody must act.
+Law: never a payload, never an id in clear, not even in what an exception says; ERROR means that somebody must act.
 """
 
 import json
 import logging
+import secrets
 import sys
 import time
+import traceback
+from collections.abc import Iterator
+from hashlib import blake2b
 from typing import Literal
 
 # Libraries that tell on INFO what we say better, or not at all
 QUIET = ("aiokafka", "faust", "mode", "aiohttp", "asyncio")
 
 
-class TextLines(logging.Formatter):
+# Characters of a hash: two of a million ids are alike with a chance of 1 in 500
+HASH_BYTES = 6
+
+
+class IdHash:
+    """Ids as a log may show them: the same id gives the same hash as long as the key is the same. Without the key
+    nobody can try ids."""
+
+    def __init__(self, key: str) -> None:
+        self._key = blake2b(key.encode()).digest() if key else secrets.token_bytes(64)
+
+    def __call__(self, id_: bytes) -> str:
+        return blake2b(id_, key=self._key, digest_size=HASH_BYTES).hexdigest()
+
+
+class Lines(logging.Formatter):
+    """What all forms have in common."""
+
+    def formatException(self, ei: object) -> str:  # noqa: N802  # the library's name
+        """Where it happened and what kind of fault it was. What it says may quote a record, and is left out."""
+        error = ei[1] if isinstance(ei, tuple) else None
+        return "".join(_without_words(error)).rstrip() if isinstance(error, BaseException) else ""
+
+
+class TextLines(Lines):
     """`2026-11-22T08:00:00.000Z INFO  lanes: lane 0 open …`"""
 
     def format(self, record: logging.LogRecord) -> str:
         subject = record.name.rpartition(".")[2]
-        line = f"{_time(record)} {record.levelname:<7} {subject}: {_one_line(record.getMessage())}"
+        line = f"{_time(record)} {record.levelname:<7} {subject}: {_message(record)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class JsonLines(logging.Formatter):
+class JsonLines(Lines):
     """One JSON object a line: time, level, subject, message, and the traceback where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -30,11 +58,34 @@ class JsonLines(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "subject": record.name.rpartition(".")[2],
-            "message": _one_line(record.getMessage()),
+            "message": _message(record),
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False)
+
+
+def _without_words(error: BaseException) -> Iterator[str]:
+    """The traceback of an exception and of those that it came from, with their names only."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _without_words(cause)
+        yield "and then\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__module__}.{type(error).__qualname__}\n"
+
+
+def _message(record: logging.LogRecord) -> str:
+    message = record.getMessage()
+    # behind its first line asyncio prints the task with what it raised
+    return message.partition("\n")[0] if record.name == "asyncio" else _one_line(message)
+
+
+def lowered(record: logging.LogRecord) -> bool:
+    """What a library calls an error is one only when we can't go on, and then we say so ourselves."""
+    if record.levelno == logging.ERROR and record.name.partition(".")[0] in QUIET:
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+    return True
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -53,6 +104,7 @@ def start_logging(form: Literal["text", "json"], level: str) -> None:
     """Log to standard error; the libraries below us only from WARNING on."""
     shown = logging.StreamHandler(sys.stderr)
     shown.setFormatter(JsonLines() if form == "json" else TextLines())
+    shown.addFilter(lowered)
     root = logging.getLogger()
     root.handlers[:] = [shown]
     root.setLevel(level.upper())

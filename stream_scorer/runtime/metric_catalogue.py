@@ -73,6 +73,8 @@ DEAD_LETTERS = counter(
     "stage",
     of=CODES_AND_STAGES,
 )
+BRAKE_PULLED = counter("brake_pulled", "1", "Times that intake paused because too many records became dead letters")
+BRAKE_HOLDS = gauge("brake_holds", "1", "1 while intake pauses because too many records became dead letters")
 REPLAYED = counter("replayed", "records", "Records of observations and outcomes that an operator sent again")
 BATCH_RECORDS = histogram("batch_records", "records", "Records that went through together", BATCH_BOUNDS)
 COMMITS = counter("commits", "1", "Batches committed")
@@ -195,6 +197,8 @@ CATALOGUE: Final = (
     OBSERVATIONS,
     OUTCOMES,
     DEAD_LETTERS,
+    BRAKE_PULLED,
+    BRAKE_HOLDS,
     REPLAYED,
     BATCH_RECORDS,
     COMMITS,

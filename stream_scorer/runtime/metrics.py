@@ -63,6 +63,10 @@ class Metrics:
     def rebalanced(self) -> None:
         self._figures[catalogue.REBALANCES].add()
 
+    def brake_pulled(self) -> None:
+        """Intake pauses because too many records became dead letters."""
+        self._figures[catalogue.BRAKE_PULLED].add()
+
     def fetched(self, seconds: float) -> None:
         """A fetch brought records after this time."""
         self._histograms[catalogue.STEP_SECONDS].observe(seconds, "fetch")

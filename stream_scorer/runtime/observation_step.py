@@ -130,6 +130,9 @@ class ObservationStep:
         ends["moved"] += sum(map(len, sorted_.moved.values()))
         work.noted.buried(rejected)
         work.noted.replayed += count_replayed(batch.observations)
+        work.noted.unscored = [
+            rows.ids[row] for row, reason in verdict.refused.items() if reason.code is not Code.CONFLICT
+        ]
         steps_s["encode"] = _lap(began_s)
 
     async def _judge(self, rows: Rows, admission: Admission) -> Verdict:

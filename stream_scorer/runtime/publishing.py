@@ -24,6 +24,8 @@ REQUEST_BYTES_MAX = 16 * 1024 * 1024
 # Between two attempts at what a broker can't do at the moment; the client's own 100 ms would be felt by every record
 # behind it
 RETRY_WAIT_MS = 20
+# An answer that is lost, as by a broker that was killed, must leave time to ask again before the transaction is over
+ATTEMPTS_A_TRANSACTION = 4
 # How long a producer that is given up may take to say good-bye
 STOP_WAIT_S = 2.0
 
@@ -64,6 +66,8 @@ class TransactionalPublisher:
             request_timeout_ms=timeout_ms,
             retry_backoff_ms=RETRY_WAIT_MS,
         )
+        # how long it waits for one answer, where the setting above is its patience with all that belongs to a batch
+        self._producer.client._request_timeout_ms = timeout_ms // ATTEMPTS_A_TRANSACTION
 
     async def start(self) -> None:
         await self._producer.start()

@@ -98,6 +98,13 @@ class WorkerSettings(Section, frozen=True):
     state_folder: Annotated[str, about("Where lanes keep their state; empty: in the user's own folder for state")] = ""
     brake_share: Annotated[float, about("Share of failing rows above which the model is at fault", gt=0, le=1)] = 0.5
     brake_rows_min: Annotated[int, about("Rows that must have been scored before that share counts", ge=1)] = 100
+    dead_letter_brake_share: (
+        Annotated[float, about("Share of dead letters above which intake pauses; none: never", gt=0, lt=1)] | None
+    ) = None
+    dead_letter_brake_window_s: Annotated[
+        float, about("Over which that share is taken, and for how long intake pauses then", ge=1, le=240)
+    ] = 60.0
+    dead_letter_brake_records_min: Annotated[int, about("Records within it before that share counts", ge=1)] = 100
     commit_stall_s: Annotated[float, about("A worker that holds records and commits none is dead after this", gt=0)] = (
         60.0
     )

@@ -95,8 +95,9 @@ def test_a_model_that_fails_on_everything_is_at_fault_after_about_a_hundred_rows
         asked += 1
         raise RuntimeError("no model here")
 
-    with pytest.raises(ModelAtFault, match="RuntimeError: no model here"):
+    with pytest.raises(ModelAtFault, match=r"scoring_failed \(RuntimeError\)$") as fault:
         score(np.arange(8192), predict, BRAKE)
+    assert "no model here" not in str(fault.value), "what an exception says may quote a row"
     assert asked < 400
 
 

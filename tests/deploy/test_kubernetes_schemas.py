@@ -6,7 +6,6 @@ fields that we use stand here, as the operators' references list them, and any o
 
 import importlib
 import importlib.util
-import os
 import warnings
 from types import ModuleType
 
@@ -14,7 +13,6 @@ import jsonschema
 import pytest
 
 from tests.deploy.kubernetes import FOLDERS, Object, built
-from tests.observability.programs import INSIST
 
 KUBERNETES_VERSIONS = ("1.32", "1.34")
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
@@ -141,22 +139,19 @@ SPECS = {
 }
 
 
-def package(module: str, distribution: str) -> ModuleType:
-    """The module. Without it the test is skipped, or fails where such things are insisted on."""
-    if importlib.util.find_spec(module) is None:
-        advice = f"the package {distribution}, which carries the schemas, is not installed"
-        if os.environ.get(INSIST):
-            pytest.fail(advice, pytrace=False)
-        pytest.skip(advice)
+def schemas() -> ModuleType:
+    """The package that carries Kubernetes' schemas."""
+    if importlib.util.find_spec("kubernetes_validate") is None:
+        pytest.skip("the package kubernetes-validate, which carries the schemas, is not installed")
     with warnings.catch_warnings():  # of the package's own code
         warnings.simplefilter("ignore")
-        return importlib.import_module(module)
+        return importlib.import_module("kubernetes_validate")
 
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
 @pytest.mark.parametrize("folder", [folder for folder in FOLDERS if not folder.startswith("kafka/")])
 def test_kubernetes_own_objects_keep_its_schema(folder: str, version: str) -> None:
-    validating = package("kubernetes_validate", "kubernetes-validate")
+    validating = schemas()
     own = [each for each in built(folder) if each["kind"] not in SPECS]
     assert own
     for each in own:

@@ -18,7 +18,9 @@ OUTAGE = 75
 async def test_a_broker_that_is_killed_and_comes_back_soon_is_waited_for(
     own_broker: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
-    async with an_environment(own_broker.bootstrap, prefix, tmp_path, worker__batch_records_max=100) as environment:
+    # patience for a slow machine, on which a broker may take a while to start
+    settings = {"worker__batch_records_max": 100, "worker__transaction_timeout_ms": 60_000}
+    async with an_environment(own_broker.bootstrap, prefix, tmp_path, **settings) as environment:
         topics = environment.topics
         worker = await environment.start()
         feeding = asyncio.create_task(feed(topics, traffic(4_000)))

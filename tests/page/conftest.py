@@ -24,6 +24,7 @@ from stream_scorer.operations.worker_process import WorkerProcess
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, apply
 from tests.integration.broker_sources import Broker
+from tests.observability.programs import program
 from tests.page.hostile import RECORDS, SENDER
 
 WAIT_S_MAX = 60.0
@@ -71,7 +72,7 @@ class WorkerPage(NamedTuple):
     places: dict[str, str]  # where the letter of each record lies
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def worker_page(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPage]:
     """A worker that has buried every hostile record."""
     folder = tmp_path_factory.mktemp("page")
@@ -137,6 +138,4 @@ def chromium() -> str:
     found = next(
         (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
     )
-    from tests.observability.programs import program
-
     return found or program("chromium", "chromium")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from stream_scorer.client import Client, Predicted, Redelivered, Refused, Unanswered
@@ -251,8 +251,12 @@ async def test_a_lane_that_may_not_publish_names_its_transactional_id(granted: L
 
 @pytest.fixture(scope="module")
 def working(granted: Locked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
-    with a_worker(granted, tmp_path_factory.mktemp("working")).start() as worker:
+    folder = tmp_path_factory.mktemp("working")
+    with a_worker(granted, folder).start() as worker:
         worker.wait_ready()
+        # what the others look for is there
+        asyncio.run(produce(settings_in(granted, Role.PRODUCER, folder)))
+        asyncio.run(ask(settings_in(granted, Role.ASKING_PRODUCER, folder)))
         yield worker
         assert worker.stop() == 0
 
@@ -286,6 +290,15 @@ async def test_without_one_of_their_rights_they_can_not_and_hear_of_it(
         error = await until_refused(lambda: work(settings))
     assert right.name in str(error)
     assert working.exit_status() is None
+    if role is Role.OPERATOR:
+        await asyncio.gather(*(end_orphan(granted, f"{settings.group_name}-replay-{lane}") for lane in range(4)))
+
+
+async def end_orphan(granted: Locked, transactional_id: str) -> None:
+    """Where a right fails within a transaction the client can't end it, and readers would wait for its timeout."""
+    producer = AIOKafkaProducer(bootstrap_servers=granted.inner, transactional_id=transactional_id)
+    await producer.start()
+    await producer.stop()
 
 
 async def test_a_producer_that_may_not_look_at_the_group_only_hears_nothing_of_redeliveries(
@@ -318,7 +331,9 @@ async def test_an_admin_who_may_not_read_a_topics_limits_hears_which(granted: Lo
     lacking = next(right for right in rights if right.operation is Operation.DESCRIBE_CONFIGS)
     settings = granted.settings_of(Role.ADMIN, PREFIX)
     async with without(granted, Role.ADMIN, lacking):
-        await asyncio.sleep(COUNTS_WITHIN_S)
-        (problem,) = await check_cluster(settings)
+        end_s = time.monotonic() + WAIT_S_MAX
+        while not (problems := await check_cluster(settings)) and time.monotonic() < end_s:
+            await asyncio.sleep(LOOK_EVERY_S)
+    (problem,) = problems
     assert problem.startswith(f"{lacking.name}: its configuration is hidden")
     assert "DescribeConfigs" in problem

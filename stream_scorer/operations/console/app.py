@@ -7,7 +7,7 @@ reached through `_guarded`, so none can forget to ask who comes.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -16,7 +16,7 @@ from stream_scorer.errors import Known
 from stream_scorer.operations.console.desk import Desk, OpeningError, OpenOffice
 from stream_scorer.operations.console.faults import log_fault
 from stream_scorer.operations.console.gate import FORM_FIELD, Gate, Refusal, Right
-from stream_scorer.operations.console.rendering import ASSET_HEADERS, PAGE_HEADERS, Renderer
+from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
 from stream_scorer.operations.console.views import (
     acting,
     entering,
@@ -169,8 +169,3 @@ def _asset(console: Console, path: str) -> Handler:
         return web.Response(body=content, headers=headers)
 
     return asset
-
-
-def headers_of_pages() -> dict[str, Any]:
-    """What every page's answer carries."""
-    return dict(PAGE_HEADERS)

@@ -16,8 +16,10 @@ from stream_scorer.operations.console.errands import Errands
 from stream_scorer.operations.console.faults import log_fault
 from stream_scorer.operations.dead_letters.office import Office
 
-# A page waits so long for the letters to be read on; then it shows those that are known
+# A page waits so long for the letters to be read on; then it shows those that are known. Where nothing is known, or
+# nothing of late, it waits longer before it says only that.
 PAGE_WAIT_S: Final = 0.2
+FIRST_PAGE_WAIT_S: Final = 1.5
 READ_ON_EVERY_S: Final = 1.0
 # What is older is not shown as if it were of now: the page says how far reading is, and looks again by itself
 STALE_AFTER_S: Final = 20.0
@@ -51,15 +53,21 @@ class Desk:
         while they are not open, or far behind."""
         self._wanted_at_s = time.monotonic()
         self._wanted.set()
-        if time.monotonic() - self._fresh_at_s > READ_ON_EVERY_S * 1.5:
+        if self._age_s > READ_ON_EVERY_S * 1.5:
             self._fresh.clear()
             self._asked.set()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PAGE_WAIT_S):
+                is_known = self._age_s < STALE_AFTER_S or self.trouble is not None
+                async with asyncio.timeout(PAGE_WAIT_S if is_known else FIRST_PAGE_WAIT_S):
                     await self._fresh.wait()
-        if self._office is None or time.monotonic() - self._fresh_at_s > STALE_AFTER_S:
+        if self._office is None or self._age_s > STALE_AFTER_S:
             raise OpeningError(self.trouble or self.progress or "The dead letters are being opened.")
         return self._office
+
+    @property
+    def _age_s(self) -> float:
+        """How long ago everything was in the index."""
+        return time.monotonic() - self._fresh_at_s
 
     @property
     def progress(self) -> str | None:
@@ -86,6 +94,7 @@ class Desk:
                 log_fault("reading the dead letters", error)
             finally:
                 self._office = None
+            self._fresh.set()  # who waits is told
             await asyncio.sleep(OPEN_AGAIN_S)
 
     async def _read_on(self, office: Office) -> None:

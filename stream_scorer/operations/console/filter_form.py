@@ -24,8 +24,6 @@ WITHIN_NAMES: Final = {
 }
 TEXT_CHARACTERS_MAX: Final = 300
 FIELDS: Final = ("code", "field", "stage", "within", "since", "until", "partition", "id", "producer", "text")
-# What stands for "the whole of it" where a reason names no field, and for who does not say who they are
-NO_FIELD: Final = "-"
 
 Fields = dict[str, str | list[str]]
 

@@ -22,8 +22,9 @@ from stream_scorer.operations.dead_letters.office import Office
 PER_PAGE: Final = 50
 BUCKETS: Final = 60
 SPARK_BUCKETS: Final = 30
-# Each spark is a question of its own
+# Each spark is a question of its own, and the worker that answers it scores nothing meanwhile
 SPARKS_MAX: Final = 12
+SPARKS_LETTERS_MAX: Final = 200_000
 GROUPS_SHOWN_MAX: Final = 200
 
 
@@ -35,7 +36,7 @@ async def groups(visit: Visit) -> web.Response:
     found, total = await office.groups(wanted), await office.count(wanted)
     since_ms, until_ms = _span(wanted, found)
     buckets = await office.over_time(wanted, buckets=BUCKETS, since_ms=since_ms, until_ms=until_ms)
-    sparks = await _sparks(office, wanted, found, since_ms, until_ms)
+    sparks = await _sparks(office, wanted, found, since_ms, until_ms) if total <= SPARKS_LETTERS_MAX else []
     series = ranked_series(buckets)
     return visit.page(
         "groups.html",
