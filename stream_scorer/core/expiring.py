@@ -47,8 +47,10 @@ def keep_record(record: Incoming) -> KeptRecord:
 
 
 def _encoded_bytes_max(record: Incoming) -> int:
-    """The most that a record takes in an update: bytes as base64, a header's name with every byte escaped (`\\u0000`)."""
-    in_base64 = len(record.value or b"") + len(record.key or b"") + sum(len(value or b"") for _, value in record.headers)
+    """The most that a record takes in an update: bytes as base64, a header's name with every byte escaped
+    (`\\u0000`)."""
+    values = [record.value, record.key, *(value for _, value in record.headers)]
+    in_base64 = sum(len(value or b"") for value in values)
     names = sum(6 * len(name.encode()) + len('["","===="],') for name, _ in record.headers)
     return in_base64 * 4 // 3 + names
 

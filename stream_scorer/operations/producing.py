@@ -106,7 +106,8 @@ class EventSender:
             return len(await self._producer.partitions_for(topic))
         except TimeoutError as error:
             raise TopicsError(
-                f"there is no topic {topic} that this user may see: check the prefix, or run `stream-scorer topics apply`"
+                f"there is no topic {topic} that this user may see: check the prefix, or run "
+                "`stream-scorer topics apply`"
             ) from error
         except KafkaError as error:
             raise self._explained(error, f"asking for the topic {topic}") from error

@@ -106,7 +106,8 @@ class Reader:
         missing = sorted(set(topics) - set(counts))
         if missing:
             raise TopicsError(
-                f"there is no topic {', '.join(missing)} that this user may see: check the prefix, or run `stream-scorer topics apply`"
+                f"there is no topic {', '.join(missing)} that this user may see: check the prefix, or run "
+                "`stream-scorer topics apply`"
             )
         return [TopicPartition(topic, number) for topic in topics for number in range(counts[topic])]
 

@@ -31,8 +31,8 @@ FETCH_BYTES_MAX = 16 * 1024 * 1024
 # may be hungry soon
 POLL_S = 0.2
 POLL_S_WHILE_FULL = 0.005
-# The client leaves the group when nothing was read for so long. Lanes that restore a large state read nothing for a long
-# time and must keep their place; that a worker makes progress is for `/livez` to tell.
+# The client leaves the group when nothing was read for so long. Lanes that restore a large state read nothing for a
+# long time and must keep their place; that a worker makes progress is for `/livez` to tell.
 POLL_INTERVAL_MS_MAX = 24 * 3_600_000
 # How long the group waits for a member that is alive but does not come to a rebalance
 REBALANCE_WAIT_MS_MAX = 30_000

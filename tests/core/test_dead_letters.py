@@ -1,4 +1,5 @@
-"""Dead letters: the record untouched, the reasons behind it, and never so large that the letter itself can't be written."""
+"""Dead letters: the record untouched, the reasons behind it, and never so large that the letter itself can't be
+written."""
 
 import hashlib
 from typing import Any, NamedTuple

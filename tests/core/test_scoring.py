@@ -1,4 +1,5 @@
-"""Scoring: every row ends with a probability or a reason, however the model misbehaves, and a broken model ends nothing."""
+"""Scoring: every row ends with a probability or a reason, however the model misbehaves, and a broken model ends
+nothing."""
 
 from collections.abc import Callable
 

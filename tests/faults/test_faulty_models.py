@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.workers import Environment, ended, until
 CULPRITS = 3
 
 
-def settings(folder: Path) -> dict[str, object]:
+def settings(folder: Path) -> dict[str, Any]:
     return {"model__folder": str(folder), "model__trusted_types": TRUSTED_TYPES}
 
 

@@ -4,6 +4,7 @@ decisions follow.
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,24 @@ async def test_a_state_made_from_the_topics_alone_decides_as_the_one_that_was_ke
     reported = {told.id: told.event["true_class"] for one in only("outcomes", events) if (told := said(one.value))}
     assert len(last) > 600
     assert {id_: true_class for id_, (_, true_class) in last.items()} == {id_: reported[id_] for id_ in last}
+
+
+async def test_what_happened_long_ago_and_was_scored_just_now_is_known_after_a_restart(
+    environment: Environment,
+) -> None:
+    """An import of older stops: their records' times lie before the join window, their scoring does not."""
+    topics, forty_days_ago_ms = environment.topics, int((time.time() - 40 * 86_400) * 1000)
+    worker = await environment.start()
+    await topics.observe(an_event("recent"), an_event("old-0"))
+    await topics.observe(an_event("old-1"), an_event("old-2"), timestamp_ms=forty_days_ago_ms)
+    await topics.report(an_outcome("old-2", True), timestamp_ms=forty_days_ago_ms)
+    await environment.settled()
+    assert await stopped(worker) == 0
+    environment.forget("worker")
+    await environment.start()
+    await topics.observe(an_event("old-1"), an_event("old-2", hour=7))
+    await topics.report(an_outcome("old-1", False), an_outcome("old-2", False))
+    await environment.account(prediction=4, redelivery=1, dead_letter=1, joined=3)
 
 
 async def test_at_least_once_loses_nothing(environment: Environment) -> None:

@@ -25,12 +25,13 @@ async def test_a_worker_killed_again_and_again_loses_and_doubles_nothing(environ
     await send(topics, traffic(12_000))
     left_open = 0
     for _ in range(5):
-        worker = await environment.start(**SMALL_BATCHES)
+        # under one name, so that the group does not wait for the one before
+        worker = await environment.start(worker__group_instance_id="w", **SMALL_BATCHES)
         await asyncio.sleep(moments.uniform(0.0, 0.2))  # the moment is the point: any will do
         worker.kill()
         left_open += await topics.open_transactions()
     assert left_open, "no kill came in the midst of a transaction"
-    await environment.start()
+    await environment.start(worker__group_instance_id="w")
     result = await environment.account()
     assert result.ended["prediction"] > 11_000
     assert result.ended["joined"] > 4_000
@@ -38,7 +39,8 @@ async def test_a_worker_killed_again_and_again_loses_and_doubles_nothing(environ
 
 async def test_one_of_two_workers_is_killed_and_another_joins(environment: Environment) -> None:
     topics = environment.topics
-    one, two = environment.worker("one", **SMALL_BATCHES).start(), environment.worker("two", **SMALL_BATCHES).start()
+    settings = SMALL_BATCHES | {"worker__session_timeout_ms": 6_000}
+    one, two = (environment.worker(name, **settings).start() for name in ("one", "two"))
     for worker in (one, two):
         await asyncio.to_thread(worker.wait_ready)
     feeding = asyncio.create_task(feed(topics, traffic(6_000)))

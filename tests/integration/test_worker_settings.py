@@ -1,6 +1,7 @@
 """What a worker says and does where it can't, or may not, begin."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -103,7 +104,7 @@ async def test_sigterm_while_joining_the_group_ends_the_worker_with_0(environmen
     await until(lambda: "is warm" in joining.log(), "the model is warm")
     await until(lambda: joining.http_status("/readyz") == 503, "it says that it is not ready")
     for _ in range(signals - 1):
-        joining.send_signal(15)  # an impatient supervisor
+        joining.send_signal(signal.SIGTERM)  # an impatient supervisor
     assert await stopped(joining) == 0
     silent.resume()
     await environment.account()
