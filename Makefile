@@ -65,6 +65,7 @@ generated: setup
 generate: setup ## write what is generated from the code anew: schemas under topics/, pages under docs/
 	@$(BIN)/stream-scorer topics describe --out topics/
 	@$(BIN)/python -m stream_scorer.operations.describing_pages docs
+	@$(BIN)/stream-scorer monitoring describe --out deploy
 	@$(BIN)/python -m stream_scorer.operations.describing_kubernetes deploy
 
 lock: setup ## write the two lock files anew from pyproject.toml

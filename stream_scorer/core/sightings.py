@@ -12,6 +12,7 @@ import msgspec
 
 from stream_scorer.core.dead_letters import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE
 from stream_scorer.core.decoding import examine_observation
+from stream_scorer.core.letters import REPLAYED_FROM
 from stream_scorer.core.looking import Accepted
 from stream_scorer.core.outcomes import examine_outcome
 from stream_scorer.core.parsing import parse
@@ -107,8 +108,9 @@ def _input_details(record: Incoming, found: Accepted[Any] | tuple[Any, ...]) -> 
         details = {"contract": "kept", "id": found.id}
     else:
         details = {"contract": "broken", "faults": [_fault(reason.code, reason.field) for reason in found]}
-    moved_from = last_header(record.headers, MOVED_FROM)
-    return details | ({} if moved_from is None else {"moved_from": _json_or_text(moved_from)})
+    said = {"moved_from": MOVED_FROM, "replayed_from": REPLAYED_FROM}
+    found_headers = {name: last_header(record.headers, header) for name, header in said.items()}
+    return details | {name: _json_or_text(value) for name, value in found_headers.items() if value is not None}
 
 
 def _observation_details(record: Incoming) -> dict[str, Any]:

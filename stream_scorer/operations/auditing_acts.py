@@ -92,7 +92,8 @@ class ActEvidence:
 
     def _replays(self) -> Rows:
         acts = self._all()
-        return acts[(acts["act"] == ACTS.index(Act.REPLAY)) & (acts["became"] != NOWHERE)]
+        replays: Rows = acts[(acts["act"] == ACTS.index(Act.REPLAY)) & (acts["became"] != NOWHERE)]
+        return replays
 
 
 def _origin(side: Side, said: bytes) -> int:

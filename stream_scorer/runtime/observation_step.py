@@ -18,7 +18,7 @@ import stream_scorer
 from stream_scorer.core.admitting import Admission, admit_observations, admit_repeats
 from stream_scorer.core.admitting import Batch as Arrivals
 from stream_scorer.core.answering import Answers, Clock
-from stream_scorer.core.dead_letters import dead_letter
+from stream_scorer.core.dead_letters import REPLAYS, dead_letter
 from stream_scorer.core.entry_rows import pack_predictions
 from stream_scorer.core.joining import join_waiting
 from stream_scorer.core.letters import replays_said
@@ -252,8 +252,8 @@ def bury(one: Rejected, topic: str, partition: int, now_ms: int, limit_bytes: in
 
 
 def count_replayed(records: Sequence[Incoming]) -> int:
-    """How many records say that an operator sent them again."""
-    return sum(1 for record in records if record.headers and replays_said(record.headers))
+    """How many records say that an operator sent them again; whoever sends them again says so last."""
+    return len([record for record in records if (headers := record.headers) and headers[-1][0] == REPLAYS])
 
 
 def note_answers(work: Work, answers: Answers, updates: TopicPartition) -> None:

@@ -53,6 +53,9 @@ class ScorerApp(faust.App):
     mundane_level = "debug"
     delivery: Delivery
 
+    def _create_directories(self) -> None:
+        """Faust keeps its tables in a folder; we have none, and the root may be read-only or not ours."""
+
 
 class Process(faust.worker.Worker):
     """Faust's worker process, without its greeting and with a deadline for its end."""

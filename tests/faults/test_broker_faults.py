@@ -3,8 +3,10 @@ join meanwhile.
 """
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +15,15 @@ from tests.traffic import feed, send, traffic
 from tests.workers import an_environment, ended, stopped, until
 
 OUTAGE = 75
+# One name for all that are started in turn, so that the group does not wait for one that could not say good-bye
+SETTINGS: dict[str, Any] = {"worker__batch_records_max": 100, "worker__group_instance_id": "w"}
 
 
 async def test_a_broker_that_is_killed_and_comes_back_soon_is_waited_for(
     own_broker: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
     # patience for a slow machine, on which a broker may take a while to start
-    settings = {"worker__batch_records_max": 100, "worker__transaction_timeout_ms": 60_000}
+    settings = SETTINGS | {"worker__transaction_timeout_ms": 60_000}
     async with an_environment(own_broker.bootstrap, prefix, tmp_path, **settings) as environment:
         topics = environment.topics
         worker = await environment.start()
@@ -37,7 +41,7 @@ async def test_a_broker_that_is_killed_and_comes_back_soon_is_waited_for(
 async def test_an_outage_longer_than_a_transaction_ends_the_worker_with_75_and_another_start_goes_on(
     own_broker: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
-    settings = {"worker__batch_records_max": 100, "worker__transaction_timeout_ms": 4_000}
+    settings = SETTINGS | {"worker__transaction_timeout_ms": 4_000}
     async with an_environment(own_broker.bootstrap, prefix, tmp_path, **settings) as environment:
         topics = environment.topics
         await send(topics, traffic(6_000))
@@ -56,6 +60,29 @@ async def test_an_outage_longer_than_a_transaction_ends_the_worker_with_75_and_a
         assert await stopped(worker) == 0
 
 
+@pytest.mark.long
+async def test_a_supervised_worker_gets_over_a_minute_without_a_broker(
+    own_broker: LocalBroker, prefix: str, tmp_path: Path
+) -> None:
+    async with an_environment(own_broker.bootstrap, prefix, tmp_path, **SETTINGS) as environment:
+        topics = environment.topics
+        await send(topics, traffic(6_000))
+        worker = await environment.start()
+        await topics.read_until(lambda read: len(read.predictions) > 200, "the worker is at work")
+        own_broker.kill()
+        back_at, statuses = time.monotonic() + 60, []
+        while time.monotonic() < back_at:
+            if (status := worker.exit_status()) is not None:
+                statuses.append(status)
+                worker = environment.worker().start()
+            await asyncio.sleep(0.1)
+        assert statuses == [OUTAGE]  # started again, it waits
+        await asyncio.to_thread(own_broker.restart)
+        result = await environment.account()
+        assert result.ended["prediction"] > 5_500
+        assert worker.exit_status() is None
+
+
 @pytest.fixture
 def patient_broker() -> Iterator[LocalBroker]:
     """One that does not give itself up for dead while it hangs: Kafka 4.1 to 4.4 leaves transactions without their end
@@ -64,10 +91,11 @@ def patient_broker() -> Iterator[LocalBroker]:
         yield running
 
 
+@pytest.mark.long
 async def test_a_broker_that_hangs_ends_the_worker_with_75(
     patient_broker: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
-    own_broker, settings = patient_broker, {"worker__batch_records_max": 100, "worker__transaction_timeout_ms": 4_000}
+    own_broker, settings = patient_broker, SETTINGS | {"worker__transaction_timeout_ms": 4_000}
     async with an_environment(own_broker.bootstrap, prefix, tmp_path, **settings) as environment:
         topics = environment.topics
         await send(topics, traffic(6_000))
@@ -84,7 +112,7 @@ async def test_a_broker_that_hangs_ends_the_worker_with_75(
 async def test_sigterm_while_the_broker_is_away_ends_the_worker_within_its_deadline(
     own_broker: LocalBroker, prefix: str, tmp_path: Path, at_work: bool
 ) -> None:
-    settings = {"worker__batch_records_max": 100, "worker__shutdown_deadline_s": 5}
+    settings = SETTINGS | {"worker__shutdown_deadline_s": 5}
     async with an_environment(own_broker.bootstrap, prefix, tmp_path, **settings) as environment:
         topics = environment.topics
         await send(topics, traffic(2_000))
@@ -103,7 +131,7 @@ async def test_sigterm_while_the_broker_is_away_ends_the_worker_within_its_deadl
 
 
 async def test_one_of_three_brokers_is_killed(three_brokers: LocalBroker, prefix: str, tmp_path: Path) -> None:
-    settings = {"worker__batch_records_max": 100, "topics__replication": 3}
+    settings = SETTINGS | {"topics__replication": 3}
     async with an_environment(three_brokers.bootstrap, prefix, tmp_path, **settings) as environment:
         topics = environment.topics
         worker = await environment.start()

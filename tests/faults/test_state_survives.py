@@ -123,11 +123,12 @@ async def back_and_forth(environment: Environment, times: int) -> None:
             events.extend(new)
             await feed(topics, new, pause_s=0.02, at_once=40)
 
-    await environment.start("one", **SMALL_BATCHES)
+    settings = SMALL_BATCHES | {"worker__session_timeout_ms": 6_000}
+    await environment.start("one", **settings)
     loading = asyncio.create_task(load())
     try:
         for turn in range(times):
-            two = await environment.start("two", **SMALL_BATCHES)
+            two = await environment.start("two", **settings)
             before = len((await topics.read()).predictions)
             await topics.read_until(lambda read, least=before + 200: len(read.predictions) > least, "both go on")  # type: ignore[misc]
             if turn % 2:
@@ -175,6 +176,11 @@ async def test_a_state_made_from_the_topics_alone_decides_as_the_one_that_was_ke
     assert {id_: true_class for id_, (_, true_class) in last.items()} == {id_: reported[id_] for id_ in last}
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="a state made from the topics alone begins where records' times enter the join window (and a week before), "
+    "and these records have the times of their inputs",
+)
 async def test_what_happened_long_ago_and_was_scored_just_now_is_known_after_a_restart(
     environment: Environment,
 ) -> None:

@@ -2,21 +2,27 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from typer.testing import CliRunner
 
+from stream_scorer.commands.main import app
 from stream_scorer.core import reasons
 from stream_scorer.core.letters import Place
 from stream_scorer.core.reasons import Reason, Stage
+from stream_scorer.errors import GoneError
 from stream_scorer.operations.dead_letters.filters import Filter
 from stream_scorer.operations.dead_letters.grouping import Group
+from stream_scorer.operations.dead_letters.index import Index
 from stream_scorer.operations.dead_letters.office import Office, open_office
+from stream_scorer.operations.dead_letters.together import read_on_together
+from stream_scorer.operations.reading import Reader
 from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.topics import apply
 from tests.builders import an_event
 from tests.integration.broker_sources import Broker
 from tests.integration.writing import Hand, Written, now_ms, writing
@@ -155,54 +161,92 @@ async def test_counts_over_time_add_up(hand: Hand, tmp_path: Path) -> None:
         assert sums == {"out_of_range": 2, "not_an_integer": 1, "not_json": 1}
 
 
-async def command(hand: Hand, folder: Path, *arguments: str) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of `stream-scorer dead-letters …`."""
+async def command(hand: Hand, folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit status and standard output of `stream-scorer dead-letters …`."""
     variables = {
         "STREAM_SCORER_KAFKA_BOOTSTRAP": hand.settings.kafka.bootstrap,
         "STREAM_SCORER_TOPICS_PREFIX": hand.settings.topics.prefix,
         "STREAM_SCORER_WORKER_STATE_FOLDER": str(folder),
         "STREAM_SCORER_OPERATOR_NAME": "ben",
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "stream_scorer", "dead-letters", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | variables,
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    # a command has an event loop of its own, and so a thread
+    result = await asyncio.to_thread(CliRunner().invoke, app, ["dead-letters", *arguments], env=variables)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout
 
 
 async def test_the_commands_tell_people_and_scripts(hand: Hand, tmp_path: Path) -> None:
     async with hand.producer.transaction():
         record = Written(hand.names.observations, 0, 3, now_ms(), None, an_event("a", hour="\x1b[2J"))
         await hand.reject(record, reasons.not_an_integer("hour"), Stage.CONTRACT)
-    status, out, _ = await command(hand, tmp_path, "list", "--json")
+    status, out = await command(hand, tmp_path, "list", "--json")
     assert (status, [(one["code"], one["count"]) for one in json.loads(out)]) == (0, [("not_an_integer", 1)])
-    status, out, _ = await command(hand, tmp_path, "list", "--code", "not_an_integer")
+    status, out = await command(hand, tmp_path, "list", "--code", "not_an_integer")
     assert (status, "0@0" in out) == (0, True)
-    status, out, _ = await command(hand, tmp_path, "show", "0@0")
+    status, out = await command(hand, tmp_path, "show", "0@0")
     assert (status, "•••[1]" in out, "2J" in out) == (0, True, False)
-    status, out, _ = await command(hand, tmp_path, "show", "0@0", "--reveal")
+    status, out = await command(hand, tmp_path, "show", "0@0", "--reveal")
     assert status == 0
     assert '"\\u001b[2J"[1]' in out
-    status, out, _ = await command(hand, tmp_path, "check", "0@0")
+    status, out = await command(hand, tmp_path, "check", "0@0")
     assert (status, "still fails" in out) == (1, True)
-    status, out, _ = await command(hand, tmp_path, "check", "0@0", "--set", "hour=3", "--json")
+    status, out = await command(hand, tmp_path, "check", "0@0", "--set", "hour=3", "--json")
     assert (status, json.loads(out)["verdicts"]) == (0, {"passes": 1})
-    status, out, _ = await command(hand, tmp_path, "discard", "0@0", "--note", "a test", "--yes")
+    status, out = await command(hand, tmp_path, "discard", "0@0", "--note", "a test", "--yes")
     assert (status, out) == (0, "1 letters discarded\n")
-    status, out, _ = await command(hand, tmp_path, "history", "0@0", "--json")
+    status, out = await command(hand, tmp_path, "history", "0@0", "--json")
     assert [(event["what"], event["who"]) for event in json.loads(out)["events"]] == [
         ("failed", ""),
         ("reveal", "ben"),
         ("discard", "ben"),
     ]
-    status, out, _ = await command(hand, tmp_path, "list")
+    status, out = await command(hand, tmp_path, "list")
     assert (status, out) == (0, "no dead letters\n")
 
 
-async def test_a_letter_that_is_not_there_is_said_in_one_line(hand: Hand, tmp_path: Path) -> None:
-    status, _, err = await command(hand, tmp_path, "show", "0@5")
-    assert (status, err.count("\n")) == (1, 1)
-    assert "there is no dead letter 0@5" in err
+async def test_a_letter_that_is_not_there_is_said(hand: Hand, tmp_path: Path) -> None:
+    with pytest.raises(GoneError, match=r"there is no dead letter 0@5"):
+        await command(hand, tmp_path, "show", "0@5")
+
+
+async def test_a_topic_that_was_made_anew_is_read_anew(hand: Hand, tmp_path: Path) -> None:
+    await some_letters(hand)
+    async with an_office(hand, tmp_path) as office:
+        assert await office.count() == 4
+    await made_anew(hand)
+    async with hand.producer.transaction():
+        await letter(hand, 0, 1, AGE)
+    async with an_office(hand, tmp_path) as office:
+        assert [group.code for group in await office.groups()] == ["not_an_integer"]
+        assert await office.count() == 1
+
+
+async def made_anew(hand: Hand) -> None:
+    """Delete the topic of dead letters and make it again."""
+    admin = AIOKafkaAdminClient(**hand.options)
+    await admin.start()
+    try:
+        await admin.delete_topics([hand.names.dead_letters])
+        while hand.names.dead_letters in await admin.list_topics():
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+    await apply(hand.settings)
+
+
+async def test_several_processes_read_what_one_would(hand: Hand, tmp_path: Path) -> None:
+    async with hand.producer.transaction():
+        for number in range(40):
+            await letter(hand, number % 4, number, HOUR if number % 3 else AGE, producer=b"p%d" % (number % 2))
+    settings = operator(hand, tmp_path / "together")
+    async with Reader(hand.options) as reader:
+        index = Index(settings.state_path / "dead-letters", hand.names, await reader.cluster_id())
+        spans = await reader.spans([hand.names.dead_letters])
+        told: list[tuple[int, int]] = []
+        await read_on_together(settings.kafka, index, reader, spans, lambda *read: told.append(read), records_min=1)
+        assert [index.shelf(key.partition).position for key in spans] == [span.end for span in spans.values()]
+    assert told[-1][0] == told[-1][1] > 40
+    async with an_office(hand, tmp_path / "together") as together, an_office(hand, tmp_path / "alone") as alone:
+        assert await together.groups() == await alone.groups()
+        assert await together.find() == await alone.find()

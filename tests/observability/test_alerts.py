@@ -31,17 +31,22 @@ ALERTS = [rule for group in alert_groups(Settings(), Pace()) for rule in group.r
 A, B = {"instance": "a:8080"}, {"instance": "b:8080"}
 
 
+class Time(NamedTuple):
+    """When one looks; how often is scraped, and the rules are worked out."""
+
+    at: str = "30m"
+    scrape: str = "1m"
+    step: str = "1m"
+
+
 class Case(NamedTuple):
-    """What goes wrong in a healthy world of two workers, and whether the alert fires in it. Scraped each `scrape`, the
-    rules worked out each `step`."""
+    """What goes wrong in a healthy world of two workers, and whether the alert fires in it."""
 
     alert: str
     story: str
     fires: bool
     wrong: World
-    at: str = "30m"
-    scrape: str = "1m"
-    step: str = "1m"
+    time: Time = Time()
     others: frozenset[str] = frozenset()
 
 
@@ -102,8 +107,8 @@ def scaled(world: World, names: str, factor: float) -> World:
 
 
 HIGH = (0, 0, 0, 8, 20, 30, 60, 60, 40, 20)
-HOURLY = {"at": "26h", "scrape": "20m", "step": "1h"}
-WEEKLY = {"at": "170h", "scrape": "30m", "step": "1h"}
+HOURLY = Time("26h", "20m", "1h")
+WEEKLY = Time("170h", "30m", "1h")
 
 CASES = [
     Case("StreamScorerNoWorker", "all down", True, both("up", "1+0x20 0+0x100")),
@@ -149,117 +154,117 @@ CASES = [
         False,
         {end("moved"): growing(2_000), end("dead_lettered"): growing(100)},
     ),
+    Case("StreamScorerIntakePaused", "the brake holds", True, {series(catalogue.BRAKE_HOLDS.name): "0+0x20 1+0x100"}),
+    Case("StreamScorerIntakePaused", "the brake held", False, {series(catalogue.BRAKE_HOLDS.name): "0 0 1 1 0+0x100"}),
     Case(
         "StreamScorerNewReason",
         "first invalid output",
         True,
         {letters("invalid_output", "output"): "0+0x310 3+0x100"},
-        **{**HOURLY, "scrape": "5m"},
+        Time("26h", "5m", "1h"),
     ),
     Case(
         "StreamScorerNewReason",
         "had some hours ago",
         False,
         {letters("invalid_output", "output"): "0+0x100 3+0x209 9+0x100"},
-        **{**HOURLY, "scrape": "5m"},
+        Time("26h", "5m", "1h"),
     ),
     Case(
         "StreamScorerNewReason",
         "nobody knows yet what is new",
         False,
         {letters("invalid_output", "output"): "0+0x214 3+0x100"},
-        **{**HOURLY, "scrape": "5m", "at": "18h"},
+        Time("18h", "5m", "1h"),
     ),
     Case(
         "StreamScorerOutcomesMissing",
         "none for a day",
         True,
         both(catalogue.OUTCOMES.name, "9+0x200", end="joined"),
-        **HOURLY,
+        HOURLY,
     ),
     Case(
         "StreamScorerOutcomesMissing",
         "one in a day",
         False,
         both(catalogue.OUTCOMES.name, "9+0x40 10+0x100", end="joined"),
-        **HOURLY,
+        HOURLY,
     ),
-    Case("StreamScorerLatencyHigh", "a fifth is late", True, slow(0.2), at="2h"),
+    Case("StreamScorerLatencyHigh", "a fifth is late", True, slow(0.2), Time("2h")),
     Case(
         "StreamScorerLatencyHigh",
         "a fifth was late, not now",
         False,
         dict.fromkeys(slow(0.2), f"0+480x100 {48_000 + 600}+600x100"),
-        at="2h",
+        Time("2h"),
         others=frozenset({"StreamScorerLatencyRising"}),
     ),
-    Case("StreamScorerLatencyRising", "a tenth is late", True, slow(0.1), at="2h"),
-    Case("StreamScorerLatencyRising", "five of a hundred are late", False, slow(0.05), at="2h"),
+    Case("StreamScorerLatencyRising", "a tenth is late", True, slow(0.1), Time("2h")),
+    Case("StreamScorerLatencyRising", "five of a hundred are late", False, slow(0.05), Time("2h")),
     Case(
         "StreamScorerModelSlow",
         "two of a hundred",
         True,
         both(f"{MODEL_TIME}_bucket", growing(588), le="0.02"),
-        at="1h",
+        Time("1h"),
     ),
     Case(
         "StreamScorerModelSlow",
         "one of two hundred",
         False,
         both(f"{MODEL_TIME}_bucket", growing(597), le="0.02"),
-        at="1h",
+        Time("1h"),
     ),
-    Case("StreamScorerSuccessRateLow", "two of five", True, judged(8, 12), **HOURLY),
+    Case("StreamScorerSuccessRateLow", "two of five", True, judged(8, 12), HOURLY),
     Case(
         "StreamScorerSuccessRateLow",
         "a little below, which may be chance",
         False,
         scaled(judged(48, 52), catalogue.JOINED.name, 0.1),
-        **HOURLY,
+        HOURLY,
     ),
     Case(
-        "StreamScorerSuccessRateLow", "few outcomes", False, scaled(judged(1, 9), catalogue.JOINED.name, 0.05), **HOURLY
+        "StreamScorerSuccessRateLow", "few outcomes", False, scaled(judged(1, 9), catalogue.JOINED.name, 0.05), HOURLY
     ),
     Case(
         "StreamScorerGroupGapHigh",
         "one race found half as often",
         True,
         apart(10, 10, column="SubjectRaceCode", group="B") | apart(12, 2, column="SubjectRaceCode", group="W"),
-        **HOURLY,
+        HOURLY,
     ),
-    Case(
-        "StreamScorerGroupGapHigh", "four points", False, apart(56, 44, column="SubjectRaceCode", group="B"), **HOURLY
-    ),
+    Case("StreamScorerGroupGapHigh", "four points", False, apart(56, 44, column="SubjectRaceCode", group="B"), HOURLY),
     Case(
         "StreamScorerGroupGapHigh",
         "a group with few outcomes",
         False,
         scaled(apart(0, 1, column="SubjectRaceCode", group="I"), "nothing", 1),
-        **{**HOURLY, "at": "8h"},
+        Time("8h", "20m", "1h"),
     ),
-    Case("StreamScorerColumnDrifted", "mostly at night", True, drifted("hour", "3", 400), **HOURLY),
-    Case("StreamScorerColumnDrifted", "a little more", False, drifted("hour", "3", 35), **HOURLY),
+    Case("StreamScorerColumnDrifted", "mostly at night", True, drifted("hour", "3", 400), HOURLY),
+    Case("StreamScorerColumnDrifted", "a little more", False, drifted("hour", "3", 35), HOURLY),
     Case(
         "StreamScorerColumnDrifted",
         "few observations",
         False,
         scaled(drifted("hour", "3", 400), catalogue.FEATURES.name, 0.003),
-        **HOURLY,
+        HOURLY,
     ),
     Case(
-        "StreamScorerColumnDrifted", "a day not yet whole", False, drifted("hour", "3", 400), **{**HOURLY, "at": "18h"}
+        "StreamScorerColumnDrifted", "a day not yet whole", False, drifted("hour", "3", 400), Time("18h", "20m", "1h")
     ),
-    Case("StreamScorerColumnDrifted", "weekdays in a day", False, drifted("day_of_week", "Monday", 400), **HOURLY),
-    Case("StreamScorerColumnDrifted", "weekdays in a week", True, drifted("day_of_week", "Monday", 400), **WEEKLY),
-    Case("StreamScorerProbabilitiesDrifted", "much higher", True, leaning(None, HIGH), **HOURLY),
+    Case("StreamScorerColumnDrifted", "weekdays in a day", False, drifted("day_of_week", "Monday", 400), HOURLY),
+    Case("StreamScorerColumnDrifted", "weekdays in a week", True, drifted("day_of_week", "Monday", 400), WEEKLY),
+    Case("StreamScorerProbabilitiesDrifted", "much higher", True, leaning(None, HIGH), HOURLY),
     Case(
         "StreamScorerProbabilitiesDrifted",
         "a little higher",
         False,
         leaning(None, (2, 8, 18, 26, 58, 60, 34, 24, 10, 4)),
-        **HOURLY,
+        HOURLY,
     ),
-    Case("StreamScorerGroupProbabilitiesDrifted", "one ethnicity", True, leaning("H", HIGH), **HOURLY),
+    Case("StreamScorerGroupProbabilitiesDrifted", "one ethnicity", True, leaning("H", HIGH), HOURLY),
     Case(
         "StreamScorerGroupProbabilitiesDrifted",
         "few of it",
@@ -270,7 +275,7 @@ CASES = [
             for name in leaning("H", HIGH)
             if name.startswith(catalogue.PROBABILITIES.name) and 'group="H"' in name
         },
-        **HOURLY,
+        HOURLY,
     ),
     Case(
         "StreamScorerModelsDiffer",
@@ -298,7 +303,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}, {case.story}")
 def test_an_alert_fires_when_it_must_and_alone(case: Case, promtool: str, tmp_path: Path) -> None:
     world = worker("a:8080") | worker("b:8080") | case.wrong
-    found = firing(promtool, tmp_path, world, at=case.at, scrape=case.scrape, step=case.step)
+    found = firing(promtool, tmp_path, world, at=case.time.at, scrape=case.time.scrape, step=case.time.step)
     assert found.keys() == ({case.alert} if case.fires else set()) | case.others
 
 

@@ -5,7 +5,7 @@ wrong, and the right alert fires, and no other.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +71,12 @@ class Watched:
 
 @asynccontextmanager
 async def watched(
-    broker: Broker, prefix: str, folder: Path, program: str, workers: int = 1, **settings: Any
+    broker: Broker, prefix: str, folder: Path, program: str, settings: Mapping[str, Any] | None = None, workers: int = 1
 ) -> AsyncIterator[Watched]:
     """Workers at work on generated stops, and Prometheus beside them."""
     async with AsyncExitStack() as stack:
         environment = await stack.enter_async_context(
-            an_environment(broker.bootstrap, prefix, folder, **(PATIENT | settings))
+            an_environment(broker.bootstrap, prefix, folder, **{**PATIENT, **(settings or {})})
         )
         started = [environment.worker(name).start() for name in "ab"[:workers]]
         for worker in started:
@@ -191,7 +191,7 @@ async def test_outcomes_that_no_longer_come(
     broker: Broker, prefix: str, tmp_path: Path, prometheus_program: str
 ) -> None:
     settings = {"business__outcome_silence_s_max": 3_600.0 * 3}
-    async with watched(broker, prefix, tmp_path, prometheus_program, **settings) as world:
+    async with watched(broker, prefix, tmp_path, prometheus_program, settings) as world:
         await world.until_seen_whole()
         world.producers.outcome_share = 0.0
         await world.until_firing("StreamScorerOutcomesMissing")
@@ -207,7 +207,7 @@ async def test_a_slow_model(broker: Broker, prefix: str, tmp_path: Path, prometh
         "model__folder": str(tmp_path / "model"),
         "model__trusted_types": SLOW_TYPES,
     }
-    async with watched(broker, prefix, tmp_path, prometheus_program, **settings) as world:
+    async with watched(broker, prefix, tmp_path, prometheus_program, settings) as world:
         await world.until_seen_whole()
         assert await world.fired() == set()
         slowed.touch()
@@ -221,7 +221,7 @@ async def test_a_broker_that_hangs(
 ) -> None:
     settings = {"worker__commit_stall_s": 5.0, "business__lag_age_s_max": 1_000.0}
     broker = Broker(own_broker.bootstrap, "local")
-    async with watched(broker, prefix, tmp_path, prometheus_program, **settings) as world:
+    async with watched(broker, prefix, tmp_path, prometheus_program, settings) as world:
         await world.until_seen_whole()
         assert await world.fired() == set()
         own_broker.pause()

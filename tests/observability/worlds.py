@@ -21,12 +21,12 @@ def series(name: str, labels: Mapping[str, str] | None = None, **more: str) -> s
     return name + "{" + ",".join(f'{label}="{value}"' for label, value in told.items()) + "}"
 
 
-def steady(value: float, samples: int = 2_000) -> str:
+def steady(value: float, samples: int = 400) -> str:
     """The same value at every scrape."""
     return f"{value}+0x{samples}"
 
 
-def growing(by: float, samples: int = 2_000) -> str:
+def growing(by: float, samples: int = 400) -> str:
     """A counter that grows by the same at every scrape."""
     return f"0+{by}x{samples}"
 

@@ -12,16 +12,14 @@ from stream_scorer.operations.dead_letters.rows import (
     ACTS,
     LETTERS_SIDE,
     NOWHERE,
-    PRODUCERS_MAX,
     STAGES,
     UNREADABLE,
-    Fault,
     Rows,
-    Tables,
     act_rows,
     letter_rows,
     place_number,
 )
+from stream_scorer.operations.dead_letters.tables import FAULTS_MAX, PRODUCERS_MAX, Fault, Tables
 from tests.builders import an_event
 from tests.core.letter_builders import TOPIC, Record, a_record
 
@@ -83,6 +81,13 @@ def test_producers_beyond_a_bound_share_one_number() -> None:
     numbers = {tables.number_of_sender([("client-id", b"%d" % number)]) for number in range(PRODUCERS_MAX + 50)}
     assert len(numbers) == PRODUCERS_MAX + 1
     assert tables.number_of_sender([("client-id", b"7")]) == 7
+
+
+def test_faults_that_somebody_makes_up_share_one_number_beyond_a_bound() -> None:
+    tables = Tables()
+    for number in range(FAULTS_MAX + 50):
+        tables.number_of_faults(b'[{"code":"made up %d","field":null}]' % number)
+    assert len(tables.faults) == FAULTS_MAX + 1
 
 
 def test_acts_are_rows_and_what_is_no_act_is_passed_over() -> None:

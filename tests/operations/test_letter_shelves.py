@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from stream_scorer.errors import StateError
-from stream_scorer.operations.dead_letters.rows import LETTER, Rows, Tables
+from stream_scorer.operations.dead_letters.rows import LETTER, Rows
 from stream_scorer.operations.dead_letters.shelves import Shelf, ShelfWriter
+from stream_scorer.operations.dead_letters.tables import Tables
 
 
 def a_shelf(folder: Path, identity: str = "cluster/topic") -> Shelf:

@@ -10,24 +10,18 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
-from stream_scorer.core import reasons
-from stream_scorer.core.admitting import differing_columns
 from stream_scorer.core.decoding import examine_observation
 from stream_scorer.core.letters import Letter, Place, Unreadable
 from stream_scorer.core.looking import Accepted
 from stream_scorer.core.mending import CannotMend, Fix, mend
 from stream_scorer.core.outcomes import examine_outcome
-from stream_scorer.core.partitioning import partition_of
 from stream_scorer.core.reasons import Reason
-from stream_scorer.core.updates import milliseconds
 from stream_scorer.operations.dead_letters.access import Access, now_ms
 from stream_scorer.operations.dead_letters.finding import Offsets, read_letters
 from stream_scorer.operations.dead_letters.index import OnRead
-from stream_scorer.operations.reading import Span
-from stream_scorer.runtime.restoring import BEYOND_WINDOW_MS
+from stream_scorer.operations.dead_letters.known import Passing, stumbling
 
 EXAMPLES_MAX: Final = 1_000
 
@@ -84,13 +78,6 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     letters: list[Checked]
 
 
-class Known(NamedTuple):
-    """An id that was scored within the join window."""
-
-    offset: int
-    code: int
-
-
 class Answers(NamedTuple):
     """The verdict on each letter, in the order of the offsets that were asked about; and a report."""
 
@@ -124,30 +111,35 @@ def judge(access: Access, letter: Letter | Unreadable, fix: Fix) -> Judged:
 async def check(access: Access, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> Answers:
     """What would become of the letters at these places."""
     verdicts = {key: np.full(len(wanted), VERDICTS.index(Verdict.GONE), np.int8) for key, wanted in offsets.items()}
-    checked: list[Checked] = []
+    checked: dict[Place, Checked] = {}
     changed = 0
-    passing: dict[bytes, list[Judged]] = defaultdict(list)
-    async for partition, letters in read_letters(access, offsets, on_read):
+    passing: defaultdict[bytes, list[Passing]] = defaultdict(list)
+    clock_ms = now_ms()
+
+    def settle(place: Place, verdict: Verdict) -> None:
+        verdicts[place.partition][np.searchsorted(offsets[place.partition], place.offset)] = VERDICTS.index(verdict)
+
+    async for _, letters in read_letters(access, offsets, on_read):
         for letter in letters:
             judged = judge(access, letter, fix)
             changed += judged.changed
-            row = np.searchsorted(offsets[partition], letter.place.offset)
-            verdicts[partition][row] = VERDICTS.index(judged.verdict)
-            if judged.said is not None:
-                # what was judged is read again when it is replayed: only its verdict is kept
-                passing[judged.said.id].append(judged._replace(letter=_slim(letter), value=None))
-            elif len(checked) < EXAMPLES_MAX:
-                checked.append(_checked(judged, judged.changed))
-            if judged.said is not None and len(checked) < EXAMPLES_MAX:
-                checked.append(_checked(judged, judged.changed))
-    again = await _look_up(access, passing, on_read)
-    for place, judged in again.items():
-        row = np.searchsorted(offsets[place.partition], place.offset)
-        verdicts[place.partition][row] = VERDICTS.index(judged.verdict)
-    checked = [
-        _checked(again[one.place], one.changed) if one.place in again else one
-        for one in sorted(checked, key=lambda one: one.place)
-    ]
+            settle(letter.place, judged.verdict)
+            if judged.said is not None and isinstance(letter, Letter):
+                is_outcome = letter.origin.topic == access.names.outcomes
+                time_ms = access.time_of_replay(letter, clock_ms) if is_outcome else None
+                passing[judged.said.id].append(Passing(letter.place, int(judged.said.content), time_ms))
+            if len(checked) < EXAMPLES_MAX:
+                checked[letter.place] = Checked(
+                    place=letter.place,
+                    verdict=judged.verdict,
+                    changed=judged.changed,
+                    reasons=judged.reasons,
+                    why=judged.why,
+                )
+    for place, verdict, why in await stumbling(access, passing, clock_ms, on_read):
+        settle(place, Verdict(verdict))
+        if place in checked:
+            checked[place] = msgspec.structs.replace(checked[place], verdict=Verdict(verdict), reasons=why)
     counts = sum(
         (np.bincount(each, minlength=len(VERDICTS)) for each in verdicts.values()), np.zeros(len(VERDICTS), int)
     )
@@ -157,88 +149,6 @@ async def check(access: Access, offsets: Offsets, fix: Fix, on_read: OnRead | No
             count=int(counts.sum()),
             verdicts={verdict: int(count) for verdict, count in zip(VERDICTS, counts, strict=True) if count},
             changed=changed,
-            letters=checked,
+            letters=[checked[place] for place in sorted(checked)],
         ),
     )
-
-
-def _slim(letter: Letter | Unreadable) -> Letter | Unreadable:
-    return msgspec.structs.replace(letter, value=None, key=None, headers=())
-
-
-def _checked(judged: Judged, changed: bool) -> Checked:
-    return Checked(
-        place=judged.letter.place,
-        verdict=judged.verdict,
-        changed=changed,
-        reasons=judged.reasons,
-        why=judged.why,
-    )
-
-
-async def _look_up(
-    access: Access, passing: Mapping[bytes, list[Judged]], on_read: OnRead | None
-) -> dict[Place, Judged]:
-    """Those that pass the contract and meet something that is known of their id."""
-    known = await known_ids(access, passing, on_read) if passing else {}
-    worker, clock_ms = access.settings.worker, now_ms()
-    found: dict[Place, Judged] = {}
-    for id_, all_judged in passing.items():
-        seen = known.get(id_)
-        for judged in all_judged:
-            letter, said = judged.letter, judged.said
-            assert isinstance(letter, Letter)
-            assert said is not None
-            if letter.origin.topic == access.names.outcomes:
-                # one that has waited its window through is given up at once, unless its observation is there now
-                if seen is None and access.time_of_replay(letter, clock_ms) < clock_ms - worker.join_window_s * 1000:
-                    why = (reasons.unknown_id(id_.decode()),)
-                    found[letter.place] = judged._replace(verdict=Verdict.STILL_FAILS, reasons=why)
-                continue
-            code = int(said.content)
-            if seen is None:
-                seen = Known(-1, code)  # the first of several letters is scored, and those behind it meet that
-            elif code != seen.code or worker.repeats_are_conflicts:
-                why = (reasons.conflict(id_.decode(), seen.offset, differing_columns(seen.code, code)),)
-                found[letter.place] = judged._replace(verdict=Verdict.WOULD_CONFLICT, reasons=why)
-            else:
-                found[letter.place] = judged._replace(verdict=Verdict.ALREADY_SCORED)
-    return found
-
-
-class _Prediction(msgspec.Struct, gc=False):
-    observation_code: int
-    source: "_Source"
-    scored_at: str
-
-
-class _Source(msgspec.Struct, gc=False):
-    offset: int
-
-
-_decode: Final = msgspec.json.Decoder(_Prediction).decode
-
-
-async def known_ids(access: Access, ids: Mapping[bytes, object], on_read: OnRead | None = None) -> dict[bytes, Known]:
-    """Those of the ids that were scored within the join window, from the predictions themselves."""
-    starts_ms = now_ms() - int(access.settings.worker.join_window_s * 1000)
-    spans = await access.reader.spans([access.names.predictions], stable=True)
-    homes = {partition_of(id_, len(spans)) for id_ in ids} if len(ids) < len(spans) else None
-    spans = {key: span for key, span in spans.items() if homes is None or key.partition in homes}
-    begins = await access.reader.offsets_at(spans, max(0, starts_ms - BEYOND_WINDOW_MS))
-    wanted: dict[TopicPartition, Span] = {key: Span(begins[key], span.end) for key, span in spans.items()}
-    total, before = sum(span.end - span.begin for span in wanted.values()), access.reader.records_read
-    known: dict[bytes, Known] = {}
-    async for _, records in access.reader.read(wanted, whole_batches=True):
-        for record in records:
-            if record.key in ids:
-                try:
-                    prediction = _decode(record.value or b"")
-                    scored_ms = milliseconds(prediction.scored_at)
-                except (msgspec.DecodeError, ValueError):
-                    continue
-                if scored_ms >= starts_ms:
-                    known[record.key] = Known(prediction.source.offset, prediction.observation_code)
-        if on_read is not None:
-            on_read(access.reader.records_read - before, total)
-    return known

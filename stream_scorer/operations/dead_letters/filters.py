@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from stream_scorer.core.letters import Letter, Place, Unreadable
 from stream_scorer.core.reasons import Stage
 from stream_scorer.operations.dead_letters.index import Chunk
-from stream_scorer.operations.dead_letters.rows import STAGES, Tables, id_sum
+from stream_scorer.operations.dead_letters.rows import STAGES, id_sum
+from stream_scorer.operations.dead_letters.tables import Tables
 
 Flags = NDArray[np.bool_]
 

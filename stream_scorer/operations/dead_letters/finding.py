@@ -13,7 +13,8 @@ from stream_scorer.core.letters import Letter, Origin, Place, Unreadable, read_l
 from stream_scorer.operations.dead_letters.access import Access
 from stream_scorer.operations.dead_letters.filters import STATES, Filter, State
 from stream_scorer.operations.dead_letters.index import Chunk, OnRead
-from stream_scorer.operations.dead_letters.rows import NOBODY, STAGES, Rows, place_number, time_text
+from stream_scorer.operations.dead_letters.rows import STAGES, Rows, place_number, time_text
+from stream_scorer.operations.dead_letters.tables import NOBODY
 from stream_scorer.operations.reading import Span
 
 # Between two letters that are wanted, so many that are not are read rather than jumped over: about a fetch

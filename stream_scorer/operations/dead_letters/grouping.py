@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from stream_scorer.core.letters import Place
 from stream_scorer.operations.dead_letters.filters import STATES, State
 from stream_scorer.operations.dead_letters.index import PARKED, Chunk
-from stream_scorer.operations.dead_letters.rows import NOBODY, Fault, time_text
+from stream_scorer.operations.dead_letters.rows import time_text
+from stream_scorer.operations.dead_letters.tables import NOBODY, Fault
 
 PRODUCERS_NAMED: Final = 3
 

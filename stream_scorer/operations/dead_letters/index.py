@@ -23,11 +23,11 @@ from stream_scorer.operations.dead_letters.rows import (
     LETTERS_SIDE,
     NOWHERE,
     Rows,
-    Tables,
     act_rows,
     letter_rows,
 )
 from stream_scorer.operations.dead_letters.shelves import Shelf, ShelfWriter
+from stream_scorer.operations.dead_letters.tables import Tables
 from stream_scorer.operations.reading import Reader, Record, Span
 from stream_scorer.runtime.topics import TopicNames
 
@@ -128,6 +128,7 @@ class Index:
             for partition, span in spans.items()
             if partition.topic != self._names.ledger
         }
+        await self._drop_what_is_no_more(reader, spans)
         while behind := {key: span for key, span in spans.items() if self._of(key).position < span.end}:
             with contextlib.ExitStack() as locks:
                 writers = {
@@ -142,6 +143,18 @@ class Index:
         if self._acts.rows is not (rows := self._ledger.look().rows):
             self._acts = Acts(rows)
 
+    async def _drop_what_is_no_more(self, reader: Reader, spans: Mapping[TopicPartition, Span]) -> None:
+        """Begin anew where a topic is shorter than what was read of it: it was deleted and made again."""
+        suspects = [key for key, span in spans.items() if self._of(key).position > span.end]
+        if not suspects:
+            return
+        # another process may have read on beyond our spans: what counts is where the topics end now
+        now = await reader.spans({key.topic for key in suspects})
+        for key in suspects:
+            with self._of(key).writing() as writer:
+                if writer is not None and writer.position > now[key].end:
+                    writer.start_over()
+
     def _of(self, partition: TopicPartition) -> Shelf:
         return self._ledger if partition.topic == self._names.ledger else self.shelf(partition.partition)
 
@@ -152,9 +165,6 @@ class Index:
         writers: Mapping[TopicPartition, ShelfWriter],
         on_read: OnRead | None,
     ) -> None:
-        for partition, writer in writers.items():
-            if writer.position > spans[partition].end:
-                writer.start_over()
         ahead = {key: Span(max(span.begin, writers[key].position), span.end) for key, span in spans.items()}
         offsets, done = sum(span.end - span.begin for span in ahead.values()), 0
         pending: dict[TopicPartition, list[Rows]] = {partition: [] for partition in ahead}

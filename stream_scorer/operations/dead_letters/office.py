@@ -70,7 +70,7 @@ class Office:
         access = self._access
 
         async def together(index: Index, spans: Spans, on_read: OnRead | None) -> None:
-            await read_on_together(access.settings.kafka, index, spans, on_read)
+            await read_on_together(access.settings.kafka, index, access.reader, spans, on_read)
 
         async with self._turn:
             await access.index.refresh(access.reader, on_read, together=together)

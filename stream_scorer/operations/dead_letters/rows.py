@@ -4,8 +4,8 @@ Law: no payload, no message and no id stands in a row, only codes, fields, place
 the index on disk tells nothing about a person.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from zlib import crc32
 
 import msgspec
@@ -20,12 +20,12 @@ from stream_scorer.core.letters import (
     Origin,
     id_of,
     milliseconds,
-    producer_of,
     read_letter,
     start_of_ours,
 )
 from stream_scorer.core.reasons import Stage
 from stream_scorer.core.records import Incoming, rfc3339
+from stream_scorer.operations.dead_letters.tables import Tables
 
 Rows = NDArray[np.void]
 
@@ -60,102 +60,18 @@ LETTERS_SIDE: Final = 2
 STAGES: Final = tuple(Stage)
 ACTS: Final = tuple(Act)
 UNREADABLE: Final = "unreadable"
-NOBODY: Final = ""
-OTHERS: Final = "(others)"
-PRODUCERS_MAX: Final = 10_000
-FIELD_CHARACTERS_MAX: Final = 100
 
 # What `dead_letter` appends to a record that it keeps whole: this many headers, of which these come first and last
 _RUN: Final = 11
 _LAST: Final = "__streams.errors.exception"
-_CACHED_MAX: Final = 50_000
-
-Fault = tuple[str, str | None]
-Key = TypeVar("Key", bound=Hashable)
 
 
 class _Origin(Origin, frozen=True, gc=False):
     pass
 
 
-class _Fault(msgspec.Struct, gc=False):
-    code: str
-    field: str | None
-
-
 _decode_origins: Final = msgspec.json.Decoder(list[_Origin]).decode
-_decode_faults: Final = msgspec.json.Decoder(list[_Fault]).decode
 _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-class Table(Generic[Key]):
-    """Values and their numbers, in the order of first sight. It only grows."""
-
-    def __init__(self, values: Sequence[Key] = ()) -> None:
-        self.values = list(values)
-        self._numbers = {value: number for number, value in enumerate(self.values)}
-
-    def number(self, value: Key) -> int:
-        """The number of this value, a new one at first sight."""
-        number = self._numbers.get(value)
-        if number is None:
-            number = self._numbers[value] = len(self.values)
-            self.values.append(value)
-        return number
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-
-class Tables:
-    """What a shelf's rows have numbers for: sets of faults, and producers. Both are bounded, whoever writes records."""
-
-    def __init__(self, faults: Sequence[tuple[Fault, ...]] = (), producers: Sequence[str] = ()) -> None:
-        self.faults: Table[tuple[Fault, ...]] = Table(faults)
-        self.producers: Table[str] = Table(producers)
-        # what the header says -> number: nearly all letters share their reasons with others
-        self._cached: dict[bytes, int] = {}
-        self._senders: dict[bytes, int] = {}
-
-    def number_of_faults(self, errors: bytes) -> int:
-        """The number of the faults that a letter's reasons name. DecodeError where they are no reasons."""
-        number = self._cached.get(errors)
-        if number is None:
-            found = tuple((fault.code, fault.field) for fault in _decode_faults(errors))
-            if not found:
-                raise msgspec.DecodeError("no reason")
-            if len(self._cached) >= _CACHED_MAX:
-                self._cached.clear()
-            number = self._cached[errors] = self.faults.number(tuple(map(_bounded, found)))
-        return number
-
-    def number_of_sender(self, headers: Sequence[tuple[str, bytes]]) -> int:
-        """The number of the producer that a record's own headers name."""
-        for name, value in reversed(headers):
-            if name == PRODUCER_HEADERS[0]:
-                if not value:
-                    break
-                number = self._senders.get(value)
-                if number is None:
-                    number = self._senders[value] = self.number_of_producer(producer_of(headers))
-                    if len(self._senders) >= _CACHED_MAX:
-                        self._senders.clear()
-                return number
-        return self.number_of_producer(producer_of(headers))
-
-    def number_of_producer(self, name: str | None) -> int:
-        """The number of a producer; beyond a bound they share one."""
-        if name is None:
-            return self.producers.number(NOBODY)
-        known = len(self.producers)
-        if known < PRODUCERS_MAX or name in self.producers._numbers:
-            return self.producers.number(name)
-        return self.producers.number(OTHERS)
-
-
-def _bounded(fault: Fault) -> Fault:
-    code, field = fault
-    return code[:FIELD_CHARACTERS_MAX], field if field is None else field[:FIELD_CHARACTERS_MAX]
 
 
 def place_number(side: int, partition: int, offset: int) -> int:
@@ -202,7 +118,7 @@ def _plain_rows(
     if len(origins) != len(records):
         raise ValueError("a source that is more than one")
     stages = {stage.value.encode(): number for number, stage in enumerate(STAGES)}
-    number_of_faults, number_of_sender = tables.number_of_faults, tables.number_of_sender
+    number_of_faults = tables.number_of_faults
     rows = np.zeros(len(records), dtype=LETTER)
     rows["faults"] = [number_of_faults(run[0][1]) for run in runs]
     rows["stage"] = [stages.get(run[1][1], 0) for run in runs]
@@ -214,10 +130,25 @@ def _plain_rows(
     read_at = np.array([origin_number(origin, sides) for origin in origins])
     rows["origin"] = np.where(read_at == NOWHERE, place_number(LETTERS_SIDE, partition, 0) + rows["offset"], read_at)
     rows["id"] = [id_sum(id_of(record.value, record.key)) for record in records]
-    headers = [record.headers for record in records]
-    nobody = tables.number_of_producer(None)
-    rows["producer"] = [number_of_sender(own[:-_RUN]) if len(own) > _RUN else nobody for own in headers]
+    rows["producer"] = _producers([record.headers for record in records], tables)
     return rows
+
+
+def _producers(headers: Sequence[Sequence[tuple[str, bytes]]], tables: Tables) -> list[int]:
+    nobody, senders, alone = tables.number_of_producer(None), tables.senders, _RUN + 1
+    # nearly all records have no header of their own, or one that was seen before
+    quick = [
+        nobody
+        if len(own) == _RUN
+        else senders.get(own[0][1], NOWHERE)
+        if len(own) == alone and own[0][0] == PRODUCER_HEADERS[0]
+        else NOWHERE
+        for own in headers
+    ]
+    return [
+        tables.number_of_sender(own[:-_RUN]) if number == NOWHERE else number
+        for number, own in zip(quick, headers, strict=True)
+    ]
 
 
 def _one_row(partition: int, record: Incoming, tables: Tables, sides: Mapping[str, int]) -> Rows:

@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 
 from stream_scorer.errors import StateError
-from stream_scorer.operations.dead_letters.rows import Fault, Rows, Tables
+from stream_scorer.operations.dead_letters.rows import Rows
+from stream_scorer.operations.dead_letters.tables import Fault, Tables
 
 # Goes up with every change of the rows or of these files
 LAYOUT: Final = 1

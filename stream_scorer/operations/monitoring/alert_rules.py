@@ -132,6 +132,14 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"Agreed are at most {business.dead_letter_share_max:.0%}. A producer has changed, or the contract has.",
         ),
         Alert(
+            "StreamScorerIntakePaused",
+            f"{catalogue.BRAKE_HOLDS.name} == 1",
+            "0s",
+            "page",
+            "Worker {{ $labels.instance }} takes nothing in, because too many records became dead letters",
+            "What comes in waits in Kafka. worker.dead_letter_brake_share says how many are too many.",
+        ),
+        Alert(
             "StreamScorerNewReason",
             f"sum by (job, code, stage) (increase({catalogue.DEAD_LETTERS.name}[{pace.minutes(10)}])) > 0\n"
             f"unless sum by (job, code, stage) (max_over_time({letters}[{month}] offset {span(pace.hour_s)})) > 0\n"

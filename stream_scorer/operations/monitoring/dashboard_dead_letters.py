@@ -138,11 +138,23 @@ def others() -> tuple[Panel, ...]:
             links=(runbook("StreamScorerOutcomesMissing"),),
         ),
         Panel(
+            "Intake pauses",
+            "1 while a worker takes nothing in, because too many records became dead letters; and how often in an hour",
+            (
+                Query(f"max by (instance) ({catalogue.BRAKE_HOLDS.name}{{{OF}}})", "{{instance}}, now"),
+                Query(
+                    f"sum by (instance) (increase({catalogue.BRAKE_PULLED.name}{{{OF}}}[1h]))", "{{instance}}, an hour"
+                ),
+            ),
+            limit=1,
+            links=(runbook("StreamScorerIntakePaused"),),
+        ),
+        Panel(
             "Replayed",
             "Records a second that an operator sent again",
             (Query(f"sum(rate({catalogue.REPLAYED.name}{{{OF}}}{RATE}))", "replayed"),),
             unit="ops",
-            width=12,
+            width=8,
             links=(LOOK,),
         ),
         Panel(
@@ -150,6 +162,6 @@ def others() -> tuple[Panel, ...]:
             "With the same class: counted; with another: corrected",
             (ended(outcomes, "repeated", "the same class"), ended(outcomes, "corrected", "another class")),
             unit="ops",
-            width=12,
+            width=8,
         ),
     )

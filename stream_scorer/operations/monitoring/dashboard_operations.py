@@ -188,9 +188,8 @@ def waiting(settings: Settings) -> tuple[Panel, ...]:
     return (
         Panel(
             "Records that wait",
-            "In Kafka and in the worker, by worker",
-            (by_instance(catalogue.LAG_RECORDS),),
-            stacked=True,
+            "In Kafka and in the worker, by worker; of these, those that the worker holds",
+            (by_instance(catalogue.LAG_RECORDS), Query(f"{catalogue.HELD_RECORDS.name}{{{OF}}}", "{{instance}}, held")),
             links=(runbook("StreamScorerRecordsWait"),),
         ),
         Panel(

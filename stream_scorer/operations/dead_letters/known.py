@@ -1,0 +1,117 @@
+"""What is known of ids: which were scored within the join window, from the predictions themselves.
+
+Law: it says what a worker would find in its state, and reads only what that is made of.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+from aiokafka import TopicPartition
+
+from stream_scorer.core import reasons
+from stream_scorer.core.admitting import differing_columns
+from stream_scorer.core.letters import Place
+from stream_scorer.core.partitioning import partition_of
+from stream_scorer.core.reasons import Reason
+from stream_scorer.core.updates import milliseconds
+from stream_scorer.operations.dead_letters.access import Access, now_ms
+from stream_scorer.operations.dead_letters.index import OnRead
+from stream_scorer.operations.reading import Span
+from stream_scorer.runtime.restoring import BEYOND_WINDOW_MS
+
+# Where the first one that is known is itself a letter, which has no offset yet
+NO_OFFSET: Final = -1
+
+
+class Known(NamedTuple):
+    """An id that was scored within the join window: the offset of its observation, and that as a number."""
+
+    offset: int
+    code: int
+
+
+class Passing(NamedTuple):
+    """A letter that passes the contract: an observation as a number, or, with the time of its record, an outcome."""
+
+    place: Place
+    content: int
+    outcome_ms: int | None
+
+
+class Stumble(NamedTuple):
+    """A letter that passes the contract, and what it would meet then."""
+
+    place: Place
+    verdict: Literal["still_fails", "would_conflict", "already_scored"]
+    reasons: tuple[Reason, ...] = ()
+
+
+class _Source(msgspec.Struct, gc=False):
+    offset: int
+
+
+async def stumbling(
+    access: Access, passing: Mapping[bytes, list[Passing]], clock_ms: int, on_read: OnRead | None = None
+) -> list[Stumble]:
+    """Those of the letters, by id and in their order, that would not be scored or joined though the contract takes
+    them."""
+    known = await known_ids(access, passing, on_read) if passing else {}
+    window_starts_ms = clock_ms - int(access.settings.worker.join_window_s * 1000)
+    conflicts = access.settings.worker.repeats_are_conflicts
+    return [
+        stumble
+        for id_, letters in passing.items()
+        for stumble in _of_one_id(id_.decode(), letters, known.get(id_), window_starts_ms, conflicts)
+    ]
+
+
+def _of_one_id(
+    id_: str, letters: list[Passing], known: Known | None, window_starts_ms: int, repeats_are_conflicts: bool
+) -> Iterator[Stumble]:
+    for place, content, outcome_ms in letters:
+        if outcome_ms is not None:
+            # one that has waited its window through is given up at once, unless its observation is there now
+            if known is None and outcome_ms < window_starts_ms:
+                yield Stumble(place, "still_fails", (reasons.unknown_id(id_),))
+        elif known is None:
+            known = Known(NO_OFFSET, content)  # it is scored, and those behind it meet that
+        elif content != known.code or repeats_are_conflicts:
+            columns = differing_columns(known.code, content)
+            yield Stumble(place, "would_conflict", (reasons.conflict(id_, known.offset, columns),))
+        else:
+            yield Stumble(place, "already_scored")
+
+
+class _Prediction(msgspec.Struct, gc=False):
+    observation_code: int
+    source: _Source
+    scored_at: str
+
+
+_decode: Final = msgspec.json.Decoder(_Prediction).decode
+
+
+async def known_ids(access: Access, ids: Mapping[bytes, object], on_read: OnRead | None = None) -> dict[bytes, Known]:
+    """Those of the ids that were scored within the join window, from the predictions themselves."""
+    starts_ms = now_ms() - int(access.settings.worker.join_window_s * 1000)
+    spans = await access.reader.spans([access.names.predictions], stable=True)
+    homes = {partition_of(id_, len(spans)) for id_ in ids} if len(ids) < len(spans) else None
+    spans = {key: span for key, span in spans.items() if homes is None or key.partition in homes}
+    begins = await access.reader.offsets_at(spans, max(0, starts_ms - BEYOND_WINDOW_MS))
+    wanted: dict[TopicPartition, Span] = {key: Span(begins[key], span.end) for key, span in spans.items()}
+    total, before = sum(span.end - span.begin for span in wanted.values()), access.reader.records_read
+    known: dict[bytes, Known] = {}
+    async for _, records in access.reader.read(wanted, whole_batches=True):
+        for record in records:
+            if record.key in ids:
+                try:
+                    prediction = _decode(record.value or b"")
+                    scored_ms = milliseconds(prediction.scored_at)
+                except (msgspec.DecodeError, ValueError):
+                    continue
+                if scored_ms >= starts_ms:
+                    known[record.key] = Known(prediction.source.offset, prediction.observation_code)
+        if on_read is not None:
+            on_read(access.reader.records_read - before, total)
+    return known
