@@ -2,7 +2,7 @@
 
 from stream_scorer.core.contract import COLUMN_NAMES
 from stream_scorer.core.quality import GROUP_COLUMNS
-from stream_scorer.operations.monitoring.panels import JOB, PAGE, RUNBOOK_AT, Panel, Query, Row, Variable, runbook
+from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, Variable, runbook
 from stream_scorer.operations.monitoring.quality_rules import WHOLE
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.settings import Settings
@@ -11,7 +11,7 @@ from stream_scorer.runtime.settings_sections import BusinessSettings
 UID, TITLE = "stream-scorer-models", "stream-scorer: model quality, fairness and drift"
 WINDOW = Variable("window", "Looked at over", choices=("month", "week", "day"))
 COLUMN = Variable("column", "Column", choices=COLUMN_NAMES)
-VARIABLES = (JOB, WINDOW, COLUMN, PAGE, RUNBOOK_AT)
+VARIABLES = (JOB, WINDOW, COLUMN)
 OF = 'job=~"$job", window="$window"'
 LIVE = 'job=~"$job"'
 ANYTIME = "holds at all looks together"

@@ -1,13 +1,13 @@
 """The dashboard about the work: what comes in and where it ends, how long it takes, what waits, how the workers are."""
 
-from stream_scorer.operations.monitoring.panels import JOB, PAGE, RUNBOOK_AT, Panel, Query, Row, page, runbook
+from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, page, runbook
 from stream_scorer.operations.monitoring.traffic_rules import BUDGET
 from stream_scorer.operations.monitoring.worker_panels import OF, RATE, by_instance, state, workers
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.metric_definitions import Definition
 from stream_scorer.runtime.settings import Settings
 
-VARIABLES = (JOB, PAGE, RUNBOOK_AT)
+VARIABLES = (JOB,)
 UID, TITLE = "stream-scorer-operations", "stream-scorer: operations"
 OVERVIEW = page("The workers' page", "/")
 

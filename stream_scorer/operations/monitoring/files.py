@@ -2,12 +2,13 @@
 
 from stream_scorer.operations.monitoring.grafana_files import grafana_files
 from stream_scorer.operations.monitoring.prometheus_files import prometheus_files
+from stream_scorer.operations.monitoring.rules import RUNBOOK
 from stream_scorer.runtime.settings import Settings
 
 
-def monitoring_files(settings: Settings) -> dict[str, str]:
-    """Path below deploy/ → text."""
+def monitoring_files(settings: Settings, runbook: str = RUNBOOK) -> dict[str, str]:
+    """Path below deploy/ → text. `runbook`: where people find it."""
     return {
-        **{f"prometheus/{name}": text for name, text in prometheus_files(settings).items()},
-        **{f"grafana/{name}": text for name, text in grafana_files(settings).items()},
+        **{f"prometheus/{name}": text for name, text in prometheus_files(settings, runbook=runbook).items()},
+        **{f"grafana/{name}": text for name, text in grafana_files(settings, runbook).items()},
     }

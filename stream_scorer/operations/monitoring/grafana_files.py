@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from stream_scorer.operations.monitoring import dashboard_dead_letters, dashboard_models, dashboard_operations
-from stream_scorer.operations.monitoring.panels import Annotation, Row, Variable, annotated, chosen, laid_out
+from stream_scorer.operations.monitoring.panels import PAGE, Annotation, Row, Variable, annotated, chosen, laid_out
 from stream_scorer.operations.monitoring.prometheus_files import GENERATED
+from stream_scorer.operations.monitoring.rules import RUNBOOK
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.settings import Settings
 
@@ -39,10 +40,11 @@ ANNOTATIONS: Final = (
 )
 
 
-def grafana_files(settings: Settings) -> dict[str, str]:
-    """File name → text."""
+def grafana_files(settings: Settings, runbook: str = RUNBOOK) -> dict[str, str]:
+    """File name → text. `runbook`: where people find it."""
+    at = Variable("runbook", "Runbook", text=runbook)
     made = {
-        one.UID: dashboard(one.UID, one.TITLE, one.rows(settings), one.VARIABLES)
+        one.UID: dashboard(one.UID, one.TITLE, one.rows(settings), (*one.VARIABLES, PAGE, at))
         for one in (dashboard_operations, dashboard_models, dashboard_dead_letters)
     }
     dashboards = {

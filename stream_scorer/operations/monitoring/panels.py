@@ -6,8 +6,6 @@ Law: a panel says what it shows, in which unit, and where to read on; equal pane
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
-from stream_scorer.operations.monitoring.rules import RUNBOOK
-
 SOURCE: Final = {"type": "prometheus", "uid": "prometheus"}
 COLUMNS_MAX: Final = 24
 GOOD, WATCH, BAD = "green", "orange", "red"
@@ -152,7 +150,6 @@ class Variable(NamedTuple):
 
 JOB: Final = Variable("job", "Environment", query="label_values(stream_scorer_build, job)")
 PAGE: Final = Variable("page", "Worker's page", text="http://localhost:8080")
-RUNBOOK_AT: Final = Variable("runbook", "Runbook", text=RUNBOOK)
 
 
 class Annotation(NamedTuple):

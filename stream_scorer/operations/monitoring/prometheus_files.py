@@ -9,7 +9,7 @@ from typing import Any, Final
 from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.drift_rules import drift_rules
 from stream_scorer.operations.monitoring.quality_rules import hourly_rules, quality_rules
-from stream_scorer.operations.monitoring.rules import Alert, Group, Pace, Recording, span
+from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, Group, Pace, Recording, span
 from stream_scorer.operations.monitoring.traffic_rules import traffic_rules
 from stream_scorer.runtime.settings import Settings
 
@@ -33,13 +33,13 @@ def recording_groups(settings: Settings, pace: Pace) -> tuple[Group, ...]:
     )
 
 
-def prometheus_files(settings: Settings, pace: Pace | None = None) -> dict[str, str]:
-    """File name → text. `pace`: another than that of everyday, for tests."""
+def prometheus_files(settings: Settings, pace: Pace | None = None, runbook: str = RUNBOOK) -> dict[str, str]:
+    """File name → text. `pace`: another than that of everyday, for tests. `runbook`: where people find it."""
     pace = pace or Pace()
     return {
         "prometheus.yml": scrape_file(pace),
         RECORDING_RULES: rule_file(recording_groups(settings, pace)),
-        ALERT_RULES: rule_file(alert_groups(settings, pace)),
+        ALERT_RULES: rule_file(alert_groups(settings, pace), runbook),
     }
 
 
@@ -71,17 +71,17 @@ scrape_configs:
 """
 
 
-def rule_file(groups: tuple[Group, ...]) -> str:
+def rule_file(groups: tuple[Group, ...], runbook: str = RUNBOOK) -> str:
     """The groups as Prometheus reads them."""
     lines = [GENERATED, "groups:"]
     for group in groups:
         lines += ["", f"  - name: {group.name}", f"    interval: {group.interval}", "    rules:"]
         for rule in group.rules:
-            lines += entry(fields(rule))
+            lines += entry(fields(rule, runbook))
     return "\n".join(lines) + "\n"
 
 
-def fields(rule: Recording | Alert) -> dict[str, Any]:
+def fields(rule: Recording | Alert, runbook: str = RUNBOOK) -> dict[str, Any]:
     """A rule as Prometheus names its parts."""
     if isinstance(rule, Recording):
         labels = {"labels": rule.labels} if rule.labels else {}
@@ -91,7 +91,11 @@ def fields(rule: Recording | Alert) -> dict[str, Any]:
         "expr": rule.expr,
         "for": rule.wait,
         "labels": {"severity": rule.severity},
-        "annotations": {"summary": rule.summary, "description": rule.description, "runbook": rule.runbook},
+        "annotations": {
+            "summary": rule.summary,
+            "description": rule.description,
+            "runbook_url": f"{runbook}#{rule.name.lower()}",
+        },
     }
 
 

@@ -62,10 +62,6 @@ class Alert:
     summary: str
     description: str
 
-    @property
-    def runbook(self) -> str:
-        return f"{RUNBOOK}#{self.name.lower()}"
-
 
 @dataclass(frozen=True)
 class Group:
