@@ -22,11 +22,15 @@ def describe(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write to.", file_okay=False)] = Path(
         "deploy"
     ),
+    runbook: Annotated[
+        str | None, typer.Option("--runbook", metavar="URL", help="Where your people read docs/runbook.md.")
+    ] = None,
 ) -> None:
     """Write Prometheus' rules and alerts, with the settings' thresholds, and Grafana's dashboards."""
     from stream_scorer.operations.monitoring.files import monitoring_files
+    from stream_scorer.operations.monitoring.rules import RUNBOOK
 
-    for name, text in monitoring_files(settings_from(settings)).items():
+    for name, text in monitoring_files(settings_from(settings), runbook or RUNBOOK).items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

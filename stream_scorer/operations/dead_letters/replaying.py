@@ -5,12 +5,11 @@ an input of this environment, the one that the letter was read from.
 """
 
 import asyncio
-import random
 import time
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -22,21 +21,15 @@ from stream_scorer.core.looking import Accepted
 from stream_scorer.core.mending import Fix
 from stream_scorer.core.partitioning import partition_of
 from stream_scorer.core.records import Outgoing
-from stream_scorer.errors import FencedError
 from stream_scorer.operations.dead_letters.access import Access, now_ms
 from stream_scorer.operations.dead_letters.acting import TOGETHER_MAX, Actor, Again, Intent
 from stream_scorer.operations.dead_letters.checking import VERDICTS, CheckReport, Judged, Verdict, check, judge
 from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, State
-from stream_scorer.operations.dead_letters.finding import Offsets, chosen, narrowed, read_letters
+from stream_scorer.operations.dead_letters.finding import Offsets, chosen, narrowed
 from stream_scorer.operations.dead_letters.grouping import count_states
 from stream_scorer.operations.dead_letters.index import OnRead
+from stream_scorer.operations.dead_letters.turns import OnProgress, act_on
 
-# Letters acted on so far, in all
-OnProgress = Callable[[int, int], None]
-
-# How often in a row another operator may take over before we leave the field to them
-FENCED_MAX: Final = 8
-FENCED_WAIT_S: Final = (0.2, 1.0)
 # With a rate, a transaction holds what is due in this time
 PACE_S: Final = 0.2
 
@@ -141,7 +134,7 @@ class _Run:
     ) -> None:
         self._access, self._fix, self._why, self._failing_too = access, fix, why, failing_too
         self._said = fix.said() if fix else ""
-        self._on_progress = on_progress or (lambda done, total: None)
+        self._on_progress = on_progress
         self._together = TOGETHER_MAX if rate is None else max(1, min(TOGETHER_MAX, int(rate * PACE_S)))
         self._pace = Pace(rate)
         self._partitions = len(access.index.partitions)
@@ -149,38 +142,28 @@ class _Run:
 
     async def all(self, places: Offsets) -> Counter[str]:
         """Every letter at these places."""
-        left = {partition: offsets for partition, offsets in places.items() if len(offsets)}
-        self._total, self._acted = sum(map(len, left.values())), 0
-
-        async def one(partition: int) -> None:
-            async with Actor(self._access, partition) as actor:
-                async for letters in _cut(self._access, {partition: left[partition]}, self._together):
-                    await self._some(actor, letters)
-                    # what lies behind these is what is left when somebody else takes over
-                    behind = np.searchsorted(left[partition], letters[-1].place.offset, side="right")
-                    self._acted += int(behind)
-                    left[partition] = left[partition][behind:]
-                    self._on_progress(self._acted, self._total)
-
-        await each_in_turn(list(left), one)
+        await act_on(self._access, places, self._some, together=self._together, on_progress=self._on_progress)
         return self.counts
 
     async def _some(self, actor: Actor, letters: Sequence[Letter | Unreadable]) -> None:
-        intents = []
+        intents: list[Intent] = []
+        counts = Counter[str]()
         for letter, standing in zip(letters, actor.standings(letters), strict=True):
             if standing.decided is not None:
-                self.counts[Skip.DISCARDED if standing.decided is Act.DISCARD else Skip.ALREADY_REPLAYED] += 1
+                counts[Skip.DISCARDED if standing.decided is Act.DISCARD else Skip.ALREADY_REPLAYED] += 1
                 continue
             judged = judge(self._access, letter, self._fix)
             if judged.verdict is Verdict.PASSES or (self._failing_too and judged.verdict is Verdict.STILL_FAILS):
                 replays = standing.replays + 1
                 said = self._said if judged.changed else ""
                 intents.append(Intent(letter, Act.REPLAY, replays, self._again(judged, replays), self._why, said))
-                self.counts["changed"] += judged.changed
+                counts["changed"] += judged.changed
         if intents:
             await self._pace.wait(len(intents))
             await actor.commit(intents)
-            self.counts["replayed"] += len(intents)
+            counts["replayed"] += len(intents)
+        # where another operator took over, these letters are looked at again: they count once they are settled
+        self.counts.update(counts)
 
     def _again(self, judged: Judged, replays: int) -> Again:
         letter = judged.letter
@@ -192,32 +175,6 @@ class _Run:
         time_ms = self._access.time_of_replay(letter, now_ms())
         record = Outgoing(key, judged.value, time_ms, replay_headers(letter, replays))
         return Again(letter.origin.topic, partition, record)
-
-
-async def each_in_turn(partitions: Sequence[int], act: Callable[[int], Any]) -> None:
-    """Act on one partition after the other. Where another operator takes over, the others come first."""
-    queue, fenced = deque(partitions), 0
-    while queue:
-        partition = queue.popleft()
-        try:
-            await act(partition)
-        except FencedError:
-            fenced += 1
-            if fenced > FENCED_MAX:
-                raise
-            queue.append(partition)
-            await asyncio.sleep(random.uniform(*FENCED_WAIT_S))
-
-
-async def _cut(access: Access, offsets: Offsets, together: int) -> AsyncIterator[Sequence[Letter | Unreadable]]:
-    async for _, letters in read_letters(access, offsets):
-        for part in _parts(letters, together):
-            yield part
-
-
-def _parts(letters: Sequence[Letter | Unreadable], together: int) -> Iterator[Sequence[Letter | Unreadable]]:
-    for begin in range(0, len(letters), together):
-        yield letters[begin : begin + together]
 
 
 class Pace:
