@@ -10,6 +10,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from stream_scorer.runtime.right_checking import check_worker_rights
 from stream_scorer.runtime.settings import Settings, WorkerSettings
 from stream_scorer.runtime.store_engine import shared_memory
 from stream_scorer.runtime.topics import TopicNames, check_cluster, cluster_id
+from stream_scorer.runtime.unended import find_unended
 from stream_scorer.runtime.web.server import Health, Server, write_address
 
 log = logging.getLogger(__name__)
@@ -170,6 +172,14 @@ class Delivery(faust.Service):
                 group=self.settings.group_name,
                 transactional_id=self.settings.transactional_id(partition),
                 timeout_ms=worker.transaction_timeout_ms,
+                find_unended=partial(
+                    find_unended,
+                    options,
+                    group=self.settings.group_name,
+                    names=self._names,
+                    partition=partition,
+                    partitions=self.partitions,
+                ),
             )
         else:
             publisher = AtLeastOncePublisher(options, consumer=consumer, timeout_ms=worker.transaction_timeout_ms)

@@ -5,23 +5,16 @@ Law: no other module reads connection settings or names aiokafka's internals, bu
 """
 
 import asyncio
-import logging
 import ssl
-from collections.abc import Collection
 from typing import Any
 
 import aiokafka.producer.sender
-from aiokafka import AIOKafkaConsumer, TopicPartition, errors
+from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.helpers import create_ssl_context
 
 from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError
 from stream_scorer.runtime.settings import KafkaSettings
 
-log = logging.getLogger(__name__)
-
-NO_LEADER = -1
-# Between two looks for the leaders of partitions
-LEADER_WAIT_S = 0.1
 # After a transaction ends, the coordinator answers CONCURRENT_TRANSACTIONS until its markers are written, which takes
 # 1-3 ms. aiokafka 0.14 then waits a fixed 20 ms, most of a small batch's latency. A test checks that this took.
 TRANSACTION_RETRY_WAIT_S = 0.002
@@ -101,24 +94,6 @@ async def answers(consumer: AIOKafkaConsumer, wait_s: float) -> bool:
     except (errors.KafkaError, TimeoutError, ConnectionError):
         return False
     return True
-
-
-async def wait_for_leaders(consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]) -> None:
-    """Return once every partition has a leader.
-
-    Kafka 4.1 to 4.4 forgets to end a transaction, aborted or committed, on a partition that has no leader at that
-    moment (KAFKA-20734), as when its broker has just started: the records would be taken for a part of the next
-    transaction. So nobody may be fenced, which aborts what they left open, before the leaders are there."""
-    told = False
-    while True:
-        cluster = await consumer._client.fetch_all_metadata()
-        without = [one for one in partitions if cluster.leader_for_partition(one) in (None, NO_LEADER)]
-        if not without:
-            return
-        if not told:
-            told = True
-            log.warning("waiting for leaders of %s", ", ".join(f"{one.topic}[{one.partition}]" for one in without))
-        await asyncio.sleep(LEADER_WAIT_S)
 
 
 def open_connections(client: Any) -> int:

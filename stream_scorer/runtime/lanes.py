@@ -17,7 +17,6 @@ from aiokafka.errors import KafkaError
 from stream_scorer.core.answering import Clock
 from stream_scorer.runtime.batches import Batch, Work, oldest_ms
 from stream_scorer.runtime.consuming import Record
-from stream_scorer.runtime.kafka import wait_for_leaders
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.publishing import Ends, Publisher
 from stream_scorer.runtime.topics import TopicNames
@@ -59,7 +58,6 @@ class Lane:
         self.outcomes = TopicPartition(names.outcomes, partition)
         # what the state is a view of
         self._viewed = TopicPartition(names.predictions, partition), TopicPartition(names.outcome_updates, partition)
-        self._letters = TopicPartition(names.dead_letters, partition)
         self._consumer, self._publisher, self._open_state, self._work = consumer, publisher, open_state, work
         self._before_commit, self._committed, self._clock = before_commit, committed, clock
         self._batch_records_max = batch_records_max
@@ -158,7 +156,6 @@ class Lane:
         started_s = time.perf_counter()
         # asked first, while nothing is fetched: behind a fetch that waits for records it would take half a second
         beginnings = await self._consumer.beginning_offsets(self.inputs)
-        await wait_for_leaders(self._consumer, (*self.inputs, *self._viewed, self._letters))
         await self._publisher.start()
         self.state = state = await self._open_state(self.partition)
         for partition in self.inputs:

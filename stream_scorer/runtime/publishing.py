@@ -8,7 +8,7 @@ it raises and nothing of the batch is visible to a `read_committed` reader.
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records import Publishable
 from stream_scorer.errors import OutageError
+from stream_scorer.runtime.unended import Unended
 
 # Below the broker's default `message.max.bytes` of 1 MiB, with room for the batch's own header.
 BATCH_BYTES_MAX = 900_000
@@ -54,8 +55,18 @@ class TransactionalPublisher:
     """Exactly once: one transaction a batch, under a transactional id that belongs to the lane, whichever worker runs
     it."""
 
-    def __init__(self, options: Mapping[str, Any], *, group: str, transactional_id: str, timeout_ms: int) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        *,
+        group: str,
+        transactional_id: str,
+        timeout_ms: int,
+        find_unended: Callable[[], Awaitable[Unended | None]] | None = None,
+    ) -> None:
+        """`find_unended` is asked, where it is given, once the former owner is fenced."""
         self._group, self._timeout_ms, self.commit_s = group, timeout_ms, 0.0
+        self._find_unended = find_unended
         self._producer = AIOKafkaProducer(
             **options,
             transactional_id=transactional_id,
@@ -71,6 +82,17 @@ class TransactionalPublisher:
 
     async def start(self) -> None:
         await self._producer.start()
+        if self._find_unended is not None and (unended := await self._find_unended()) is not None:
+            await self._end(unended)
+
+    async def _end(self, unended: Unended) -> None:
+        """Tell all partitions once more how the former owner's transaction ended: by a transaction of our own."""
+        producer = self._producer
+        await producer.begin_transaction()
+        for partition in unended.partitions:
+            producer._txn_manager.maybe_add_partition_to_txn(partition)
+        await producer.send_offsets_to_transaction(unended.offsets, self._group)
+        await (producer.commit_transaction() if unended.was_committed else producer.abort_transaction())
 
     async def publish(self, outputs: Outputs, offsets: Offsets) -> Ends:
         try:

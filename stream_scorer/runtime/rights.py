@@ -75,7 +75,10 @@ _WORKER: Final[_Table] = {
     "outcomes": _INPUT,
     "predictions": _OUTPUT,
     "outcome_updates": _OUTPUT,
-    "dead_letters": {_WRITE: "what breaks the contract goes there"},
+    "dead_letters": {
+        _READ: "what a lane's former owner left without an end is looked at",
+        _WRITE: "what breaks the contract goes there",
+    },
 }
 _SENDING: Final[_Table] = {
     "observations": {_WRITE: "observations are sent there"},

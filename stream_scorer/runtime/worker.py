@@ -190,6 +190,4 @@ def _served_model(settings: Settings) -> ServedModel:
         )
     model = load_model(folder, trusted_types=wanted.trusted_types)
     threshold = model.threshold if wanted.threshold is None else wanted.threshold
-    return ServedModel(
-        Speaker(model.name, "champion", threshold), model.score, model.expensive, trained_on(model.card)
-    )
+    return ServedModel(Speaker(model.name, "champion", threshold), model.score, model.expensive, trained_on(model.card))

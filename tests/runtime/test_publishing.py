@@ -1,8 +1,9 @@
 """A batch's outputs and offsets on a real Kafka: all of them at once, or none."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ from stream_scorer.errors import OutageError
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.runtime.kafka import FENCED
 from stream_scorer.runtime.publishing import AtLeastOncePublisher, Ends, Outputs, Publisher, TransactionalPublisher
+from stream_scorer.runtime.settings import load_settings
+from stream_scorer.runtime.topics import TopicNames, apply
+from stream_scorer.runtime.unended import find_unended
 from tests.integration.broker_sources import Broker
 
 
@@ -175,3 +179,110 @@ async def test_at_least_once_commits_offsets_behind_the_records(place: Place) ->
         await publisher.stop()
     assert await place.values(place.output) == [b"0", b"1", b"2", b"3", b"4"]
     assert await place.has_committed(5)
+
+
+# What a former owner left without an end, which a sound Kafka does not do: so one is told to look away
+
+UNVERIFIED = {"transaction.partition.verification.enable": "false"}
+
+
+@pytest.fixture(scope="module")
+def careless_broker() -> Iterator[LocalBroker]:
+    with LocalBroker(properties=UNVERIFIED) as running:
+        yield running
+
+
+class Lane:
+    """The topics of lane 0 of an environment, and what its owners do."""
+
+    def __init__(self, bootstrap: str, prefix: str) -> None:
+        self.settings = load_settings(
+            None, {}, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, "topics.partitions": 1}
+        )
+        self.names = TopicNames(prefix)
+        self.options: dict[str, Any] = {"bootstrap_servers": bootstrap}
+        self.predictions, self.updates, self.letters, self.observations = (
+            TopicPartition(topic, 0)
+            for topic in (
+                self.names.predictions, self.names.outcome_updates, self.names.dead_letters, self.names.observations,
+            )
+        )  # fmt: skip
+        self.place = Place(bootstrap, prefix)
+        self.place.group = self.settings.group_name
+        self.place.input = self.observations
+
+    def owner(self) -> TransactionalPublisher:
+        group = self.settings.group_name
+        return TransactionalPublisher(
+            self.options,
+            group=group,
+            transactional_id=self.settings.transactional_id(0),
+            timeout_ms=10_000,
+            find_unended=partial(find_unended, self.options, group=group, names=self.names, partition=0, partitions=1),
+        )
+
+    async def leave_unended(self, outputs: Outputs) -> None:
+        """Write in a transaction of which the coordinator knows nothing: whoever fences it ends it nowhere."""
+        publisher = self.owner()
+        await publisher.start()
+        producer = publisher._producer
+        await producer.begin_transaction()
+        producer._txn_manager._txn_partitions.update(outputs)
+        for partition, found in outputs.items():
+            for key, value, _, headers in found:
+                await producer.send_and_wait(partition.topic, value, key, partition.partition, headers=headers)
+        # the coordinator is not asked for an abort either
+        producer._txn_manager._txn_partitions.clear()
+        await producer.abort_transaction()
+        await publisher.stop()
+
+
+@pytest.fixture
+async def lane(careless_broker: LocalBroker, prefix: str) -> Lane:
+    found = Lane(careless_broker.bootstrap, prefix)
+    await apply(found.settings)
+    return found
+
+
+def prediction(offset: int) -> Outgoing:
+    return Outgoing(b"k", b'{"id":"k","source":{"partition":0,"offset":%d}}' % offset, 1_000)
+
+
+def letter(topic: str, offset: int) -> Outgoing:
+    source = b'{"topic":"%s","partition":0,"offset":%d,"timestamp":0}' % (topic.encode(), offset)
+    return Outgoing(b"k", b"{}", 1_000, [("scorer.source", source)])
+
+
+@pytest.mark.parametrize("what", ["a prediction", "a dead letter", "a move"])
+async def test_what_was_not_committed_is_aborted_though_kafka_forgot_to(lane: Lane, what: str) -> None:
+    async with started(lane.owner()) as owner:
+        await owner.publish({lane.predictions: [prediction(4)]}, {lane.observations: 5})
+    outputs: Outputs = {
+        "a prediction": {lane.predictions: [prediction(5)], lane.updates: [prediction(0)]},
+        "a dead letter": {lane.letters: [letter(lane.names.observations, 5)]},
+        "a move": {lane.observations: records(b"moved"), lane.predictions: [prediction(5)]},
+    }[what]
+    await lane.leave_unended(outputs)
+    async with started(lane.owner()) as owner:
+        await owner.publish({partition: [prediction(6)] for partition in outputs}, {lane.observations: 7})
+    for partition in outputs:
+        before = [prediction(4).value] if partition == lane.predictions else []
+        assert await lane.place.values(partition) == [*before, prediction(6).value]
+    assert await lane.place.committed() == 7
+
+
+async def test_what_was_committed_stays_though_kafka_forgot_to_say_so(lane: Lane) -> None:
+    async with started(lane.owner()) as owner:
+        await owner.publish({}, {lane.observations: 6})
+    await lane.leave_unended({lane.predictions: [prediction(5)]})
+    async with started(lane.owner()):
+        assert await lane.place.values(lane.predictions) == [prediction(5).value]
+    assert await lane.place.committed() == 6
+
+
+async def test_nothing_is_done_where_all_has_ended(lane: Lane) -> None:
+    async with started(lane.owner()) as owner:
+        await owner.publish({lane.predictions: [prediction(4)]}, {lane.observations: 5})
+    async with started(lane.owner()) as owner:
+        # behind one marker only
+        assert await owner.publish({lane.predictions: [prediction(5)]}, {}) == {lane.predictions: 3}
