@@ -108,7 +108,13 @@ async def test_a_broker_that_hangs_ends_the_worker_with_75(
         await environment.account()
 
 
-@pytest.mark.parametrize("at_work", [True, False], ids=["with work in hand", "waiting for the broker"])
+@pytest.mark.parametrize(
+    "at_work",
+    [
+        pytest.param(True, id="with work in hand", marks=pytest.mark.long),
+        pytest.param(False, id="waiting for the broker"),
+    ],
+)
 async def test_sigterm_while_the_broker_is_away_ends_the_worker_within_its_deadline(
     own_broker: LocalBroker, prefix: str, tmp_path: Path, at_work: bool
 ) -> None:
@@ -130,6 +136,7 @@ async def test_sigterm_while_the_broker_is_away_ends_the_worker_within_its_deadl
         await environment.account()
 
 
+@pytest.mark.long
 async def test_one_of_three_brokers_is_killed(three_brokers: LocalBroker, prefix: str, tmp_path: Path) -> None:
     settings = SETTINGS | {"topics__replication": 3}
     async with an_environment(three_brokers.bootstrap, prefix, tmp_path, **settings) as environment:

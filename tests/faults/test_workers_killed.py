@@ -4,6 +4,8 @@ import asyncio
 import random
 from typing import Any
 
+import pytest
+
 from tests.accounts import Topics
 from tests.traffic import feed, send, traffic
 from tests.workers import Environment, ended, stopped
@@ -20,11 +22,11 @@ async def progressed(topics: Topics, predictions: int) -> None:
     )
 
 
-async def test_a_worker_killed_again_and_again_loses_and_doubles_nothing(environment: Environment) -> None:
+async def killed_again_and_again(environment: Environment, times: int) -> None:
     topics, moments = environment.topics, random.Random(7)
-    await send(topics, traffic(12_000))
+    await send(topics, traffic(3_000 * times))
     left_open = 0
-    for _ in range(5):
+    for _ in range(times):
         # under one name, so that the group does not wait for the one before
         worker = await environment.start(worker__group_instance_id="w", **SMALL_BATCHES)
         await asyncio.sleep(moments.uniform(0.0, 0.2))  # the moment is the point: any will do
@@ -33,8 +35,17 @@ async def test_a_worker_killed_again_and_again_loses_and_doubles_nothing(environ
     assert left_open, "no kill came in the midst of a transaction"
     await environment.start(worker__group_instance_id="w")
     result = await environment.account()
-    assert result.ended["prediction"] > 11_000
-    assert result.ended["joined"] > 4_000
+    assert result.ended["prediction"] > 2_800 * times
+    assert result.ended["joined"] > 1_000 * times
+
+
+async def test_a_worker_killed_again_and_again_loses_and_doubles_nothing(environment: Environment) -> None:
+    await killed_again_and_again(environment, 3)
+
+
+@pytest.mark.long
+async def test_a_worker_killed_ten_times_loses_and_doubles_nothing(environment: Environment) -> None:
+    await killed_again_and_again(environment, 10)
 
 
 async def test_one_of_two_workers_is_killed_and_another_joins(environment: Environment) -> None:
