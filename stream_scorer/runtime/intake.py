@@ -40,6 +40,8 @@ REBALANCE_WAIT_MS_MAX = 30_000
 CONNECT_WAIT_S = 1.0
 # How long a lane may take to finish what is under way when its partition goes to another worker
 CLOSE_WAIT_S = 5.0
+# How long leaving the group may take, at least
+LEAVE_WAIT_S = 1.0
 
 
 class Intake(ConsumerRebalanceListener):
@@ -211,9 +213,11 @@ class Intake(ConsumerRebalanceListener):
 
     async def stop(self, wait_s: float) -> None:
         """Close the lanes and leave the group."""
+        # a good-bye goes behind a join under way, which is answered only once the whole group has come
+        leave_wait_s = max(LEAVE_WAIT_S, wait_s / 2) if self.joined else LEAVE_WAIT_S
         self.joined = False
         await self.close_lanes(wait_s)
         with contextlib.suppress(KafkaError, TimeoutError, ConnectionError):
-            await asyncio.wait_for(self.consumer.stop(), max(1.0, wait_s / 2))
+            await asyncio.wait_for(self.consumer.stop(), leave_wait_s)
         if self._failed.done() and not self._failed.cancelled():
             self._failed.exception()  # told already, or the process ends for another reason
