@@ -5,17 +5,20 @@ Law: never a payload, never an id in clear, not even in what an exception says; 
 
 import json
 import logging
+import math
 import secrets
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Literal
 
 # Libraries that tell on INFO what we say better, or not at all
 QUIET = ("aiokafka", "faust", "mode", "aiohttp", "asyncio")
-
+# When a library may say the same again, and of how many sayings that is remembered
+SAID_AGAIN_AFTER_S = 10.0
+SAYINGS_MAX = 1_000
 
 # Characters of a hash: two of a million ids are alike with a chance of 1 in 500
 HASH_BYTES = 6
@@ -88,6 +91,30 @@ def lowered(record: logging.LogRecord) -> bool:
     return True
 
 
+class Seldom:
+    """Lets what a library says over and over through only now and then, with how often it said it since: while a broker
+    is away that is hundreds of lines a second."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def __call__(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] not in QUIET:
+            return True
+        now_s, what = self._clock_s(), (record.name, str(record.msg))
+        last_s, left_out = self._said.get(what, (-math.inf, 0))
+        if now_s - last_s < SAID_AGAIN_AFTER_S:
+            self._said[what] = last_s, left_out + 1
+            return False
+        if left_out:
+            record.msg = f"{record.msg} (and {left_out} times since the last line like this)"
+        if len(self._said) == SAYINGS_MAX:
+            self._said.clear()
+        self._said[what] = now_s, 0
+        return True
+
+
 def _time(record: logging.LogRecord) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
 
@@ -104,6 +131,7 @@ def start_logging(form: Literal["text", "json"], level: str) -> None:
     """Log to standard error; the libraries below us only from WARNING on."""
     shown = logging.StreamHandler(sys.stderr)
     shown.setFormatter(JsonLines() if form == "json" else TextLines())
+    shown.addFilter(Seldom())
     shown.addFilter(lowered)
     root = logging.getLogger()
     root.handlers[:] = [shown]

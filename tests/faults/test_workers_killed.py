@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stream_scorer.operations.worker_process import WorkerProcess
 from tests.accounts import Topics
 from tests.traffic import feed, send, traffic
 from tests.workers import Environment, ended, stopped
@@ -65,15 +66,24 @@ async def test_one_of_two_workers_is_killed_and_another_joins(environment: Envir
     assert [await stopped(worker) for worker in (two, three)] == [0, 0]
 
 
+async def pause_in_a_transaction(worker: WorkerProcess, topics: Topics) -> None:
+    """What it holds then is what another one must not say again."""
+    for _ in range(200):
+        worker.pause()
+        await asyncio.sleep(0.1)  # what it had sent is answered now
+        if await topics.open_transactions():
+            return
+        worker.resume()
+        await asyncio.sleep(0.05)
+    raise AssertionError("no transaction was ever open")
+
+
 async def test_a_worker_stopped_beyond_its_session_and_woken_is_fenced(environment: Environment) -> None:
     topics = environment.topics
     stalled = await environment.start("stalled", worker__session_timeout_ms=6_000, **SMALL_BATCHES)
     feeding = asyncio.create_task(feed(topics, traffic(4_000)))
     await topics.read_until(lambda read: len(read.predictions) > 300, "it is at work")
-    # in the midst of a transaction: what it holds then is what the other one must not say again
-    while not await topics.open_transactions():
-        pass
-    stalled.pause()
+    await pause_in_a_transaction(stalled, topics)
     other = await environment.start("other")
     await feeding
     await environment.settled()

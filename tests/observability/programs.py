@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 
-INSIST = "STREAM_SCORER_INSIST"
+INSIST = "STREAM_SCORER_TEST_INSIST"
 
 
 def program(name: str, package: str) -> str:
-    """The program's path. Without it the test is skipped, or fails where STREAM_SCORER_INSIST is set."""
+    """The program's path. Without it the test is skipped, or fails where STREAM_SCORER_TEST_INSIST is set."""
     found = shutil.which(name)
     if found is None:
         advice = f"{name} is not on this machine: install Debian's package {package}, or what carries it elsewhere"

@@ -169,6 +169,7 @@ def test_what_would_be_passed_over_is_refused(overrides: dict[str, object], mess
         "CACHE",
         "SETTINGS",
         "TEST_BROKER",
+        "TEST_INSIST",
     ],
 )
 def test_variables_that_are_no_settings_are_passed_over(variable: str) -> None:
