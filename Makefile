@@ -26,6 +26,9 @@ $(SETUP): requirements.txt requirements-dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
+schemas: setup ## Kubernetes' own schemas too (100 MB), for the tests of its objects
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-kubernetes.txt
+
 demo: setup ## a real Kafka, a model, a worker and a realistic stream, live in this terminal
 	@$(BIN)/stream-scorer demo $(ARGS)
 
@@ -68,11 +71,12 @@ generate: setup ## write what is generated from the code anew: schemas under top
 	@$(BIN)/stream-scorer monitoring describe --out deploy
 	@$(BIN)/python -m stream_scorer.operations.describing_kubernetes deploy
 
-lock: setup ## write the two lock files anew from pyproject.toml
+lock: setup ## write the lock files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build --group dev -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements-dev.txt --group kubernetes -o requirements-kubernetes.txt
 
 clean: ## remove .venv and what tools left behind (caches of the broker and the model stay)
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test faults bench check static format format-check lint types imports generated generate lock clean
+.PHONY: help setup schemas demo test faults bench check static format format-check lint types imports generated generate lock clean

@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from tests.programs import go_without
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -21,9 +22,9 @@ def kustomize() -> list[str]:
     """How kustomize is called here: by itself, or as a part of kubectl."""
     if shutil.which("kustomize"):
         return ["kustomize", "build"]
-    if shutil.which("kubectl"):
-        return ["kubectl", "kustomize"]
-    pytest.skip("neither kustomize nor kubectl is on this machine, so nothing builds the Kubernetes objects here")
+    if not shutil.which("kubectl"):
+        go_without("nothing here builds the Kubernetes objects: install kustomize or kubectl")
+    return ["kubectl", "kustomize"]
 
 
 @cache

@@ -5,7 +5,6 @@ fields that we use stand here, as the operators' references list them, and any o
 """
 
 import importlib
-import importlib.util
 import warnings
 from types import ModuleType
 
@@ -13,6 +12,7 @@ import jsonschema
 import pytest
 
 from tests.deploy.kubernetes import FOLDERS, Object, built
+from tests.programs import need_package
 
 KUBERNETES_VERSIONS = ("1.32", "1.34")
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
@@ -141,8 +141,7 @@ SPECS = {
 
 def schemas() -> ModuleType:
     """The package that carries Kubernetes' schemas."""
-    if importlib.util.find_spec("kubernetes_validate") is None:
-        pytest.skip("the package kubernetes-validate, which carries the schemas, is not installed")
+    need_package("kubernetes_validate", "say `make schemas`")
     with warnings.catch_warnings():  # of the package's own code
         warnings.simplefilter("ignore")
         return importlib.import_module("kubernetes_validate")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.observability.programs import program
+from tests.programs import program
 
 
 @pytest.fixture(scope="session")

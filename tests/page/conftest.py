@@ -24,8 +24,8 @@ from stream_scorer.operations.worker_process import WorkerProcess
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, apply
 from tests.integration.broker_sources import Broker
-from tests.observability.programs import program
 from tests.page.hostile import RECORDS, SENDER
+from tests.programs import program
 
 WAIT_S_MAX = 60.0
 
