@@ -40,6 +40,7 @@ from stream_scorer.runtime.right_checking import check_worker_rights
 from stream_scorer.runtime.settings import Settings, WorkerSettings
 from stream_scorer.runtime.store_engine import shared_memory
 from stream_scorer.runtime.topics import TopicNames, check_cluster, cluster_id
+from stream_scorer.runtime.turns import Turns
 from stream_scorer.runtime.unended import find_unended
 from stream_scorer.runtime.web.server import Health, Server, write_address
 
@@ -87,6 +88,7 @@ class Delivery(faust.Service):
         self._letter_brake = letter_brake(settings.worker)
         self.speaker: Speaker | None = None
         self._blocks = shared_memory(partitions)
+        self._turns = Turns()
         self._server = Server(
             live=self.live,
             ready=self.is_ready,
@@ -194,6 +196,7 @@ class Delivery(faust.Service):
             committed=self._count,
             batch_records_max=worker.batch_records_max,
             clock=self._clock,
+            turns=self._turns,
         )
 
     async def _open_state(self, partition: int) -> LaneState:

@@ -6,10 +6,12 @@ commits nothing more.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -20,6 +22,7 @@ from stream_scorer.runtime.consuming import Record
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.publishing import Ends, Publisher
 from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class Lane:
         committed: Callable[[Batch, Work], None],
         batch_records_max: int,
         clock: Callable[[], Clock],
+        turns: Turns,
     ) -> None:
         self.partition = partition
         self.observations = TopicPartition(names.observations, partition)
@@ -60,7 +64,9 @@ class Lane:
         self._viewed = TopicPartition(names.predictions, partition), TopicPartition(names.outcome_updates, partition)
         self._consumer, self._publisher, self._open_state, self._work = consumer, publisher, open_state, work
         self._before_commit, self._committed, self._clock = before_commit, committed, clock
-        self._batch_records_max = batch_records_max
+        self._batch_records_max, self._turns = batch_records_max, turns
+        # of the batch that is being worked on
+        self._turn = contextlib.ExitStack()
         self._waiting: dict[TopicPartition, list[Record]] = {self.observations: [], self.outcomes: []}
         self._due: list[tuple[int, bytes]] = []
         self._next_offset: dict[TopicPartition, int] = {}
@@ -137,11 +143,12 @@ class Lane:
                 if committing is not None:
                     await committing
                 committing = asyncio.create_task(self._commit(batch, work, state))
-                committing.add_done_callback(lambda _: self._arrived.set())
+                committing.add_done_callback(partial(self._give_way, self._turn))
             if committing is not None:
                 await committing
         finally:
             self.open = False
+            self._turn.close()
             under_way = [task for task in (committing, ticking) if task is not None]
             for task in under_way:
                 task.cancel()
@@ -196,11 +203,20 @@ class Lane:
             if ticking.done():
                 ticking.result()
             waiting = sum(map(len, self._waiting.values()))
-            if (waiting and (idle or waiting >= OVERLAP_RECORDS_MIN)) or (idle and self._due):
+            if waiting >= OVERLAP_RECORDS_MIN:
                 return self._take(state)
-            self._arrived.clear()
-            await self._arrived.wait()
+            if idle and (waiting or self._due):
+                self._turn = await self._turns.take()
+                if not self._stopping:
+                    return self._take(state)
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
         return None
+
+    def _give_way(self, turn: contextlib.ExitStack, _: asyncio.Task[None]) -> None:
+        turn.close()
+        self._arrived.set()
 
     def _take(self, state: LaneState) -> Batch:
         taken: dict[TopicPartition, list[Record]] = {}

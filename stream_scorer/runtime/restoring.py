@@ -206,7 +206,7 @@ def _tell(partition: int, restoration: Restoration) -> None:
             partition,
         )
     log.info(
-        "lane %s restored in %.1f s from %s predictions and %s outcome updates%s",
+        "lane %s restored in %.2f s from %s predictions and %s outcome updates%s",
         partition,
         restoration.seconds,
         restoration.predictions,
