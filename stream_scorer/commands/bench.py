@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stream_scorer.operations.bench.backlog import BacklogFigures
     from stream_scorer.operations.bench.joins import JoinFigures
     from stream_scorer.operations.bench.latency import LatencyFigures
+    from stream_scorer.operations.bench.recovery import RecoveryFigures
 
 T = TypeVar("T")
 MIB = 1024 * 1024
@@ -39,12 +40,22 @@ def bench(
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, help="How long latency is measured, after a warm-up.")] = 20.0,
+    warm_up: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds at that rate that don't count: a broker is slow when it was just started."),
+    ] = 40.0,
     broken_share: Annotated[float, typer.Option(min=0, max=1, help="Share of events that break the contract.")] = 0.03,
     moved_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the backlog that stands on a wrong partition.")
     ] = 0.0,
     joins: Annotated[
         bool, typer.Option("--joins", help="Measure joining outcomes and restoring the state instead, of so many ids.")
+    ] = False,
+    recovery: Annotated[
+        bool,
+        typer.Option(
+            "--recovery", help="Measure how long records wait when a worker joins, and when one is killed, instead."
+        ),
     ] = False,
     delivery: Annotated[Delivery, typer.Option(help="The worker's guarantee.")] = Delivery.EXACTLY_ONCE,
     model: Annotated[Path | None, typer.Option(help="Model directory. Default: the default model.")] = None,
@@ -58,7 +69,7 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure one worker from outside, on a Kafka on this machine: events a second over a backlog, latency at a fixed
-    rate, or joining and restoring.
+    rate, joining and restoring, or the waits when workers come and go.
 
     The backlog: from the first to the last committed record, then every record is accounted for. Latency: from when
     an event was due to be sent until its prediction can be read under `read_committed`. Exit status 1 when a record
@@ -71,7 +82,7 @@ def bench(
     quiet_kafka_clients()
     if latency is not None:
         plan = LatencyPlan(
-            latency, seconds, broken_share=broken_share, delivery=delivery, model=model, bootstrap=bootstrap
+            latency, seconds, warm_up, broken_share=broken_share, delivery=delivery, model=model, bootstrap=bootstrap
         )
         timed = _run(measure_latency(plan, _say))
         _print(timed, _latency_rows(timed), as_json)
@@ -82,6 +93,12 @@ def bench(
         joined = _run(measure_joins(events, model, bootstrap, _say))
         _print(joined, _join_rows(joined), as_json)
         faults = joined.unaccounted + joined.duplicated
+    elif recovery:
+        from stream_scorer.operations.bench.recovery import RecoveryPlan, measure_recovery
+
+        recovered = _run(measure_recovery(RecoveryPlan(model=model, bootstrap=bootstrap), _say))
+        _print(recovered, _recovery_rows(recovered), as_json)
+        faults = recovered.unaccounted + recovered.duplicated
     else:
         backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap)
         figures = _run(measure_backlog(backlog, _say))
@@ -145,8 +162,20 @@ def _join_rows(figures: "JoinFigures") -> list[tuple[str, str]]:
     ]
 
 
+def _recovery_rows(figures: "RecoveryFigures") -> list[tuple[str, str]]:
+    return [
+        ("longest pause, two workers", f"{figures.calm_pause_s:.2f} s without a commit of a partition"),
+        ("longest pause, a third joins", f"{figures.joining_pause_s:.2f} s"),
+        ("killed until all go on", f"{figures.killed_to_commit_s:.2f} s"),
+        ("rate", f"{figures.rate:,.0f} events a second"),
+        ("missing, doubled", f"{figures.unaccounted:,}, {figures.duplicated:,}"),
+    ]
+
+
 def _print(
-    figures: "BacklogFigures | LatencyFigures | JoinFigures", rows: list[tuple[str, str]], as_json: bool
+    figures: "BacklogFigures | LatencyFigures | JoinFigures | RecoveryFigures",
+    rows: list[tuple[str, str]],
+    as_json: bool,
 ) -> None:
     from rich.console import Console
     from rich.table import Table

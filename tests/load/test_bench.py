@@ -41,7 +41,7 @@ def test_backlog_on_wrong_partitions_is_moved_and_scored(broker: Broker) -> None
 
 
 def test_every_valid_event_is_answered_at_a_fixed_rate(broker: Broker) -> None:
-    said = run_bench(broker, "--latency", "200", "--seconds", "3")
+    said = run_bench(broker, "--latency", "200", "--seconds", "3", "--warm-up", "3")
     assert said["unanswered"] == 0
     assert 550 < said["measured"] <= 600
     latency = said["latency_ms"]
@@ -54,6 +54,14 @@ def test_every_id_is_joined_once_and_restored_from_the_topics(broker: Broker) ->
     assert (said["ids"], said["unaccounted"], said["duplicated"]) == (30_000, 0, 0)
     rates = ("scored_per_s", "joined_per_s", "restored_per_s", "restored_joined_per_s", "bytes_an_id")
     assert all(said[rate] > 0 for rate in rates)
+
+
+@pytest.mark.long
+def test_waits_are_measured_while_workers_come_and_go(broker: Broker) -> None:
+    said = run_bench(broker, "--recovery")
+    assert (said["unaccounted"], said["duplicated"]) == (0, 0)
+    assert 0 < said["calm_pause_s"] < said["killed_to_commit_s"]
+    assert said["joining_pause_s"] > 0
 
 
 async def test_benchmark_leaves_no_topics_behind(broker: Broker) -> None:

@@ -34,7 +34,7 @@ class LatencyPlan:
 
     rate: float
     seconds: float = 20.0
-    warm_up_s: float = 5.0
+    warm_up_s: float = 40.0
     broken_share: float = 0.03
     delivery: str = "exactly-once"
     model: Path | None = None

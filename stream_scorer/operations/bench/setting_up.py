@@ -16,13 +16,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a benchmark runs. The worker is not started yet."""
+    """Where a benchmark runs. The worker is not started yet; `another` makes one more of the same group, by a name."""
 
     settings: Settings
     names: TopicNames
     partitions: int
     worker: WorkerProcess
     worker_state: Path
+    another: Callable[[str], WorkerProcess]
 
 
 @contextlib.asynccontextmanager
@@ -47,21 +48,31 @@ async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say
         }
         settings = load_settings(None, {}, overrides)
         await apply(settings)
-        worker = WorkerProcess(
-            bootstrap,
-            prefix=prefix,
-            model=model,
-            folder=folder,
-            arguments=["--delivery", delivery],
-            environ={"STREAM_SCORER_WORKER_STATE_FOLDER": settings.worker.state_folder},
-        )
+        workers: list[WorkerProcess] = []
+
+        def another(name: str) -> WorkerProcess:
+            workers.append(
+                WorkerProcess(
+                    bootstrap,
+                    prefix=prefix,
+                    model=model,
+                    folder=folder,
+                    name=name,
+                    arguments=["--delivery", delivery],
+                    environ={"STREAM_SCORER_WORKER_STATE_FOLDER": settings.worker.state_folder},
+                )
+            )
+            return workers[-1]
+
+        worker = another("worker")
         names = TopicNames(prefix)
         partitions = next(topic.partitions for topic in definitions_for(settings) if topic.name == names.observations)
         try:
-            yield Stage(settings, names, partitions, worker, settings.state_path)
+            yield Stage(settings, names, partitions, worker, settings.state_path, another)
         finally:
-            if worker.is_started:
-                await asyncio.to_thread(worker.__exit__, None, None, None)
+            for each in workers:
+                if each.is_started:
+                    await asyncio.to_thread(each.__exit__, None, None, None)
             await _delete_topics(settings, names)
 
 
