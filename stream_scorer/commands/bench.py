@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stream_scorer.operations.bench.backlog import BacklogFigures
     from stream_scorer.operations.bench.joins import JoinFigures
     from stream_scorer.operations.bench.latency import LatencyFigures
+    from stream_scorer.operations.bench.letters import LettersFigures
     from stream_scorer.operations.bench.recovery import RecoveryFigures
 
 T = TypeVar("T")
@@ -57,6 +58,10 @@ def bench(
             "--recovery", help="Measure how long records wait when a worker joins, and when one is killed, instead."
         ),
     ] = False,
+    letters: Annotated[
+        bool,
+        typer.Option("--letters", help="Measure listing so many dead letters, and replaying 10,000 more, instead."),
+    ] = False,
     delivery: Annotated[Delivery, typer.Option(help="The worker's guarantee.")] = Delivery.EXACTLY_ONCE,
     model: Annotated[Path | None, typer.Option(help="Model directory. Default: the default model.")] = None,
     bootstrap: Annotated[
@@ -69,7 +74,7 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure one worker from outside, on a Kafka on this machine: events a second over a backlog, latency at a fixed
-    rate, joining and restoring, or the waits when workers come and go.
+    rate, joining and restoring, the waits when workers come and go, or what operators wait for.
 
     The backlog: from the first to the last committed record, then every record is accounted for. Latency: from when
     an event was due to be sent until its prediction can be read under `read_committed`. Exit status 1 when a record
@@ -99,6 +104,12 @@ def bench(
         recovered = _run(measure_recovery(RecoveryPlan(model=model, bootstrap=bootstrap), _say))
         _print(recovered, _recovery_rows(recovered), as_json)
         faults = recovered.unaccounted + recovered.duplicated
+    elif letters:
+        from stream_scorer.operations.bench.letters import LettersPlan, measure_letters
+
+        listed = _run(measure_letters(LettersPlan(events, model, bootstrap), _say))
+        _print(listed, _letters_rows(listed), as_json)
+        faults = 0
     else:
         backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap)
         figures = _run(measure_backlog(backlog, _say))
@@ -172,8 +183,17 @@ def _recovery_rows(figures: "RecoveryFigures") -> list[tuple[str, str]]:
     ]
 
 
+def _letters_rows(figures: "LettersFigures") -> list[tuple[str, str]]:
+    return [
+        ("dead letters", f"{figures.letters:,}, written at {figures.buried_per_s:,} a second"),
+        ("list, no index yet", f"{figures.list_cold_s:.1f} s, {figures.list_peak_memory_bytes / MIB:,.0f} MiB"),
+        ("list, with its index", f"{figures.list_warm_s:.1f} s"),
+        (f"replay of {figures.replayed:,}, mended", f"{figures.replay_s:.1f} s"),
+    ]
+
+
 def _print(
-    figures: "BacklogFigures | LatencyFigures | JoinFigures | RecoveryFigures",
+    figures: "BacklogFigures | LatencyFigures | JoinFigures | LettersFigures | RecoveryFigures",
     rows: list[tuple[str, str]],
     as_json: bool,
 ) -> None:
