@@ -56,6 +56,12 @@ def test_every_id_is_joined_once_and_restored_from_the_topics(broker: Broker) ->
     assert all(said[rate] > 0 for rate in rates)
 
 
+def test_letters_are_listed_and_replayed(broker: Broker) -> None:
+    said = run_bench(broker, "--letters", "--events", "1000")
+    assert (said["letters"], said["replayed"]) == (11_000, 10_000)
+    assert min(said["list_cold_s"], said["list_warm_s"], said["replay_s"], said["buried_per_s"]) > 0
+
+
 @pytest.mark.long
 def test_waits_are_measured_while_workers_come_and_go(broker: Broker) -> None:
     said = run_bench(broker, "--recovery")
