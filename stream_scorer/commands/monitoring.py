@@ -30,7 +30,7 @@ def describe(
     from stream_scorer.operations.monitoring.files import monitoring_files
     from stream_scorer.operations.monitoring.rules import RUNBOOK
 
-    for name, text in monitoring_files(settings_from(settings), runbook or RUNBOOK).items():
+    for name, text in monitoring_files(settings_from(settings, for_use=False), runbook or RUNBOOK).items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

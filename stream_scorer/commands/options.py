@@ -41,9 +41,13 @@ def settings_from(
     prefix: str | None = None,
     overrides: Mapping[str, object] = {},
     environ: Mapping[str, str] | None = None,
+    for_use: bool = True,
 ) -> Settings:
-    """A command's settings: its file (or the variable's), the variables, its options. Raises SettingsError."""
+    """A command's settings: its file (or the variable's), the variables, its options. Raises SettingsError. `for_use`
+    off: for commands that only say something about them, on a machine without their secrets."""
     environ = os.environ if environ is None else environ
     named = environ.get(SETTINGS_VARIABLE)
     path = file if file is not None else Path(named) if named else None
-    return load_settings(path, environ, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, **overrides})
+    return load_settings(
+        path, environ, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, **overrides}, for_use=for_use
+    )

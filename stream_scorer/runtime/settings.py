@@ -71,17 +71,21 @@ def default_state_folder() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "stream-scorer"
 
 
-def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object] = {}) -> Settings:
+def load_settings(
+    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object] = {}, *, for_use: bool = True
+) -> Settings:
     """Settings from a TOML file, then `STREAM_SCORER_SECTION_NAME` variables, then overrides; the later one wins.
 
     Overrides are keyed `section.name`; one whose value is None (an option not given) is passed over. Raises
     SettingsError with every problem of all three at once; no secret's value ever stands in its message.
+
+    With `for_use` off, secrets and certificates, which are only where they are used, are not looked for.
     """
     problems: Problems = []
     file = read_toml(path, problems) if path is not None else {}
     given = {key: value for key, value in overrides.items() if value is not None}
-    settings = read_layers(Settings, file, str(path), environ, given, problems)
-    if not problems:
+    settings = read_layers(Settings, file, str(path), environ, given, problems, secrets=for_use)
+    if not problems and for_use:
         problems.extend(contradictions(settings))
     if problems:
         lead = "these settings can't be used:" if len(problems) > 1 else "a setting can't be used:"

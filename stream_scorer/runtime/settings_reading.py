@@ -49,8 +49,11 @@ def read_layers(
     environ: Mapping[str, str],
     overrides: Mapping[str, object],
     problems: Problems,
+    *,
+    secrets: bool,
 ) -> S:
-    """The settings, each from the last layer that gives it; one with a problem keeps its default, the rest is read."""
+    """The settings, each from the last layer that gives it; one with a problem keeps its default, the rest is read.
+    `secrets`: whether those that stand in files of their own are read too."""
     fields = {field.key: field for field in fields_of(settings)}
     values: dict[str, Any] = {}
     layers = [
@@ -64,7 +67,8 @@ def read_layers(
             problems.append(f"{given.key}: no such setting ({given.where}){did_you_mean(given.key, fields)}")
         elif (converted := convert(field, given, problems)) is not msgspec.UNSET:
             values[given.key] = converted
-    read_secret_files(fields, values, problems)
+    if secrets:
+        read_secret_files(fields, values, problems)
     sections: dict[str, dict[str, Any]] = {section.name: {} for section in msgspec.structs.fields(settings)}
     for key, value in values.items():
         sections[fields[key].section][fields[key].name] = value

@@ -183,6 +183,16 @@ def test_a_secret_in_the_file_is_refused_without_being_repeated(tmp_path: Path) 
     assert "hush" not in message
 
 
+def test_secrets_and_certificates_are_not_looked_for_where_nothing_uses_them(tmp_path: Path) -> None:
+    path = toml(
+        tmp_path,
+        "[kafka]\nsecurity_protocol = 'SASL_SSL'\nsasl_username = 'me'\nsasl_password_file = '/not/here'\n"
+        "ssl_ca_file = '/not/there'\n[business]\nsuccess_rate_min = 0.6",
+    )
+    assert "/not/here can't be read" in refusal(path)
+    assert load_settings(path, {}, for_use=False).business.success_rate_min == 0.6
+
+
 def test_a_secret_comes_from_a_variable(tmp_path: Path) -> None:
     environ = {"STREAM_SCORER_KAFKA_SASL_PASSWORD": "hush"}
     assert load_settings(toml(tmp_path, SASL), environ).kafka.sasl_password == "hush"
