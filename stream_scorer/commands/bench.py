@@ -1,4 +1,4 @@
-"""`stream-scorer bench`: one worker over a backlog, or its latency at a fixed rate."""
+"""`stream-scorer bench`: a backlog, latency at a fixed rate, joins and restoring, recovery, dead letters."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -62,8 +62,9 @@ def produce(
     outcome_share: Annotated[
         float, typer.Option("--outcomes", min=0, max=1, help="Share of known outcomes to send too.")
     ] = 0.0,
-    outcome_delay: Annotated[
-        float, typer.Option(min=0, help="Seconds from an event to its outcome, on average (with --rate).")
+    outcome_delay_s: Annotated[
+        float,
+        typer.Option("--outcome-delay", min=0, help="Seconds from an event to its outcome, on average (with --rate)."),
     ] = 2.0,
     keys: Annotated[bool, typer.Option("--key/--no-key", help="Whether records are keyed by their id.")] = True,
     id_prefix: Annotated[
@@ -73,7 +74,9 @@ def produce(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for each event's answer and print it: its prediction or its reasons.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each answer (with --wait).")] = 10.0,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds to wait for each answer (with --wait).")
+    ] = 10.0,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
     settings: SettingsOption = None,
@@ -92,14 +95,14 @@ def produce(
     names = TopicNames(resolved.topics.prefix)
     events, total = _source(csv, lines, count, broken_share, id_prefix or f"{secrets.token_hex(3)}-", seed)
     timeline = _timeline(
-        events, names, to if lines else To.OBSERVATIONS, rate, keys, outcome_share, outcome_delay, seed
+        events, names, to if lines else To.OBSERVATIONS, rate, keys, outcome_share, outcome_delay_s, seed
     )
     if wait:
         if to is To.OUTCOMES:
             raise SettingsError(
                 "--wait is for observations: what becomes of an outcome, `stream-scorer trace ID` tells"
             )
-        wait_for_answers(resolved, names, timeline, paced=rate is not None, timeout_s=timeout, as_json=as_json)
+        wait_for_answers(resolved, names, timeline, paced=rate is not None, timeout_s=timeout_s, as_json=as_json)
     result = asyncio.run(_produce(resolved, names, timeline, rate, total, quiet=as_json))
     sentence = (
         f"{result['delivered']:,} events delivered to {names.observations if to is To.OBSERVATIONS else names.outcomes}"
@@ -142,13 +145,13 @@ def _timeline(
     rate: float | None,
     keys: bool,
     outcome_share: float,
-    outcome_delay: float,
+    outcome_delay_s: float,
     seed: int,
 ) -> "Iterator[Planned]":
     from stream_scorer.operations.timelines import Outcomes, at_rate, in_due_order
 
     topic = names.observations if to is To.OBSERVATIONS else names.outcomes
-    delay_s = outcome_delay if rate else 0.0
+    delay_s = outcome_delay_s if rate else 0.0
     outcomes = (
         Outcomes(topic=names.outcomes, share=outcome_share, delay_s=delay_s, seed=seed) if outcome_share else None
     )

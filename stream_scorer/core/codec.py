@@ -43,8 +43,3 @@ def observation_columns(code: int) -> dict[str, Value]:
 def column_indices(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
     """For each number and column the index of the column's value in its domain, shape (10, n)."""
     return np.stack(np.unravel_index(codes, SIZES))
-
-
-def columns_of(codes: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.intp]]:
-    """The rows of `column_indices` by column name."""
-    return dict(zip(COLUMN_NAMES, column_indices(codes), strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 
 from stream_scorer.core.accounting import Account, End, Flags
 from stream_scorer.core.footprints import Rows, Side, Trace
-from stream_scorer.operations.auditing import At, Evidence, OnRead, Question
+from stream_scorer.operations.audit_evidence import At, Evidence, OnRead, Question
 from stream_scorer.operations.auditing_acts import Places, apart
 from stream_scorer.operations.reading import Reader
 from stream_scorer.runtime.topics import TopicNames

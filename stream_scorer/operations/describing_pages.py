@@ -27,8 +27,6 @@ from stream_scorer.runtime.settings_fields import Field, fields_of
 REGENERATE = "make generate"
 GENERATED = f"<!-- Generated from the code by `{REGENERATE}`: change the code, not this page. -->"
 
-# Read and checked, but nothing asks for them yet. A test says when one of them should leave this list.
-WITHOUT_EFFECT: tuple[str, ...] = ()
 # More values of a label than these say no more to a reader
 LABEL_VALUES_SHOWN = 24
 
@@ -187,8 +185,7 @@ def settings_page() -> list[str]:
 
 def setting_row(field: Field) -> tuple[str, str, str, str, str]:
     kind = "secret" if field.secret else allowed(field)
-    meaning = field.description + (" (without effect in this version)" if field.key in WITHOUT_EFFECT else "")
-    return f"`{field.name}`", f"`{field.variable}`", kind, default_of(field), meaning
+    return f"`{field.name}`", f"`{field.variable}`", kind, default_of(field), field.description
 
 
 def allowed(field: Field) -> str:

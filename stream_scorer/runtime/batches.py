@@ -4,7 +4,6 @@ Law: a batch is read, worked on and committed as a whole; what is to be counted 
 after the commit.
 """
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -34,7 +33,6 @@ class Batch:
     offsets: dict[TopicPartition, int]
     state: LaneState
     due: Sequence[tuple[int, bytes]] = ()
-    taken_at_s: float = field(default_factory=time.perf_counter)
 
     @property
     def records(self) -> int:

@@ -30,7 +30,7 @@ FETCH_BYTES_MAX = 16 * 1024 * 1024
 # How long the reader waits for records before it looks at its lanes again; short while one of them is full, because it
 # may be hungry soon
 POLL_S = 0.2
-POLL_S_WHILE_FULL = 0.005
+POLL_WHILE_FULL_S = 0.005
 # The client leaves the group when nothing was read for so long. Lanes that restore a large state read nothing for a
 # long time and must keep their place; that a worker makes progress is for `/livez` to tell.
 POLL_INTERVAL_MS_MAX = 24 * 3_600_000
@@ -140,7 +140,7 @@ class Intake(ConsumerRebalanceListener):
             fetched = await read(
                 self.consumer,
                 wanted,
-                timeout_s=POLL_S_WHILE_FULL if full else POLL_S,
+                timeout_s=POLL_WHILE_FULL_S if full else POLL_S,
                 records_max=self._batch_records_max,
             )
             if fetched:

@@ -1,7 +1,8 @@
 """What every Kafka client of ours has in common: how it connects, what its faults mean, and one wait inside aiokafka
 that is too long.
 
-Law: no other module reads connection settings or names aiokafka's internals, but for `consuming.py`, which says so.
+Law: no other module reads connection settings. Who else reaches into aiokafka's internals says so: `consuming.py`,
+`odd_headers.py`, `publishing.py`, `right_checking.py`.
 """
 
 import asyncio

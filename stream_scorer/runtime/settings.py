@@ -1,4 +1,5 @@
-"""The settings as one frozen object, read once at the start. Law: nothing else reads a settings file or a variable."""
+"""The settings as one frozen object, read once at the start. Law: nothing else reads a settings file, and but for
+the cache folder (`cache.py`) nothing else a variable."""
 
 import ipaddress
 import os

@@ -10,7 +10,7 @@ import pytest
 
 from stream_scorer.core.contract import COLUMNS
 from stream_scorer.core.reasons import Code
-from stream_scorer.operations.describing_pages import REGENERATE, WITHOUT_EFFECT, described_pages
+from stream_scorer.operations.describing_pages import REGENERATE, described_pages
 from stream_scorer.runtime.metric_catalogue import CATALOGUE
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.settings_fields import fields_of
@@ -60,13 +60,13 @@ def test_every_row_of_a_table_has_the_cells_of_its_head(page: str) -> None:
         cells = count
 
 
-def test_a_setting_is_said_to_be_without_effect_just_when_nothing_asks_for_it() -> None:
+def test_every_setting_has_an_effect() -> None:
     files_of_secrets = {f"{field.key}_file" for field in fields_of(Settings) if field.secret}
     asked_for = {node.attr for node in nodes_that_use_settings() if isinstance(node, ast.Attribute)}
     idle = {
         field.key for field in fields_of(Settings) if field.name not in asked_for and field.key not in files_of_secrets
     }
-    assert idle == set(WITHOUT_EFFECT), f"say so in describing_pages.WITHOUT_EFFECT, then run: {REGENERATE}"
+    assert idle == set()
 
 
 def nodes_that_use_settings() -> Iterator[ast.AST]:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from stream_scorer.core.codec import (
     CODES,
     column_indices,
-    columns_of,
     encode_columns,
     encode_observation,
     observation_columns,
@@ -56,10 +55,3 @@ def test_indices_of_many_numbers_are_those_of_each(codes: list[int]) -> None:
     for row, code in zip(indices.T, codes, strict=True):
         values = observation_columns(code)
         assert [column.domain[index] for column, index in zip(COLUMNS, row, strict=True)] == list(values.values())
-
-
-def test_columns_of_names_the_rows() -> None:
-    codes = np.array([0, CODES - 1])
-    assert {name: row.tolist() for name, row in columns_of(codes).items()} == {
-        column.name: [0, len(column.domain) - 1] for column in COLUMNS
-    }

@@ -21,15 +21,12 @@ from stream_scorer.errors import FencedError, OutageError
 from stream_scorer.operations.dead_letters.access import Access, now_ms
 from stream_scorer.operations.dead_letters.rows import ACTS
 from stream_scorer.runtime.kafka import FENCED, explain
-from stream_scorer.runtime.publishing import pack
+from stream_scorer.runtime.publishing import BATCH_BYTES_MAX, REQUEST_BYTES_MAX, RETRY_WAIT_MS, STOP_WAIT_S, pack
 
 # An orphan holds up the workers that read what it wrote into: whoever comes next ends it at once, Kafka after this time
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 # Letters in one transaction: many enough to be quick, few enough to be over in a moment
 TOGETHER_MAX: Final = 1_000
-BATCH_BYTES_MAX: Final = 900_000
-REQUEST_BYTES_MAX: Final = 16 * 1024 * 1024
-STOP_WAIT_S: Final = 2.0
 
 
 class Again(NamedTuple):
@@ -72,7 +69,7 @@ class Actor:
             max_batch_size=BATCH_BYTES_MAX,
             max_request_size=REQUEST_BYTES_MAX,
             request_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            retry_backoff_ms=20,
+            retry_backoff_ms=RETRY_WAIT_MS,
         )
 
     async def __aenter__(self) -> Self:

@@ -30,7 +30,7 @@ from stream_scorer.operations.dead_letters.index import Index, OnRead
 from stream_scorer.operations.dead_letters.replaying import ReplayReport
 from stream_scorer.operations.dead_letters.showing import Shown
 from stream_scorer.operations.dead_letters.together import Spans, read_on_together
-from stream_scorer.operations.dead_letters.turns import OnProgress
+from stream_scorer.operations.dead_letters.working_through import OnProgress
 from stream_scorer.operations.reading import Reader
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings

@@ -28,7 +28,7 @@ from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, S
 from stream_scorer.operations.dead_letters.finding import Offsets, chosen, narrowed
 from stream_scorer.operations.dead_letters.grouping import count_states
 from stream_scorer.operations.dead_letters.index import OnRead
-from stream_scorer.operations.dead_letters.turns import OnProgress, act_on
+from stream_scorer.operations.dead_letters.working_through import OnProgress, act_on
 
 # With a rate, a transaction holds what is due in this time
 PACE_S: Final = 0.2

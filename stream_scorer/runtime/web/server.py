@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from stream_scorer.errors import SettingsError
+from stream_scorer.runtime.figures import CONTENT_TYPE
 
 
 class Health(NamedTuple):
@@ -76,6 +77,6 @@ def _probe_view(probe: Probe) -> Callable[[web.Request], Awaitable[web.Response]
 
 def _metrics_view(metrics: Callable[[], bytes]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def view(_: web.Request) -> web.Response:
-        return web.Response(body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE})
 
     return view
