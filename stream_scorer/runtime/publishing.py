@@ -4,8 +4,8 @@ other.
 Law: `publish` returns when Kafka has said yes to every record and, exactly once, to the offsets with them; on any fault
 it raises and nothing of the batch is visible to a `read_committed` reader.
 
-It reaches into aiokafka 0.14, which is pinned for it: for the wait for one answer, for partitions added by hand, and for
-record batches filled past their own `append`.
+It reaches into aiokafka 0.14, which is pinned for it: for the wait for one answer, for partitions added by hand, and
+for record batches filled past their own `append`.
 """
 
 import asyncio
