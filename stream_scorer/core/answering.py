@@ -15,7 +15,7 @@ from stream_scorer.core.codec import observation_columns
 from stream_scorer.core.contract import Observation
 from stream_scorer.core.entries import Entry, KeptRecord, Models, Predicted, Waiting
 from stream_scorer.core.quality import Quality
-from stream_scorer.core.records import Outgoing, Source
+from stream_scorer.core.records import NO_HEADERS, Headers, Outgoing, Source, traced
 
 # Outcomes of one id that wait together: only one that contradicts the one before it waits too, so more than two or
 # three is a fault or an attack, and the oldest is then given up as unknown.
@@ -43,12 +43,14 @@ class Clock(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """One outcome: what happened, its event time, its offset in the outcomes' partition."""
+    """One outcome: what happened, its event time, its offset in the outcomes' partition, and the headers that its
+    updates carry on."""
 
     id: bytes
     true_class: bool
     outcome_ms: int
     offset: int
+    headers: Headers = NO_HEADERS
 
 
 class GivenUp(NamedTuple):
@@ -98,7 +100,7 @@ def answer(outcome: Outcome, entry: Entry, record: Callable[[], KeptRecord], ans
         source=Source(answers.partition, outcome.offset),
         record=waiting.record,
     )
-    answers.updates.append(Outgoing(outcome.id, updates.encode_update(update), outcome.outcome_ms))
+    answers.updates.append(Outgoing(outcome.id, updates.encode_update(update), outcome.outcome_ms, outcome.headers))
     if len(entry.waiting) < WAITING_MAX:
         return Entry(predicted, (*entry.waiting, waiting))
     give_up(outcome.id, entry.waiting[0], answers, clock.now_ms)
@@ -125,7 +127,7 @@ def join(outcome: Outcome, predicted: Predicted, answers: Answers) -> Predicted:
         source=Source(answers.partition, outcome.offset),
     )
     at_ms = max(outcome.outcome_ms, predicted.event_ms)
-    answers.updates.append(Outgoing(outcome.id, updates.encode_update(update), at_ms))
+    answers.updates.append(Outgoing(outcome.id, updates.encode_update(update), at_ms, outcome.headers))
     was = predicted.true_class
     if was is None:
         answers.joined += 1
@@ -144,5 +146,5 @@ def give_up(id_: bytes, waiting: Waiting, answers: Answers, now_ms: int) -> None
         outcome_at=updates.rfc3339(waiting.outcome_ms),
         source=Source(answers.partition, waiting.offset),
     )
-    answers.updates.append(Outgoing(id_, updates.encode_update(update), now_ms))
+    answers.updates.append(Outgoing(id_, updates.encode_update(update), now_ms, traced(waiting.record.headers)))
     answers.given_up.append(GivenUp(id_, waiting.offset, waiting.record))

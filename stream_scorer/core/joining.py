@@ -4,9 +4,9 @@ Law: one id's outcomes are answered in their order, and after the observations o
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 
@@ -25,25 +25,30 @@ from stream_scorer.core.entries import (
 )
 from stream_scorer.core.entry_rows import Rows, join_rows, split_rows, wide
 from stream_scorer.core.joined_columns import JoinedColumns, encode_joined
-from stream_scorer.core.records import Outgoing
+from stream_scorer.core.records import NO_HEADERS, Headers, Outgoing, traced
+
+NONE_CARRIED: Final[Mapping[int, Headers]] = {}
 
 
 class Outcomes(NamedTuple):
-    """The outcomes of one lane that passed the contract, in offset order: id, class, offset, timestamp."""
+    """The outcomes of one lane that passed the contract, in offset order: id, class, offset, timestamp; `carried`: by
+    offset, the headers that their updates carry on, where there are any."""
 
     ids: Sequence[bytes]
     classes: Sequence[bool]
     offsets: Sequence[int]
     timestamps_ms: Sequence[int]
+    carried: Mapping[int, Headers] = NONE_CARRIED
 
     def at(self, positions: Sequence[int]) -> "Outcomes":
         """Those at the positions."""
-        ids, classes, offsets, timestamps_ms = self
+        ids, classes, offsets, timestamps_ms, carried = self
         return Outcomes(
             [ids[position] for position in positions],
             [classes[position] for position in positions],
             [offsets[position] for position in positions],
             [timestamps_ms[position] for position in positions],
+            carried,
         )
 
 
@@ -64,8 +69,9 @@ def join_outcomes(
     if positions:
         _join_plain(plain, rows, answers, clock)
     for position in sorted(set(range(len(found))).difference(positions)) if plain is not outcomes else ():
-        id_, event_ms = outcomes.ids[position], clock.event_ms(outcomes.timestamps_ms[position])
-        outcome = Outcome(id_, outcomes.classes[position], event_ms, outcomes.offsets[position])
+        id_, offset = outcomes.ids[position], outcomes.offsets[position]
+        event_ms, headers = clock.event_ms(outcomes.timestamps_ms[position]), outcomes.carried.get(offset, NO_HEADERS)
+        outcome = Outcome(id_, outcomes.classes[position], event_ms, offset, headers)
         packed = answers.entries.get(id_, found[position])
         entry = unpack(packed) if packed is not None else Entry(None)
         answers.entries[id_] = pack(answer(outcome, entry, partial(record_of, position), answers, clock))
@@ -83,7 +89,9 @@ def join_waiting(
         if predicted is None:
             raise AssertionError("an entry without a prediction was given as scored")
         for waiting in unpack(old).waiting:
-            outcome = Outcome(id_, waiting.true_class, waiting.outcome_ms, waiting.offset)
+            outcome = Outcome(
+                id_, waiting.true_class, waiting.outcome_ms, waiting.offset, traced(waiting.record.headers)
+            )
             predicted = join(outcome, predicted, answers)
         answers.entries[id_] = pack(Entry(predicted))
     return answers
@@ -130,7 +138,8 @@ def _join_plain(outcomes: Outcomes, rows: Rows, answers: Answers, clock: Clock) 
         outcome_ms=outcome_ms,
     )
     values = encode_joined(columns, answers.partition, answers.models)
-    answers.updates += map(Outgoing, outcomes.ids, values, np.maximum(outcome_ms, event_ms).tolist())
+    headers = [outcomes.carried.get(offset, NO_HEADERS) for offset in outcomes.offsets]
+    answers.updates += map(Outgoing, outcomes.ids, values, np.maximum(outcome_ms, event_ms).tolist(), headers)
     answers.joined += len(outcomes.ids)
     rows["head"] |= (ANSWERED + actual * TRUE_CLASS).astype(np.uint32)
     answers.entries.update(zip(outcomes.ids, split_rows(rows), strict=True))

@@ -13,7 +13,7 @@ import msgspec
 Headers = list[tuple[str, bytes]]
 NO_HEADERS: Final[Headers] = []
 
-# Handed on from the observation to everything that comes of it, untouched.
+# Handed on from a record to everything that comes of it, untouched.
 TRACE_BYTES_MAX: Final = 512
 TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
@@ -62,10 +62,14 @@ def rfc3339(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def traced(headers: Sequence[tuple[str, bytes]]) -> Headers:
+def traced(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
     """Of a record's headers, those that every output carries on: the last of each name, if it is of a size that the
     standard allows. Anything longer could make an output too large to be published, and block its partition."""
-    found = {name: value for name, value in headers if name in TRACE_HEADERS and len(value or b"") <= TRACE_BYTES_MAX}
+    found = {
+        name: value
+        for name, value in headers
+        if name in TRACE_HEADERS and value is not None and len(value) <= TRACE_BYTES_MAX
+    }
     return list(found.items())
 
 

@@ -16,6 +16,7 @@ from stream_scorer.core.joining import Outcomes, join_outcomes
 from stream_scorer.core.observing import Rejected, send_home
 from stream_scorer.core.outcomes import decode_outcomes
 from stream_scorer.core.reasons import Stage
+from stream_scorer.core.records import traced
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.observation_step import Limits, bury, count_replayed, note_answers
 from stream_scorer.runtime.topics import TopicNames
@@ -60,6 +61,7 @@ class OutcomeStep:
             decoded.classes,
             [record.offset for record in records],
             [record.timestamp for record in records],
+            {record.offset: carried for record in records if record.headers and (carried := traced(record.headers))},
         )
         broken = [Rejected(batch.outcomes[position], reasons, Stage.OUTCOME) for position, reasons in decoded.rejected]
         broken += [Rejected(records[row], (reason,), Stage.OUTCOME) for row, reason in home.stuck]

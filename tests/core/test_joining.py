@@ -16,7 +16,7 @@ from stream_scorer.core.contract import Observation
 from stream_scorer.core.entries import Entry, KeptRecord, Models, Predicted, Waiting, pack, unpack
 from stream_scorer.core.expiring import KEPT_BYTES_MAX, Reread, expire_waiting, keep_record, record_and_reason
 from stream_scorer.core.joined_columns import BACK_CODES, JoinedColumns, encode_joined, observation_parts
-from stream_scorer.core.joining import Outcomes, join_outcomes
+from stream_scorer.core.joining import Outcomes, join_outcomes, join_waiting
 from stream_scorer.core.quality import Quality
 from stream_scorer.core.reasons import Code
 from stream_scorer.core.records import Source
@@ -267,6 +267,36 @@ def test_another_class_is_the_next_revision_and_the_same_class_is_a_repeat() -> 
         (3, True),
     ]
     assert (answers.joined, answers.corrections, answers.repeats) == (1, 2, [2])
+
+
+TRACE = [("traceparent", b"00-aa-bb-01")]
+
+
+def test_an_update_carries_its_outcomes_trace_whichever_way_it_is_joined() -> None:
+    outcomes = Outcomes(
+        [b"alone", b"twice", b"twice", b"early"],
+        [True, True, False, True],
+        [1, 2, 3, 4],
+        [START_MS] * 4,
+        {1: TRACE, 3: TRACE},
+    )
+    waits = KeptRecord(START_MS, b"{}", b"early", (("client", b"p"), *TRACE))
+    packed = pack(Entry(a_prediction()))
+    found = [packed, packed, packed, None]
+    answers = join_outcomes(outcomes, found, lambda _: waits, partition=3, models=MODELS, clock=CLOCK)
+    assert [(update.key, update.headers) for update in answers.updates] == [
+        (b"alone", TRACE),
+        (b"twice", []),
+        (b"twice", TRACE),
+        (b"early", []),
+    ]
+    early = answers.entries[b"early"]
+    assert early is not None
+    joined = join_waiting([b"early"], [packed], [early], partition=3, models=MODELS)
+    assert [update.headers for update in joined.updates] == [TRACE]
+    late = Clock(START_MS + 60_001, 60_000)
+    given_up = expire_waiting([b"early"], [early], partition=3, models=MODELS, clock=late)
+    assert [update.headers for update in given_up.updates] == [TRACE]
 
 
 def test_the_oldest_of_too_many_contradicting_early_outcomes_is_given_up() -> None:
