@@ -91,7 +91,7 @@ def load_model(folder: Path, trusted_types: Collection[str] = ()) -> LoadedModel
     card = json_object(contents[CARD], folder / CARD)
     head = head_of(card, str(folder / CARD))
     golden, expected = golden_rows(contents[GOLDEN], folder / GOLDEN)
-    tables_path = kept_path(digest)
+    tables_path = kept_path(digest, trusted_types)
     tables = kept(tables_path)
     if tables is not None and agree(tables(golden), expected, TOLERANCE):
         compiled = Compiled("additive", tables)

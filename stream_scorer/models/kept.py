@@ -5,6 +5,7 @@ Importing scikit-learn takes more than a second and 150 MiB. A worker whose mode
 """
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -18,10 +19,11 @@ from stream_scorer.models.card import library_versions
 from stream_scorer.models.compiled import LOWER_CODES, Additive
 
 
-def kept_path(digest: str) -> Path:
-    """Where the model's tables would be; other libraries, other contract: another file."""
-    libraries = repr((sorted(library_versions().items()), CODES, LOWER_CODES))
-    return cache_folder() / "compiled" / f"{digest[:32]}-{sha256(libraries.encode()).hexdigest()[:12]}.npz"
+def kept_path(digest: str, trusted_types: Collection[str]) -> Path:
+    """Where the model's tables would be; other libraries, other contract, other types that are trusted: another
+    file."""
+    checked = repr((sorted(library_versions().items()), CODES, LOWER_CODES, sorted(trusted_types)))
+    return cache_folder() / "compiled" / f"{digest[:32]}-{sha256(checked.encode()).hexdigest()[:12]}.npz"
 
 
 def keep(path: Path, additive: Additive) -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,22 @@ def test_a_type_on_no_list_is_refused_by_name_until_it_is_trusted(tmp_path: Path
     with pytest.raises(ModelError, match=r"not trusted: tests\.models\.faulty\.Faulty: .*model\.trusted_types"):
         load_model(tmp_path / "m")
     assert load_model(tmp_path / "m", trusted_types=TRUSTED_TYPES).form == "pipeline"
+
+
+class OurOwn(LogisticRegression):
+    """A type on no list whose tables can be kept."""
+
+
+def test_a_type_that_is_trusted_no_more_is_refused_though_its_tables_were_kept(
+    tmp_path: Path, logistic_pipeline: Any
+) -> None:
+    pipeline = deepcopy(logistic_pipeline)
+    pipeline.steps[-1][1].__class__ = OurOwn
+    save_model(tmp_path / "m", pipeline, name="m", threshold=0.5)
+    trusted = (f"{__name__}.OurOwn",)
+    assert load_model(tmp_path / "m", trusted_types=trusted).form == "additive"
+    with pytest.raises(ModelError, match="not trusted"):
+        load_model(tmp_path / "m")
 
 
 def test_saving_does_not_overwrite(folder: Path, logistic_pipeline: Any) -> None:
