@@ -5,12 +5,13 @@ then the letter says so.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from stream_scorer.core.reasons import Reason, Stage
+from stream_scorer.core.reasons import Reason, Stage, cut
 from stream_scorer.core.records import Incoming, Outgoing, rfc3339
 
 ERRORS: Final = "scorer.errors"
@@ -25,6 +26,10 @@ KEPT_OF_TOO_LARGE_BYTES: Final = 64 * 1024
 ERRORS_BYTES_MAX: Final = 16 * 1024 - 1
 # Kafka's own tools print these: short enough for one line of a terminal
 STREAMS_MESSAGE_CHARACTERS_MAX: Final = 500
+# A message that is cut to make room for others keeps so much, up to 600 bytes
+MESSAGE_CHARACTERS_MIN: Final = 100
+# `,"details":{"reasons_left_out":…}` and the array's brackets
+LEFT_OUT_BYTES_MAX: Final = 64
 
 _encode = msgspec.json.Encoder().encode
 
@@ -95,19 +100,40 @@ def dead_letter(
 
 
 def encode_reasons(reasons: Sequence[Reason]) -> bytes:
-    """The reasons as a JSON array of less than 16 KiB: where they are more, the last ones give way and a count stands
-    in the last one kept."""
+    """The reasons as a JSON array of less than 16 KiB: where they are more, the longest messages are cut, so far as it
+    takes. Where even short ones are too much, the last reasons give way and a count stands in the last one kept."""
     encoded = _encode(reasons)
-    kept = len(reasons)
-    while len(encoded) > ERRORS_BYTES_MAX and kept > 1:
-        kept = max(1, kept // 2)
-        left_out = msgspec.structs.replace(reasons[kept - 1], details={"reasons_left_out": len(reasons) - kept})
-        encoded = _encode([*reasons[: kept - 1], left_out])
-    if len(encoded) > ERRORS_BYTES_MAX:
-        # every message is cut where it is made; this is the last wall, for an exception's text
-        only = msgspec.structs.replace(reasons[0], message=reasons[0].message[:2000] + "…", details=None)
-        encoded = _encode([only])
-    return encoded
+    if len(encoded) <= ERRORS_BYTES_MAX:
+        return encoded
+    kept = _as_many_as_fit(reasons)
+    # of all lengths that fit the longest: a few looks, of which each writes what was kept and no more
+    most = bisect_left(
+        range(MESSAGE_CHARACTERS_MIN + 1, ERRORS_BYTES_MAX),
+        True,
+        key=lambda characters: len(_encode(_cut(kept, characters))) > ERRORS_BYTES_MAX,
+    )
+    return _encode(_cut(kept, MESSAGE_CHARACTERS_MIN + most))
+
+
+def _as_many_as_fit(reasons: Sequence[Reason]) -> list[Reason]:
+    """The first reasons, so many that they fit with short messages; the last one says how many more there were."""
+    kept: list[Reason] = []
+    room = ERRORS_BYTES_MAX - LEFT_OUT_BYTES_MAX
+    for reason in reasons:
+        room -= len(_encode(_cut([reason], MESSAGE_CHARACTERS_MIN)))
+        if room < 0:
+            break
+        kept.append(reason)
+    if not kept:  # details of ours are small: this is the last wall
+        kept = [msgspec.structs.replace(reasons[0], details=None)]
+    if (left_out := len(reasons) - len(kept)) > 0:
+        details = {**(kept[-1].details or {}), "reasons_left_out": left_out}
+        kept[-1] = msgspec.structs.replace(kept[-1], details=details)
+    return kept
+
+
+def _cut(reasons: Sequence[Reason], characters_max: int) -> list[Reason]:
+    return [msgspec.structs.replace(reason, message=cut(reason.message, characters_max)) for reason in reasons]
 
 
 def size_bytes(record: Incoming) -> int:

@@ -36,23 +36,39 @@ _SHOWN: Final[Mapping[Code, re.Pattern[str]]] = {
         _UP_TO_COLON,
     ),
 }
+_QUOTED_ID: Final = re.compile(r"(Observation ID: ['\"]).*(['\"] (?:already exists|does not exist))\Z", re.DOTALL)
+# These quote the id, which is shown only where it came as the id
+_WITHOUT_ID: Final[Mapping[Code, re.Pattern[str]]] = {
+    **_SHOWN,
+    **dict.fromkeys((Code.CONFLICT, Code.UNKNOWN_ID), _QUOTED_ID),
+}
 
 
-def masked_spans(value: bytes | None) -> list[Span]:
-    """The bytes of a value that are not to be shown: what an event says, but for its id; of anything else all."""
+def masked_spans(value: bytes | None, mended_from: bytes | None = None) -> list[Span]:
+    """The bytes of a value that are not to be shown: what an event says, but for its id; of anything else all. Of a
+    value that was mended the id is shown only where it is that of the original `mended_from`: a fix can make an id of
+    whatever the event says."""
     if not value:
         return []
     if not isinstance(parse(value), dict):
         return [Span(0, len(value))]
     text = value.decode()
-    return sorted({in_bytes(text, span) for span in _hidden(text, object_at(text, 0))})
+    id_ = shown_id(value if mended_from is None else mended_from)
+    return sorted({in_bytes(text, span) for span in _hidden(text, object_at(text, 0), id_)})
 
 
-def _hidden(text: str, event: Object) -> Iterator[Span]:
+def shown_id(value: bytes | None) -> bytes | None:
+    """The id that may be shown of a value as its producer sent it; None where it has none that is valid."""
+    event = parse(value)
+    found = check_id(event) if isinstance(event, dict) else None
+    return found if isinstance(found, bytes) else None
+
+
+def _hidden(text: str, event: Object, id_: bytes | None) -> Iterator[Span]:
     for member in event.members:
         if member.name not in EVENT_NAMES:
             yield member.name_at
-        if member.name == "id" and isinstance(check_id({"id": member.value}), bytes):
+        if member.name == "id" and id_ is not None and check_id({"id": member.value}) == id_:
             continue
         if member.name == "observation" and isinstance(member.value, dict):
             for column in object_at(text, member.value_at.begin).members:
@@ -63,9 +79,9 @@ def _hidden(text: str, event: Object) -> Iterator[Span]:
         yield member.value_at
 
 
-def masked_reason(reason: Reason) -> Reason:
-    """The reason without what it quotes of the event."""
-    pattern = _SHOWN.get(reason.code, _ANYTHING)
+def masked_reason(reason: Reason, *, with_id: bool = True) -> Reason:
+    """The reason without what it quotes of the event; its id too only `with_id`, which a mended one may not show."""
+    pattern = (_SHOWN if with_id else _WITHOUT_ID).get(reason.code, _ANYTHING)
     found = pattern.match(reason.message)
     message = MASK if found is None else MASK.join([*found.groups(), *[""] * (pattern is _UP_TO_COLON)])
     details = {name: value for name, value in (reason.details or {}).items() if name in HARMLESS_DETAILS}

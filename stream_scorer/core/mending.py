@@ -1,6 +1,7 @@
 """Letters mended: a JSON Patch and named fixes, bytes in, bytes out.
 
-Law: pure, and never raises on a letter; bytes that a fix does not change come out as they went in, to the last blank.
+Law: pure, and never raises on a letter; bytes that a fix does not change come out as they went in, to the last blank;
+what is said of a fix quotes the fix and never the letter, because whoever may try fixes need not see letters.
 """
 
 import json
@@ -29,6 +30,15 @@ _INTEGER: Final = re.compile(r"\s*([+-]?[0-9]{1,18})\s*", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}
 TRUE_CLASS: Final = "true_class"
 SAID_CHARACTERS_MAX: Final = 300
+PATH_CHARACTERS_MAX: Final = 100
+# A patch that copies the whole into itself doubles it each time: thirty such lines would be gigabytes
+COPIED_BYTES_MAX: Final = 1024 * 1024
+# What an operation can't be without, beside its path
+_NEEDED: Final = {"add": "value", "replace": "value", "test": "value", "move": "from", "copy": "from"}
+_PATCH_FAULTS: Final = (
+    *(ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError),
+    *(jsonpatch.JsonPatchException, jsonpointer.JsonPointerException),
+)
 
 Event = dict[str, Any]
 
@@ -72,17 +82,8 @@ NO_FIX: Final = Fix()
 
 def make_fix(patch: str | None = None, named: Sequence[str] = (), sets: Sequence[str] = ()) -> Fix | CannotMend:
     """A fix as a person gives it: the patch as JSON, fixes by their names, `COLUMN=VALUE`."""
-    if patch is not None:
-        try:
-            jsonpatch.JsonPatch.from_string(patch)
-        except (
-            ValueError,
-            TypeError,
-            AttributeError,
-            jsonpatch.JsonPatchException,
-            jsonpointer.JsonPointerException,
-        ) as error:
-            return CannotMend(f"not a JSON Patch (RFC 6902): {error}")
+    if patch is not None and (wrong := _wrong_with(patch)) is not None:
+        return CannotMend(f"not a JSON Patch (RFC 6902): {wrong}")
     unknown = [name for name in named if name not in list(NamedFix)]
     if unknown:
         return CannotMend(f"no such fix: {unknown[0]}. There are {', '.join(NamedFix)}")
@@ -93,6 +94,25 @@ def make_fix(patch: str | None = None, named: Sequence[str] = (), sets: Sequence
             return one
         made.append(one)
     return Fix(patch, tuple(fix for fix in NamedFix if fix in named), tuple(made))
+
+
+def _wrong_with(patch: str) -> str | None:
+    """What keeps a text from being a JSON Patch; it is its author's, so that it may be quoted."""
+    # first the limits of an event: the parsers below go as deep as the text does
+    found = parse(patch.encode(errors="surrogatepass"))
+    if isinstance(found, Reason):
+        return found.message.replace("Event", "it", 1)
+    try:
+        operations = list(jsonpatch.JsonPatch.from_string(patch))
+        for number, operation in enumerate(operations, 1):
+            needed = _NEEDED.get(operation["op"])
+            if needed is not None and needed not in operation:
+                return f"operation {number} ({operation['op']}) has no member {needed!r}"
+            if needed == "from":
+                jsonpointer.JsonPointer(operation["from"])
+    except _PATCH_FAULTS as error:
+        return cut(str(error), SAID_CHARACTERS_MAX)
+    return None
 
 
 def _set(text: str) -> tuple[str, str | bool | int] | CannotMend:
@@ -116,16 +136,9 @@ def mend(value: bytes | None, fix: Fix) -> bytes | CannotMend | None:
         return CannotMend(f"only JSON can be mended. {event.message}")
     before = _encode(event)
     if fix.patch is not None:
-        try:
-            event = jsonpatch.JsonPatch.from_string(fix.patch).apply(event)
-        except (
-            jsonpatch.JsonPatchException,
-            jsonpointer.JsonPointerException,
-            TypeError,
-            KeyError,
-            RecursionError,
-        ) as error:
-            return CannotMend(f"the patch does not fit: {cut(str(error), SAID_CHARACTERS_MAX)}")
+        event = _patched(event, fix.patch)
+        if isinstance(event, CannotMend):
+            return event
     if fix.named or fix.sets:
         if not isinstance(event, dict):
             return CannotMend("it is not a JSON object")
@@ -136,14 +149,42 @@ def mend(value: bytes | None, fix: Fix) -> bytes | CannotMend | None:
                 return fault
     after = _encode(event)
     if after is None:
-        return CannotMend("a number in it is beyond what JSON can say")
+        return CannotMend("a number in it is beyond what JSON can say, or it is nested too deep")
     return value if after == before else after
+
+
+def _patched(event: object, patch: str) -> Any:
+    """The event with every operation done, one after the other, or which of them does not fit."""
+    copied_bytes = 0
+    for number, operation in enumerate(jsonpatch.JsonPatch.from_string(patch), 1):
+        kind = operation["op"]
+        try:
+            if kind == "copy":
+                copied = _encode(jsonpointer.resolve_pointer(event, operation["from"]))
+                copied_bytes += len(copied or b"")
+                if copied is None:
+                    return _misfit(number, operation, "what it copies is beyond what JSON can say")
+                if copied_bytes > COPIED_BYTES_MAX:
+                    return _misfit(number, operation, f"the patch copies more than {COPIED_BYTES_MAX:,} bytes")
+            event = jsonpatch.JsonPatch([operation]).apply(event, in_place=True)
+        except jsonpatch.JsonPatchTestFailed:
+            return _misfit(number, operation, "something else is there, or nothing")
+        except _PATCH_FAULTS:
+            # their own texts quote the event
+            said = "path and from don't lead" if kind in ("move", "copy") else "the path does not lead"
+            return _misfit(number, operation, f"{said} to where it could be done")
+    return event
+
+
+def _misfit(number: int, operation: Mapping[str, Any], why: str) -> CannotMend:
+    path = cut(str(operation["path"]), PATH_CHARACTERS_MAX)
+    return CannotMend(f"the patch does not fit: operation {number} ({operation['op']} {path!r}): {why}")
 
 
 def _encode(event: object) -> bytes | None:
     try:
         return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -17,6 +17,7 @@ from stream_scorer.errors import SettingsError
         pytest.param(["replay", "--yes"], "say --all", id="everything without saying so"),
         pytest.param(["discard", "--all", "--note", " "], "needs one", id="no note"),
         pytest.param(["check", "--patch", "{"], "not a JSON Patch", id="no patch"),
+        pytest.param(["check", "--patch", "[" * 50_000], "nested deeper", id="a patch of open brackets"),
         pytest.param(["check", "--fix", "all"], "no such fix", id="no fix"),
     ],
 )

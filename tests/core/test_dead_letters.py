@@ -2,14 +2,18 @@
 written."""
 
 import hashlib
+import json
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
+from stream_scorer.core.contract import COLUMN_NAMES
 from stream_scorer.core.dead_letters import KEPT_OF_TOO_LARGE_BYTES, dead_letter, encode_reasons
 from stream_scorer.core.reasons import Code, Reason, Stage
 from stream_scorer.core.records import Outgoing, last_header
+from tests.builders import an_observation
+from tests.core.letter_builders import reasons_of
 
 LIMIT_BYTES = 1024 * 1024
 FAULT = Reason(Code.OUT_OF_RANGE, "hour", "Field `hour` is not between 0 and 24")
@@ -114,11 +118,49 @@ def test_a_record_at_the_limit_is_kept_whole() -> None:
 
 
 def test_reasons_stay_below_16_kib_and_say_how_many_were_left_out() -> None:
-    reasons = [Reason(Code.INVALID_VALUE, f"column {number}", "x" * 1_000) for number in range(100)]
+    reasons = [Reason(Code.INVALID_VALUE, f"column {number}", "x" * 1_000) for number in range(1_000)]
     encoded = encode_reasons(reasons)
     assert len(encoded) < 16 * 1024
     kept = msgspec.json.decode(encoded)
-    assert kept[-1]["details"]["reasons_left_out"] == 100 - len(kept)
+    assert kept[-1]["details"]["reasons_left_out"] == 1_000 - len(kept)
+    assert [reason["field"] for reason in kept] == [reason.field for reason in reasons[: len(kept)]]
+    # one more would not have fitted
+    assert len(encoded) + len(msgspec.json.encode(kept[-2])) > 16 * 1024 - 100
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "😀", '"', "\x00"], ids=["ascii", "latin", "emoji", "quote", "control"])
+def test_every_reason_of_an_event_is_kept_however_long_their_messages(letter: str) -> None:
+    fields = an_observation() | {name: letter * 220 for name in COLUMN_NAMES if name != "SubjectAge"}
+    fields |= {f"{number}{letter * 220}": 1 for number in range(25)}
+    del fields["SubjectAge"]
+    reasons = reasons_of(json.dumps({"observation": fields}, ensure_ascii=False).encode())
+    encoded = encode_reasons(reasons)
+    assert len(encoded) < 16 * 1024
+    kept = msgspec.json.decode(encoded, type=list[Reason])
+    assert [(one.code, one.field, one.details) for one in kept] == [(one.code, one.field, None) for one in reasons]
+    assert len(kept) == 12
+
+
+def test_only_the_longest_message_is_cut_and_only_so_far_as_it_takes() -> None:
+    reasons = [FAULT] * 10 + [Reason(Code.UNRECOGNIZED_COLUMNS, "observation", "x" * 20_000)] + [FAULT] * 10
+    encoded = encode_reasons(reasons)
+    assert 16 * 1024 - 8 < len(encoded) < 16 * 1024
+    kept = msgspec.json.decode(encoded, type=list[Reason])
+    assert [one for one in kept if one != kept[10]] == [FAULT] * 20
+    assert kept[10].message.endswith("x…")
+
+
+def test_reasons_of_just_16_kib_less_a_byte_are_left_as_they_are() -> None:
+    empty = len(encode_reasons([Reason(Code.SCORING_FAILED, None, "")]))
+    whole = Reason(Code.SCORING_FAILED, None, "x" * (16 * 1024 - 1 - empty))
+    assert msgspec.json.decode(encode_reasons([whole]), type=list[Reason]) == [whole]
+
+
+def test_details_stay_with_a_reason_that_others_gave_way_to() -> None:
+    conflict = Reason(Code.CONFLICT, "id", "x" * 1_000, {"first_offset": 7, "columns": ["hour"]})
+    kept = msgspec.json.decode(encode_reasons([conflict] * 1_000), type=list[Reason])
+    assert kept[0].details == conflict.details
+    assert kept[-1].details == {**(conflict.details or {}), "reasons_left_out": 1_000 - len(kept)}
 
 
 def test_a_single_reason_that_is_too_long_is_cut_and_not_lost() -> None:

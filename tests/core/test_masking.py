@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stream_scorer.core import reasons
 from stream_scorer.core.marking import marks, pieces
 from stream_scorer.core.masking import masked_headers, masked_key, masked_reason, masked_spans
+from stream_scorer.core.mending import Fix, NamedFix, make_fix, mend
 from tests.builders import an_event
 from tests.core.letter_builders import reasons_of
 
@@ -50,6 +51,50 @@ def test_no_value_of_a_column_is_seen_whatever_it_is(text: str) -> None:
     assert "zz9" not in seen(an_event(StatuteReason=f"zz9{text}9zz"))
 
 
+def seen_mended(value: bytes, fix: Fix) -> str:
+    """All that is shown of a value as a fix makes it."""
+    mended = mend(value, fix)
+    assert isinstance(mended, bytes)
+    return "".join(piece.text for piece in pieces(mended, (), masked_spans(mended, value)))
+
+
+@pytest.mark.parametrize("op", ["copy", "move"])
+@pytest.mark.parametrize(
+    "path", ["/id", "/true_class", "/new", "/observation/hour", "/observation/new", "/observation", ""]
+)
+@pytest.mark.parametrize(
+    ("begin", "value"),
+    [
+        pytest.param("/observation/StatuteReason", an_event("ev-1", StatuteReason=SECRET), id="a column"),
+        pytest.param("/observation/driver", an_event("ev-1", driver={"id": SECRET}), id="an object with an id"),
+        pytest.param("/0", json.dumps([{"id": SECRET}]).encode(), id="within a list"),
+        pytest.param("/person", json.dumps({"id": [1], "person": SECRET}).encode(), id="an event without a valid id"),
+        pytest.param("/person", json.dumps({"person": {"id": SECRET}}).encode(), id="an event without an id"),
+    ],
+)
+def test_nothing_of_a_person_is_seen_where_a_patch_puts_it(op: str, path: str, begin: str, value: bytes) -> None:
+    fix = make_fix(patch=json.dumps([{"op": op, "from": begin, "path": path}]))
+    assert isinstance(fix, Fix)
+    if isinstance(mend(value, fix), bytes):  # not every path is one in every value
+        assert "Jones" not in seen_mended(value, fix)
+        assert "Elm" not in seen_mended(value, fix)
+
+
+def test_an_id_that_a_named_fix_made_of_another_field_is_not_seen() -> None:
+    value = json.dumps({"ID": SECRET, "observation": {}}).encode()
+    assert seen_mended(value, Fix(named=(NamedFix.MATCH_CASE,))) == '{"observation":{},"id":•••}'
+
+
+def test_a_number_that_became_the_id_is_not_seen() -> None:
+    fix = make_fix(patch='[{"op": "copy", "from": "/observation/SubjectAge", "path": "/id"}]')
+    assert isinstance(fix, Fix)
+    assert '"id":•••' in seen_mended(an_event("ev-1", SubjectAge=73), fix)
+
+
+def test_the_id_that_a_fix_left_alone_is_seen() -> None:
+    assert '"id":"ev-7"' in seen_mended(an_event("ev-7"), Fix(sets=(("hour", 3),)))
+
+
 def test_shape_id_and_names_of_the_table_are_seen() -> None:
     shown = seen(an_event("ev-7", hour=99))
     assert '"id": "ev-7"' in shown
@@ -74,6 +119,22 @@ def test_shape_id_and_names_of_the_table_are_seen() -> None:
 )
 def test_of_a_reason_the_sentence_is_kept_and_what_it_quotes_is_not(reason: reasons.Reason, message: str) -> None:
     assert masked_reason(reason).message == message
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        pytest.param(
+            reasons.conflict(f"{SECRET}' already exists", 3, ()),
+            "Observation ID: '•••' already exists",
+            id="a conflict",
+        ),
+        pytest.param(reasons.unknown_id(SECRET), 'Observation ID: "•••" does not exist', id="an unknown one"),
+    ],
+)
+def test_an_id_that_may_not_be_shown_is_not_quoted_either(reason: reasons.Reason, message: str) -> None:
+    assert masked_reason(reason, with_id=False).message == message
+    assert masked_reason(reason) == reason
 
 
 def test_details_that_nobody_foresaw_are_left_out() -> None:

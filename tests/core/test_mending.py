@@ -114,6 +114,49 @@ def test_a_patch_that_does_not_fit_is_words(patch: str, why: str) -> None:
     assert found.why.startswith(why)
 
 
+SECRET = "Ms Jones, 12 Elm St"
+PERSONAL = an_event(SECRET, StatuteReason=SECRET, SubjectAge=[SECRET], day_of_week={SECRET: SECRET})
+POINTERS = (
+    *("", "/id", "/observation", "/observation/StatuteReason", "/observation/StatuteReason/0"),
+    *("/observation/SubjectAge", "/observation/SubjectAge/0", "/observation/SubjectAge/7", "/observation/SubjectAge/-"),
+    *("/observation/SubjectAge/x", "/observation/day_of_week/x", "/observation/hour/x", "/nothing", "/nothing/x"),
+)
+
+
+@pytest.mark.parametrize("path", POINTERS)
+@pytest.mark.parametrize("op", ["add", "remove", "replace", "move", "copy", "test"])
+def test_why_a_patch_does_not_fit_quotes_the_patch_and_nothing_of_the_letter(op: str, path: str) -> None:
+    for begin in POINTERS:
+        patch = [{"op": "test", "path": "", "value": json.loads(PERSONAL)}]
+        patch.append({"op": op, "path": path, "from": begin, "value": 0})
+        found = mend(PERSONAL, a_fix(patch=json.dumps(patch)))
+        if isinstance(found, CannotMend):
+            assert f"operation 2 ({op} {path!r})" in found.why
+            assert "Jones" not in found.why
+            assert "Elm" not in found.why
+
+
+def test_a_test_of_the_whole_letter_does_not_tell_it() -> None:
+    found = mend(PERSONAL, a_fix(patch='[{"op": "test", "path": "", "value": 0}]'))
+    assert found == CannotMend("the patch does not fit: operation 1 (test ''): something else is there, or nothing")
+
+
+def test_a_patch_that_doubles_the_letter_again_and_again_is_stopped() -> None:
+    copies = ",".join(f'{{"op": "copy", "from": "", "path": "/{number}"}}' for number in range(40))
+    found = mend(an_event(), a_fix(patch=f"[{copies}]"))
+    assert isinstance(found, CannotMend)
+    assert "copies more than 1,048,576 bytes" in found.why
+    # nor is one whose size can't be told
+    found = mend(an_event(), a_fix(patch=f'[{{"op": "add", "path": "/endless", "value": 1e999}},{copies}]'))
+    assert isinstance(found, CannotMend)
+    assert "operation 2 (copy '/0'): what it copies is beyond what JSON can say" in found.why
+
+
+def test_a_letter_that_a_patch_nests_too_deep_is_words() -> None:
+    patch = json.dumps([{"op": "add", "path": "/x" * depth, "value": {}} for depth in range(1, 1_200)])
+    assert isinstance(mend(an_event(), a_fix(patch=patch)), CannotMend)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -135,6 +178,14 @@ def test_what_has_no_columns_can_not_be_mended(value: bytes | None) -> None:
         pytest.param({"patch": '[{"op": "paint", "path": "/id"}]'}, id="no such operation"),
         pytest.param({"patch": '[{"op": "add", "path": "id", "value": 1}]'}, id="no pointer"),
         pytest.param({"patch": "[1]"}, id="no operation"),
+        pytest.param({"patch": '[{"op": "add", "path": "/id"}]'}, id="nothing to add"),
+        pytest.param({"patch": '[{"op": "move", "path": "/id"}]'}, id="nowhere to move from"),
+        pytest.param({"patch": '[{"op": "copy", "path": "/id", "from": 1}]'}, id="a number to copy from"),
+        pytest.param({"patch": "[" * 50_000}, id="a patch of open brackets"),
+        pytest.param({"patch": "[" * 50_000 + "]" * 50_000}, id="a patch that is nested deep"),
+        pytest.param({"patch": '[{"op": "add", "path": "/id", "value": NaN}]'}, id="not a number"),
+        pytest.param({"patch": '[{"op": "add", "path": "/id", "value": "\\ud800"}]'}, id="half a character"),
+        pytest.param({"patch": "\udcff"}, id="bytes that are no text"),
         pytest.param({"named": ["trim"]}, id="no such fix"),
         pytest.param({"sets": ["hour"]}, id="no value"),
         pytest.param({"sets": ["Hour=1"]}, id="no such column"),
@@ -143,7 +194,10 @@ def test_what_has_no_columns_can_not_be_mended(value: bytes | None) -> None:
     ],
 )
 def test_a_fix_that_makes_no_sense_is_refused_in_words(how: dict[str, Any]) -> None:
-    assert isinstance(make_fix(**how), CannotMend)
+    found = make_fix(**how)
+    assert isinstance(found, CannotMend)
+    assert len(found.why) < 500
+    assert "patch" not in how or found.why.startswith("not a JSON Patch (RFC 6902): ")
 
 
 @given(st.binary(max_size=60) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))

@@ -9,6 +9,7 @@ from stream_scorer.core.codec import observation_columns
 from stream_scorer.core.quality_evidence import Evidence, Findings, Window
 from stream_scorer.core.records import Outgoing
 from stream_scorer.core.restoring import Records
+from stream_scorer.core.smoke_ids import smoke_id
 from stream_scorer.core.updates import Joined, decode_update
 from tests.core.lane_sketch import Happened, LaneSketch, Observed, chunks
 
@@ -115,3 +116,11 @@ def test_foreign_records_are_counted_and_passed_over() -> None:
     found = evidence.findings()
     assert found.unreadable == len(junk) + len(junk) - 1
     assert found.all.joined == 0
+
+
+def test_a_smoke_test_moves_no_figure_even_where_somebody_sent_an_outcome_for_it() -> None:
+    smoke = smoke_id(7).encode()
+    lane = a_lane([(b"ev-1", 900, 0), (smoke, 900, 1)], [(b"ev-1", True, 10), (smoke, True, 11), (smoke, False, 12)])
+    alone = a_lane([(b"ev-1", 900, 0)], [(b"ev-1", True, 10)])
+    assert len(lane.updates) == len(alone.updates) + 2
+    assert found_in(lane, Window()) == found_in(alone, Window())

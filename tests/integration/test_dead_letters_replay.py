@@ -1,8 +1,10 @@
 """Replays on a real Kafka with a real worker: each letter once, linked to what came of it, and never past its cap."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stream_scorer.core.ledger import Act
@@ -200,3 +202,42 @@ async def test_what_a_letter_says_of_a_person_is_shown_only_to_those_the_ledger_
         assert [piece.text for piece in revealed.pieces if piece.reasons] == ['"Ms Jones"', '"Stop sign"']
     (entry,) = await ledger(environment)
     assert (entry.act, entry.who, entry.why, entry.letter) == (Act.REVEAL, "ann", "a call from p1", letter.place)
+
+
+# what a person may try on letters without a word in the ledger
+PRYING = (
+    None,
+    '[{"op": "test", "path": "", "value": 0}]',
+    '[{"op": "copy", "from": "/observation/SubjectRaceCode", "path": "/id"}]',
+    '[{"op": "copy", "from": "/observation/SubjectRaceCode", "path": "/true_class"}]',
+    '[{"op": "copy", "from": "/observation/SubjectRaceCode", "path": ""}]',
+    # both letters pass then, with one id, and conflict
+    """[{"op": "move", "from": "/observation/SubjectRaceCode", "path": "/id"},
+        {"op": "add", "path": "/observation/SubjectRaceCode", "value": "B"}]""",
+)
+
+
+async def test_no_check_and_no_dry_run_tells_what_a_letter_says_of_a_person(
+    environment: Environment, tmp_path: Path
+) -> None:
+    await environment.start()
+    named = {"SubjectRaceCode": "Ms Jones", "StatuteReason": "Stop Sign"}
+    await buried(environment, wrong("a", **named, hour=1), wrong("b", **named, hour=2))
+    verdicts = Counter[Verdict]()
+    async with an_office(environment, tmp_path / "operator") as office:
+        for patch in PRYING:
+            tried = fix(patch=patch)
+            report = await office.check(fix=tried)
+            verdicts.update(report.verdicts)
+            told = [report, await office.replay(fix=tried)]
+            told += [await office.preview(one.place, tried) for one in report.letters]
+            assert "Jones" not in msgspec.json.encode(told).decode(), patch
+        (first, *_) = report.letters
+        assert "Jones" in str(await office.preview(first.place, fix(), revealed=True))
+    assert verdicts == {
+        Verdict.STILL_FAILS: 8,
+        Verdict.CANNOT_MEND: 2,
+        Verdict.PASSES: 1,
+        Verdict.WOULD_CONFLICT: 1,
+    }
+    assert await ledger(environment) == []

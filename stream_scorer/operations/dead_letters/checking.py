@@ -1,6 +1,7 @@
 """Whether today's contract would take letters, and today's state: decided from the letters, a fix, and the predictions.
 
-Law: nothing is written. The worker has the last word; this says what it would say now.
+Law: nothing is written. The worker has the last word; this says what it would say now, and of a person nothing: a
+report goes to whoever asks.
 """
 
 from collections import defaultdict
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from stream_scorer.core.decoding import examine_observation
 from stream_scorer.core.letters import Letter, Place, Unreadable
 from stream_scorer.core.looking import Accepted
+from stream_scorer.core.masking import masked_reason, shown_id
 from stream_scorer.core.mending import CannotMend, Fix, mend
 from stream_scorer.core.outcomes import examine_outcome
 from stream_scorer.core.reasons import Reason
@@ -58,9 +60,20 @@ class Judged(NamedTuple):
         """Whether the fix changed its bytes."""
         return self.value is not None and self.value != self.letter.value
 
+    @property
+    def keeps_id(self) -> bool:
+        """Whether its id is the one that it came with, and not what a fix made of something else that it says."""
+        return shown_id(self.value) == shown_id(self.letter.value)
+
+    @property
+    def masked_reasons(self) -> tuple[Reason, ...]:
+        """The reasons without what they quote of the event."""
+        keeps_id = self.keeps_id
+        return tuple(masked_reason(reason, with_id=keeps_id) for reason in self.reasons)
+
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """One letter and what would become of it."""
+    """One letter and what would become of it; its reasons are masked."""
 
     place: Place
     verdict: Verdict
@@ -112,6 +125,7 @@ async def check(access: Access, offsets: Offsets, fix: Fix, on_read: OnRead | No
     """What would become of the letters at these places."""
     verdicts = {key: np.full(len(wanted), VERDICTS.index(Verdict.GONE), np.int8) for key, wanted in offsets.items()}
     checked: dict[Place, Checked] = {}
+    keeping_id: set[Place] = set()
     changed = 0
     passing: defaultdict[bytes, list[Passing]] = defaultdict(list)
     clock_ms = now_ms()
@@ -133,13 +147,16 @@ async def check(access: Access, offsets: Offsets, fix: Fix, on_read: OnRead | No
                     place=letter.place,
                     verdict=judged.verdict,
                     changed=judged.changed,
-                    reasons=judged.reasons,
+                    reasons=judged.masked_reasons,
                     why=judged.why,
                 )
+                if judged.keeps_id:
+                    keeping_id.add(letter.place)
     for place, verdict, why in await stumbling(access, passing, clock_ms, on_read):
         settle(place, Verdict(verdict))
         if place in checked:
-            checked[place] = msgspec.structs.replace(checked[place], verdict=Verdict(verdict), reasons=why)
+            masked = tuple(masked_reason(reason, with_id=place in keeping_id) for reason in why)
+            checked[place] = msgspec.structs.replace(checked[place], verdict=Verdict(verdict), reasons=masked)
     counts = sum(
         (np.bincount(each, minlength=len(VERDICTS)) for each in verdicts.values()), np.zeros(len(VERDICTS), int)
     )

@@ -13,7 +13,7 @@ import msgspec
 
 from stream_scorer.core.letters import Letter, Place, Unreadable
 from stream_scorer.core.marking import Piece, marks, pieces
-from stream_scorer.core.masking import masked_reason, masked_spans
+from stream_scorer.core.masking import masked_spans
 from stream_scorer.core.mending import NO_FIX, Fix
 from stream_scorer.core.reasons import Reason
 from stream_scorer.errors import GoneError
@@ -139,12 +139,12 @@ class Office:
     async def preview(self, place: Place, fix: Fix, *, revealed: bool = False) -> Preview:
         """What a fix would make of one letter. Its id is not looked up: see `check`."""
         judged = checking.judge(self._access, await self.letter(place), fix)
-        hidden = [] if revealed else masked_spans(judged.value)
+        hidden = [] if revealed else masked_spans(judged.value, judged.letter.value)
         return Preview(
             place=place,
             verdict=judged.verdict,
             changed=judged.changed,
-            reasons=[reason if revealed else masked_reason(reason) for reason in judged.reasons],
+            reasons=list(judged.reasons if revealed else judged.masked_reasons),
             pieces=pieces(judged.value, marks(judged.value, judged.reasons), hidden),
             why=judged.why,
         )

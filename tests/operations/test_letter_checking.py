@@ -1,0 +1,40 @@
+"""What a check says of letters goes to whoever asks: verdicts and sentences, and nothing that a record quotes."""
+
+import json
+
+import pytest
+
+from stream_scorer.core import reasons
+from stream_scorer.core.mending import Fix, make_fix, mend
+from stream_scorer.operations.dead_letters.checking import Judged, Verdict
+from tests.builders import an_event
+from tests.core.letter_builders import a_letter, reasons_of
+
+SECRET = "Ms Jones, 12 Elm St"
+
+
+def test_the_reasons_of_a_check_quote_nothing_of_the_record() -> None:
+    value = an_event("ev-1", StatuteReason=SECRET, hour=99, **{SECRET: 1})
+    judged = Judged(a_letter(value), Verdict.STILL_FAILS, reasons_of(value), value)
+    assert [one.code for one in judged.masked_reasons] == [one.code for one in judged.reasons]
+    assert "Jones" not in str(judged.masked_reasons)
+    assert judged.masked_reasons[-1].message == "Field `hour` is not between 0 and 24"
+
+
+@pytest.mark.parametrize(
+    ("path", "keeps_id"),
+    [
+        pytest.param("/id", False, id="another id"),
+        pytest.param("", False, id="no event any more"),
+        pytest.param("/observation/day_of_week", True, id="the same id"),
+    ],
+)
+def test_a_mended_letter_keeps_its_id_or_has_another(path: str, keeps_id: bool) -> None:
+    fix = make_fix(patch=json.dumps([{"op": "copy", "from": "/observation/StatuteReason", "path": path}]))
+    assert isinstance(fix, Fix)
+    letter = a_letter(an_event("ev-1", StatuteReason=SECRET))
+    mended = mend(letter.value, fix)
+    assert isinstance(mended, bytes)
+    judged = Judged(letter, Verdict.WOULD_CONFLICT, (reasons.conflict(SECRET, 3, ()),), mended)
+    assert judged.keeps_id is keeps_id
+    assert ("Jones" in str(judged.masked_reasons)) is keeps_id
