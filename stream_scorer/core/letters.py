@@ -91,6 +91,10 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class _NotOursError(ValueError):
+    """Says why, in words that quote nothing."""
+
+
 class _Identified(msgspec.Struct, gc=False):
     id: str | int
 
@@ -109,11 +113,11 @@ def read_letter(partition: int, record: Incoming) -> Letter | Unreadable:
     start = start_of_ours(headers)
     try:
         if start is None:
-            raise msgspec.DecodeError(f"it has no header {ERRORS}")
+            raise _NotOursError(f"it has no header {ERRORS}")
         ours = dict(headers[start:])
         reasons = _decode_reasons(ours[ERRORS])
         if not reasons:
-            raise msgspec.DecodeError("it gives no reason")
+            raise _NotOursError("it gives no reason")
         truncated = ours.get(TRUNCATED)
         return Letter(
             place=place,
@@ -131,13 +135,15 @@ def read_letter(partition: int, record: Incoming) -> Letter | Unreadable:
             producer=producer_of(headers[:start]),
         )
     except (*_UNREADABLE, ValueError) as error:
+        # a decoder's own words may quote what a stranger wrote there
+        why = str(error) if isinstance(error, _NotOursError) else "its headers are not as we write them"
         return Unreadable(
             place=place,
             key=record.key,
             value=record.value,
             headers=headers,
             timestamp_ms=record.timestamp,
-            why=f"not written by stream-scorer: {error}",
+            why=f"not written by stream-scorer: {why}",
         )
 
 

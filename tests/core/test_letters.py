@@ -53,12 +53,16 @@ def test_any_record_is_read_and_never_raises(value: bytes | None, headers: list[
         pytest.param("scorer.errors", b"[]", id="no reason"),
         pytest.param("scorer.errors", b'[{"code":"new","field":null,"message":""}]', id="a code of another version"),
         pytest.param("scorer.stage", b"\xff", id="no stage"),
+        pytest.param("scorer.stage", b"Jane Planted", id="words of a stranger"),
+        pytest.param("scorer.errors", b'[{"code":"Jane Planted","field":null,"message":""}]', id="a stranger's code"),
     ],
 )
 def test_a_record_that_says_nothing_readable_of_itself_is_unreadable(name: str, value: bytes) -> None:
     record = a_record(b"x")
     headers = [(header, value if header == name else said) for header, said in record.headers]
-    assert unreadable(record._replace(headers=headers)).why.startswith("not written by stream-scorer: ")
+    why = unreadable(record._replace(headers=headers)).why
+    assert why.startswith("not written by stream-scorer: ")
+    assert "Jane" not in why
 
 
 def test_a_record_that_was_cut_says_so() -> None:
