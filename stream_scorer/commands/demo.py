@@ -45,6 +45,13 @@ def demo(
     outcomes: Annotated[
         bool, typer.Option("--outcomes/--no-outcomes", help="Whether outcomes (and repeats) are played too.")
     ] = True,
+    bootstrap: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Play on this Kafka, in topics of its own, deleted afterwards. Default: one is started.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """A real Kafka, the model, a worker and a realistic stream of stops, all on this machine, and what comes of it
@@ -56,7 +63,15 @@ def demo(
     from stream_scorer.operations.demo.running import Plan
 
     quiet_kafka_clients()
-    plan = Plan(rate=rate, seconds=seconds, csv=csv, http_port=http_port, model=model, with_outcomes=outcomes)
+    plan = Plan(
+        rate=rate,
+        seconds=seconds,
+        csv=csv,
+        http_port=http_port,
+        model=model,
+        with_outcomes=outcomes,
+        bootstrap=bootstrap,
+    )
     summary = _run(plan, as_json=as_json)
     _print(summary, as_json=as_json)
     if not summary.is_fine:

@@ -1,5 +1,6 @@
 """`stream-scorer demo` as people run it: everything real, and what it says at the end adds up."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -12,9 +13,11 @@ from typing import Any
 
 import psutil
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_scorer.core.contract import COLUMN_NAMES
 from stream_scorer.core.reasons import Code
+from tests.integration.broker_sources import Broker
 
 pytestmark = pytest.mark.kafka
 
@@ -82,6 +85,19 @@ def test_realistic_stream_with_outcomes_adds_up_and_leaves_nothing_running() -> 
         assert said[happened] > 0, happened
     assert 0 < said["success_rate"] < 1
     assert not psutil.wait_procs(started, timeout=10)[1]
+
+
+async def test_on_a_kafka_that_is_there_it_plays_in_topics_of_its_own_and_deletes_them(broker: Broker) -> None:
+    with running_demo("--seconds", "2", "--rate", "100", "--bootstrap", broker.bootstrap) as demo:
+        said = await asyncio.to_thread(summary_of, demo)
+    assert said["observations"] > 100
+    assert (said["unaccounted"], said["duplicated"]) == (0, 0)
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    try:
+        assert not [topic for topic in await admin.list_topics() if topic.startswith("demo-")]
+    finally:
+        await admin.close()
 
 
 def test_every_row_of_a_file_is_scored_or_dead_lettered_with_its_reason(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import NamedTuple
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaProducer
 
@@ -28,6 +28,8 @@ from tests.page.hostile import RECORDS, SENDER
 from tests.programs import program
 
 WAIT_S_MAX = 60.0
+ACT_TOKEN = "token-to-act-here"
+NAME = "Ann Other"
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[..., AbstractAsyncContextManager[Client]]
@@ -83,7 +85,10 @@ def worker_page(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Ite
     }
     settings = load_settings(None, {}, given)
     asyncio.run(_send(settings))
-    environ = {"STREAM_SCORER_WORKER_STATE_FOLDER": str(folder / "state")}
+    environ = {
+        "STREAM_SCORER_WORKER_STATE_FOLDER": str(folder / "state"),
+        "STREAM_SCORER_HTTP_ACT_TOKEN": ACT_TOKEN,
+    }
     with WorkerProcess(broker.bootstrap, prefix=settings.topics.prefix, folder=folder, environ=environ) as worker:
         worker.wait_ready()
         places = asyncio.run(_places(settings))
@@ -127,8 +132,12 @@ def _wait_open(url: str) -> None:
 
 @pytest.fixture
 async def session(worker_page: WorkerPage) -> AsyncIterator[ClientSession]:
-    """A browser without a screen, at the worker's page."""
-    async with ClientSession(worker_page.url) as session:
+    """A browser without a screen, at the worker's page, logged in to act."""
+    # `unsafe`: cookies of an address, as browsers keep them
+    async with ClientSession(worker_page.url, cookie_jar=CookieJar(unsafe=True)) as session:
+        form = {"token": ACT_TOKEN, "name": NAME, "next": "/"}
+        async with session.post("/login", data=form, allow_redirects=False) as answer:
+            assert answer.status == 303
         yield session
 
 

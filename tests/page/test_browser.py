@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.page.conftest import WorkerPage
+from tests.page.conftest import ACT_TOKEN, NAME, WorkerPage
 from tests.page.hostile import RECORDS
 from tests.page.test_letter_pages import PAGES
 
@@ -52,15 +52,25 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def a_page(browser: Browser, worker: WorkerPage, **options: Any) -> AsyncIterator[Page]:
-    """A page of its own; in the end nothing may have gone wrong on it."""
+    """A page of its own of somebody who logged in to act; in the end nothing may have gone wrong on it."""
     context = await browser.new_context(base_url=worker.url, **options)
     try:
         page = await context.new_page()
         seen = Seen(page, worker.url)
+        await log_in(page)
         yield page
         assert seen.wrong == []
     finally:
         await context.close()
+
+
+async def log_in(page: Page) -> None:
+    await page.goto("/")
+    await page.get_by_role("link", name="Log in").click()
+    await page.get_by_label("Token").fill(ACT_TOKEN)
+    await page.get_by_label("Your name").fill(NAME)
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_text("may act")).to_be_visible()
 
 
 async def test_no_hostile_record_gets_to_do_anything(browser: Browser, worker_page: WorkerPage) -> None:

@@ -109,7 +109,12 @@ def test_an_empty_form_mends_nothing() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [MultiDict(patch="{"), MultiDict(set_column="hour", set_value="late"), MultiDict(set_column="x", set_value="")],
+    [
+        MultiDict(patch="{"),
+        MultiDict(patch="[" * 50_000),
+        MultiDict(set_column="hour", set_value="late"),
+        MultiDict(set_column="x", set_value=""),
+    ],
 )
 def test_a_fix_that_is_none_is_told(given: MultiDict[str]) -> None:
     with pytest.raises(SettingsError):

@@ -77,6 +77,16 @@ async def test_loopback_with_a_token_to_act_is_open_for_looking_only(serve: Serv
         assert (await act(client)).status == 403
 
 
+async def test_loopback_without_a_token_to_act_is_open_for_looking_only(serve: Serve) -> None:
+    async with serve() as client:
+        page = await (await client.get("/")).text()
+        assert "may look" in page
+        assert "/login" not in page
+        for token in ("", ACT):
+            assert (await act(client, headers=bearer(token))).status == 403
+            assert (await log_in(client, token)).status == 401
+
+
 # Forms
 
 

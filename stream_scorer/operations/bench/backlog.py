@@ -66,8 +66,10 @@ class BacklogFigures(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class Progress:
-    """Commits seen: when the first and the last one were, and how many records each of the two told of."""
+    """Commits seen: when the first and the last one were, and how many records each of the two told of. `before_at`:
+    the last look that saw none."""
 
+    before_at: float
     first_at: float
     first_records: int
     last_at: float
@@ -78,8 +80,11 @@ class Progress:
         return self.last_at - self.first_at
 
     def events_per_s(self, events: int) -> float:
-        """A moved event is committed twice, so the share of all commits stands for the share of the events."""
-        return events * (1 - self.first_records / self.last_records) / self.seconds if self.seconds else 0.0
+        """A moved event is committed twice, so the share of all commits stands for the share of the events. Where one
+        look saw everything, since the look before it."""
+        if not self.seconds:
+            return events / (self.last_at - self.before_at)
+        return events * (1 - self.first_records / self.last_records) / self.seconds
 
 
 async def measure_backlog(plan: BacklogPlan, say: Say) -> BacklogFigures:
@@ -137,7 +142,8 @@ async def watch(on: Stage, topic: str) -> Progress:
     """
     lanes = [TopicPartition(topic, partition) for partition in range(on.partitions)]
     first: tuple[float, int] | None = None
-    last = (time.perf_counter(), 0)
+    before_at = time.perf_counter()
+    last = (before_at, 0)
     async with GroupPosition(on.settings.kafka, on.settings.group_name) as position:
         while True:
             await asyncio.sleep(POLL_S)
@@ -145,11 +151,13 @@ async def watch(on: Stage, topic: str) -> Progress:
             now, records = time.perf_counter(), sum(committed.values())
             if records > last[1]:
                 first, last = first or (now, records), (now, records)
+            elif not first:
+                before_at = now
             elif first and now - last[0] > SETTLED_S:
                 ends = await position.ends(lanes)
                 # behind the last record may stand markers of the transactions that moved records here, one of each lane
                 if all(ends[lane] - committed.get(lane, 0) <= on.partitions for lane in lanes):
-                    return Progress(*first, *last)
+                    return Progress(before_at, *first, *last)
             if now - last[0] > STALLED_S:
                 raise OutageError(
                     f"the worker committed nothing for {STALLED_S:.0f} s after {last[1]:,} records; "

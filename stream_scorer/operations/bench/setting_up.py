@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_scorer.operations.own_topics import delete_topics, own_prefix
 from stream_scorer.operations.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.runtime.settings import Settings, load_settings
-from stream_scorer.runtime.topics import TopicNames, admin_client, apply, definitions_for
+from stream_scorer.runtime.topics import TopicNames, apply, definitions_for
 
 Say = Callable[[str], None]
 
@@ -40,7 +40,7 @@ async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say
         if bootstrap is None:
             say("Starting Apache Kafka on this machine")
             bootstrap = (await asyncio.to_thread(stack.enter_context, LocalBroker(tuned=True, progress=say))).bootstrap
-        prefix = f"bench-{secrets.token_hex(3)}."
+        prefix = own_prefix("bench")
         overrides = {
             "kafka.bootstrap": bootstrap,
             "topics.prefix": prefix,
@@ -73,11 +73,4 @@ async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say
             for each in workers:
                 if each.is_started:
                     await asyncio.to_thread(each.__exit__, None, None, None)
-            await _delete_topics(settings, names)
-
-
-async def _delete_topics(settings: Settings, names: TopicNames) -> None:
-    # a broker that is gone has nothing to tidy up, and the benchmark's own error is the one to tell
-    with contextlib.suppress(Exception):
-        async with admin_client(settings) as admin:
-            await admin.delete_topics(list(names.all))
+            await delete_topics(settings)

@@ -63,7 +63,11 @@ def add_pages(
     console = Console(
         settings=settings,
         gate=gate,
-        renderer=Renderer(environment=settings.topics.prefix.rstrip(".-_"), has_tokens=gate.has_tokens),
+        renderer=Renderer(
+            environment=settings.topics.prefix.rstrip(".-_"),
+            has_tokens=gate.has_tokens,
+            has_act_token=gate.has_act_token,
+        ),
         recorder=Recorder(watched),
         desk=Desk(open_office),
     )

@@ -1,8 +1,8 @@
 """Who may look at the page and who may act on it.
 
 Law: a request is believed for what it proves. On loopback looking is open, and a name that is not loopback's, or a
-proxy's header, ends that; every other request shows a token. Whoever acts from a browser also proves that the form is
-ours.
+proxy's header, ends that; every other request shows a token, and nobody acts anywhere without the token to act. Whoever
+acts from a browser also proves that the form is ours.
 """
 
 import base64
@@ -82,16 +82,17 @@ class Gate:
         """Whether anybody could log in."""
         return any(self._tokens.values())
 
+    @property
+    def has_act_token(self) -> bool:
+        """Whether anybody could ever act."""
+        return bool(self._tokens[Right.ACT])
+
     def visitor(self, request: web.Request) -> Visitor | Refusal:
-        """Who asks. Loopback's visitors may act where no token to act is set."""
+        """Who asks. On loopback whoever shows no token may look."""
         shown = self._by_bearer(request) or self._by_cookie(request)
-        if self.is_local(request):
-            open_right = Right.LOOK if self._tokens[Right.ACT] else Right.ACT
-            anybody = Visitor(open_right, form_key=self._own_key)
-            return shown if isinstance(shown, Visitor) and shown.right >= open_right else anybody
         if shown is not None:
             return shown
-        return self._refusal(request)
+        return Visitor(Right.LOOK, form_key=self._own_key) if self.is_local(request) else self._refusal(request)
 
     def is_local(self, request: web.Request) -> bool:
         """Whether the request was made on this machine to an address of this machine. A page of another site can bring

@@ -78,7 +78,7 @@ class Assets:
 class Renderer:
     """Fills templates."""
 
-    def __init__(self, *, environment: str, has_tokens: bool) -> None:
+    def __init__(self, *, environment: str, has_tokens: bool, has_act_token: bool) -> None:
         self.assets = Assets()
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
@@ -93,6 +93,7 @@ class Renderer:
             "version": stream_scorer.__version__,
             "environment": environment,
             "has_tokens": has_tokens,
+            "has_act_token": has_act_token,
             "visitor": None,
             "section": None,
             "notices": (),

@@ -78,6 +78,5 @@ class Visit:
         return response
 
     def must_act(self) -> web.Response:
-        """This needs the right to act."""
-        tokens = "Log in with http.act_token." if self.console.settings.http.act_token else "Set http.act_token first."
-        return self.message(403, "You may look, not act", f"{tokens} Nothing was done.", back="/login")
+        """This needs the right to act, and here is how to get it."""
+        return self.page("must_act.html", status=403)

@@ -4,7 +4,6 @@ Law: counts are read from the very text that Prometheus gets, so that page and d
 worker two milliseconds and never waits for Kafka.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
@@ -51,16 +50,15 @@ class WorkerFigures:
         )
 
     def _partition(self, lane: Lane) -> PartitionNow:
-        oldest_ms = lane.oldest_waiting_ms()
         return PartitionNow(
             lane.partition,
             "open" if lane.open else "opening",
             observations_offset=lane.position(lane.observations),
             outcomes_offset=lane.position(lane.outcomes),
-            observations_unread=self._delivery.unread(lane, lane.observations),
-            outcomes_unread=self._delivery.unread(lane, lane.outcomes),
+            observations_unread=self._delivery.unread(lane.observations),
+            outcomes_unread=self._delivery.unread(lane.outcomes),
             held=lane.held_records,
-            oldest_waiting_s=None if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000),
+            oldest_waiting_s=self._delivery.oldest_waiting_s(lane) or None,
             ids=lane.state.store.ids_estimate() if lane.open and lane.state is not None else None,
         )
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from stream_scorer.operations.demo.play import FAITHFUL, Play, Shares
 from stream_scorer.operations.demo.summary import Summary, count_up
@@ -14,6 +15,7 @@ from stream_scorer.operations.demo.supervising import Supervisor
 from stream_scorer.operations.demo.view import Scene
 from stream_scorer.operations.demo.watching import Seen, Watcher
 from stream_scorer.operations.interrupting import interrupts
+from stream_scorer.operations.own_topics import delete_topics, own_prefix
 from stream_scorer.operations.pacing import play
 from stream_scorer.operations.producing import EventSender
 from stream_scorer.operations.sources import count_rows, csv_events
@@ -23,15 +25,14 @@ from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, apply, definitions_for
 
-if TYPE_CHECKING:
-    from stream_scorer.operations.local_broker import LocalBroker
-
 # Outcomes for nobody must be given up before the demo ends, and no outcome may come later than that
 JOIN_WINDOW_S = 10.0
 DELAY_S_MAX = 5.0
 DRAIN_S_MAX = 60.0
 DRAIN_POLL_S = 0.5
 SCENE_S = 0.2
+# short enough to be typed, too long to be guessed in a demo's time
+ACT_TOKEN_BYTES = 8
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -41,7 +42,8 @@ Show = Callable[[Seen, Scene], None]
 @dataclass(frozen=True)
 class Plan:
     """What was asked for. `rate` in observations a second; without `seconds` it ends with the rows of `csv`, or when
-    interrupted.
+    interrupted. On the Kafka at `bootstrap` it plays in topics of its own, deleted afterwards; without one it starts a
+    Kafka.
     """
 
     rate: float
@@ -50,6 +52,7 @@ class Plan:
     http_port: int = 0
     with_outcomes: bool = True
     model: Path | None = None
+    bootstrap: str | None = None
     seed: int = 1
 
 
@@ -59,37 +62,57 @@ async def run_demo(plan: Plan, *, say: Say, show: Show) -> Summary:
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(folder_for_worker("demo"))
-        broker, model = await _set_up(plan, stack, say)
-        settings = _settings(plan, broker.bootstrap, folder)
+        bootstrap, model = await _set_up(plan, stack, say)
+        settings = _settings(plan, bootstrap, folder)
         await apply(settings)
+        try:
+            return await _perform(plan, settings, model, folder, say, show)
+        finally:
+            if plan.bootstrap:
+                await delete_topics(settings)
+
+
+async def _perform(plan: Plan, settings: Settings, model: Path, folder: Path, say: Say, show: Show) -> Summary:
+    with contextlib.ExitStack() as stack:
         say("Starting the worker")
+        act_token = secrets.token_hex(ACT_TOKEN_BYTES)
         worker = WorkerProcess(
-            broker.bootstrap, model=model, http_port=plan.http_port, settings=folder / "settings.toml", folder=folder
+            settings.kafka.bootstrap,
+            prefix=settings.topics.prefix,
+            model=model,
+            http_port=plan.http_port,
+            settings=folder / "settings.toml",
+            folder=folder,
+            # by the environment, as other users of the machine see command lines; and nobody's own file beside it
+            environ={"STREAM_SCORER_HTTP_ACT_TOKEN": act_token, "STREAM_SCORER_HTTP_ACT_TOKEN_FILE": ""},
         )
         stack.enter_context(worker)
         await asyncio.to_thread(worker.wait_ready)
         say(f"Worker ready: http://{worker.http_address}, metrics http://{worker.http_address}/metrics")
+        say(f"To act on dead letters there, log in with the token {act_token}")
         interrupted = stack.enter_context(interrupts())
-        scene = Scene(broker=broker.bootstrap, page=worker.http_address or "")
+        scene = Scene(broker=settings.kafka.bootstrap, page=worker.http_address or "", act_token=act_token)
         return await _play(plan, settings, Supervisor(worker), scene, interrupted, show)
 
 
-async def _set_up(plan: Plan, stack: contextlib.ExitStack, say: Say) -> "tuple[LocalBroker, Path]":
-    """The broker and the model, both at once: each takes seconds."""
+async def _set_up(plan: Plan, stack: contextlib.ExitStack, say: Say) -> tuple[str, Path]:
+    """The broker's address and the model, both at once: each takes seconds."""
     from stream_scorer.models.default import ensure_default_model
     from stream_scorer.operations.local_broker import LocalBroker
 
+    model = asyncio.to_thread(ensure_default_model, say) if plan.model is None else asyncio.sleep(0, plan.model)
+    if plan.bootstrap:
+        return plan.bootstrap, await model
     say("Starting Apache Kafka on this machine")
     broker = LocalBroker(progress=say)
     started = time.monotonic()
     starting = asyncio.to_thread(stack.enter_context, broker)
-    model = asyncio.to_thread(ensure_default_model, say) if plan.model is None else asyncio.sleep(0, plan.model)
     _, folder = await asyncio.gather(starting, model)
     say(
         f"Apache Kafka {broker.version} on {broker.bootstrap} and the model {folder.name} "
         f"after {time.monotonic() - started:.1f} s"
     )
-    return broker, folder
+    return broker.bootstrap, folder
 
 
 def _settings(plan: Plan, bootstrap: str, folder: Path) -> Settings:
@@ -97,6 +120,8 @@ def _settings(plan: Plan, bootstrap: str, folder: Path) -> Settings:
     lines = ["[kafka]", f'bootstrap = "{bootstrap}"', "[worker]", f"state_folder = '{folder / 'state'}'"]
     if plan.csv is None:
         lines.append(f"join_window_s = {JOIN_WINDOW_S}")
+    if plan.bootstrap:
+        lines += ["[topics]", f'prefix = "{own_prefix("demo")}"']
     path = folder / "settings.toml"
     path.write_text("\n".join(lines) + "\n")
     return load_settings(path, {})

@@ -9,6 +9,7 @@ VARIABLES = (JOB,)
 OF = 'job=~"$job"'
 RATE = "[$__rate_interval]"
 LETTERS = catalogue.DEAD_LETTERS.name
+FIRST_SEEN = catalogue.CODE_FIRST_SEEN.name
 LOOK = page("Dead letters, grouped", "/letters")
 PRODUCERS = page("Producers", "/producers")
 
@@ -92,8 +93,15 @@ def why() -> tuple[Panel, ...]:
                 ),
             ),
             "bargauge",
-            width=12,
             limit=3,
+            links=(new, LOOK),
+        ),
+        Panel(
+            "First seen",
+            "How long ago a worker first wrote a dead letter with the code, since the oldest start of those that run",
+            (Query(f"time() - min by (code) ({FIRST_SEEN}{{{OF}}} > 0)", "{{code}}"),),
+            "bargauge",
+            unit="s",
             links=(new, LOOK),
         ),
         Panel(
@@ -101,8 +109,7 @@ def why() -> tuple[Panel, ...]:
             "Records a second that the model could not score, or scored with what is no probability",
             (Query(f'sum by (code) (rate({LETTERS}{{{OF}, stage=~"score|output"}}{RATE}))', "{{code}}"),),
             unit="ops",
-            width=12,
-            links=(runbook("StreamScorerNewReason"), LOOK),
+            links=(new, LOOK),
         ),
     )
 
@@ -163,5 +170,6 @@ def others() -> tuple[Panel, ...]:
             (ended(outcomes, "repeated", "the same class"), ended(outcomes, "corrected", "another class")),
             unit="ops",
             width=8,
+            links=(runbook("StreamScorerOutcomesMissing"),),
         ),
     )

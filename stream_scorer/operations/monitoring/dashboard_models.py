@@ -69,12 +69,14 @@ def quality(business: BusinessSettings) -> tuple[Panel, ...]:
             unit="percentunit",
             width=6,
             most=1,
+            links=(bad,),
         ),
         Panel(
             "Brier score",
             "Mean of (probability - class)²: 0.25 is what a coin would get, less is better",
             (Query(f"stream_scorer:brier_score{{{OF}}}", "{{job}}"),),
             limit=0.25,
+            links=(bad,),
         ),
         Panel(
             "Outcomes come",
@@ -92,6 +94,7 @@ def quality(business: BusinessSettings) -> tuple[Panel, ...]:
                 ),
             ),
             unit="ops",
+            links=(bad,),
         ),
     )
 
@@ -221,6 +224,7 @@ def predicted() -> tuple[Panel, ...]:
             (Query(share, "{{column}} {{group}}"),),
             unit="percentunit",
             most=1,
+            links=(runbook("StreamScorerGroupProbabilitiesDrifted"),),
         ),
         Panel(
             "Probabilities, now",
@@ -243,6 +247,7 @@ def predicted() -> tuple[Panel, ...]:
             "bargauge",
             "percentunit",
             width=4,
+            links=(runbook("StreamScorerProbabilitiesDrifted"),),
         ),
         Panel(
             "Models",

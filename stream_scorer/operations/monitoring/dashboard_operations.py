@@ -1,6 +1,6 @@
 """The dashboard about the work: what comes in and where it ends, how long it takes, what waits, how the workers are."""
 
-from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, page, runbook
+from stream_scorer.operations.monitoring.panels import JOB, RUNBOOK_WHOLE, Panel, Query, Row, page, runbook
 from stream_scorer.operations.monitoring.traffic_rules import BUDGET
 from stream_scorer.operations.monitoring.worker_panels import OF, RATE, by_instance, state, workers
 from stream_scorer.runtime import metric_catalogue as catalogue
@@ -60,7 +60,7 @@ def now(settings: Settings) -> tuple[Panel, ...]:
         one(
             "Oldest waits",
             f"max(stream_scorer:oldest_waiting_seconds{{{OF}}})",
-            "Age of the oldest record that was read and is not committed",
+            "Age of the oldest record that is not committed, in Kafka or in a worker",
             unit="s",
             limit=business.lag_age_s_max,
             links=(runbook("StreamScorerRecordsWait"),),
@@ -87,7 +87,7 @@ def now(settings: Settings) -> tuple[Panel, ...]:
             limit=business.dead_letter_share_max,
             links=(runbook("StreamScorerManyDeadLetters"),),
         ),
-        one("Alerts", alerts, "Alerts that fire now", limit=1),
+        one("Alerts", alerts, "Alerts that fire now", limit=1, links=(RUNBOOK_WHOLE,)),
     )
 
 
@@ -118,6 +118,7 @@ def incoming() -> tuple[Panel, ...]:
                 Query(quantile(0.99, batch), "99 of 100"),
                 Query(mean(batch), "mean"),
             ),
+            links=(runbook("StreamScorerRecordsWait"),),
         ),
     )
 
@@ -161,7 +162,7 @@ def times(limit_s: float, model_limit_s: float) -> tuple[Panel, ...]:
         ),
         Panel(
             "Time in each step",
-            "Mean time of a batch; `fetch` with the wait for records",
+            "Mean time of a batch; `fetch` with the wait for records, `validate` of those with a fault in them",
             (
                 Query(
                     f"sum by (step) (rate({step}_sum{{{OF}}}{RATE}))\n"
@@ -171,6 +172,7 @@ def times(limit_s: float, model_limit_s: float) -> tuple[Panel, ...]:
             ),
             unit="s",
             width=12,
+            links=(runbook("StreamScorerLatencyHigh"), runbook("StreamScorerCommitsStalled")),
         ),
         Panel(
             "Time in the model",
@@ -194,7 +196,8 @@ def waiting(settings: Settings) -> tuple[Panel, ...]:
         ),
         Panel(
             "Oldest record",
-            "Age of the oldest record that was read and is not committed, by worker",
+            "Age of the oldest record that is not committed, by worker: by its timestamp once it was read; before "
+            "that, how long it has been seen to wait",
             (by_instance(catalogue.OLDEST_WAITING),),
             unit="s",
             limit=settings.business.lag_age_s_max,

@@ -24,7 +24,8 @@ class Query(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One picture. `limit`: from where on it is red; `low_is_bad`: below instead. `links`: title and address."""
+    """One picture. `limit`: from where on it is red; `low_is_bad`: below instead. `links`: title and address, one
+    at least."""
 
     title: str
     description: str
@@ -50,6 +51,9 @@ class Row(NamedTuple):
 def runbook(alert: str) -> tuple[str, str]:
     """A link to the alert's section of the runbook."""
     return f"Runbook: {alert}", f"${{runbook}}#{alert.lower()}"
+
+
+RUNBOOK_WHOLE: Final = "Runbook", "${runbook}"
 
 
 def page(title: str, path: str) -> tuple[str, str]:

@@ -49,7 +49,7 @@ def traffic_rules(business: BusinessSettings, pace: Pace) -> Group:
         Recording(
             "stream_scorer:oldest_waiting_seconds",
             f"max by (job) ({catalogue.OLDEST_WAITING.name})",
-            "Age of the oldest record that was read and is not committed",
+            "Age of the oldest record that is not committed, in Kafka or in a worker",
         ),
         Recording(
             "stream_scorer:lag_records",

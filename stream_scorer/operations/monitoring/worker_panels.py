@@ -17,12 +17,14 @@ def workers(settings: Settings) -> tuple[Panel, ...]:
             "Processor",
             "Processors in use, by worker",
             (Query(f"rate(process_cpu_seconds_total{of}{RATE})", "{{instance}}"),),
+            links=(runbook("StreamScorerLatencyHigh"), runbook("StreamScorerModelSlow")),
         ),
         Panel(
             "Memory",
             "Resident memory, by worker",
             (Query(f"process_resident_memory_bytes{of}", "{{instance}}"),),
             unit="bytes",
+            links=(runbook("StreamScorerWorkerDown"),),
         ),
         Panel(
             "File descriptors",
@@ -50,7 +52,10 @@ def workers(settings: Settings) -> tuple[Panel, ...]:
             links=(runbook("StreamScorerRebalancingOften"),),
         ),
         Panel(
-            "Connections", "Open connections of each worker's reader to Kafka", (by_instance(catalogue.CONNECTIONS),)
+            "Connections",
+            "Open connections of each worker's reader to Kafka",
+            (by_instance(catalogue.CONNECTIONS),),
+            links=(runbook("StreamScorerFilesExhausted"),),
         ),
         Panel(
             "What runs",
@@ -58,6 +63,7 @@ def workers(settings: Settings) -> tuple[Panel, ...]:
             (Query(f"{catalogue.BUILD.name}{of}", ""),),
             "table",
             width=12,
+            links=(runbook("StreamScorerModelsDiffer"),),
         ),
         Panel(
             "Starts",
@@ -74,8 +80,23 @@ def state(settings: Settings) -> tuple[Panel, ...]:
     free = f"{catalogue.DISK_FREE.name}{{{OF}}} / {catalogue.DISK_SIZE.name}{{{OF}}}"
     restore = catalogue.RESTORE_SECONDS.name
     return (
-        Panel("Ids known", "About; by worker", (by_instance(catalogue.STATE_IDS),), stacked=True, width=6),
-        Panel("State on disk", "By worker", (by_instance(catalogue.STATE_BYTES),), unit="bytes", stacked=True, width=6),
+        Panel(
+            "Ids known",
+            "About; by worker",
+            (by_instance(catalogue.STATE_IDS),),
+            stacked=True,
+            width=6,
+            links=(runbook("StreamScorerDiskFull"),),
+        ),
+        Panel(
+            "State on disk",
+            "By worker",
+            (by_instance(catalogue.STATE_BYTES),),
+            unit="bytes",
+            stacked=True,
+            width=6,
+            links=(runbook("StreamScorerDiskFull"),),
+        ),
         Panel(
             "Disk free",
             "Of the disk that the state lies on, by worker",

@@ -1,0 +1,59 @@
+"""The demo's page: everybody at the terminal, and nobody else, is told how to act on it."""
+
+import asyncio
+import io
+import re
+import signal
+import subprocess
+
+import psutil
+import pytest
+from aiohttp import ClientSession, CookieJar
+from rich.console import Console
+
+from stream_scorer.operations.demo.view import Scene, render
+from stream_scorer.operations.demo.watching import Seen
+from tests.integration.test_demo import running_demo, summary_of
+
+SAID = re.compile(r"Worker ready: (http://\S+),.*\nTo act on dead letters there, log in with the token (\w{16})\n")
+
+
+def said_at_start(demo: "subprocess.Popen[str]") -> tuple[str, str]:
+    """The page's address and the token to act on it."""
+    assert demo.stderr is not None
+    told = ""
+    for line in demo.stderr:
+        told += line
+        if found := SAID.search(told):
+            return found[1], found[2]
+    pytest.fail(f"the demo ended without a token to act:\n{told}")
+
+
+async def what_tokens_open(url: str, token: str) -> None:
+    async with ClientSession(url, cookie_jar=CookieJar(unsafe=True)) as session:
+        async with session.get("/") as answer:
+            assert "may look" in await answer.text()
+        async with session.post("/login", data={"token": "0" * len(token)}) as answer:
+            assert answer.status == 401
+        async with session.post("/login", data={"token": token}) as answer:
+            assert "may act" in await answer.text()
+
+
+@pytest.mark.kafka
+def test_the_demo_says_with_which_token_to_act_and_only_that_one_does() -> None:
+    with running_demo("--rate", "20") as demo:
+        url, token = said_at_start(demo)
+        children = psutil.Process(demo.pid).children(recursive=True)
+        assert not any(token in word for child in children for word in child.cmdline())
+        asyncio.run(what_tokens_open(url, token))
+        demo.send_signal(signal.SIGINT)
+        summary_of(demo)
+
+
+def test_the_smallest_terminal_has_room_for_the_page_and_its_token() -> None:
+    console = Console(file=io.StringIO(), width=80, height=24, color_system=None)
+    scene = Scene("127.0.0.1:34567", "127.0.0.1:45678", "0123456789abcdef", restarts=12)
+    with console.capture() as captured:
+        console.print(render(Seen(), scene, height=24), height=24)
+    for wanted in ("http://127.0.0.1:45678", "to act there, log in with 0123456789abcdef", "started again 12×"):
+        assert wanted in captured.get()

@@ -1,0 +1,94 @@
+"""The page on loopback where no token to act is set: everything can be looked at, nothing be done, and it says why."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession
+
+from stream_scorer.operations.console.serving import serve_console
+from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter
+from stream_scorer.operations.dead_letters.office import open_office
+from stream_scorer.runtime.settings import Settings, load_settings
+from tests.page.conftest import WorkerPage
+from tests.page.test_letter_pages import errand, text
+
+ADVICE = "To replay, discard or reveal here, set"
+
+
+@pytest.fixture
+async def onlooker(worker_page: WorkerPage) -> AsyncIterator[ClientSession]:
+    """A browser without a screen at a page over the worker's letters that has no token to act."""
+    served = serve_console(without_tokens(worker_page.settings))
+    async with served as (host, port), ClientSession(f"http://{host}:{port}") as session:
+        yield session
+
+
+def without_tokens(settings: Settings) -> Settings:
+    given = {
+        "kafka.bootstrap": settings.kafka.bootstrap,
+        "topics.prefix": settings.topics.prefix,
+        "worker.state_folder": settings.worker.state_folder,
+        "http.port": 0,
+    }
+    return load_settings(None, {}, given)
+
+
+async def states(settings: Settings) -> list[tuple[str, str]]:
+    """Every letter with its state."""
+    async with open_office(settings) as office:
+        await office.refresh()
+        found = await office.find(Filter(states=EVERY_STATE), limit=100)
+    return sorted((str(each.place), str(each.state)) for each in found)
+
+
+async def test_on_loopback_without_a_token_to_act_nobody_acts_and_all_hear_how(
+    onlooker: ClientSession, worker_page: WorkerPage
+) -> None:
+    place = worker_page.places["unmendable"]
+    found = re.search(r'name="form_token" value="(\w+)"', await text(onlooker, f"/letters/{place}"))
+    assert found is not None
+    before = await states(worker_page.settings)
+    form = {"form_token": found[1], "place": place, "failing_too": "1", "why": "a test"}
+    for path, do in (("/letters/act", "replay"), ("/letters/act", "discard"), (f"/letters/{place}/reveal", "")):
+        async with onlooker.post(path, data=form | {"do": do}) as answer:
+            page = await answer.text()
+        assert answer.status == 403
+        assert ADVICE in page
+        assert "STREAM_SCORER_HTTP_ACT_TOKEN" in page
+        assert "No such reason" not in page
+    assert await states(worker_page.settings) == before
+
+
+async def test_where_nobody_can_act_the_page_says_how_instead_of_buttons(
+    onlooker: ClientSession, worker_page: WorkerPage
+) -> None:
+    for path in (f"/letters/{worker_page.places['unmendable']}", "/letters/list"):
+        page = await text(onlooker, path)
+        assert ADVICE in page
+        assert re.findall(r'name="do" value="([\w-]+)"', page) == ["check"]
+        assert "/reveal" not in page
+
+
+async def test_who_may_only_look_can_check_and_is_told_how_to_do_more(
+    onlooker: ClientSession, worker_page: WorkerPage
+) -> None:
+    place = worker_page.places["unmendable"]
+    assert "still fails" in await errand(onlooker, place, do="check")
+    dry = await errand(onlooker, worker_page.places["second_mendable"], do="dry-run", fix="match-case")
+    assert "1 would be replayed" in dry
+    assert ADVICE in dry
+    assert 'value="replay"' not in dry
+
+
+async def test_where_a_token_to_act_is_set_the_page_asks_for_it(worker_page: WorkerPage) -> None:
+    place = worker_page.places["unmendable"]
+    async with ClientSession(worker_page.url) as session:
+        page = await text(session, f"/letters/{place}")
+        found = re.search(r'name="form_token" value="(\w+)"', page)
+        assert found is not None
+        assert "with the token to act" in page
+        for path in ("/letters/act", f"/letters/{place}/reveal"):
+            async with session.post(path, data={"form_token": found[1], "place": place, "do": "replay"}) as answer:
+                assert answer.status == 403
+                assert "with the token to act" in await answer.text()
