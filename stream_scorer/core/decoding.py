@@ -1,6 +1,7 @@
 """Observation events, from bytes to ids and 28-bit numbers. Law: what the fast look takes, the second takes alike."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Annotated, NamedTuple
 
@@ -10,7 +11,7 @@ from stream_scorer.core import reasons
 from stream_scorer.core.codec import DIGITS, encode_columns
 from stream_scorer.core.contract import EVENT_BYTES_MAX, ID_BYTES_MAX, check_id, check_observation
 from stream_scorer.core.contract import Observation as Observation  # the table, for those who come for the event
-from stream_scorer.core.looking import Accepted, look_twice, verdict
+from stream_scorer.core.looking import UNWATCHED, Accepted, look_twice, verdict
 from stream_scorer.core.parsing import parse_object
 from stream_scorer.core.reasons import Code, Reason, Stage
 
@@ -40,11 +41,14 @@ class DecodedBatch(NamedTuple):
 decode_event = msgspec.json.Decoder(ObservationEvent).decode
 
 
-def decode_observations(values: Sequence[bytes | None], limit_bytes: int = EVENT_BYTES_MAX) -> DecodedBatch:
+def decode_observations(
+    values: Sequence[bytes | None],
+    limit_bytes: int = EVENT_BYTES_MAX,
+    second_look: AbstractContextManager[None] = UNWATCHED,
+) -> DecodedBatch:
     """Decode and validate a batch; each value is among those that pass or among the rejected, and nothing is raised."""
-    return DecodedBatch(
-        *look_twice(values, decode_event, codes_of, partial(examine_observation, limit_bytes=limit_bytes), limit_bytes)
-    )
+    examine = partial(examine_observation, limit_bytes=limit_bytes)
+    return DecodedBatch(*look_twice(values, decode_event, codes_of, examine, limit_bytes, second_look))
 
 
 def codes_of(events: Sequence[ObservationEvent]) -> list[int]:

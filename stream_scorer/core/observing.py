@@ -6,12 +6,14 @@ Law: every record ends in exactly one list: to be scored, a dead letter or a mov
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from stream_scorer.core.dead_letters import Truncation, size_bytes
 from stream_scorer.core.decoding import decode_observations, stage_of
+from stream_scorer.core.looking import UNWATCHED
 from stream_scorer.core.partitioning import partitions_of
 from stream_scorer.core.predictions import Speaker, encode_predictions
 from stream_scorer.core.reasons import Reason, Stage, too_large
@@ -61,10 +63,17 @@ class Sorted(NamedTuple):
     moved: dict[int, list[Outgoing]]
 
 
-def sort_out(records: Sequence[Incoming], *, partition: int, partitions: int, event_bytes_max: int) -> Sorted:
+def sort_out(
+    records: Sequence[Incoming],
+    *,
+    partition: int,
+    partitions: int,
+    event_bytes_max: int,
+    second_look: AbstractContextManager[None] = UNWATCHED,
+) -> Sorted:
     """Decode and validate a batch that was read from `partition`; set aside what breaks the contract and what lies on a
-    wrong partition."""
-    decoded = decode_observations([record.value for record in records], event_bytes_max)
+    wrong partition. `second_look` is entered while values that were refused are looked at again."""
+    decoded = decode_observations([record.value for record in records], event_bytes_max, second_look)
     rejected = [Rejected(records[position], reasons, stage_of(reasons)) for position, reasons in decoded.rejected]
     good = records if not rejected else [records[position] for position in decoded.positions]
     rows = Rows(good, decoded.ids, decoded.codes, [record.offset for record in good])

@@ -1,13 +1,14 @@
 """Outcome events, from bytes to ids and true classes. Law: as for observations, two looks that agree."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
 from stream_scorer.core import reasons
 from stream_scorer.core.contract import ID_BYTES_MAX, check_id
-from stream_scorer.core.looking import Accepted, look_twice, verdict
+from stream_scorer.core.looking import UNWATCHED, Accepted, look_twice, verdict
 from stream_scorer.core.parsing import parse_object
 from stream_scorer.core.reasons import Code, Reason
 
@@ -35,9 +36,11 @@ class DecodedOutcomes(NamedTuple):
 decode_event = msgspec.json.Decoder(OutcomeEvent).decode
 
 
-def decode_outcomes(values: Sequence[bytes | None]) -> DecodedOutcomes:
+def decode_outcomes(
+    values: Sequence[bytes | None], second_look: AbstractContextManager[None] = UNWATCHED
+) -> DecodedOutcomes:
     """Decode and validate a batch; each value is among those that pass or among the rejected, and nothing is raised."""
-    return DecodedOutcomes(*look_twice(values, decode_event, classes_of, examine_outcome))
+    return DecodedOutcomes(*look_twice(values, decode_event, classes_of, examine_outcome, None, second_look))
 
 
 def classes_of(events: Sequence[OutcomeEvent]) -> list[bool]:

@@ -114,16 +114,17 @@ class Evidence:
         self._corrections = self._unreadable = 0
 
     def add_predictions(self, records: Records) -> None:
-        """Count the predictions that lie in the window; those of smoke tests, which never get an outcome, are none."""
+        """Count the predictions that lie in the window; those of smoke tests are none."""
         inside = self._window.holds(records.timestamps_ms)
         decoded = self._decode(records, _prediction)
         chosen = [each for each in decoded if inside[each[0]] and not is_smoke_id(each[1])]
         self._predicted.append(self._rows(PREDICTED, chosen, [each.observation_code for _, _, each in chosen]))
 
     def add_updates(self, records: Records) -> None:
-        """Count the joined updates that lie in the window; the others tell which predictions have an outcome by now."""
+        """Count the joined updates that lie in the window; the others tell which predictions have an outcome by now.
+        Nobody should have sent one for a smoke test's prediction; who did moves no figure."""
         decoded = self._decode(records, _update)
-        joined = [(at, id_, each) for at, id_, each in decoded if isinstance(each, _Joined)]
+        joined = [(at, id_, each) for at, id_, each in decoded if isinstance(each, _Joined) and not is_smoke_id(id_)]
         rows = self._rows(JOINED, joined, [_group_code(each.observation) for _, _, each in joined])
         rows["proba"] = [each.proba for _, _, each in joined]
         rows["actual"] = [each.true_class for _, _, each in joined]

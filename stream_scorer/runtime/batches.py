@@ -4,8 +4,10 @@ Law: a batch is read, worked on and committed as a whole; what is to be counted 
 after the commit.
 """
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
@@ -69,6 +71,13 @@ class Noted:
     def buried(self, rejected: Sequence[Rejected]) -> None:
         """Note dead letters, by their first reason."""
         self.letters.update((one.reasons[0].code, one.stage) for one in rejected)
+
+    @contextmanager
+    def timing(self, step: str) -> Iterator[None]:
+        """Add the time of a block to that of a step; a block that is never entered takes none."""
+        began_s = time.perf_counter()
+        yield
+        self.steps_s[step] = self.steps_s.get(step, 0.0) + time.perf_counter() - began_s
 
 
 @dataclass(slots=True)

@@ -52,6 +52,25 @@ async def keep_place(consumer: AIOKafkaConsumer) -> None:
         raise (error.__cause__ or error) from None
 
 
+def next_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """The offset that is read next: what the group committed, until somebody seeks. Behind markers and aborted records,
+    which nobody is given. None where the partition is not ours or its place is not known yet."""
+    state = _state_of(consumer, partition)
+    return state.position if state is not None and state.has_valid_position else None
+
+
+def highwater(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """Where the partition ended at its last fetch; None where it was not fetched or is not ours."""
+    state = _state_of(consumer, partition)
+    return None if state is None else state.highwater
+
+
+def _state_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Any:
+    subscription = consumer._subscription.subscription
+    assignment = None if subscription is None else subscription.assignment
+    return assignment.state_value(partition) if assignment is not None and partition in assignment.tps else None
+
+
 def _take(fetcher: Any, wanted: Collection[TopicPartition], records_max: int) -> dict[TopicPartition, list[Record]]:
     taken: dict[TopicPartition, list[Record]] = {}
     for partition in list(fetcher._records):

@@ -26,7 +26,7 @@ from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, 
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.agents import Agents
 from stream_scorer.runtime.batches import Batch, Work
-from stream_scorer.runtime.gauges import commit_age_s, look, unread_records
+from stream_scorer.runtime.gauges import commit_age_s, look, oldest_s
 from stream_scorer.runtime.intake import Intake
 from stream_scorer.runtime.kafka import REFUSED, answers, client_options, explain
 from stream_scorer.runtime.lane_state import LaneState
@@ -352,10 +352,15 @@ class Delivery(faust.Service):
         """The lanes that are ours now, by partition."""
         return tuple(lane for _, lane in sorted(self._intake.lanes.items())) if self._intake is not None else ()
 
-    def unread(self, lane: Lane, partition: TopicPartition) -> int:
-        """Records of a lane's input that wait in Kafka, as of the last fetch."""
+    def unread(self, partition: TopicPartition) -> int:
+        """Records of an input that wait in Kafka, as far as is known."""
         assert self._intake is not None
-        return unread_records(lane, partition, self._intake.consumer)
+        return self._intake.backlog.unread(partition)
+
+    def oldest_waiting_s(self, lane: Lane) -> float:
+        """The age of the oldest record of a lane that is not committed, at least."""
+        assert self._intake is not None
+        return oldest_s(lane, self._intake.backlog)
 
 
 # Adds pages to the worker's server; they may ask the delivery, which knows nothing of them

@@ -3,16 +3,13 @@
 Law: looking changes nothing and waits for nobody.
 """
 
-import contextlib
 import shutil
 import time
 from collections.abc import Collection
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-
 from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.backlog import Backlog
 from stream_scorer.runtime.intake import Intake
 from stream_scorer.runtime.kafka import open_connections
 from stream_scorer.runtime.lanes import Lane
@@ -29,12 +26,9 @@ def look(metrics: Metrics, intake: Intake | None, *, ready: bool, state_path: Pa
     held = sum(lane.held_records for lane in lanes)
     metrics.set(catalogue.HELD_RECORDS, held)
     metrics.set(catalogue.COMMIT_AGE, commit_age_s(lanes))
-    oldest_ms = min((oldest for lane in lanes if (oldest := lane.oldest_waiting_ms()) is not None), default=None)
-    metrics.set(catalogue.OLDEST_WAITING, 0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
     if intake is not None:
-        inputs = [(lane, partition) for lane in lanes for partition in lane.inputs]
-        unread = sum(unread_records(lane, partition, intake.consumer) for lane, partition in inputs)
-        metrics.set(catalogue.LAG_RECORDS, held + unread)
+        metrics.set(catalogue.OLDEST_WAITING, max((oldest_s(lane, intake.backlog) for lane in lanes), default=0.0))
+        metrics.set(catalogue.LAG_RECORDS, held + sum(map(intake.backlog.unread, intake.inputs)))
         metrics.set(catalogue.CONNECTIONS, open_connections(intake.consumer))
     stores = [lane.state.store for lane in opened if lane.state is not None]
     metrics.set(catalogue.STATE_IDS, sum(store.ids_estimate() for store in stores))
@@ -52,13 +46,11 @@ def commit_age_s(lanes: Collection[Lane]) -> float:
     )
 
 
-def unread_records(lane: Lane, partition: TopicPartition, consumer: AIOKafkaConsumer) -> int:
-    """Records of a lane's input that wait in Kafka, as of the last fetch."""
-    position = lane.position(partition)
-    with contextlib.suppress(KafkaError, AssertionError):  # a partition that was taken from us a moment ago
-        end = consumer.highwater(partition)
-        return max(0, end - position) if end is not None and position is not None else 0
-    return 0
+def oldest_s(lane: Lane, backlog: Backlog) -> float:
+    """The age of the oldest record of a lane that is not committed, at least: by its timestamp where it was read."""
+    held_ms = lane.oldest_waiting_ms()
+    held_s = 0.0 if held_ms is None else time.time() - held_ms / 1000
+    return max(0.0, held_s, *map(backlog.waits_s, lane.inputs))
 
 
 def existing(path: Path) -> Path:

@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_scorer.errors import TopicsError
+from stream_scorer.runtime.backlog import Backlog
 from stream_scorer.runtime.connecting import why_not_let_in
 from stream_scorer.runtime.consuming import keep_place, read
 from stream_scorer.runtime.lanes import Lane
@@ -74,7 +75,7 @@ class Intake(ConsumerRebalanceListener):
         self._held_back_s = held_back_s
         self._hungry = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.consumer = AIOKafkaConsumer(
+        self.consumer = consumer = AIOKafkaConsumer(
             **options,
             group_id=group,
             group_instance_id=group_instance_id or None,
@@ -90,6 +91,7 @@ class Intake(ConsumerRebalanceListener):
             fetch_max_bytes=FETCH_BYTES_MAX,
             metadata_max_age_ms=60_000,
         )
+        self.backlog = Backlog(consumer)
 
     async def connect(self) -> None:
         """Wait for the broker, however long it takes. Raises `SettingsError` where it is there and does not let us
@@ -114,28 +116,34 @@ class Intake(ConsumerRebalanceListener):
         self.consumer.subscribe(self._topics, listener=self)
         reader = asyncio.create_task(self._read())
         member = asyncio.create_task(keep_place(self.consumer))
+        watcher = asyncio.create_task(self.backlog.watch(lambda: self.inputs))
         try:
-            await asyncio.wait((reader, member, self._failed), return_when=asyncio.FIRST_COMPLETED)
-            for finished in (self._failed, member, reader):  # a lane's fault tells more than what it does to the reader
+            await asyncio.wait((reader, member, watcher, self._failed), return_when=asyncio.FIRST_COMPLETED)
+            # a lane's fault tells more than what it does to the reader
+            for finished in (self._failed, member, reader, watcher):
                 if finished.done():
                     finished.result()
         finally:
-            reader.cancel()
-            member.cancel()
-            await asyncio.gather(reader, member, return_exceptions=True)
+            for task in (reader, member, watcher):
+                task.cancel()
+            await asyncio.gather(reader, member, watcher, return_exceptions=True)
+
+    @property
+    def inputs(self) -> list[TopicPartition]:
+        """The inputs of the lanes that are ours now."""
+        return [partition for lane in self.lanes.values() for partition in lane.inputs]
 
     async def _read(self) -> None:
         while True:
             if (held_back_s := self._held_back_s()) > 0:
                 await asyncio.sleep(min(held_back_s, POLL_S))
                 continue
-            inputs = [partition for lane in self.lanes.values() for partition in lane.inputs]
             wanted = [partition for lane in self.lanes.values() for partition in lane.inputs if lane.wants(partition)]
             if not wanted:
                 self._hungry.clear()
                 await self._hungry.wait()
                 continue
-            full = len(wanted) < len(inputs)
+            full = len(wanted) < len(self.inputs)
             began_s = time.perf_counter()
             fetched = await read(
                 self.consumer,

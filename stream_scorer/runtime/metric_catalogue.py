@@ -21,7 +21,7 @@ LOADED_MODELS_MAX: Final = 2
 # Models that outcomes are told apart by, those of the predictions of the last weeks among them
 COUNTED_MODELS_MAX: Final = 4
 
-STEPS: Final = ("fetch", "decode", "admit", "predict", "encode", "join", "publish", "commit")
+STEPS: Final = ("fetch", "decode", "validate", "admit", "predict", "encode", "join", "publish", "commit")
 OBSERVATION_ENDS: Final = ("predicted", "dead_lettered", "redelivered", "moved")
 OUTCOME_ENDS: Final = ("joined", "corrected", "repeated", "awaiting", "unknown", "dead_lettered", "moved")
 STAGES_OF_CODES: Final = {
@@ -78,12 +78,20 @@ BRAKE_HOLDS = gauge("brake_holds", "1", "1 while intake pauses because too many 
 REPLAYED = counter("replayed", "records", "Records of observations and outcomes that an operator sent again")
 BATCH_RECORDS = histogram("batch_records", "records", "Records that went through together", BATCH_BOUNDS)
 COMMITS = counter("commits", "1", "Batches committed")
+CODE_FIRST_SEEN = gauge(
+    "dead_letter_code_first_seen_timestamp_seconds",
+    "seconds",
+    "When this worker first wrote a dead letter with the code since its start, in seconds since 1970; 0: it has not",
+    "code",
+    of=singles(tuple(code.value for code in Code)),
+)
 # Time
 STEP_SECONDS = histogram(
     "step_seconds",
     "seconds",
-    "Time of a batch in each step: `fetch` with the wait for records, `decode` with the contract's checks, `admit` the "
-    "look for the same id, `publish` until all is delivered, `commit` of the transaction",
+    "Time of a batch in each step: `fetch` with the wait for records, `decode` with the contract's checks, `validate` "
+    "only where a value fails them: the second look, which finds every reason; `admit` the look for the same id, "
+    "`publish` until all is delivered, `commit` of the transaction",
     STEP_BOUNDS_S,
     "step",
     of=singles(STEPS),
@@ -98,7 +106,10 @@ LATENCY_SECONDS = histogram(
 LAG_RECORDS = gauge("lag_records", "records", "Records that wait, in Kafka and here")
 HELD_RECORDS = gauge("held_records", "records", "Records read and not committed yet")
 OLDEST_WAITING = gauge(
-    "oldest_waiting_seconds", "seconds", "Age, by its timestamp, of the oldest record read and not committed yet"
+    "oldest_waiting_seconds",
+    "seconds",
+    "Age of the oldest record not committed yet: by its timestamp once it was read; before that, how long it has been "
+    "seen to wait in Kafka",
 )
 COMMIT_AGE = gauge("commit_age_seconds", "seconds", "Time since the last commit while records are held, else 0")
 # The worker
@@ -126,7 +137,7 @@ MODEL_LOADED = gauge(
 FEATURES = counter(
     "feature_observations",
     "records",
-    "Scored observations, by the bucket of each column",
+    "Scored observations, without smoke tests, by the bucket of each column",
     "column",
     "bucket",
     of=FEATURE_BUCKETS,
@@ -143,7 +154,7 @@ TRAINING_FEATURES = gauge(
 PROBABILITIES = counter(
     "probabilities",
     "records",
-    "Predictions, by group and tenth of the probability",
+    "Predictions, without smoke tests, by group and tenth of the probability",
     "column",
     "group",
     "bucket",
@@ -163,7 +174,7 @@ TRAINING_PROBABILITIES = gauge(
 PREDICTIONS = counter(
     "predictions",
     "records",
-    "Predictions, by group and decision",
+    "Predictions, without smoke tests, by group and decision",
     "column",
     "group",
     "predicted",
@@ -197,6 +208,7 @@ CATALOGUE: Final = (
     OBSERVATIONS,
     OUTCOMES,
     DEAD_LETTERS,
+    CODE_FIRST_SEEN,
     BRAKE_PULLED,
     BRAKE_HOLDS,
     REPLAYED,

@@ -14,6 +14,7 @@ from prometheus_client.exposition import generate_latest
 import stream_scorer
 from stream_scorer.core.contract import COLUMNS
 from stream_scorer.core.distributions import FeatureCounts
+from stream_scorer.core.reasons import Code
 from stream_scorer.models.trained_on import TrainedOn
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.batches import Batch, Noted
@@ -44,6 +45,7 @@ class Metrics:
             for one in PLAIN
             if one.kind == "histogram"
         }
+        self._codes_seen: set[Code] = set()
         self._features = FeatureCounts()
         self.models = ModelFigures()
         build = replace(catalogue.BUILD, combinations=((stream_scorer.__version__, contract_digest()),))
@@ -85,6 +87,9 @@ class Metrics:
             figures[catalogue.OUTCOMES].add(count, end)
         for (code, stage), count in noted.letters.items():
             figures[catalogue.DEAD_LETTERS].add(count, code.value, stage.value)
+            if code not in self._codes_seen:
+                self._codes_seen.add(code)
+                figures[catalogue.CODE_FIRST_SEEN].set(committed_at_ms / 1000, code.value)
         if noted.predicted_ms:
             stamped_ms = np.array(noted.predicted_ms)
             waited_ms = committed_at_ms - stamped_ms[stamped_ms >= 0]

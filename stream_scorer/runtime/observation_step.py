@@ -24,9 +24,11 @@ from stream_scorer.core.joining import join_waiting
 from stream_scorer.core.letters import replays_said
 from stream_scorer.core.observing import Rejected, Rows, predict, sort_out
 from stream_scorer.core.predictions import Speaker
+from stream_scorer.core.quality import Decisions
 from stream_scorer.core.reasons import Code, Reason, Stage
 from stream_scorer.core.records import Incoming, Outgoing, rfc3339
-from stream_scorer.core.scoring import Brake, Predict, RecentFailures, Scored, score
+from stream_scorer.core.scoring import Brake, Codes, Predict, Probabilities, RecentFailures, Scored, score
+from stream_scorer.core.smoke_ids import smoke_places
 from stream_scorer.models.trained_on import TrainedOn
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.topics import TopicNames
@@ -99,8 +101,9 @@ class ObservationStep:
             partition=partition,
             partitions=limits.partitions,
             event_bytes_max=limits.event_bytes_max,
+            second_look=work.noted.timing("validate"),
         )
-        steps_s["decode"] = _lap(began_s)
+        steps_s["decode"] = _lap(began_s) - steps_s.get("validate", 0.0)
         began_s = time.perf_counter()
         rows = sorted_.rows
         clock = Clock(self._clock_ms(), limits.join_window_ms)
@@ -220,14 +223,25 @@ class ObservationStep:
             clock.now_ms,
         )
         work.entries.update(zip(accepted.ids, entries, strict=True))
-        work.noted.counted.count_predictions((speaker.model, speaker.role), codes, decisions)
-        work.noted.scored.append(((speaker.model, speaker.role), codes, verdict.probabilities))
+        self._count(work, accepted.ids, codes, decisions, verdict.probabilities)
         if verdict.waiting:
             ids = [rows.ids[row] for row in verdict.waiting]
             scored = [entry for id_ in ids if (entry := work.entries[id_]) is not None]
             waited = [entry for row in verdict.waiting if (entry := found[row]) is not None]
             answers = join_waiting(ids, scored, waited, partition=batch.partition, models=models)
             note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
+
+    def _count(
+        self, work: Work, ids: Sequence[bytes], codes: Codes, decisions: Decisions, probabilities: Probabilities
+    ) -> None:
+        """Note what figures of quality and drift stand on, without smoke tests."""
+        if smoke := smoke_places(ids):
+            others = np.ones(len(ids), dtype=np.bool_)
+            others[smoke] = False
+            codes, decisions, probabilities = codes[others], decisions[others], probabilities[others]
+        model = self._model.speaker.model, self._model.speaker.role
+        work.noted.counted.count_predictions(model, codes, decisions)
+        work.noted.scored.append((model, codes, probabilities))
 
     def close(self) -> None:
         """Let go of the model's thread; what it is at is not waited for."""

@@ -15,9 +15,12 @@ from stream_scorer.core.expiring import expire_waiting, keep_record, record_and_
 from stream_scorer.core.joining import Outcomes, join_outcomes
 from stream_scorer.core.observing import Rejected, send_home
 from stream_scorer.core.outcomes import decode_outcomes
+from stream_scorer.core.quality import Quality
 from stream_scorer.core.reasons import Stage
 from stream_scorer.core.records import traced
+from stream_scorer.core.smoke_ids import smoke_places
 from stream_scorer.runtime.batches import Batch, Work
+from stream_scorer.runtime.consuming import Record
 from stream_scorer.runtime.observation_step import Limits, bury, count_replayed, note_answers
 from stream_scorer.runtime.topics import TopicNames
 
@@ -30,7 +33,7 @@ class OutcomeStep:
 
     def run(self, batch: Batch, work: Work) -> None:
         """Add to `work` what becomes of the batch's outcomes and of those that are due."""
-        began_s = time.perf_counter()
+        began_s, validated_s = time.perf_counter(), work.noted.steps_s.get("validate", 0.0)
         clock = Clock(self._clock_ms(), self._limits.join_window_ms)
         rejected: list[Rejected] = []
         if batch.outcomes:
@@ -46,11 +49,12 @@ class OutcomeStep:
             work.publish(TopicPartition(self._names.dead_letters, batch.partition), letters)
             work.noted.buried(rejected)
             work.noted.outcomes["dead_lettered"] += len(rejected)
-        work.noted.steps_s["join"] = time.perf_counter() - began_s
+        steps_s = work.noted.steps_s
+        steps_s["join"] = time.perf_counter() - began_s - (steps_s.get("validate", 0.0) - validated_s)
 
     def _join(self, batch: Batch, work: Work, clock: Clock) -> list[Rejected]:
         """Answer the batch's outcomes; gives those that break the contract."""
-        decoded = decode_outcomes([record.value for record in batch.outcomes])
+        decoded = decode_outcomes([record.value for record in batch.outcomes], work.noted.timing("validate"))
         records = [batch.outcomes[position] for position in decoded.positions]
         home = send_home(decoded.ids, records, partition=batch.partition, partitions=self._limits.partitions)
         for owner, strays in home.moved.items():
@@ -67,6 +71,26 @@ class OutcomeStep:
         broken += [Rejected(records[row], (reason,), Stage.OUTCOME) for row, reason in home.stuck]
         if len(home.stay) < len(records):
             outcomes, records = outcomes.at(home.stay), [records[row] for row in home.stay]
+        if smoke := smoke_places(outcomes.ids):  # nobody should send such
+            broken += self._answer(
+                outcomes.at(smoke), [records[row] for row in smoke], batch, work, clock, in_figures=False
+            )
+            others = sorted(set(range(len(records))).difference(smoke))
+            outcomes, records = outcomes.at(others), [records[row] for row in others]
+        return broken + self._answer(outcomes, records, batch, work, clock)
+
+    def _answer(
+        self,
+        outcomes: Outcomes,
+        records: Sequence[Record],
+        batch: Batch,
+        work: Work,
+        clock: Clock,
+        *,
+        in_figures: bool = True,
+    ) -> list[Rejected]:
+        """Join the outcomes to what is known of their ids; gives those that can no longer wait. `in_figures`: whether
+        they count in figures of quality."""
         answers = join_outcomes(
             outcomes,
             self._find(batch, work, outcomes.ids),
@@ -75,8 +99,10 @@ class OutcomeStep:
             models=batch.state.models,
             clock=clock,
         )
+        if not in_figures:
+            answers.counted, answers.retracted = Quality(), Quality()
         note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
-        return broken + self._given_up(answers, batch, work)
+        return self._given_up(answers, batch, work)
 
     def _expire(self, batch: Batch, work: Work, clock: Clock) -> list[Rejected]:
         """End the outcomes whose observation has not come within the join window."""

@@ -131,6 +131,14 @@ def test_a_dashboard_shows_what_happened_and_comes_from_a_file(name: str) -> Non
     assert dashboard["uid"] == f"stream-scorer-{Path(name).stem}"
 
 
+@pytest.mark.parametrize(("dashboard", "panel"), PANELS)
+def test_a_panel_leads_on_to_the_runbook_or_to_dead_letters(dashboard: dict[str, Any], panel: dict[str, Any]) -> None:
+    assert panel["links"]
+    for link in panel["links"]:
+        assert link["title"]
+        assert re.match(r"\$\{(runbook|page)\}", link["url"])
+
+
 def test_links_to_the_runbook_lead_to_alerts() -> None:
     alerts = {rule.name.lower() for rule in RULES if isinstance(rule, Alert)}
     text = "".join(FILES[name] for name in DASHBOARDS)

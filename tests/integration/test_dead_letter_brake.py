@@ -33,6 +33,32 @@ async def test_a_flood_of_dead_letters_is_held_back_for_a_while(environment: Env
     assert figure(worker.metrics(), "stream_scorer_brake_pulled_total") == 2
 
 
+async def test_what_the_brake_keeps_out_is_seen_to_wait(environment: Environment) -> None:
+    worker = await environment.start(
+        worker__dead_letter_brake_share=0.5,
+        worker__dead_letter_brake_window_s=240,
+        worker__dead_letter_brake_records_min=20,
+    )
+    await environment.topics.observe(*[b"{"] * 40, partition=0)
+    await until(lambda: figure(worker.metrics(), "stream_scorer_brake_pulled_total") == 1, "the brake is pulled")
+    sent = 40
+
+    def waits() -> bool:
+        """Whether all that has not become a dead letter is known to wait. A read under way may have taken some more."""
+        metrics = worker.metrics()
+        ended = figure(metrics, r'stream_scorer_observations_total\{end="dead_lettered"\}')
+        return figure(metrics, "stream_scorer_lag_records") == sent - ended
+
+    # some of it is fetched ahead, of the rest the reader hears nothing
+    for _ in range(4):
+        await environment.topics.observe(*[b"{"] * 10, partition=0)
+        sent += 10
+        await until(waits, "it is known to wait")
+    assert figure(worker.metrics(), "stream_scorer_lag_records") >= 20
+    await until(lambda: figure(worker.metrics(), "stream_scorer_oldest_waiting_seconds") > 1, "they grow old")
+    assert figure(worker.metrics(), "stream_scorer_held_records") == 0
+
+
 async def test_without_a_setting_nothing_is_held_back(environment: Environment) -> None:
     worker = await environment.start()
     await environment.topics.observe(*[b"{"] * 500)

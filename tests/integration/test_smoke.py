@@ -16,9 +16,10 @@ from stream_scorer.core.contract import COLUMNS
 from stream_scorer.core.predictions import Prediction
 from stream_scorer.core.reasons import Code, Reason, Stage
 from stream_scorer.core.records import Source
-from stream_scorer.core.smoke_ids import is_smoke_id, smoke_id
+from stream_scorer.core.smoke_ids import is_smoke_id, smoke_id, smoke_places
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.smoke import CLIENT_ID, OBSERVATION, faults_of
+from stream_scorer.operations.worker_process import WorkerProcess
 from tests.traffic import send, traffic
 from tests.workers import Environment
 
@@ -56,8 +57,9 @@ async def said_by(environment: Environment, command_: object, *arguments: str) -
 
 async def test_the_known_event_is_predicted_and_moves_no_figure_of_quality(environment: Environment) -> None:
     await send(environment.topics, traffic(200))
-    await environment.start()
+    worker = await environment.start()
     await environment.settled()
+    drawn, predicted = figures_of(worker), predicted_by(worker)
     _, before = await said_by(environment, quality_command, "quality")
     status, seen = await said_by(environment, command, "smoke", "--timeout", "60", "--model", "default")
     assert (status, seen["passed"], seen["faults"]) == (0, True, [])
@@ -66,7 +68,26 @@ async def test_the_known_event_is_predicted_and_moves_no_figure_of_quality(envir
     _, after = await said_by(environment, quality_command, "quality")
     kept = {key for key in before if key not in ("seconds", "records_read")}
     assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+    assert figures_of(worker) == drawn
+    assert predicted_by(worker) == predicted + 1
     assert await headers_of(environment, str(seen["id"])) == [("client-id", CLIENT_ID.encode())]
+
+
+# What is drawn of quality and drift: coverage stands on the predictions, drift on the others
+FIGURES = ("stream_scorer_predictions_total", "stream_scorer_feature_observations", "stream_scorer_probabilities_total")
+
+
+def figures_of(worker: WorkerProcess) -> list[str]:
+    """The worker's figures of quality and drift, all above 0."""
+    found = [line for line in worker.metrics().splitlines() if line.startswith(FIGURES) and not line.endswith(" 0.0")]
+    assert found
+    return found
+
+
+def predicted_by(worker: WorkerProcess) -> float:
+    """How many observations have ended in a prediction."""
+    (line,) = [line for line in worker.metrics().splitlines() if 'observations_total{end="predicted"}' in line]
+    return float(line.split()[1])
 
 
 async def headers_of(environment: Environment, id_: str) -> list[tuple[str, bytes]]:
@@ -104,6 +125,12 @@ def test_the_known_event_keeps_the_contract() -> None:
 @pytest.mark.parametrize("id_", ["smoke-1", "smoke-test", f"x{ID}", f"{ID}0", ID.upper()])
 def test_an_id_of_a_producer_s_own_is_no_smoke_test_s(id_: str) -> None:
     assert not is_smoke_id(id_.encode())
+
+
+def test_smoke_tests_are_found_among_other_ids() -> None:
+    others = [b"ev-1", b"smoke-1", b"x" + ID.encode(), b"a\nsmoke-"]
+    assert smoke_places([]) == smoke_places(others) == []
+    assert smoke_places([ID.encode(), *others, ID.encode(), smoke_id(8).encode()]) == [0, 5, 6]
 
 
 REASON = Reason(Code.INVALID_VALUE, "hour", "wrong")

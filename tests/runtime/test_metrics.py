@@ -188,6 +188,23 @@ def test_a_committed_batch_is_counted_by_where_its_records_ended() -> None:
     assert value(metrics, "stream_scorer_step_seconds_count", step="commit") == 1
 
 
+def test_a_code_is_marked_with_the_time_of_its_first_dead_letter_and_only_that() -> None:
+    metrics, name = loaded(), "stream_scorer_dead_letter_code_first_seen_timestamp_seconds"
+    assert {labels for (labels,) in catalogue.CODE_FIRST_SEEN.combinations} == {code.value for code in Code}
+    assert value(metrics, name) == 0
+    for at_ms, code, stage in (
+        (7_500, Code.NOT_JSON, Stage.OUTCOME),
+        (9_000, Code.NOT_JSON, Stage.DECODE),
+        (9_250, Code.CONFLICT, Stage.CONFLICT),
+    ):
+        noted = Noted()
+        noted.letters[code, stage] += 2
+        metrics.committed(Batch(0, (), (), {}, NO_STATE), noted, at_ms)
+    assert value(metrics, name, code="not_json") == 7.5
+    assert value(metrics, name, code="conflict") == 9.25
+    assert value(metrics, name) == 7.5 + 9.25
+
+
 def test_the_limits_of_the_settings_are_bounds() -> None:
     metrics = Metrics(BusinessSettings(latency_ms_max=333, model_ms_max=7))
     assert 'stream_scorer_latency_seconds_bucket{le="0.333"}' in series(metrics)

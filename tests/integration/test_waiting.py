@@ -1,0 +1,133 @@
+"""What waits in Kafka is told while nobody reads it: lanes that are being opened, on a real Kafka."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer
+
+from stream_scorer.core.answering import Clock
+from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.batches import Batch, Work
+from stream_scorer.runtime.gauges import look
+from stream_scorer.runtime.intake import Intake
+from stream_scorer.runtime.lane_state import LaneState
+from stream_scorer.runtime.lanes import Lane
+from stream_scorer.runtime.metric_definitions import Definition
+from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.publishing import TransactionalPublisher
+from stream_scorer.runtime.restoring import open_store
+from stream_scorer.runtime.store_engine import shared_memory
+from stream_scorer.runtime.turns import Turns
+from tests.builders import an_event, an_outcome
+from tests.workers import LOOK_EVERY_S, Environment, until
+
+
+class SlowToOpen:
+    """An intake whose lanes restore their state for as long as a test wants, and then commit what they are given."""
+
+    def __init__(self, environment: Environment, folder: Path) -> None:
+        self.restored = asyncio.Event()
+        self._metrics, self._folder, self._environment = Metrics(), folder, environment
+        self._options = {"bootstrap_servers": environment.bootstrap}
+        self.intake = Intake(
+            self._options,
+            group=environment.settings.group_name,
+            group_instance_id="",
+            session_timeout_ms=10_000,
+            names=environment.names,
+            batch_records_max=100,
+            open_lane=self._lane,
+            rebalanced=lambda: None,
+            fetched=lambda seconds: None,
+        )
+
+    def _lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
+        group = self._environment.settings.group_name
+        return Lane(
+            partition,
+            names=self._environment.names,
+            consumer=consumer,
+            publisher=TransactionalPublisher(
+                self._options, group=group, transactional_id=f"{group}-{partition}", timeout_ms=10_000
+            ),
+            open_state=self._open_state,
+            work=self._work,
+            before_commit=lambda: None,
+            committed=lambda batch, work: None,
+            batch_records_max=100,
+            clock=lambda: Clock(time.time_ns() // 1_000_000, 3_600_000),
+            turns=Turns(),
+        )
+
+    async def _open_state(self, partition: int) -> LaneState:
+        await self.restored.wait()
+        return LaneState(await open_store(self._folder, partition, "cluster", shared_memory()))
+
+    async def _work(self, batch: Batch) -> Work:
+        return Work()
+
+    def gauge(self, gauge: Definition) -> float:
+        """What Prometheus would be told now."""
+        look(self._metrics, self.intake, ready=False, state_path=self._folder)
+        lines = self._metrics.expose().decode().splitlines()
+        (line,) = [line for line in lines if line.startswith(f"{gauge.name} ")]
+        return float(line.split()[1])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self.intake.connect()
+        running = asyncio.create_task(self.intake.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await self.intake.stop(5.0)
+
+
+async def test_records_wait_while_lanes_restore_their_state(environment: Environment, tmp_path: Path) -> None:
+    await environment.topics.observe(*[an_event(f"ev-{number}") for number in range(30)])
+    await environment.topics.report(*[an_outcome(f"ev-{number}") for number in range(20)])
+    first = SlowToOpen(environment, tmp_path)
+    async with first.running():
+        await until(lambda: first.gauge(catalogue.LAG_RECORDS) == 50, "all records are known to wait")
+        await until(lambda: first.gauge(catalogue.OLDEST_WAITING) > 1, "they are seen to grow old")
+        assert first.gauge(catalogue.HELD_RECORDS) == first.gauge(catalogue.LANES) == 0
+        first.restored.set()
+        await until(lambda: first.gauge(catalogue.LAG_RECORDS) == 0, "all records are committed")
+        await until(lambda: first.gauge(catalogue.OLDEST_WAITING) == 0, "nothing waits any more")
+    await environment.topics.observe(*[an_event(f"ew-{number}") for number in range(7)])
+    second = SlowToOpen(environment, tmp_path)
+    async with second.running():
+        await until(lambda: second.gauge(catalogue.LAG_RECORDS) == 7, "what was not committed is known to wait")
+        await environment.topics.observe(*[an_event(f"ex-{number}") for number in range(5)])
+        await until(lambda: second.gauge(catalogue.LAG_RECORDS) == 12, "what has come since too")
+        second.restored.set()
+        await until(lambda: second.gauge(catalogue.LAG_RECORDS) == 0, "all records are committed")
+
+
+async def test_a_transaction_s_marker_at_the_end_is_no_record_that_waits(
+    environment: Environment, tmp_path: Path
+) -> None:
+    reader = SlowToOpen(environment, tmp_path)
+    reader.restored.set()
+    async with reader.running():
+        await until(lambda: reader.intake.joined, "the lanes are ours")
+        # records of another lane, as a move writes them
+        publisher = TransactionalPublisher(
+            {"bootstrap_servers": environment.bootstrap}, group="g", transactional_id=tmp_path.name, timeout_ms=10_000
+        )
+        await publisher.start()
+        (partition, *_) = reader.intake.inputs
+        await until(lambda: reader.gauge(catalogue.LANES) == len(reader.intake.lanes), "they are open")
+        await publisher.publish({partition: [(b"k", an_event(), 1_000, [])]}, {})
+        await publisher.stop()
+        # Kafka says yes to a commit a moment before all can see it
+        while await reader.intake.consumer.end_offsets([partition]) != {partition: 2}:
+            await asyncio.sleep(LOOK_EVERY_S)
+        await reader.intake.backlog.look(reader.intake.inputs)
+        await until(lambda: reader.gauge(catalogue.LAG_RECORDS) == 0, "nothing waits")
+        assert reader.gauge(catalogue.OLDEST_WAITING) == 0

@@ -1,0 +1,122 @@
+"""The two steps of a batch without Kafka: what they note for metrics. Smoke tests are in no figure of quality or drift,
+and a second look has its time."""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+import pytest
+
+from stream_scorer.core.entries import Models
+from stream_scorer.core.predictions import Speaker
+from stream_scorer.core.scoring import Brake
+from stream_scorer.core.smoke_ids import smoke_id
+from stream_scorer.runtime.batches import Batch, Work
+from stream_scorer.runtime.lane_state import LaneState
+from stream_scorer.runtime.observation_step import Limits, ObservationStep, ServedModel
+from stream_scorer.runtime.outcome_step import OutcomeStep
+from stream_scorer.runtime.topics import TopicNames
+from tests.builders import an_event, an_outcome
+
+NOW_MS = 1_763_800_000_000
+MODEL: Final[tuple[str, Literal["champion"]]] = "default@0123456789ab", "champion"
+NAMES = TopicNames("t.")
+SMOKE = smoke_id(7)
+
+
+class KeptStore:
+    """What a lane's state asks of a store, in a dictionary."""
+
+    def __init__(self) -> None:
+        self.models = Models()
+        self.kept: dict[bytes, bytes] = {}
+
+    def get_many(self, ids: Sequence[bytes]) -> list[bytes | None]:
+        return [self.kept.get(id_) for id_ in ids]
+
+
+class FakeRecord:
+    """A record as the client's decoder makes it."""
+
+    def __init__(self, offset: int, value: bytes) -> None:
+        self.offset, self.value, self.key = offset, value, None
+        self.timestamp, self.headers = NOW_MS, ()
+
+
+class Steps:
+    """Both steps on one partition, on a store that nothing is written to but by `keep`."""
+
+    def __init__(self) -> None:
+        limits = Limits(1, 65_536, 65_536, True, False, False, 3_600_000)
+        self.observing = ObservationStep(NAMES, limits, Brake(0.5, 10), lambda: NOW_MS)
+        self.observing.serve(
+            ServedModel(Speaker(*MODEL, 0.5), lambda codes: np.full(len(codes), 0.75), expensive=False)
+        )
+        self.joining = OutcomeStep(NAMES, limits, lambda: NOW_MS)
+        self.store = KeptStore()
+
+    async def run(self, observations: Sequence[bytes] = (), outcomes: Sequence[bytes] = ()) -> Work:
+        """What becomes of a batch; its entries are kept for the next."""
+        seen, happened = ([FakeRecord(*each) for each in enumerate(values)] for values in (observations, outcomes))
+        batch = Batch(0, seen, happened, {}, LaneState(self.store))  # type: ignore[arg-type]
+        work = Work()
+        await self.observing.run(batch, work)
+        if outcomes:
+            self.joining.run(batch, work)
+        self.store.kept.update({id_: entry for id_, entry in work.entries.items() if entry is not None})
+        return work
+
+
+async def test_a_smoke_test_is_predicted_and_stands_in_no_figure_of_quality_or_drift() -> None:
+    noted = (await Steps().run([an_event("a", hour=1), an_event(SMOKE), an_event("b", hour=2)])).noted
+    assert noted.observations["predicted"] == len(noted.predicted_ms) == 3
+    assert noted.counted[MODEL].predicted.sum() == 2
+    ((model, codes, probabilities),) = noted.scored
+    assert (model, len(codes), len(probabilities)) == (MODEL, 2, 2)
+    alone = (await Steps().run([an_event("a", hour=1), an_event("b", hour=2)])).noted
+    np.testing.assert_array_equal(codes, alone.scored[0][1])
+
+
+async def test_a_batch_of_nothing_but_a_smoke_test_counts_nothing() -> None:
+    noted = (await Steps().run([an_event(SMOKE)])).noted
+    assert noted.observations["predicted"] == 1
+    assert noted.counted[MODEL].predicted.sum() == len(noted.scored[0][1]) == 0
+
+
+async def test_an_id_that_only_looks_like_a_smoke_test_s_counts() -> None:
+    assert (await Steps().run([an_event("smoke-1")])).noted.counted[MODEL].predicted.sum() == 1
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["with its observation", "later"])
+async def test_an_outcome_for_a_smoke_test_is_joined_and_counts_nowhere(at_once: bool) -> None:
+    steps = Steps()
+    observations = [an_event("a"), an_event(SMOKE)]
+    if not at_once:
+        await steps.run(observations)
+    outcomes = [an_outcome(SMOKE), an_outcome("a"), an_outcome(SMOKE, False)]
+    noted = (await steps.run(observations if at_once else (), outcomes)).noted
+    assert (noted.outcomes["joined"], noted.outcomes["corrected"]) == (2, 1)
+    assert noted.counted[MODEL].joined.sum() == 1
+    assert noted.retracted[MODEL].joined.sum() == 0
+
+
+async def test_only_a_batch_with_faults_in_it_has_a_time_of_validation() -> None:
+    steps = Steps()
+    assert "validate" not in (await steps.run([an_event()], [an_outcome()])).noted.steps_s
+    steps_s = (await steps.run([b"{", an_event(hour=99)])).noted.steps_s
+    assert steps_s["validate"] > 0
+    assert steps_s["decode"] > 0
+    both_s = (await steps.run([b"{"], [b"{"])).noted.steps_s
+    assert min(both_s["validate"], both_s["decode"], both_s["join"]) > 0
+
+
+def test_the_time_of_a_step_adds_up_and_a_block_never_entered_takes_none() -> None:
+    noted = Work().noted
+    noted.timing("validate")
+    assert noted.steps_s == {}
+    with noted.timing("validate"):
+        pass
+    first_s = noted.steps_s["validate"]
+    with noted.timing("validate"):
+        pass
+    assert noted.steps_s["validate"] > first_s
