@@ -74,7 +74,7 @@ class WorkerSettings(Section, frozen=True):
         ),
     ] = ""
     delivery: Annotated[Delivery, about("`exactly-once`, or `at-least-once` for the lowest latency")] = "exactly-once"
-    batch_records_max: Annotated[int, about("Records of one lane that go through together", ge=1, le=100_000)] = 8_192
+    batch_records_max: Annotated[int, about("Records of one lane that go through together", ge=1, le=100_000)] = 16_384
     transaction_timeout_ms: Annotated[
         int, about("After which Kafka aborts what a dead worker left open", ge=1_000, le=900_000)
     ] = 20_000
