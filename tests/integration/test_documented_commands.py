@@ -117,12 +117,14 @@ async def test_what_operators_ask_of_a_worker_and_then_of_its_state(
     environment: Environment, folder: Path, variables: dict[str, str]
 ) -> None:
     worker = await environment.start()
-    await environment.topics.observe(an_event("0b4c6f4e"))
+    await environment.topics.observe(an_event("0b4c6f4e"), an_event("mended", StatuteReason="stop sign"), b"not json")
     await environment.settled()
+    letter = next(record for record in (await environment.topics.read()).letters if record.key == b"mended")
+    place = f"{letter.partition}@{letter.offset}"
     asked = [line.text for line in shell_lines() if line.page == "docs/operators.md"]
     assert worker.http_address is not None
     for line in (line for line in asked if not line.startswith("stream-scorer state")):
-        said = run(line.replace("localhost:8080", worker.http_address), folder, variables)
+        said = run(line.replace("localhost:8080", worker.http_address).replace("2@17", place), folder, variables)
         assert said
     assert await stopped(worker) == 0
     for line in lines_of("docs/operators.md"):
