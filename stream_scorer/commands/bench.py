@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from stream_scorer.commands.options import JsonOption
+from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
     from stream_scorer.operations.bench.backlog import BacklogFigures
@@ -84,6 +85,8 @@ def bench(
     from stream_scorer.operations.bench.backlog import BacklogPlan, measure_backlog
     from stream_scorer.operations.bench.latency import LatencyPlan, measure_latency
 
+    if sum((latency is not None, joins, recovery, letters)) > 1:
+        raise SettingsError("--latency, --joins, --recovery and --letters are measured one at a time: say one")
     quiet_kafka_clients()
     if latency is not None:
         plan = LatencyPlan(
@@ -109,7 +112,7 @@ def bench(
 
         listed = _run(measure_letters(LettersPlan(events, model, bootstrap), _say))
         _print(listed, _letters_rows(listed), as_json)
-        faults = 0
+        faults = listed.unaccounted + listed.duplicated
     else:
         backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap)
         figures = _run(measure_backlog(backlog, _say))
@@ -189,6 +192,7 @@ def _letters_rows(figures: "LettersFigures") -> list[tuple[str, str]]:
         ("list, no index yet", f"{figures.list_cold_s:.1f} s, {figures.list_peak_memory_bytes / MIB:,.0f} MiB"),
         ("list, with its index", f"{figures.list_warm_s:.1f} s"),
         (f"replay of {figures.replayed:,}, mended", f"{figures.replay_s:.1f} s"),
+        ("missing, doubled", f"{figures.unaccounted:,}, {figures.duplicated:,}"),
     ]
 
 

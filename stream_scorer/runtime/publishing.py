@@ -129,7 +129,7 @@ class TransactionalPublisher:
         return ends
 
     async def stop(self) -> None:
-        await _stop(self._producer)
+        await stop_producer(self._producer)
 
 
 class AtLeastOncePublisher:
@@ -182,7 +182,7 @@ class AtLeastOncePublisher:
             # the offsets are a courtesy to the next owner: it publishes again what they do not cover
             with contextlib.suppress(KafkaError, TimeoutError):
                 await asyncio.wait_for(self._committing, STOP_WAIT_S)
-        await _stop(self._producer)
+        await stop_producer(self._producer)
 
 
 async def _send(producer: AIOKafkaProducer, outputs: Outputs) -> list[tuple[TopicPartition, asyncio.Future[Any], int]]:
@@ -231,7 +231,8 @@ async def _delivered(sent: Sequence[tuple[TopicPartition, asyncio.Future[Any], i
     return {partition: metadata.offset + count for (partition, _, count), metadata in zip(sent, told, strict=True)}
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Say good-bye, not for long."""
     # a broker that is away would keep it for its whole request time-out
     with contextlib.suppress(KafkaError, TimeoutError, ConnectionError):
         await asyncio.wait_for(producer.stop(), STOP_WAIT_S)

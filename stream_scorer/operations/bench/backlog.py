@@ -15,10 +15,8 @@ from aiokafka import TopicPartition
 from stream_scorer.core.partitioning import partition_of
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.audit import audit
-from stream_scorer.operations.bench.setting_up import Say, Stage, stage
+from stream_scorer.operations.bench.setting_up import Say, Stage, fill, stage
 from stream_scorer.operations.lagging import GroupPosition
-from stream_scorer.operations.pacing import play
-from stream_scorer.operations.producing import EventSender
 from stream_scorer.operations.sources import generated_events
 from stream_scorer.operations.timelines import Planned
 from stream_scorer.runtime.kafka import client_options
@@ -122,9 +120,8 @@ async def measure_backlog(plan: BacklogPlan, say: Say) -> BacklogFigures:
 async def _fill(plan: BacklogPlan, on: Stage) -> float:
     """Events a second that went in."""
     started = time.perf_counter()
-    async with EventSender(client_options(on.settings.kafka)) as sender:
-        await play(sender, _events(plan, on.names.observations, on.partitions), paced=False)
-    return sender.delivered_count / (time.perf_counter() - started)
+    delivered = await fill(on, _events(plan, on.names.observations, on.partitions))
+    return delivered / (time.perf_counter() - started)
 
 
 def _events(plan: BacklogPlan, topic: str, partitions: int) -> Iterator[Planned]:

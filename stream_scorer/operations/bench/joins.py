@@ -10,9 +10,7 @@ import msgspec
 
 from stream_scorer.operations.audit import audit
 from stream_scorer.operations.bench.backlog import ID_PREFIX, watch
-from stream_scorer.operations.bench.setting_up import Say, Stage, stage
-from stream_scorer.operations.pacing import play
-from stream_scorer.operations.producing import EventSender
+from stream_scorer.operations.bench.setting_up import Say, Stage, fill, stage
 from stream_scorer.operations.sources import generated_events, outcome_event
 from stream_scorer.operations.timelines import Planned
 from stream_scorer.runtime.kafka import client_options
@@ -25,7 +23,7 @@ RESTORED = re.compile(r"lane \d+ restored in ([\d.]+) s from (\d+) predictions a
 class JoinFigures(msgspec.Struct, kw_only=True):
     """What came of it. Rates of joining and scoring are from the first to the last commit; `restored_per_s` and
     `restored_joined_per_s` are ids a second, over all lanes, from the topics alone; `bytes_an_id` is on disk once all
-    are joined.
+    are joined; `peak_memory_bytes` the most that the worker took while it scored or joined.
     """
 
     ids: int
@@ -44,17 +42,16 @@ class JoinFigures(msgspec.Struct, kw_only=True):
 async def measure_joins(ids: int, model: Path | None, bootstrap: str | None, say: Say) -> JoinFigures:
     """Score, restore, join, start again with what is there, restore again; then account for every record."""
     async with stage(bootstrap=bootstrap, delivery="exactly-once", model=model, say=say) as on:
-        await _send(on, _observations(ids, on.names.observations))
+        await fill(on, _observations(ids, on.names.observations))
         say(f"{ids:,} observations are waiting")
-        scored_per_s = await _work_off(on, on.names.observations, ids)
+        scored_per_s, scoring_bytes = await _work_off(on, on.names.observations, ids)
         restored_per_s = await _restore_from_topics(on, ids)
-        await _send(on, _outcomes(ids, on.names.outcomes))
+        await fill(on, _outcomes(ids, on.names.outcomes))
         say(f"{ids:,} outcomes are waiting")
-        joined_per_s = await _work_off(on, on.names.outcomes, ids)
+        joined_per_s, joining_bytes = await _work_off(on, on.names.outcomes, ids)
         stores = find_stores(on.worker_state)
         bytes_an_id = sum(map(bytes_on_disk, stores)) / ids
         ready_s = await _start(on)
-        memory = on.worker.memory_peak_bytes()
         await asyncio.to_thread(on.worker.stop)
         restored_joined_per_s = await _restore_from_topics(on, ids)
         say("Counting where every record ended")
@@ -68,7 +65,7 @@ async def measure_joins(ids: int, model: Path | None, bootstrap: str | None, say
             restored_joined_per_s=round(restored_joined_per_s),
             ready_with_store_s=round(ready_s, 2),
             bytes_an_id=round(bytes_an_id, 1),
-            peak_memory_bytes=memory,
+            peak_memory_bytes=max(scoring_bytes, joining_bytes),
             unaccounted=report.unaccounted,
             duplicated=report.duplicated + report.predicted_twice,
         )
@@ -81,13 +78,14 @@ async def _start(on: Stage) -> float:
     return time.perf_counter() - started
 
 
-async def _work_off(on: Stage, topic: str, records: int) -> float:
-    """Records a second of a topic that waits, by a worker that is started for it and stopped again."""
+async def _work_off(on: Stage, topic: str, records: int) -> tuple[float, int]:
+    """Records a second of a topic that waits, by a worker that is started for it and stopped again; and its peak
+    memory."""
     watching = asyncio.create_task(watch(on, topic))
     await _start(on)
-    progress = await watching
+    progress, memory = await watching, on.worker.memory_peak_bytes()
     await asyncio.to_thread(on.worker.stop)
-    return progress.events_per_s(records)
+    return progress.events_per_s(records), memory
 
 
 async def _restore_from_topics(on: Stage, ids: int) -> float:
@@ -97,11 +95,6 @@ async def _restore_from_topics(on: Stage, ids: int) -> float:
     await _start(on)
     await asyncio.to_thread(on.worker.stop)
     return ids / max(float(seconds) for seconds, _, _ in RESTORED.findall(on.worker.log()[told:]))
-
-
-async def _send(on: Stage, planned: Iterator[Planned]) -> None:
-    async with EventSender(client_options(on.settings.kafka)) as sender:
-        await play(sender, planned, paced=False)
 
 
 def _observations(ids: int, topic: str) -> Iterator[Planned]:

@@ -14,10 +14,9 @@ import msgspec
 import orjson
 
 from stream_scorer.errors import OutageError
+from stream_scorer.operations.audit import audit
 from stream_scorer.operations.bench.backlog import watch
-from stream_scorer.operations.bench.setting_up import Say, Stage, stage
-from stream_scorer.operations.pacing import play
-from stream_scorer.operations.producing import EventSender
+from stream_scorer.operations.bench.setting_up import Say, Stage, fill, stage
 from stream_scorer.operations.sources import generated_events
 from stream_scorer.operations.timelines import Planned
 from stream_scorer.runtime.kafka import client_options
@@ -49,6 +48,8 @@ class LettersFigures(msgspec.Struct, kw_only=True):
     list_peak_memory_bytes: int
     replayed: int
     replay_s: float
+    unaccounted: int
+    duplicated: int
 
 
 class Told(msgspec.Struct):
@@ -62,8 +63,7 @@ class Told(msgspec.Struct):
 async def measure_letters(plan: LettersPlan, say: Say) -> LettersFigures:
     """Let a worker bury broken events; list them without an index and with it; mend and replay some."""
     async with stage(bootstrap=plan.bootstrap, delivery="exactly-once", model=plan.model, say=say) as on:
-        async with EventSender(client_options(on.settings.kafka)) as sender:
-            await play(sender, _broken(plan, on.names.observations), paced=False)
+        await fill(on, _broken(plan, on.names.observations))
         say(f"{plan.letters + REPLAYED:,} broken events are waiting")
         watching = asyncio.create_task(watch(on, on.names.observations))
         await asyncio.to_thread(on.worker.start().wait_ready)
@@ -73,6 +73,9 @@ async def measure_letters(plan: LettersPlan, say: Say) -> LettersFigures:
         warm = await _dead_letters(on, "list")
         say(f"Mending and replaying {REPLAYED:,}")
         replayed = await _dead_letters(on, "replay", "--producer", CARELESS.decode(), "--fix", "match-case", "--yes")
+        await asyncio.to_thread(on.worker.stop)
+        say("Counting where every record ended")
+        report = await audit(client_options(on.settings.kafka), on.names, on.settings.group_name)
         return LettersFigures(
             letters=plan.letters + REPLAYED,
             buried_per_s=round(buried_per_s),
@@ -81,6 +84,8 @@ async def measure_letters(plan: LettersPlan, say: Say) -> LettersFigures:
             list_peak_memory_bytes=cold.peak_memory_bytes,
             replayed=replayed.said["replayed"],
             replay_s=round(replayed.seconds, 2),
+            unaccounted=report.unaccounted,
+            duplicated=report.duplicated + report.predicted_twice,
         )
 
 

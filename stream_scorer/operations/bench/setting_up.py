@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from stream_scorer.operations.own_topics import delete_topics, own_prefix
+from stream_scorer.operations.pacing import play
+from stream_scorer.operations.producing import EventSender
+from stream_scorer.operations.timelines import Planned
 from stream_scorer.operations.worker_process import WorkerProcess, folder_for_worker
+from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, apply, definitions_for
 
@@ -74,3 +78,10 @@ async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say
                 if each.is_started:
                     await asyncio.to_thread(each.__exit__, None, None, None)
             await delete_topics(settings)
+
+
+async def fill(on: Stage, planned: Iterator[Planned]) -> int:
+    """Send it all as fast as Kafka takes it; how many were delivered."""
+    async with EventSender(client_options(on.settings.kafka)) as sender:
+        await play(sender, planned, paced=False)
+        return sender.delivered_count

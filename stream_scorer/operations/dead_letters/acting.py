@@ -21,7 +21,14 @@ from stream_scorer.errors import FencedError, OutageError
 from stream_scorer.operations.dead_letters.access import Access, now_ms
 from stream_scorer.operations.dead_letters.rows import ACTS
 from stream_scorer.runtime.kafka import FENCED, explain
-from stream_scorer.runtime.publishing import BATCH_BYTES_MAX, REQUEST_BYTES_MAX, RETRY_WAIT_MS, STOP_WAIT_S, pack
+from stream_scorer.runtime.publishing import (
+    BATCH_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+    RETRY_WAIT_MS,
+    STOP_WAIT_S,
+    pack,
+    stop_producer,
+)
 
 # An orphan holds up the workers that read what it wrote into: whoever comes next ends it at once, Kafka after this time
 TRANSACTION_TIMEOUT_MS: Final = 10_000
@@ -83,9 +90,7 @@ class Actor:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # a broker that is away would keep it for its whole request time-out
-        with contextlib.suppress(KafkaError, TimeoutError, ConnectionError):
-            await asyncio.wait_for(self._producer.stop(), STOP_WAIT_S)
+        await stop_producer(self._producer)
 
     def standings(self, letters: Sequence[Letter | Unreadable]) -> list[Standing]:
         """How each letter stands by the ledger, whatever its headers say; of two that are one, the second as if the
