@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 
-from stream_scorer.client.listening import Listener
+from stream_scorer.client.reply_consumer import Listener
 from stream_scorer.core.records import Headers, Source
 from stream_scorer.errors import Known, OutageError
 from stream_scorer.runtime.connecting import why_not_let_in

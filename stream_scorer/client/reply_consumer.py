@@ -13,8 +13,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_scorer.client.questions import Question, Questions
-from stream_scorer.client.silence import Silence
+from stream_scorer.client.no_reply import Silence
+from stream_scorer.client.pending_requests import Question, Questions
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.runtime.kafka import explain
 from stream_scorer.runtime.topics import TopicNames

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from stream_scorer.client.answers import Answer, Predicted, Refused
-from stream_scorer.client.questions import EARLY_MAX, Question, Questions
+from stream_scorer.client.pending_requests import EARLY_MAX, Question, Questions
+from stream_scorer.client.results import Answer, Predicted, Refused
 from stream_scorer.core import reasons
 from stream_scorer.core.dead_letters import dead_letter
 from stream_scorer.core.predictions import Prediction

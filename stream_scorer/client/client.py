@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self, Unpack
 
-from stream_scorer.client.answers import Answer, Redelivered, Refused, Unanswered
-from stream_scorer.client.checking import Event, check, encode_event, encoded
 from stream_scorer.client.connection import Connection, Security, TooLargeForKafka
-from stream_scorer.client.questions import Question
+from stream_scorer.client.pending_requests import Question
+from stream_scorer.client.results import Answer, Redelivered, Refused, Unanswered
+from stream_scorer.client.validation import Event, check, encode_event, encoded
 from stream_scorer.core import reasons
 from stream_scorer.core.contract import EVENT_BYTES_MAX
 from stream_scorer.core.decoding import examine_observation

@@ -13,8 +13,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError
 
-from stream_scorer.client.answers import Redelivered
-from stream_scorer.client.questions import Question, Questions
+from stream_scorer.client.pending_requests import Question, Questions
+from stream_scorer.client.results import Redelivered
 from stream_scorer.core.predictions import Prediction
 from stream_scorer.core.records import MOVED_FROM, Source, last_header
 from stream_scorer.runtime.topics import TopicNames

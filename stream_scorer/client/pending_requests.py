@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from stream_scorer.client.answers import Answer, Predicted, Refused
+from stream_scorer.client.results import Answer, Predicted, Refused
 from stream_scorer.core.letters import Unreadable, read_letter
 from stream_scorer.core.predictions import Prediction
 from stream_scorer.core.records import Incoming, Source
