@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
-from stream_scorer.commands.quieting import quiet_kafka_clients
-from stream_scorer.commands.times import milliseconds_of
+from stream_scorer.commands.time_options import milliseconds_of
 
 if TYPE_CHECKING:
     from stream_scorer.operations.audit import At, AuditReport

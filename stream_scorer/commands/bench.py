@@ -81,7 +81,7 @@ def bench(
     an event was due to be sent until its prediction can be read under `read_committed`. Exit status 1 when a record
     is missing or doubled.
     """
-    from stream_scorer.commands.quieting import quiet_kafka_clients
+    from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
     from stream_scorer.operations.bench.backlog import BacklogPlan, measure_backlog
     from stream_scorer.operations.bench.latency import LatencyPlan, measure_latency
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from stream_scorer.commands import dead_letter_producers
+from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.letter_options import (
     AllOption,
     AsOption,
@@ -35,7 +36,6 @@ from stream_scorer.commands.letter_options import (
     place_from,
 )
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
-from stream_scorer.commands.quieting import quiet_kafka_clients
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -59,7 +59,7 @@ def demo(
 
     Needs neither Java nor Docker. Ctrl-C ends the play; then everything that was sent is waited for and counted.
     """
-    from stream_scorer.commands.quieting import quiet_kafka_clients
+    from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
     from stream_scorer.operations.demo.running import Plan
 
     quiet_kafka_clients()

@@ -7,7 +7,7 @@ import sys
 import typer
 
 import stream_scorer
-from stream_scorer.commands.failing import exit_with_message
+from stream_scorer.commands.error_exit import exit_with_message
 
 COMMANDS = (
     "demo",

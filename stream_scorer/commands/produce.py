@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_scorer.commands.answers import INTERRUPTED, wait_for_answers
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.produce_results import INTERRUPTED, wait_for_answers
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def produce(
     An event counts once Kafka has acknowledged it. Ctrl-C stops and says how many were. With --wait the exit status
     is 1 where an event was refused, else 75 where one had no answer in time.
     """
-    from stream_scorer.commands.quieting import quiet_kafka_clients
+    from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
     from stream_scorer.runtime.topics import TopicNames
 
     quiet_kafka_clients()

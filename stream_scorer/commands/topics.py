@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
-from stream_scorer.commands.quieting import quiet_kafka_clients
 
 if TYPE_CHECKING:
     from stream_scorer.runtime.topics import TopicPlan
