@@ -9,7 +9,7 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from stream_scorer.commands import dead_letter_producers
+from stream_scorer.commands.dead_letters import producers
 from stream_scorer.core import reasons
 from stream_scorer.core.reasons import Stage
 from stream_scorer.core.records import Outgoing, rfc3339
@@ -78,7 +78,7 @@ async def test_from_a_time_on_letters_of_older_records_do_not_count(hand: Hand) 
 def run(hand: Hand, *arguments: str) -> tuple[int, str]:
     app = Typer()
     app.callback()(lambda: None)
-    dead_letter_producers.register(app)
+    producers.register(app)
     options = ["--bootstrap", hand.options["bootstrap_servers"], "--prefix", hand.settings.topics.prefix]
     result = CliRunner().invoke(app, ["producers", *arguments, *options], catch_exceptions=False)
     return result.exit_code, result.stdout

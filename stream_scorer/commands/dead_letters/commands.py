@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from stream_scorer.commands import dead_letter_producers
-from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-from stream_scorer.commands.letter_options import (
+from stream_scorer.commands.dead_letters import producers
+from stream_scorer.commands.dead_letters.options import (
     AllOption,
     AsOption,
     CodeOption,
@@ -35,6 +34,7 @@ from stream_scorer.commands.letter_options import (
     fix_from,
     place_from,
 )
+from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 from stream_scorer.errors import SettingsError
 
@@ -51,7 +51,7 @@ letters = typer.Typer(
     help="Find records that could not go on, look at them, mend, replay or discard them.",
     no_args_is_help=True,
 )
-dead_letter_producers.register(letters)
+producers.register(letters)
 
 
 class By(StrEnum):
@@ -100,7 +100,7 @@ def list_(
 
     Nothing of what a record says of a person is shown. A letter with several faults stands in several groups.
     """
-    from stream_scorer.commands.letter_printing import print_groups, print_json, print_letters, print_producers
+    from stream_scorer.commands.dead_letters.printing import print_groups, print_json, print_letters, print_producers
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     wanted = filter_from((), code, field, stage, begin, end, partition, id_, producer, text, state)
@@ -135,7 +135,7 @@ def show(
 
     What it says of a person is masked (•••) unless --reveal, which is an act in the ledger.
     """
-    from stream_scorer.commands.letter_printing import print_json, print_shown
+    from stream_scorer.commands.dead_letters.printing import print_json, print_shown
 
     resolved, wanted = settings_from(settings, bootstrap=bootstrap, prefix=prefix), place_from(place)
 
@@ -171,7 +171,7 @@ def check(
 
     Writes nothing. Exit status 1 where one would not pass.
     """
-    from stream_scorer.commands.letter_printing import print_check, print_json
+    from stream_scorer.commands.dead_letters.printing import print_check, print_json
     from stream_scorer.operations.dead_letters.checking import Verdict
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
@@ -222,7 +222,7 @@ def replay(
     A record that was replayed operator.replays_max times (3) and failed each time is parked. Exit status 1 where a
     letter was left alone because it would not pass.
     """
-    from stream_scorer.commands.letter_printing import print_json, print_replay
+    from stream_scorer.commands.dead_letters.printing import print_json, print_replay
     from stream_scorer.operations.dead_letters.replaying import Skip
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
@@ -271,7 +271,7 @@ def discard(
     as_json: JsonOption = False,
 ) -> None:
     """Note that letters are settled and need no more attention. Without --yes only says how many they are."""
-    from stream_scorer.commands.letter_printing import print_discard, print_json
+    from stream_scorer.commands.dead_letters.printing import print_discard, print_json
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every)
@@ -292,7 +292,7 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show a letter's life: its failures, what operators did, and what came of each replay."""
-    from stream_scorer.commands.letter_printing import print_history, print_json
+    from stream_scorer.commands.dead_letters.printing import print_history, print_json
 
     resolved, wanted = settings_from(settings, bootstrap=bootstrap, prefix=prefix), place_from(place)
     found = _run(resolved, lambda office, _: office.history(wanted), quiet=as_json)
