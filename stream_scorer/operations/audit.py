@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from stream_scorer.core.accounting import Account, End, Flags
-from stream_scorer.core.footprints import Rows, Side, Trace
+from stream_scorer.core.audit.reconciliation import Account, End, Flags
+from stream_scorer.core.audit.traces import Rows, Side, Trace
 from stream_scorer.operations.audit_evidence import At, Evidence, OnRead, Question
 from stream_scorer.operations.auditing_acts import Places, apart
 from stream_scorer.operations.reading import Reader

@@ -11,8 +11,8 @@ import numpy as np
 from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
-from stream_scorer.core.accounting import Account, Flags, settle
-from stream_scorer.core.footprints import (
+from stream_scorer.core.audit.reconciliation import Account, Flags, settle
+from stream_scorer.core.audit.traces import (
     BROKEN,
     INPUT,
     TRACE,

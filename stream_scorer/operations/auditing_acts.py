@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.accounting import Flags
-from stream_scorer.core.footprints import Side
+from stream_scorer.core.audit.reconciliation import Flags
+from stream_scorer.core.audit.traces import Side
 from stream_scorer.core.ledger import Act
 from stream_scorer.core.letters import REPLAYED_FROM
 from stream_scorer.core.records import Incoming, Source, last_header

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from stream_scorer.core.accounting import End
+from stream_scorer.core.audit.reconciliation import End
 from stream_scorer.core.dead_letters import ERRORS, STAGE
 from stream_scorer.core.reasons import Code, Stage
 from stream_scorer.core.records import last_header

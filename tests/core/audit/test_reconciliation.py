@@ -10,11 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core import reasons
-from stream_scorer.core.accounting import Account, last_before, settle
-from stream_scorer.core.codec import encode_observation
-from stream_scorer.core.dead_letters import dead_letter
-from stream_scorer.core.decoding import decode_event
-from stream_scorer.core.footprints import (
+from stream_scorer.core.audit.reconciliation import Account, last_before, settle
+from stream_scorer.core.audit.traces import (
     INPUT,
     TRACE,
     Rows,
@@ -25,6 +22,9 @@ from stream_scorer.core.footprints import (
     prediction_rows,
     update_rows,
 )
+from stream_scorer.core.codec import encode_observation
+from stream_scorer.core.dead_letters import dead_letter
+from stream_scorer.core.decoding import decode_event
 from stream_scorer.core.partitioning import partition_of
 from stream_scorer.core.predictions import Speaker, encode_predictions
 from stream_scorer.core.reasons import Reason, Stage

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.footprints import BROKEN, Rows, Side, Trace
+from stream_scorer.core.audit.traces import BROKEN, Rows, Side, Trace
 
 Flags = NDArray[np.bool_]
 Counts = NDArray[np.int64]

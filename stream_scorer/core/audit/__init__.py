@@ -1,0 +1,1 @@
+"""Where every input record ended, derived from the topics alone."""
