@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.partitioner import murmur2
 
-from stream_scorer.core.codec import observation_columns
+from stream_scorer.core.contract.observation_code import observation_columns
 from stream_scorer.runtime.topics import TopicNames
 
 # What is wrong, in words

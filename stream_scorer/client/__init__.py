@@ -9,8 +9,8 @@ Law: an answer is what the topics say under `read_committed`; nothing is guessed
 from stream_scorer.client.client import Client
 from stream_scorer.client.results import Answer, Predicted, Redelivered, Refused, Unanswered
 from stream_scorer.client.validation import check, check_outcome
+from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.reasons import Code, Reason, Stage
 from stream_scorer.core.records import Source
 
 __all__ = [

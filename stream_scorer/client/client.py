@@ -13,13 +13,13 @@ from stream_scorer.client.connection import Connection, Security, TooLargeForKaf
 from stream_scorer.client.pending_requests import Question
 from stream_scorer.client.results import Answer, Redelivered, Refused, Unanswered
 from stream_scorer.client.validation import Event, check, encode_event, encoded
-from stream_scorer.core import reasons
-from stream_scorer.core.contract import EVENT_BYTES_MAX
-from stream_scorer.core.decoding import examine_observation
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
+from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.letters import id_of
-from stream_scorer.core.looking import Accepted
 from stream_scorer.core.partitioning import partition_of
-from stream_scorer.core.reasons import Reason, Stage
 from stream_scorer.core.records import Source
 from stream_scorer.errors import RefusedError
 from stream_scorer.runtime.settings import Settings, load_settings

@@ -4,8 +4,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.reasons import Reason, Stage
 from stream_scorer.core.records import Source
 
 

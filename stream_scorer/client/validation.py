@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from stream_scorer.core.contract import EVENT_BYTES_MAX
-from stream_scorer.core.decoding import examine_observation
-from stream_scorer.core.looking import Accepted
-from stream_scorer.core.outcomes import examine_outcome
-from stream_scorer.core.reasons import Reason
+from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
+from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.reasons import Reason
 
 Event = bytes | str | Mapping[str, object]
 

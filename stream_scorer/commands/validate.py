@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import msgspec
 import typer
 
-from stream_scorer.core.contract import EVENT_BYTES_MAX
+from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:

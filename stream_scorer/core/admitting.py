@@ -6,9 +6,9 @@ Law: an id has one observation within the join window; only one that was scored 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from stream_scorer.core.codec import observation_columns
+from stream_scorer.core.contract.observation_code import observation_columns
+from stream_scorer.core.contract.reasons import Reason, conflict
 from stream_scorer.core.entries import live_code, unpack, waiting_since_ms
-from stream_scorer.core.reasons import Reason, conflict
 
 
 class Batch(NamedTuple):

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core import updates
-from stream_scorer.core.codec import observation_columns
-from stream_scorer.core.contract import Observation
+from stream_scorer.core.contract.columns import Observation
+from stream_scorer.core.contract.observation_code import observation_columns
 from stream_scorer.core.entries import Entry, KeptRecord, Models, Predicted, Waiting
 from stream_scorer.core.quality import Quality
 from stream_scorer.core.records import NO_HEADERS, Headers, Outgoing, Source, traced

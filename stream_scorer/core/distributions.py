@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.codec import SIZES, STRIDES
-from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS, Column
+from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS, Column
+from stream_scorer.core.contract.observation_code import SIZES, STRIDES
 from stream_scorer.core.quality import GROUP_COLUMNS, GROUP_SIZES, GROUPS
 
 AGES: Final = "SubjectAge"

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.codec import STRIDES
-from stream_scorer.core.contract import COLUMNS
+from stream_scorer.core.contract.columns import COLUMNS
+from stream_scorer.core.contract.observation_code import STRIDES
 from stream_scorer.core.entries import Models
 from stream_scorer.core.updates import encode_update, rfc3339
 

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from stream_scorer.core.contract import COLUMN_SET
+from stream_scorer.core.contract.columns import COLUMN_SET
+from stream_scorer.core.contract.reasons import Code, Reason
+from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.members import Member, Object, Span, object_at
-from stream_scorer.core.parsing import parse
-from stream_scorer.core.reasons import Code, Reason
 
 _BYTE: Final = re.compile(r"\(byte (\d{1,12})\)\Z")
 MASK: Final = "•••"

@@ -14,9 +14,9 @@ import jsonpatch
 import jsonpointer
 import msgspec
 
-from stream_scorer.core.contract import COLUMNS, Column
-from stream_scorer.core.parsing import parse
-from stream_scorer.core.reasons import Reason, cut
+from stream_scorer.core.contract.columns import COLUMNS, Column
+from stream_scorer.core.contract.reasons import Reason, cut
+from stream_scorer.core.contract.strict_json import parse
 
 _BY_NAME: Final[Mapping[str, Column]] = {column.name: column for column in COLUMNS}
 _NAMES: Final = {name.casefold(): name for name in _BY_NAME}

@@ -6,8 +6,8 @@ Law: it holds nothing of what the records say of a person, and no claim that its
 from collections.abc import Mapping
 from typing import Final
 
-from stream_scorer.core.contract import ID_BYTES_MAX
-from stream_scorer.core.reasons import Code
+from stream_scorer.core.contract.columns import ID_BYTES_MAX
+from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.records import rfc3339
 from stream_scorer.core.scorecards import OTHERS, UNNAMED, Fault, Scorecard
 

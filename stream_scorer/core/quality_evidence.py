@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.codec import CODES, DIGITS
-from stream_scorer.core.contract import Observation
+from stream_scorer.core.contract.columns import Observation
+from stream_scorer.core.contract.observation_code import CODES, DIGITS
+from stream_scorer.core.contract.smoke_test_ids import is_smoke_id
 from stream_scorer.core.entries import Models
 from stream_scorer.core.quality import GROUP_COLUMNS, Cells, Figures, Quality, figures
 from stream_scorer.core.restoring import Records
-from stream_scorer.core.smoke_ids import is_smoke_id
 from stream_scorer.core.updates import Probability, milliseconds
 
 # 31 and 40 bytes: millions fit in memory. Ids stand in them as Python's hash of their bytes: 64 bits, with a key that

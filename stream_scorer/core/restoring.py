@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from stream_scorer.core import updates
-from stream_scorer.core.codec import CODES, encode_observation
+from stream_scorer.core.contract.observation_code import CODES, encode_observation
 from stream_scorer.core.entries import (
     ANSWERED,
     OFFSET_UNKNOWN,

@@ -5,12 +5,12 @@ from typing import Any, get_args
 
 import msgspec
 
-from stream_scorer.core.codec import CODES
-from stream_scorer.core.contract import COLUMNS, ID_BYTES_MAX
+from stream_scorer.core.contract.columns import COLUMNS, ID_BYTES_MAX
+from stream_scorer.core.contract.observation_code import CODES
+from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.dead_letters import LetterSource, Truncation
 from stream_scorer.core.entries import KeptRecord
 from stream_scorer.core.predictions import Role
-from stream_scorer.core.reasons import Code, Reason
 from stream_scorer.core.records import Source
 
 Schema = dict[str, Any]

@@ -2,11 +2,11 @@
 
 from typing import get_args
 
+from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.dead_letters import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
 from stream_scorer.core.ledger import Act, LedgerEntry
 from stream_scorer.core.letters import REPLAYED_FROM, Origin, Place
 from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.reasons import Stage
 from stream_scorer.core.records import MOVED_FROM
 from stream_scorer.core.schema_parts import (
     COUNT,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.reasons import SCORING_FAILED, Code, Reason, invalid_output, scoring_failed
+from stream_scorer.core.contract.reasons import SCORING_FAILED, Code, Reason, invalid_output, scoring_failed
 
 Codes = NDArray[np.int64]
 Probabilities = NDArray[np.float64]

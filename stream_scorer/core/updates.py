@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from stream_scorer.core.contract import Observation
+from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.entries import KeptRecord
 from stream_scorer.core.records import Source
 

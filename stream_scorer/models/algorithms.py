@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, SplineTransformer
 
-from stream_scorer.core.contract import COLUMNS
+from stream_scorer.core.contract.columns import COLUMNS
 
 Algorithm = Literal["logistic", "gradient-boosting"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stream_scorer.core.reasons import Code
+from stream_scorer.core.contract.reasons import Code
 
 Event = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 import stream_scorer
-from stream_scorer.core.contract import COLUMN_NAMES
+from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.errors import ModelError
 
 FORMAT = 1

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.codec import CODES, SIZES, column_indices
+from stream_scorer.core.contract.observation_code import CODES, SIZES, column_indices
 from stream_scorer.models.asking import Floats, Predict, by_frame, column_of
 from stream_scorer.models.card import CardHead
 from stream_scorer.models.frames import Codes, codes_from, frame_of

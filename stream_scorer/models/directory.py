@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stream_scorer.core.codec import encode_columns, observation_columns
-from stream_scorer.core.contract import COLUMN_NAMES
+from stream_scorer.core.contract.columns import COLUMN_NAMES
+from stream_scorer.core.contract.observation_code import encode_columns, observation_columns
 from stream_scorer.errors import ModelError
 from stream_scorer.models.asking import Floats, Predict, by_frame, on_one_thread
 from stream_scorer.models.card import FORMAT, CardHead, head_of, library_versions

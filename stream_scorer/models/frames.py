@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.codec import SIZES, column_indices
-from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS
+from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
+from stream_scorer.core.contract.observation_code import SIZES, column_indices
 
 if TYPE_CHECKING:  # pandas costs a third of a second, and a worker with a compiled model never needs it
     import pandas as pd

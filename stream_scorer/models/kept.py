@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from stream_scorer.cache import cache_folder
-from stream_scorer.core.codec import CODES
+from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.models.card import library_versions
 from stream_scorer.models.compiled import LOWER_CODES, Additive
 

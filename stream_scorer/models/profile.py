@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS
+from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS, Column
+from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS, Column
 from stream_scorer.errors import ModelError
 from stream_scorer.models.frames import Codes, codes_from
 

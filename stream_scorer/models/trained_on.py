@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS
+from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.distributions import BUCKETS, PROBABILITY_BUCKETS, Counts, into_buckets
 from stream_scorer.core.quality import GROUP_COLUMNS
 

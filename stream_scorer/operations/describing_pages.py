@@ -12,12 +12,20 @@ from pathlib import Path
 import msgspec
 from msgspec import inspect
 
-from stream_scorer.core.contract import COLUMNS, EVENT_BYTES_MAX, ID_BYTES_MAX, Column
-from stream_scorer.core.decoding import examine_observation, stage_of
-from stream_scorer.core.examples import OBSERVATIONS, OUTCOMES
-from stream_scorer.core.looking import Accepted
-from stream_scorer.core.outcomes import examine_outcome
-from stream_scorer.core.reasons import Code, Reason, Stage, conflict, invalid_output, scoring_failed, unknown_id
+from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.columns import COLUMNS, EVENT_BYTES_MAX, ID_BYTES_MAX, Column
+from stream_scorer.core.contract.examples import OBSERVATIONS, OUTCOMES
+from stream_scorer.core.contract.observation_events import examine_observation, stage_of
+from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.reasons import (
+    Code,
+    Reason,
+    Stage,
+    conflict,
+    invalid_output,
+    scoring_failed,
+    unknown_id,
+)
 from stream_scorer.runtime.metric_catalogue import CATALOGUE, COUNTED_MODELS_MAX, LOADED_MODELS_MAX, SERIES_MAX
 from stream_scorer.runtime.metric_definitions import Definition
 from stream_scorer.runtime.rights import WHO, Role, rights_of

@@ -12,10 +12,10 @@ from typing import Final
 import msgspec
 
 from stream_scorer.client import Answer, Client, Predicted, Redelivered, Refused, Unanswered
-from stream_scorer.core.codec import encode_columns
-from stream_scorer.core.contract import Value
+from stream_scorer.core.contract.columns import Value
+from stream_scorer.core.contract.observation_code import encode_columns
+from stream_scorer.core.contract.smoke_test_ids import smoke_id
 from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.smoke_ids import smoke_id
 from stream_scorer.runtime.settings import Settings
 
 # The producer that scorecards show for it

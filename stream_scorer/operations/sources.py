@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from stream_scorer.core.contract import COLUMN_NAMES
+from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.errors import SettingsError
 
 ID_COLUMN = "id"

@@ -6,9 +6,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from stream_scorer.core.decoding import decode_observations
-from stream_scorer.core.outcomes import decode_outcomes
-from stream_scorer.core.reasons import Code, Reason, too_large
+from stream_scorer.core.contract.observation_events import decode_observations
+from stream_scorer.core.contract.outcome_events import decode_outcomes
+from stream_scorer.core.contract.reasons import Code, Reason, too_large
 
 READ_BYTES_MAX = 1024 * 1024
 # Outcome events have no limit of their own; records have this one.

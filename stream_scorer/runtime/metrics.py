@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
 import stream_scorer
-from stream_scorer.core.contract import COLUMNS
+from stream_scorer.core.contract.columns import COLUMNS
+from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.distributions import FeatureCounts
-from stream_scorer.core.reasons import Code
 from stream_scorer.models.trained_on import TrainedOn
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.batches import Batch, Noted

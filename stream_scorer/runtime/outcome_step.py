@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from aiokafka import TopicPartition
 
 from stream_scorer.core.answering import Answers, Clock
+from stream_scorer.core.contract.outcome_events import decode_outcomes
+from stream_scorer.core.contract.reasons import Stage
+from stream_scorer.core.contract.smoke_test_ids import smoke_places
 from stream_scorer.core.expiring import expire_waiting, keep_record, record_and_reason
 from stream_scorer.core.joining import Outcomes, join_outcomes
 from stream_scorer.core.observing import Rejected, send_home
-from stream_scorer.core.outcomes import decode_outcomes
 from stream_scorer.core.quality import Quality
-from stream_scorer.core.reasons import Stage
 from stream_scorer.core.records import traced
-from stream_scorer.core.smoke_ids import smoke_places
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.consuming import Record
 from stream_scorer.runtime.observation_step import Limits, bury, count_replayed, note_answers

@@ -8,10 +8,10 @@ import pytest
 
 from stream_scorer.client.pending_requests import EARLY_MAX, Question, Questions
 from stream_scorer.client.results import Answer, Predicted, Refused
-from stream_scorer.core import reasons
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.dead_letters import dead_letter
 from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.reasons import Stage
 from stream_scorer.core.records import Source
 
 TOPIC = "stops.observations"

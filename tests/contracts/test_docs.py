@@ -15,9 +15,9 @@ from jsonschema import Draft202012Validator
 import stream_scorer
 from stream_scorer.commands.main import app
 from stream_scorer.commands.options import SETTINGS_VARIABLE
-from stream_scorer.core.decoding import examine_observation
-from stream_scorer.core.looking import Accepted
-from stream_scorer.core.outcomes import examine_outcome
+from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.outcome_events import examine_outcome
 from stream_scorer.core.schemas import schemas
 from stream_scorer.runtime.metric_catalogue import CATALOGUE
 from stream_scorer.runtime.settings import Settings, load_settings

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_scorer.core.contract import COLUMNS
-from stream_scorer.core.reasons import Code
+from stream_scorer.core.contract.columns import COLUMNS
+from stream_scorer.core.contract.reasons import Code
 from stream_scorer.operations.describing_pages import REGENERATE, described_pages
 from stream_scorer.runtime.metric_catalogue import CATALOGUE
 from stream_scorer.runtime.settings import Settings

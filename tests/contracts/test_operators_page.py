@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stream_scorer import errors
-from stream_scorer.core.reasons import Code
+from stream_scorer.core.contract.reasons import Code
 from tests.contracts.reading_docs import ROOT, text_of
 
 PAGE = text_of(ROOT / "docs" / "operators.md")

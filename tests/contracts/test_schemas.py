@@ -7,14 +7,14 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from stream_scorer.core.codec import observation_columns
-from stream_scorer.core.contract import COLUMNS, Observation
+from stream_scorer.core.contract.columns import COLUMNS, Observation
+from stream_scorer.core.contract.observation_code import observation_columns
+from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.dead_letters import Truncation, dead_letter
-from stream_scorer.core.decoding import examine_observation
 from stream_scorer.core.entries import KeptRecord
-from stream_scorer.core.outcomes import examine_outcome
 from stream_scorer.core.predictions import Speaker, encode_predictions
-from stream_scorer.core.reasons import Code, Reason, Stage
 from stream_scorer.core.records import Source
 from stream_scorer.core.schemas import schemas
 from stream_scorer.core.updates import AwaitingPrediction, Joined, Unknown, Update, encode_update

@@ -1,9 +1,9 @@
 """What the contract says of one value, once both looks have said the same."""
 
-from stream_scorer.core.contract import EVENT_BYTES_MAX
-from stream_scorer.core.decoding import decode_observations, examine_observation
-from stream_scorer.core.outcomes import decode_outcomes, examine_outcome
-from stream_scorer.core.reasons import Reason
+from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
+from stream_scorer.core.contract.observation_events import decode_observations, examine_observation
+from stream_scorer.core.contract.outcome_events import decode_outcomes, examine_outcome
+from stream_scorer.core.contract.reasons import Reason
 
 Verdict = tuple[bytes, int] | tuple[Reason, ...]
 

@@ -9,7 +9,7 @@ import numpy as np
 from stream_scorer.core import updates
 from stream_scorer.core.admitting import Batch, admit_observations, admit_repeats
 from stream_scorer.core.answering import Answers, Clock
-from stream_scorer.core.codec import encode_observation
+from stream_scorer.core.contract.observation_code import encode_observation
 from stream_scorer.core.entries import Entry, KeptRecord, Models, is_forgotten, unpack, waiting_since_ms
 from stream_scorer.core.entry_rows import pack_predictions
 from stream_scorer.core.expiring import expire_waiting

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.reasons import Reason, Stage, not_an_object
 from stream_scorer.core.dead_letters import dead_letter
-from stream_scorer.core.decoding import examine_observation
 from stream_scorer.core.letters import Letter, Unreadable, read_letter
-from stream_scorer.core.looking import Accepted
-from stream_scorer.core.reasons import Reason, Stage, not_an_object
 
 TOPIC = "stops.observations"
 

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from stream_scorer.core.codec import CODES, observation_columns
-from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS
+from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
+from stream_scorer.core.contract.observation_code import CODES, observation_columns
 from stream_scorer.core.distributions import (
     AGE_BANDS,
     FEATURE_BUCKETS,

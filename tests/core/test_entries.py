@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.codec import CODES
+from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.dead_letters import Truncation
 from stream_scorer.core.entries import (
     OFFSET_UNKNOWN,

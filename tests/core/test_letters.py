@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.letters import (
     Letter,
     Origin,
@@ -16,7 +17,6 @@ from stream_scorer.core.letters import (
     replay_headers,
     replays_said,
 )
-from stream_scorer.core.reasons import Stage
 from tests.builders import an_event
 from tests.core.letter_builders import TOPIC, Record, a_letter, a_record, reasons_of, unreadable
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core import reasons
+from stream_scorer.core.contract import reasons
 from stream_scorer.core.marking import marks, pieces
 from stream_scorer.core.masking import masked_headers, masked_key, masked_reason, masked_spans
 from stream_scorer.core.mending import Fix, NamedFix, make_fix, mend

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.decoding import examine_observation
-from stream_scorer.core.looking import Accepted
+from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.observation_events import examine_observation
 from stream_scorer.core.mending import CannotMend, Fix, NamedFix, make_fix, mend
 from tests.builders import an_event, an_observation
 

@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.codec import CODES, observation_columns
+from stream_scorer.core.contract.observation_code import CODES, observation_columns
 from stream_scorer.core.predictions import Prediction, Speaker, encode_predictions
 from stream_scorer.core.records import Source
 from tests.builders import an_observation

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.codec import CODES, encode_columns, observation_columns
+from stream_scorer.core.contract.observation_code import CODES, encode_columns, observation_columns
 from stream_scorer.core.quality import (
     GROUP_COLUMNS,
     Cells,

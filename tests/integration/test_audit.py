@@ -11,8 +11,8 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from stream_scorer.commands import audit as command
-from stream_scorer.core import reasons
-from stream_scorer.core.reasons import Stage
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records import Outgoing
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.operations.audit import At, AuditReport, audit

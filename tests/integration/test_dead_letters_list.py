@@ -11,9 +11,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from typer.testing import CliRunner
 
 from stream_scorer.commands.main import app
-from stream_scorer.core import reasons
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.letters import Place
-from stream_scorer.core.reasons import Reason, Stage
 from stream_scorer.errors import GoneError
 from stream_scorer.operations.dead_letters.filters import Filter
 from stream_scorer.operations.dead_letters.grouping import Group

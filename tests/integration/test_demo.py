@@ -15,8 +15,8 @@ import psutil
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_scorer.core.contract import COLUMN_NAMES
-from stream_scorer.core.reasons import Code
+from stream_scorer.core.contract.columns import COLUMN_NAMES
+from stream_scorer.core.contract.reasons import Code
 from tests.integration.broker_sources import Broker
 
 pytestmark = pytest.mark.kafka

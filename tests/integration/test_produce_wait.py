@@ -17,7 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from stream_scorer.commands import produce
-from stream_scorer.core.contract import COLUMN_NAMES
+from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.errors import SettingsError, TopicsError
 from stream_scorer.operations.worker_process import WorkerProcess
 from stream_scorer.runtime.settings import load_settings

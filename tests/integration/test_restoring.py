@@ -12,8 +12,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from stream_scorer.core.answering import Clock
-from stream_scorer.core.codec import encode_observation, observation_columns
-from stream_scorer.core.contract import Observation
+from stream_scorer.core.contract.columns import Observation
+from stream_scorer.core.contract.observation_code import encode_observation, observation_columns
 from stream_scorer.core.entries import Entry, KeptRecord, Predicted, Waiting, unpack
 from stream_scorer.core.predictions import encode_predictions
 from stream_scorer.core.records import Outgoing, Source, rfc3339

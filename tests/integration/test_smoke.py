@@ -11,12 +11,12 @@ from typer.testing import CliRunner, Result
 from stream_scorer.client import Predicted, Redelivered, Refused, Unanswered
 from stream_scorer.commands import quality as quality_command
 from stream_scorer.commands import smoke as command
-from stream_scorer.core.codec import encode_columns
-from stream_scorer.core.contract import COLUMNS
+from stream_scorer.core.contract.columns import COLUMNS
+from stream_scorer.core.contract.observation_code import encode_columns
+from stream_scorer.core.contract.reasons import Code, Reason, Stage
+from stream_scorer.core.contract.smoke_test_ids import is_smoke_id, smoke_id, smoke_places
 from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.reasons import Code, Reason, Stage
 from stream_scorer.core.records import Source
-from stream_scorer.core.smoke_ids import is_smoke_id, smoke_id, smoke_places
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.smoke import CLIENT_ID, OBSERVATION, faults_of
 from stream_scorer.operations.worker_process import WorkerProcess

@@ -9,8 +9,8 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from stream_scorer.commands import trace as command
-from stream_scorer.core import reasons
-from stream_scorer.core.reasons import Stage
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records import Outgoing
 from stream_scorer.operations.trace import Trace, trace
 from tests.builders import an_event, an_outcome

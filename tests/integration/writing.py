@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from stream_scorer.core import reasons
-from stream_scorer.core.codec import encode_observation
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.observation_code import encode_observation
+from stream_scorer.core.contract.observation_events import decode_event
+from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.dead_letters import dead_letter
-from stream_scorer.core.decoding import decode_event
 from stream_scorer.core.partitioning import partition_of
 from stream_scorer.core.predictions import Speaker, encode_predictions
-from stream_scorer.core.reasons import Reason, Stage
 from stream_scorer.core.records import Outgoing, move, rfc3339
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, apply

@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, PolynomialFeatures, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from stream_scorer.core.codec import CODES
-from stream_scorer.core.contract import COLUMN_NAMES
+from stream_scorer.core.contract.columns import COLUMN_NAMES
+from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.models.algorithms import CATEGORY_NAMES, gradient_boosting, logistic
 from stream_scorer.models.card import FORMAT, CardHead
 from stream_scorer.models.compiled import Form, compile_pipeline

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from stream_scorer.core.codec import encode_columns
+from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.errors import ModelError
 from stream_scorer.models.directory import load_model, save_model
 from stream_scorer.models.files import CARD, DIGEST, FILES, GOLDEN, PIPELINE, as_json, digest_of, write_files

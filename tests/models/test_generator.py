@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_scorer.core.codec import CODES, observation_columns
-from stream_scorer.core.contract import COLUMN_NAMES
-from stream_scorer.core.decoding import decode_observations, examine_observation
-from stream_scorer.core.reasons import Code
+from stream_scorer.core.contract.columns import COLUMN_NAMES
+from stream_scorer.core.contract.observation_code import CODES, observation_columns
+from stream_scorer.core.contract.observation_events import decode_observations, examine_observation
+from stream_scorer.core.contract.reasons import Code
 from stream_scorer.models.broken import KINDS
 from stream_scorer.models.frames import codes_of, frame_of
 from stream_scorer.models.generator import Generator

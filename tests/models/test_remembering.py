@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stream_scorer.core.codec import CODES
+from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.models.remembering import Remembering
 
 Codes = NDArray[np.int64]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream_scorer.core.codec import encode_columns
-from stream_scorer.core.contract import COLUMN_NAMES
+from stream_scorer.core.contract.columns import COLUMN_NAMES
+from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.errors import ModelError
 from stream_scorer.models.rows import LABEL, read_rows
 from tests.builders import an_observation

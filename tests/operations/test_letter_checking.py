@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stream_scorer.core import reasons
+from stream_scorer.core.contract import reasons
 from stream_scorer.core.mending import Fix, make_fix, mend
 from stream_scorer.operations.dead_letters.checking import Judged, Verdict
 from tests.builders import an_event

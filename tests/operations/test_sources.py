@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_scorer.core.contract import COLUMN_NAMES
-from stream_scorer.core.decoding import decode_observations
+from stream_scorer.core.contract.columns import COLUMN_NAMES
+from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.sources import (
     count_rows,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_scorer.commands.time_options import milliseconds_of
-from stream_scorer.core.reasons import Code, Stage
+from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
+from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.dead_letters import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE
-from stream_scorer.core.decoding import examine_observation
 from stream_scorer.core.letters import REPLAYED_FROM
-from stream_scorer.core.looking import Accepted
-from stream_scorer.core.outcomes import examine_outcome
-from stream_scorer.core.parsing import parse
 from stream_scorer.core.partitioning import partition_of
 from stream_scorer.core.records import MOVED_FROM, Incoming, last_header, rfc3339
 

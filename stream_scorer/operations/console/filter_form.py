@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from multidict import MultiMapping
 
-from stream_scorer.core.reasons import Code, Stage
+from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.dead_letters.filters import WAITING, Filter, State
 

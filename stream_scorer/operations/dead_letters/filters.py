@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.letters import Letter, Place, Unreadable
-from stream_scorer.core.reasons import Stage
 from stream_scorer.operations.dead_letters.index import Chunk
 from stream_scorer.operations.dead_letters.rows import STAGES, id_sum
 from stream_scorer.operations.dead_letters.tables import Tables

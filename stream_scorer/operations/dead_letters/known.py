@@ -9,11 +9,11 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from aiokafka import TopicPartition
 
-from stream_scorer.core import reasons
 from stream_scorer.core.admitting import differing_columns
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.letters import Place
 from stream_scorer.core.partitioning import partition_of
-from stream_scorer.core.reasons import Reason
 from stream_scorer.core.updates import milliseconds
 from stream_scorer.operations.dead_letters.access import Access, now_ms
 from stream_scorer.operations.dead_letters.index import OnRead

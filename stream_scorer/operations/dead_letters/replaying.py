@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_scorer.core.contract.batch_decoding import Accepted
 from stream_scorer.core.ledger import Act
 from stream_scorer.core.letters import Letter, Unreadable, replay_headers
-from stream_scorer.core.looking import Accepted
 from stream_scorer.core.mending import Fix
 from stream_scorer.core.partitioning import partition_of
 from stream_scorer.core.records import Outgoing

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.dead_letters import ERRORS
 from stream_scorer.core.ledger import Act, LedgerEntry, decode_entry
 from stream_scorer.core.letters import (
@@ -23,7 +24,6 @@ from stream_scorer.core.letters import (
     read_letter,
     start_of_ours,
 )
-from stream_scorer.core.reasons import Stage
 from stream_scorer.core.records import Incoming, rfc3339
 from stream_scorer.operations.dead_letters.tables import Tables
 

@@ -6,7 +6,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from stream_scorer.core.reasons import Code
+from stream_scorer.core.contract.reasons import Code
 from stream_scorer.operations.demo.summary import Summary
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core import reasons
 from stream_scorer.core.audit.reconciliation import Account, last_before, settle
 from stream_scorer.core.audit.traces import (
     INPUT,
@@ -22,12 +21,13 @@ from stream_scorer.core.audit.traces import (
     prediction_rows,
     update_rows,
 )
-from stream_scorer.core.codec import encode_observation
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.observation_code import encode_observation
+from stream_scorer.core.contract.observation_events import decode_event
+from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.dead_letters import dead_letter
-from stream_scorer.core.decoding import decode_event
 from stream_scorer.core.partitioning import partition_of
 from stream_scorer.core.predictions import Speaker, encode_predictions
-from stream_scorer.core.reasons import Reason, Stage
 from stream_scorer.core.records import Outgoing, move, rfc3339
 from tests.builders import an_event, an_outcome
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream_scorer.core.parsing import parse
-from stream_scorer.core.reasons import Code, Reason
+from stream_scorer.core.contract.reasons import Code, Reason
+from stream_scorer.core.contract.strict_json import parse
 from tests.core.judging import faults, judge_observation
 
 DEEP_ENOUGH = 64
@@ -172,7 +172,7 @@ def test_a_megabyte_of_the_same_is_decided_at_once(piece: bytes) -> None:
 
 
 def test_a_python_that_allows_fewer_digits_says_so_and_does_not_raise() -> None:
-    program = "from stream_scorer.core.parsing import parse; print(parse(b'9' * 1000).message)"
+    program = "from stream_scorer.core.contract.strict_json import parse; print(parse(b'9' * 1000).message)"
     command = [sys.executable, "-X", "int_max_str_digits=640", "-c", program]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed.startswith("Event is not valid JSON: Exceeds the limit (640")

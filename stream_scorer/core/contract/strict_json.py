@@ -5,9 +5,9 @@ import re
 
 import msgspec
 
-from stream_scorer.core import reasons
-from stream_scorer.core.contract import DEPTH_MAX, INTEGER_DIGITS_MAX
-from stream_scorer.core.reasons import Reason
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.columns import DEPTH_MAX, INTEGER_DIGITS_MAX
+from stream_scorer.core.contract.reasons import Reason
 
 # Python's own parser has the last word: it says where the fault is, and of a key that stands twice the last one wins.
 PYTHON_PARSER = json.JSONDecoder()

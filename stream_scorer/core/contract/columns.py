@@ -5,8 +5,8 @@ from typing import Annotated, Literal, TypeAlias, get_args, get_origin, get_type
 
 import msgspec
 
-from stream_scorer.core import reasons
-from stream_scorer.core.reasons import Code, Reason
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.reasons import Code, Reason
 
 ID_BYTES_MAX = 200
 EVENT_BYTES_MAX = 64 * 1024

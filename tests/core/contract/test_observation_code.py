@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.codec import (
+from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS, Observation
+from stream_scorer.core.contract.observation_code import (
     CODES,
     column_indices,
     encode_columns,
     encode_observation,
     observation_columns,
 )
-from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS, Observation
 from tests.builders import an_observation
 
 ALL_CODES = st.integers(0, CODES - 1)

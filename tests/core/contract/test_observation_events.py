@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.codec import encode_columns
-from stream_scorer.core.contract import COLUMNS
-from stream_scorer.core.decoding import decode_event, decode_observations
-from stream_scorer.core.looking import REFUSED
+from stream_scorer.core.contract.batch_decoding import REFUSED
+from stream_scorer.core.contract.columns import COLUMNS
+from stream_scorer.core.contract.observation_code import encode_columns
+from stream_scorer.core.contract.observation_events import decode_event, decode_observations
 from tests.builders import an_event, an_observation
 from tests.core.judging import codes, judge_observation
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.outcomes import decode_outcomes
+from stream_scorer.core.contract.outcome_events import decode_outcomes
 from tests.builders import an_outcome
 from tests.core.judging import codes, faults, judge_outcome
 

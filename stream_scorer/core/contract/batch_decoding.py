@@ -7,8 +7,8 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from stream_scorer.core.contract import ID_BYTES_MAX
-from stream_scorer.core.reasons import Reason
+from stream_scorer.core.contract.columns import ID_BYTES_MAX
+from stream_scorer.core.contract.reasons import Reason
 
 Content = TypeVar("Content")
 

@@ -8,7 +8,7 @@ from operator import mul
 import numpy as np
 import numpy.typing as npt
 
-from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS, Observation, Value
+from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS, Observation, Value
 
 SIZES = tuple(len(column.domain) for column in COLUMNS)
 CODES = prod(SIZES)

@@ -3,8 +3,8 @@
 import base64
 import json
 
-from stream_scorer.core.examples import example_lines
-from stream_scorer.core.reasons import Code
+from stream_scorer.core.contract.examples import example_lines
+from stream_scorer.core.contract.reasons import Code
 from tests.core.judging import codes, judge_observation, judge_outcome
 
 EXAMPLES = [json.loads(line) for line in example_lines().splitlines()]

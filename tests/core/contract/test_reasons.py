@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from stream_scorer.core import reasons
-from stream_scorer.core.reasons import Code, Reason, Stage
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.reasons import Code, Reason, Stage
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,15 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from stream_scorer.core import reasons
-from stream_scorer.core.codec import DIGITS, encode_columns
-from stream_scorer.core.contract import EVENT_BYTES_MAX, ID_BYTES_MAX, check_id, check_observation
-from stream_scorer.core.contract import Observation as Observation  # the table, for those who come for the event
-from stream_scorer.core.looking import UNWATCHED, Accepted, look_twice, verdict
-from stream_scorer.core.parsing import parse_object
-from stream_scorer.core.reasons import Code, Reason, Stage
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.batch_decoding import UNWATCHED, Accepted, look_twice, verdict
+from stream_scorer.core.contract.columns import EVENT_BYTES_MAX, ID_BYTES_MAX, check_id, check_observation
+from stream_scorer.core.contract.columns import (
+    Observation as Observation,  # the table, for those who come for the event
+)
+from stream_scorer.core.contract.observation_code import DIGITS, encode_columns
+from stream_scorer.core.contract.reasons import Code, Reason, Stage
+from stream_scorer.core.contract.strict_json import parse_object
 
 
 # Fields that the contract does not know are allowed beside `id` and `observation`, but the typed decoder skips them

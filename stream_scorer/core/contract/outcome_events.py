@@ -6,11 +6,11 @@ from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from stream_scorer.core import reasons
-from stream_scorer.core.contract import ID_BYTES_MAX, check_id
-from stream_scorer.core.looking import UNWATCHED, Accepted, look_twice, verdict
-from stream_scorer.core.parsing import parse_object
-from stream_scorer.core.reasons import Code, Reason
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.batch_decoding import UNWATCHED, Accepted, look_twice, verdict
+from stream_scorer.core.contract.columns import ID_BYTES_MAX, check_id
+from stream_scorer.core.contract.reasons import Code, Reason
+from stream_scorer.core.contract.strict_json import parse_object
 
 
 class OutcomeEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):

@@ -5,11 +5,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from stream_scorer.core.contract import DEPTH_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX, INTEGER_DIGITS_MAX
-from stream_scorer.core.decoding import examine_observation
-from stream_scorer.core.looking import Accepted
-from stream_scorer.core.outcomes import examine_outcome
-from stream_scorer.core.reasons import Reason
+from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.columns import DEPTH_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX, INTEGER_DIGITS_MAX
+from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.reasons import Reason
 
 COLUMNS: dict[str, object] = {
     "SubjectRaceCode": "B",

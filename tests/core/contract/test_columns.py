@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from stream_scorer.core.contract import COLUMN_NAMES, COLUMNS, EVENT_BYTES_MAX, Column
-from stream_scorer.core.decoding import stage_of
-from stream_scorer.core.reasons import Code, Reason, Stage
+from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS, EVENT_BYTES_MAX, Column
+from stream_scorer.core.contract.observation_events import stage_of
+from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from tests.builders import an_event, an_observation
 from tests.core.judging import codes, faults, judge_observation
 

@@ -1,0 +1,1 @@
+"""What producers may send: the ten columns, the reasons, strict decoding."""
