@@ -10,8 +10,8 @@ from stream_scorer.client.client import Client
 from stream_scorer.client.results import Answer, Predicted, Redelivered, Refused, Unanswered
 from stream_scorer.client.validation import check, check_outcome
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
-from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.records import Source
+from stream_scorer.core.records.prediction import Prediction
+from stream_scorer.core.records.record import Source
 
 __all__ = [
     "Answer",

@@ -18,9 +18,9 @@ from stream_scorer.core.contract.batch_decoding import Accepted
 from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
 from stream_scorer.core.contract.observation_events import examine_observation
 from stream_scorer.core.contract.reasons import Reason, Stage
-from stream_scorer.core.letters import id_of
-from stream_scorer.core.partitioning import partition_of
-from stream_scorer.core.records import Source
+from stream_scorer.core.records.dead_letter_reader import id_of
+from stream_scorer.core.records.partitioner import partition_of
+from stream_scorer.core.records.record import Source
 from stream_scorer.errors import RefusedError
 from stream_scorer.runtime.settings import Settings, load_settings
 

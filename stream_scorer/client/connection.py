@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 
 from stream_scorer.client.reply_consumer import Listener
-from stream_scorer.core.records import Headers, Source
+from stream_scorer.core.records.record import Headers, Source
 from stream_scorer.errors import Known, OutageError
 from stream_scorer.runtime.connecting import why_not_let_in
 from stream_scorer.runtime.kafka import client_options, explain

@@ -15,8 +15,8 @@ from aiokafka.errors import GroupAuthorizationFailedError
 
 from stream_scorer.client.pending_requests import Question, Questions
 from stream_scorer.client.results import Redelivered
-from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.records import MOVED_FROM, Source, last_header
+from stream_scorer.core.records.prediction import Prediction
+from stream_scorer.core.records.record import MOVED_FROM, Source, last_header
 from stream_scorer.runtime.topics import TopicNames
 
 POLL_MS: Final = 100

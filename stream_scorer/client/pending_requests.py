@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from stream_scorer.client.results import Answer, Predicted, Refused
-from stream_scorer.core.letters import Unreadable, read_letter
-from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.records import Incoming, Source
+from stream_scorer.core.records.dead_letter_reader import Unreadable, read_letter
+from stream_scorer.core.records.prediction import Prediction
+from stream_scorer.core.records.record import Incoming, Source
 
 # Answers that came before Kafka had acknowledged what they answer, or before a move was followed; the oldest give way
 EARLY_MAX: Final = 10_000

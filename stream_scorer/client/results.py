@@ -5,8 +5,8 @@ from typing import TypeAlias
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, Stage
-from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.records import Source
+from stream_scorer.core.records.prediction import Prediction
+from stream_scorer.core.records.record import Source
 
 
 class Predicted(msgspec.Struct, frozen=True, tag_field="answer", tag="predicted"):

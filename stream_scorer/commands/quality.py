@@ -97,7 +97,7 @@ def _time_ms(option: str, given: str | None) -> int | None:
 def _plain(report: "QualityReport") -> dict[str, Any]:
     """The report as objects for JSON; the figures of all models together stand at its top."""
     from stream_scorer.core.quality import as_json
-    from stream_scorer.core.updates import rfc3339
+    from stream_scorer.core.records.outcome_update import rfc3339
 
     window, findings = report.window, report.findings
     models = [{"model": each.model, "role": each.role, **as_json(each.figures)} for each in findings.models]

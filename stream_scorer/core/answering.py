@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core import updates
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import observation_columns
 from stream_scorer.core.entries import Entry, KeptRecord, Models, Predicted, Waiting
 from stream_scorer.core.quality import Quality
-from stream_scorer.core.records import NO_HEADERS, Headers, Outgoing, Source, traced
+from stream_scorer.core.records import outcome_update
+from stream_scorer.core.records.record import NO_HEADERS, Headers, Outgoing, Source, traced
 
 # Outcomes of one id that wait together: only one that contradicts the one before it waits too, so more than two or
 # three is a fault or an attack, and the oldest is then given up as unknown.
@@ -93,14 +93,16 @@ def answer(outcome: Outcome, entry: Entry, record: Callable[[], KeptRecord], ans
         return entry
     waiting = Waiting(outcome.true_class, outcome.outcome_ms, outcome.offset, record())
     answers.awaiting.append(outcome.offset)
-    update = updates.AwaitingPrediction(
+    update = outcome_update.AwaitingPrediction(
         id=outcome.id.decode(),
         true_class=outcome.true_class,
-        outcome_at=updates.rfc3339(outcome.outcome_ms),
+        outcome_at=outcome_update.rfc3339(outcome.outcome_ms),
         source=Source(answers.partition, outcome.offset),
         record=waiting.record,
     )
-    answers.updates.append(Outgoing(outcome.id, updates.encode_update(update), outcome.outcome_ms, outcome.headers))
+    answers.updates.append(
+        Outgoing(outcome.id, outcome_update.encode_update(update), outcome.outcome_ms, outcome.headers)
+    )
     if len(entry.waiting) < WAITING_MAX:
         return Entry(predicted, (*entry.waiting, waiting))
     give_up(outcome.id, entry.waiting[0], answers, clock.now_ms)
@@ -111,7 +113,7 @@ def join(outcome: Outcome, predicted: Predicted, answers: Answers) -> Predicted:
     """Join an outcome that is its prediction's first or contradicts the one before; the prediction afterwards."""
     model, role = answers.models[predicted.model]
     true_class = outcome.true_class
-    update = updates.Joined(
+    update = outcome_update.Joined(
         id=outcome.id.decode(),
         revision=predicted.revision + 1,
         true_class=true_class,
@@ -121,13 +123,13 @@ def join(outcome: Outcome, predicted: Predicted, answers: Answers) -> Predicted:
         model=model,
         role=role,
         observation=msgspec.convert(observation_columns(predicted.code), Observation),
-        scored_at=updates.rfc3339(predicted.scored_ms),
-        outcome_at=updates.rfc3339(outcome.outcome_ms),
+        scored_at=outcome_update.rfc3339(predicted.scored_ms),
+        outcome_at=outcome_update.rfc3339(outcome.outcome_ms),
         delay_s=(outcome.outcome_ms - predicted.event_ms) / 1000,
         source=Source(answers.partition, outcome.offset),
     )
     at_ms = max(outcome.outcome_ms, predicted.event_ms)
-    answers.updates.append(Outgoing(outcome.id, updates.encode_update(update), at_ms, outcome.headers))
+    answers.updates.append(Outgoing(outcome.id, outcome_update.encode_update(update), at_ms, outcome.headers))
     was = predicted.true_class
     if was is None:
         answers.joined += 1
@@ -140,11 +142,11 @@ def join(outcome: Outcome, predicted: Predicted, answers: Answers) -> Predicted:
 
 def give_up(id_: bytes, waiting: Waiting, answers: Answers, now_ms: int) -> None:
     """End an outcome whose observation did not come: its terminal update, and the dead letter made of its record."""
-    update = updates.Unknown(
+    update = outcome_update.Unknown(
         id=id_.decode(),
         true_class=waiting.true_class,
-        outcome_at=updates.rfc3339(waiting.outcome_ms),
+        outcome_at=outcome_update.rfc3339(waiting.outcome_ms),
         source=Source(answers.partition, waiting.offset),
     )
-    answers.updates.append(Outgoing(id_, updates.encode_update(update), now_ms, traced(waiting.record.headers)))
+    answers.updates.append(Outgoing(id_, outcome_update.encode_update(update), now_ms, traced(waiting.record.headers)))
     answers.given_up.append(GivenUp(id_, waiting.offset, waiting.record))

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from stream_scorer.core.dead_letters import Truncation
+from stream_scorer.core.records.dead_letter import Truncation
 
 # Goes up with every change of the layout: a store with another version is dropped and made again from the topics.
 ENTRY_VERSION: Final = 1

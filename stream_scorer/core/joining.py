@@ -25,7 +25,7 @@ from stream_scorer.core.entries import (
 )
 from stream_scorer.core.entry_rows import Rows, join_rows, split_rows, wide
 from stream_scorer.core.joined_columns import JoinedColumns, encode_joined
-from stream_scorer.core.records import NO_HEADERS, Headers, Outgoing, traced
+from stream_scorer.core.records.record import NO_HEADERS, Headers, Outgoing, traced
 
 NONE_CARRIED: Final[Mapping[int, Headers]] = {}
 

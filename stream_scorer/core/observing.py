@@ -14,10 +14,10 @@ import numpy as np
 from stream_scorer.core.contract.batch_decoding import UNWATCHED
 from stream_scorer.core.contract.observation_events import decode_observations, stage_of
 from stream_scorer.core.contract.reasons import Reason, Stage, too_large
-from stream_scorer.core.dead_letters import Truncation, size_bytes
-from stream_scorer.core.partitioning import partitions_of
-from stream_scorer.core.predictions import Speaker, encode_predictions
-from stream_scorer.core.records import NO_HEADERS, Headers, Incoming, Outgoing, Publishable, move, traced
+from stream_scorer.core.records.dead_letter import Truncation, size_bytes
+from stream_scorer.core.records.partitioner import partitions_of
+from stream_scorer.core.records.prediction import Speaker, encode_predictions
+from stream_scorer.core.records.record import NO_HEADERS, Headers, Incoming, Outgoing, Publishable, move, traced
 
 # A moved record is a little larger than it was, and must still be below the megabyte that its topic takes
 MOVED_BYTES_MAX: Final = 1_000_000

@@ -10,7 +10,6 @@ from typing import Annotated, Final, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from stream_scorer.core import updates
 from stream_scorer.core.contract.observation_code import CODES, encode_observation
 from stream_scorer.core.entries import (
     ANSWERED,
@@ -25,6 +24,7 @@ from stream_scorer.core.entries import (
     unpack,
 )
 from stream_scorer.core.entry_rows import join_rows, pack_predictions, split_rows, wide
+from stream_scorer.core.records import outcome_update
 
 
 class Records(NamedTuple):
@@ -50,7 +50,7 @@ class _Prediction(msgspec.Struct, gc=False):
     """What the state needs of a prediction."""
 
     prediction: bool
-    proba: updates.Probability
+    proba: outcome_update.Probability
     model: str
     role: str
     observation_code: Annotated[int, msgspec.Meta(ge=0, lt=CODES)]
@@ -85,7 +85,7 @@ def restore_predictions(records: Records, found: Sequence[bytes | None], models:
 
 
 def _pack(predictions: Sequence[_Prediction], timestamps_ms: Sequence[int], models: Models) -> list[bytes]:
-    scored_ms = np.array([updates.milliseconds(each.scored_at) for each in predictions], dtype=np.int64)
+    scored_ms = np.array([outcome_update.milliseconds(each.scored_at) for each in predictions], dtype=np.int64)
     timestamps = np.asarray(timestamps_ms, dtype=np.int64)
     return pack_predictions(
         [each.observation_code for each in predictions],
@@ -112,7 +112,7 @@ def _with_prediction(entry: Entry, new: Entry) -> Entry:
 
 def restore_updates(records: Records, found: Sequence[bytes | None], models: Models) -> Restored:
     """The entries after these outcome updates, given the packed entry found for each key (None: none)."""
-    decoded = _decode_each(records.values, updates.decode_update_list, updates.decode_update, _times)
+    decoded = _decode_each(records.values, outcome_update.decode_update_list, outcome_update.decode_update, _times)
     plain = _plain_joined(records.keys, decoded, found)
     if plain is not None:
         return Restored(plain, [])
@@ -129,16 +129,16 @@ def restore_updates(records: Records, found: Sequence[bytes | None], models: Mod
 
 
 def _plain_joined(
-    keys: Sequence[bytes | None], decoded: Sequence[updates.Update | None], found: Sequence[bytes | None]
+    keys: Sequence[bytes | None], decoded: Sequence[outcome_update.Update | None], found: Sequence[bytes | None]
 ) -> dict[bytes, bytes | None] | None:
     """The entries after first outcomes, each of another id whose prediction was found unanswered; else None."""
     ids = [key for key in keys if key is not None]
     packed = [entry for entry in found if entry is not None and len(entry) == ROW_BYTES]
-    joined = [update for update in decoded if type(update) is updates.Joined and update.revision == 1]
+    joined = [update for update in decoded if type(update) is outcome_update.Joined and update.revision == 1]
     if not len(packed) == len(joined) == len(set(ids)) == len(keys):
         return None
     rows = join_rows(packed)
-    scored_ms = np.array([updates.milliseconds(update.scored_at) for update in joined], dtype=np.int64)
+    scored_ms = np.array([outcome_update.milliseconds(update.scored_at) for update in joined], dtype=np.int64)
     if (wide(rows, "scored_ms") != scored_ms).any() or (rows["head"] & ANSWERED).any():
         return None
     actual = np.array([update.true_class for update in joined], dtype=np.bool_)
@@ -146,22 +146,22 @@ def _plain_joined(
     return dict(zip(ids, split_rows(rows), strict=True))
 
 
-def with_update(entry: Entry, update: updates.Update, models: Models) -> Entry:
+def with_update(entry: Entry, update: outcome_update.Update, models: Models) -> Entry:
     """The entry after an outcome update."""
     offset = update.source.offset
     waiting = tuple(each for each in entry.waiting if each.offset != offset)
-    if isinstance(update, updates.Joined):
+    if isinstance(update, outcome_update.Joined):
         return Entry(_with_outcome(entry.predicted, update, models), waiting)
-    if isinstance(update, updates.Unknown):
+    if isinstance(update, outcome_update.Unknown):
         return Entry(entry.predicted, waiting)
     if len(waiting) < len(entry.waiting):
         return entry
-    new = Waiting(update.true_class, updates.milliseconds(update.outcome_at), offset, update.record)
+    new = Waiting(update.true_class, outcome_update.milliseconds(update.outcome_at), offset, update.record)
     return Entry(entry.predicted, (*waiting, new))
 
 
-def _with_outcome(known: Predicted | None, update: updates.Joined, models: Models) -> Predicted:
-    scored_ms = updates.milliseconds(update.scored_at)
+def _with_outcome(known: Predicted | None, update: outcome_update.Joined, models: Models) -> Predicted:
+    scored_ms = outcome_update.milliseconds(update.scored_at)
     if known is None or known.scored_ms < scored_ms:
         return Predicted(
             code=encode_observation(update.observation),
@@ -169,7 +169,7 @@ def _with_outcome(known: Predicted | None, update: updates.Joined, models: Model
             prediction=update.prediction,
             model=models.number(update.model, update.role),
             offset=OFFSET_UNKNOWN,
-            event_ms=updates.milliseconds(update.outcome_at) - round(update.delay_s * 1000),
+            event_ms=outcome_update.milliseconds(update.outcome_at) - round(update.delay_s * 1000),
             scored_ms=scored_ms,
             true_class=update.true_class,
             revision=update.revision,
@@ -179,8 +179,8 @@ def _with_outcome(known: Predicted | None, update: updates.Joined, models: Model
     return msgspec.structs.replace(known, true_class=update.true_class, revision=update.revision)
 
 
-def _times(update: updates.Update) -> tuple[str, ...]:
-    return (update.outcome_at, update.scored_at) if isinstance(update, updates.Joined) else (update.outcome_at,)
+def _times(update: outcome_update.Update) -> tuple[str, ...]:
+    return (update.outcome_at, update.scored_at) if isinstance(update, outcome_update.Joined) else (update.outcome_at,)
 
 
 T = TypeVar("T")
@@ -214,4 +214,4 @@ def _decode_one(
 
 def _check_times(decoded: Sequence[T], times: Callable[[T], tuple[str, ...]]) -> None:
     for text in {text for each in decoded for text in times(each)}:
-        updates.milliseconds(text)
+        outcome_update.milliseconds(text)

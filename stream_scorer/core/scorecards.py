@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 
 from stream_scorer.core.contract.reasons import RANKS, Code, Reason, Stage
-from stream_scorer.core.letters import REPLAYED_FROM, Letter, Origin, producer_of, read_letter
 from stream_scorer.core.masking import masked_reason
-from stream_scorer.core.records import MOVED_FROM, Incoming, last_header
+from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Letter, Origin, producer_of, read_letter
+from stream_scorer.core.records.record import MOVED_FROM, Incoming, last_header
 
 UNNAMED: Final = "(unnamed)"
 OTHERS: Final = "(others)"

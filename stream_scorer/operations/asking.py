@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final, NamedTuple
 
 from stream_scorer.client import Answer, Client
-from stream_scorer.core.letters import id_of
+from stream_scorer.core.records.dead_letter_reader import id_of
 from stream_scorer.operations.timelines import Planned
 
 # Events that wait for their answers at one time

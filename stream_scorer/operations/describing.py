@@ -6,7 +6,7 @@ from typing import Any
 
 import stream_scorer
 from stream_scorer.core.contract.examples import example_lines
-from stream_scorer.core.schemas import input_headers, schemas
+from stream_scorer.core.records.schemas import input_headers, schemas
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.topic_definitions import TopicDefinition, load_topics
 

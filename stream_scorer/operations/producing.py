@@ -12,8 +12,8 @@ from typing import Any, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from stream_scorer.core.partitioning import partitions_of
-from stream_scorer.core.records import Headers
+from stream_scorer.core.records.partitioner import partitions_of
+from stream_scorer.core.records.record import Headers
 from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.operations.timelines import Planned
 from stream_scorer.runtime.connecting import why_not_let_in

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
-from stream_scorer.core.letters import Origin
+from stream_scorer.core.records.dead_letter_reader import Origin
 from stream_scorer.core.scorecards import Scorecard, Tally
 from stream_scorer.operations.audit_evidence import OnRead
 from stream_scorer.operations.reading import Reader, Span

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import NamedTuple
 
-from stream_scorer.core.records import NO_HEADERS, Headers
+from stream_scorer.core.records.record import NO_HEADERS, Headers
 from stream_scorer.operations.sources import SourceEvent, outcome_event
 
 

@@ -20,14 +20,14 @@ from stream_scorer.core.admitting import Batch as Arrivals
 from stream_scorer.core.answering import Answers, Clock
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.contract.smoke_test_ids import smoke_places
-from stream_scorer.core.dead_letters import REPLAYS, dead_letter
 from stream_scorer.core.entry_rows import pack_predictions
 from stream_scorer.core.joining import join_waiting
-from stream_scorer.core.letters import replays_said
 from stream_scorer.core.observing import Rejected, Rows, predict, sort_out
-from stream_scorer.core.predictions import Speaker
 from stream_scorer.core.quality import Decisions
-from stream_scorer.core.records import Incoming, Outgoing, rfc3339
+from stream_scorer.core.records.dead_letter import REPLAYS, dead_letter
+from stream_scorer.core.records.dead_letter_reader import replays_said
+from stream_scorer.core.records.prediction import Speaker
+from stream_scorer.core.records.record import Incoming, Outgoing, rfc3339
 from stream_scorer.core.scoring import Brake, Codes, Predict, Probabilities, RecentFailures, Scored, score
 from stream_scorer.models.trained_on import TrainedOn
 from stream_scorer.runtime.batches import Batch, Work

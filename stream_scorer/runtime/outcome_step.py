@@ -18,7 +18,7 @@ from stream_scorer.core.expiring import expire_waiting, keep_record, record_and_
 from stream_scorer.core.joining import Outcomes, join_outcomes
 from stream_scorer.core.observing import Rejected, send_home
 from stream_scorer.core.quality import Quality
-from stream_scorer.core.records import traced
+from stream_scorer.core.records.record import traced
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.consuming import Record
 from stream_scorer.runtime.observation_step import Limits, bury, count_replayed, note_answers

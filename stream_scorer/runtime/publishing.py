@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_scorer.core.records import Publishable
+from stream_scorer.core.records.record import Publishable
 from stream_scorer.errors import OutageError
 from stream_scorer.runtime.unended import Unended
 

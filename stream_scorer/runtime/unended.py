@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.core.dead_letters import SOURCE
-from stream_scorer.core.records import Source, last_header
+from stream_scorer.core.records.dead_letter import SOURCE
+from stream_scorer.core.records.record import Source, last_header
 from stream_scorer.runtime.topics import TopicNames
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ import faust
 import faust.app.base
 import faust.worker
 
-from stream_scorer.core.predictions import Speaker
+from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.core.scoring import Brake
 from stream_scorer.errors import ModelError
 from stream_scorer.models.default import default_model_folder, ensure_default_model

@@ -10,9 +10,9 @@ from stream_scorer.client.pending_requests import EARLY_MAX, Question, Questions
 from stream_scorer.client.results import Answer, Predicted, Refused
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.dead_letters import dead_letter
-from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.records import Source
+from stream_scorer.core.records.dead_letter import dead_letter
+from stream_scorer.core.records.prediction import Prediction
+from stream_scorer.core.records.record import Source
 
 TOPIC = "stops.observations"
 NOW_MS = 1_800_000_000_000

@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from stream_scorer.core import updates
 from stream_scorer.core.admitting import Batch, admit_observations, admit_repeats
 from stream_scorer.core.answering import Answers, Clock
 from stream_scorer.core.contract.observation_code import encode_observation
@@ -14,9 +13,10 @@ from stream_scorer.core.entries import Entry, KeptRecord, Models, is_forgotten, 
 from stream_scorer.core.entry_rows import pack_predictions
 from stream_scorer.core.expiring import expire_waiting
 from stream_scorer.core.joining import Outcomes, join_outcomes, join_waiting
-from stream_scorer.core.predictions import Speaker, encode_predictions
 from stream_scorer.core.quality import Quality
-from stream_scorer.core.records import Outgoing
+from stream_scorer.core.records import outcome_update
+from stream_scorer.core.records.prediction import Speaker, encode_predictions
+from stream_scorer.core.records.record import Outgoing
 from stream_scorer.core.restoring import Records, restore_predictions, restore_updates
 from tests.core.plain_dictionary import Fact
 
@@ -194,7 +194,7 @@ class LaneSketch:
             offsets,
             partition=PARTITION,
             speaker=SPEAKER,
-            scored_at=updates.rfc3339(clock.now_ms),
+            scored_at=outcome_update.rfc3339(clock.now_ms),
         )
         packed = pack_predictions(
             codes,
@@ -213,18 +213,18 @@ def facts_of(answers: Answers) -> list[Fact]:
     """What answers say: their updates, decoded, and their repeats."""
     facts: list[Fact] = [("repeat", offset) for offset in answers.repeats]
     for record in answers.updates:
-        update = updates.decode_update(record.value or b"")
+        update = outcome_update.decode_update(record.value or b"")
         assert update.id.encode() == record.key
         assert update.source.partition == PARTITION
         offset = update.source.offset
-        if isinstance(update, updates.Joined):
+        if isinstance(update, outcome_update.Joined):
             code = encode_observation(update.observation)
             assert (update.model, update.role) == (SPEAKER.model, SPEAKER.role)
             assert update.proba == probability(code)
             assert update.correct == (update.prediction == update.true_class)
             facts.append(("joined", record.key, update.revision, update.true_class, code, update.delay_s, offset))
-        elif isinstance(update, updates.AwaitingPrediction):
-            outcome_ms = updates.milliseconds(update.outcome_at)
+        elif isinstance(update, outcome_update.AwaitingPrediction):
+            outcome_ms = outcome_update.milliseconds(update.outcome_at)
             facts.append(("awaiting", record.key, update.true_class, outcome_ms, offset))
         else:
             facts.append(("unknown", record.key, offset))

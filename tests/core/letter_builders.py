@@ -6,8 +6,8 @@ from typing import NamedTuple
 from stream_scorer.core.contract.batch_decoding import Accepted
 from stream_scorer.core.contract.observation_events import examine_observation
 from stream_scorer.core.contract.reasons import Reason, Stage, not_an_object
-from stream_scorer.core.dead_letters import dead_letter
-from stream_scorer.core.letters import Letter, Unreadable, read_letter
+from stream_scorer.core.records.dead_letter import dead_letter
+from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable, read_letter
 
 TOPIC = "stops.observations"
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_scorer.core import updates
 from stream_scorer.core.admitting import Batch, admit_observations, differing_columns
 from stream_scorer.core.answering import WAITING_MAX, Clock
 from stream_scorer.core.contract.columns import Observation
@@ -19,7 +18,8 @@ from stream_scorer.core.expiring import KEPT_BYTES_MAX, Reread, expire_waiting, 
 from stream_scorer.core.joined_columns import BACK_CODES, JoinedColumns, encode_joined, observation_parts
 from stream_scorer.core.joining import Outcomes, join_outcomes, join_waiting
 from stream_scorer.core.quality import Quality
-from stream_scorer.core.records import Source
+from stream_scorer.core.records import outcome_update
+from stream_scorer.core.records.record import Source
 from stream_scorer.core.restoring import Records, restore_predictions, restore_updates
 from tests.builders import an_observation
 from tests.core.lane_sketch import Fate, Happened, LaneSketch, Observed, Store, chunks, keep, meaning, restore
@@ -186,10 +186,10 @@ def test_counted_less_retracted_is_the_last_revision_of_each_prediction(steps: l
     play = Play()
     for step in steps:
         play.take(step)
-    last: dict[object, updates.Joined] = {}
+    last: dict[object, outcome_update.Joined] = {}
     for record in play.lane.updates:
-        update = updates.decode_update(record.value or b"")
-        if isinstance(update, updates.Joined):
+        update = outcome_update.decode_update(record.value or b"")
+        if isinstance(update, outcome_update.Joined):
             last[record.key, update.scored_at] = update
     expected = Quality()
     for update in last.values():
@@ -230,7 +230,7 @@ def test_a_joined_update_says_everything_about_its_prediction_and_outcome() -> N
     (record,) = answers.updates
     assert record.key == b"ev-1"
     assert record.timestamp_ms == START_MS + 1_500
-    assert updates.decode_update(record.value or b"") == updates.Joined(
+    assert outcome_update.decode_update(record.value or b"") == outcome_update.Joined(
         id="ev-1",
         revision=1,
         true_class=True,
@@ -250,8 +250,8 @@ def test_a_joined_update_says_everything_about_its_prediction_and_outcome() -> N
 def test_an_outcome_from_the_future_happened_now() -> None:
     outcomes = Outcomes([b"ev-1"], [True], [9], [CLOCK.now_ms + 86_400_000])
     answers = join_outcomes(outcomes, [pack(Entry(a_prediction()))], no_record, partition=3, models=MODELS, clock=CLOCK)
-    update = updates.decode_update(answers.updates[0].value or b"")
-    assert isinstance(update, updates.Joined)
+    update = outcome_update.decode_update(answers.updates[0].value or b"")
+    assert isinstance(update, outcome_update.Joined)
     assert update.delay_s == 5.0
 
 
@@ -260,8 +260,8 @@ def test_another_class_is_the_next_revision_and_the_same_class_is_a_repeat() -> 
     answers = join_outcomes(
         outcomes, [pack(Entry(a_prediction()))] * 4, no_record, partition=3, models=MODELS, clock=CLOCK
     )
-    revisions = [updates.decode_update(record.value or b"") for record in answers.updates]
-    assert [(each.revision, each.true_class) for each in revisions if isinstance(each, updates.Joined)] == [
+    revisions = [outcome_update.decode_update(record.value or b"") for record in answers.updates]
+    assert [(each.revision, each.true_class) for each in revisions if isinstance(each, outcome_update.Joined)] == [
         (1, True),
         (2, False),
         (3, True),
@@ -367,8 +367,8 @@ def test_an_expired_outcome_becomes_the_dead_letter_of_its_own_record() -> None:
     again, reason = record_and_reason(answers.given_up[0], "stops.outcomes", 3)
     assert again == record
     assert (reason.code, reason.message) == (Code.UNKNOWN_ID, 'Observation ID: "ev-1" does not exist')
-    update = updates.decode_update(answers.updates[0].value or b"")
-    assert update == updates.Unknown("ev-1", True, "2025-11-22T08:26:40.000Z", Source(3, 17))
+    update = outcome_update.decode_update(answers.updates[0].value or b"")
+    assert update == outcome_update.Unknown("ev-1", True, "2025-11-22T08:26:40.000Z", Source(3, 17))
 
 
 def test_an_outcome_waits_as_long_as_the_join_window() -> None:
@@ -429,13 +429,13 @@ def test_updates_encoded_by_columns_are_those_encoded_one_by_one(codes: list[int
         outcome_ms=random.integers(0, 2**42, count),
     )
     for row, value in enumerate(encode_joined(columns, 3, models)):
-        decoded = updates.decode_update(value)
-        assert isinstance(decoded, updates.Joined)
-        assert updates.encode_update(decoded) == value
+        decoded = outcome_update.decode_update(value)
+        assert isinstance(decoded, outcome_update.Joined)
+        assert outcome_update.encode_update(decoded) == value
         assert (decoded.model, decoded.role) == models[int(columns.models[row])]
         assert decoded.id == ids[row]
-        assert updates.milliseconds(decoded.scored_at) == columns.scored_ms[row]
-        assert updates.milliseconds(decoded.outcome_at) == columns.outcome_ms[row]
+        assert outcome_update.milliseconds(decoded.scored_at) == columns.scored_ms[row]
+        assert outcome_update.milliseconds(decoded.outcome_at) == columns.outcome_ms[row]
         assert round(decoded.delay_s * 1000) == columns.outcome_ms[row] - columns.event_ms[row]
         assert decoded.correct == (decoded.prediction == decoded.true_class)
         assert encode_columns({name: getattr(decoded.observation, name) for name in an_observation()}) == codes[row]

@@ -7,9 +7,9 @@ import pytest
 
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.observing import MOVED_BYTES_MAX, predict, send_home, sort_out
-from stream_scorer.core.partitioning import partition_of
-from stream_scorer.core.predictions import Prediction, Speaker
-from stream_scorer.core.records import last_header, traced
+from stream_scorer.core.records.partitioner import partition_of
+from stream_scorer.core.records.prediction import Prediction, Speaker
+from stream_scorer.core.records.record import last_header, traced
 from tests.builders import an_event, an_observation
 
 PARTITIONS = 4

@@ -10,10 +10,10 @@ from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.batch_decoding import Accepted
 from stream_scorer.core.contract.observation_events import examine_observation, stage_of
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
-from stream_scorer.core.dead_letters import dead_letter
-from stream_scorer.core.letters import Origin
 from stream_scorer.core.producer_messages import ADVICE, FAULTS_TOLD, message_to
-from stream_scorer.core.records import Headers, move
+from stream_scorer.core.records.dead_letter import dead_letter
+from stream_scorer.core.records.dead_letter_reader import Origin
+from stream_scorer.core.records.record import Headers, move
 from stream_scorer.core.scorecards import (
     EXAMPLES_MAX,
     FAULTS_MAX,

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from stream_scorer.commands import audit as command
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.records import Outgoing
+from stream_scorer.core.records.record import Outgoing
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.operations.audit import At, AuditReport, audit
 from stream_scorer.runtime.topics import TopicNames

@@ -23,7 +23,7 @@ from stream_scorer.client import (
     check_outcome,
 )
 from stream_scorer.core.audit.id_timeline import What
-from stream_scorer.core.partitioning import partition_of
+from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.errors import OutageError, SettingsError, TopicsError
 from stream_scorer.operations.reading import Reader
 from stream_scorer.operations.trace import Trace, trace

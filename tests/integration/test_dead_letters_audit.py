@@ -4,9 +4,9 @@ from pathlib import Path
 
 import msgspec
 
-from stream_scorer.core.ledger import encode_entry
-from stream_scorer.core.letters import Origin
 from stream_scorer.core.mending import Fix, make_fix
+from stream_scorer.core.records.audit_log import encode_entry
+from stream_scorer.core.records.dead_letter_reader import Origin
 from stream_scorer.operations.audit import AuditReport, audit
 from stream_scorer.operations.dead_letters.filters import Filter
 from tests.builders import an_event

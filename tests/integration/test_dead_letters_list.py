@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from stream_scorer.commands.main import app
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Reason, Stage
-from stream_scorer.core.letters import Place
+from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.errors import GoneError
 from stream_scorer.operations.dead_letters.filters import Filter
 from stream_scorer.operations.dead_letters.grouping import Group

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream_scorer.core.ledger import Act
-from stream_scorer.core.letters import Letter, Place
 from stream_scorer.core.mending import Fix, make_fix
+from stream_scorer.core.records.audit_log import Act
+from stream_scorer.core.records.dead_letter_reader import Letter, Place
 from stream_scorer.errors import GoneError
 from stream_scorer.operations.dead_letters.checking import Verdict
 from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, State

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from stream_scorer.commands import produce
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_events import decode_observations
-from stream_scorer.core.partitioning import partition_of
+from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.errors import SettingsError, TopicsError
 from stream_scorer.operations.reading import Reader, Record
 from stream_scorer.runtime.settings import load_settings

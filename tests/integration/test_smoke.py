@@ -15,8 +15,8 @@ from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.contract.smoke_test_ids import is_smoke_id, smoke_id, smoke_places
-from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.records import Source
+from stream_scorer.core.records.prediction import Prediction
+from stream_scorer.core.records.record import Source
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.smoke import CLIENT_ID, OBSERVATION, faults_of
 from stream_scorer.operations.worker_process import WorkerProcess

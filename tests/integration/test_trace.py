@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from stream_scorer.commands import trace as command
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.records import Outgoing
+from stream_scorer.core.records.record import Outgoing
 from stream_scorer.operations.trace import Trace, trace
 from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker

@@ -13,10 +13,10 @@ from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.observation_code import encode_observation
 from stream_scorer.core.contract.observation_events import decode_event
 from stream_scorer.core.contract.reasons import Reason, Stage
-from stream_scorer.core.dead_letters import dead_letter
-from stream_scorer.core.partitioning import partition_of
-from stream_scorer.core.predictions import Speaker, encode_predictions
-from stream_scorer.core.records import Outgoing, move, rfc3339
+from stream_scorer.core.records.dead_letter import dead_letter
+from stream_scorer.core.records.partitioner import partition_of
+from stream_scorer.core.records.prediction import Speaker, encode_predictions
+from stream_scorer.core.records.record import Outgoing, move, rfc3339
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, apply
 from tests.builders import an_observation

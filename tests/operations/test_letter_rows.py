@@ -6,8 +6,8 @@ from zlib import crc32
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.ledger import Act, LedgerEntry, encode_entry
-from stream_scorer.core.letters import Letter, Origin, Place, read_letter
+from stream_scorer.core.records.audit_log import Act, LedgerEntry, encode_entry
+from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Place, read_letter
 from stream_scorer.operations.dead_letters.rows import (
     ACTS,
     LETTERS_SIDE,

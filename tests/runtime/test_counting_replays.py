@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import pytest
 
-from stream_scorer.core.letters import replay_headers
-from stream_scorer.core.records import Headers
+from stream_scorer.core.records.dead_letter_reader import replay_headers
+from stream_scorer.core.records.record import Headers
 from stream_scorer.runtime.observation_step import count_replayed
 from tests.builders import an_event
 from tests.core.letter_builders import a_letter

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from stream_scorer.core.records import Outgoing
+from stream_scorer.core.records.record import Outgoing
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.runtime.kafka import FENCED

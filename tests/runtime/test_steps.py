@@ -9,7 +9,7 @@ import pytest
 
 from stream_scorer.core.contract.smoke_test_ids import smoke_id
 from stream_scorer.core.entries import Models
-from stream_scorer.core.predictions import Speaker
+from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.core.scoring import Brake
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.lane_state import LaneState

@@ -11,8 +11,8 @@ from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.core.letters import Place
     from stream_scorer.core.mending import Fix
+    from stream_scorer.core.records.dead_letter_reader import Place
     from stream_scorer.operations.dead_letters.filters import Filter
 
 UNREADABLE = "unreadable"
@@ -108,7 +108,7 @@ def filter_from(
 
 def place_from(text: str) -> "Place":
     """The place that a person named. Raises SettingsError."""
-    from stream_scorer.core.letters import Place
+    from stream_scorer.core.records.dead_letter_reader import Place
 
     place = Place.parse(text)
     if place is None:

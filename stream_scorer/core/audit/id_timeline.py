@@ -14,10 +14,10 @@ from stream_scorer.core.contract.batch_decoding import Accepted
 from stream_scorer.core.contract.observation_events import examine_observation
 from stream_scorer.core.contract.outcome_events import examine_outcome
 from stream_scorer.core.contract.strict_json import parse
-from stream_scorer.core.dead_letters import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE
-from stream_scorer.core.letters import REPLAYED_FROM
-from stream_scorer.core.partitioning import partition_of
-from stream_scorer.core.records import MOVED_FROM, Incoming, last_header, rfc3339
+from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE
+from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM
+from stream_scorer.core.records.partitioner import partition_of
+from stream_scorer.core.records.record import MOVED_FROM, Incoming, last_header, rfc3339
 
 
 class What(StrEnum):

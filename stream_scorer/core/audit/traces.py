@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.core.contract.outcome_events import decode_outcomes
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.core.dead_letters import ERRORS, SOURCE, TRUNCATED
-from stream_scorer.core.partitioning import partitions_of
-from stream_scorer.core.records import MOVED_FROM, Incoming, last_header
+from stream_scorer.core.records.dead_letter import ERRORS, SOURCE, TRUNCATED
+from stream_scorer.core.records.partitioner import partitions_of
+from stream_scorer.core.records.record import MOVED_FROM, Incoming, last_header
 
 Rows = NDArray[np.void]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from aiokafka import TopicPartition
 
-from stream_scorer.core.partitioning import partition_of
+from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.audit import audit
 from stream_scorer.operations.bench.setting_up import Say, Stage, fill, stage

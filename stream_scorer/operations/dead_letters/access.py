@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from stream_scorer.core.letters import Letter, Origin, Unreadable
+from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Unreadable
 from stream_scorer.operations.dead_letters.index import Index
 from stream_scorer.operations.dead_letters.rows import origin_number
 from stream_scorer.operations.reading import Reader

@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 
-from stream_scorer.core.ledger import Act
+from stream_scorer.core.records.audit_log import Act
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.dead_letters.access import Access
 from stream_scorer.operations.dead_letters.acting import Actor, Intent

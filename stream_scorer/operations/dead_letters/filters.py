@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.letters import Letter, Place, Unreadable
+from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
 from stream_scorer.operations.dead_letters.index import Chunk
 from stream_scorer.operations.dead_letters.rows import STAGES, id_sum
 from stream_scorer.operations.dead_letters.tables import Tables

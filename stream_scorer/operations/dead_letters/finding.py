@@ -9,7 +9,7 @@ import numpy as np
 from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
-from stream_scorer.core.letters import Letter, Origin, Place, Unreadable, read_letter
+from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Place, Unreadable, read_letter
 from stream_scorer.operations.dead_letters.access import Access
 from stream_scorer.operations.dead_letters.filters import STATES, Filter, State
 from stream_scorer.operations.dead_letters.index import Chunk, OnRead

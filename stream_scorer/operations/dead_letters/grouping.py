@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.letters import Place
+from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.operations.dead_letters.filters import STATES, State
 from stream_scorer.operations.dead_letters.index import PARKED, Chunk
 from stream_scorer.operations.dead_letters.rows import time_text

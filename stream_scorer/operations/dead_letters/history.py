@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
-from stream_scorer.core.ledger import Act, LedgerEntry, decode_entry
-from stream_scorer.core.letters import Letter, Origin, Place, Unreadable
-from stream_scorer.core.records import rfc3339
+from stream_scorer.core.records.audit_log import Act, LedgerEntry, decode_entry
+from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Place, Unreadable
+from stream_scorer.core.records.record import rfc3339
 from stream_scorer.operations.dead_letters.access import Access
 from stream_scorer.operations.dead_letters.finding import one_letter
 from stream_scorer.operations.dead_letters.rows import ACT, place_number

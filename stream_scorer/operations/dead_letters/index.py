@@ -15,7 +15,7 @@ import numpy as np
 from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
-from stream_scorer.core.ledger import Act
+from stream_scorer.core.records.audit_log import Act
 from stream_scorer.operations.dead_letters.rows import (
     ACT,
     ACTS,

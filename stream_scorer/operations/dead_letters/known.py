@@ -12,9 +12,9 @@ from aiokafka import TopicPartition
 from stream_scorer.core.admitting import differing_columns
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Reason
-from stream_scorer.core.letters import Place
-from stream_scorer.core.partitioning import partition_of
-from stream_scorer.core.updates import milliseconds
+from stream_scorer.core.records.dead_letter_reader import Place
+from stream_scorer.core.records.outcome_update import milliseconds
+from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.operations.dead_letters.access import Access, now_ms
 from stream_scorer.operations.dead_letters.index import OnRead
 from stream_scorer.operations.reading import Span

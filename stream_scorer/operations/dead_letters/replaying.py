@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.batch_decoding import Accepted
-from stream_scorer.core.ledger import Act
-from stream_scorer.core.letters import Letter, Unreadable, replay_headers
 from stream_scorer.core.mending import Fix
-from stream_scorer.core.partitioning import partition_of
-from stream_scorer.core.records import Outgoing
+from stream_scorer.core.records.audit_log import Act
+from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable, replay_headers
+from stream_scorer.core.records.partitioner import partition_of
+from stream_scorer.core.records.record import Outgoing
 from stream_scorer.operations.dead_letters.access import Access, now_ms
 from stream_scorer.operations.dead_letters.acting import TOGETHER_MAX, Actor, Again, Intent
 from stream_scorer.operations.dead_letters.checking import VERDICTS, CheckReport, Judged, Verdict, check, judge

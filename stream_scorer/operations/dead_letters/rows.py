@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.dead_letters import ERRORS
-from stream_scorer.core.ledger import Act, LedgerEntry, decode_entry
-from stream_scorer.core.letters import (
+from stream_scorer.core.records.audit_log import Act, LedgerEntry, decode_entry
+from stream_scorer.core.records.dead_letter import ERRORS
+from stream_scorer.core.records.dead_letter_reader import (
     PRODUCER_HEADERS,
     Letter,
     Origin,
@@ -24,7 +24,7 @@ from stream_scorer.core.letters import (
     read_letter,
     start_of_ours,
 )
-from stream_scorer.core.records import Incoming, rfc3339
+from stream_scorer.core.records.record import Incoming, rfc3339
 from stream_scorer.operations.dead_letters.tables import Tables
 
 Rows = NDArray[np.void]

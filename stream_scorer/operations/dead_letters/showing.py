@@ -6,11 +6,11 @@ Law: what is revealed was written into the ledger first.
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason
-from stream_scorer.core.dead_letters import Truncation
-from stream_scorer.core.letters import Letter, Place, Unreadable
 from stream_scorer.core.marking import Piece, marks, pieces
 from stream_scorer.core.masking import masked_headers, masked_key, masked_reason, masked_spans
-from stream_scorer.core.records import rfc3339
+from stream_scorer.core.records.dead_letter import Truncation
+from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
+from stream_scorer.core.records.record import rfc3339
 from stream_scorer.operations.dead_letters.access import Access
 from stream_scorer.operations.dead_letters.filters import STATES, State
 from stream_scorer.operations.dead_letters.index import Chunk

@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from stream_scorer.core.letters import PRODUCER_HEADERS, producer_of
+from stream_scorer.core.records.dead_letter_reader import PRODUCER_HEADERS, producer_of
 
 NOBODY: Final = ""
 OTHERS: Final = "(others)"

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from stream_scorer.core.letters import Letter, Unreadable
+from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable
 from stream_scorer.errors import FencedError
 from stream_scorer.operations.dead_letters.access import Access
 from stream_scorer.operations.dead_letters.acting import TOGETHER_MAX, Actor

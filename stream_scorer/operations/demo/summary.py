@@ -11,8 +11,8 @@ import msgspec
 
 from stream_scorer.core.audit.reconciliation import End
 from stream_scorer.core.contract.reasons import Code, Stage
-from stream_scorer.core.dead_letters import ERRORS, STAGE
-from stream_scorer.core.records import last_header
+from stream_scorer.core.records.dead_letter import ERRORS, STAGE
+from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.audit import AuditReport, audit
 from stream_scorer.operations.percentiles import latency_figures
 from stream_scorer.operations.reading import Reader, Record

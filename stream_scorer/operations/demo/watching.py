@@ -12,8 +12,8 @@ from typing import NamedTuple
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from stream_scorer.core.dead_letters import ERRORS
-from stream_scorer.core.records import last_header
+from stream_scorer.core.records.dead_letter import ERRORS
+from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.lagging import GroupPosition
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_scorer.core.audit.id_timeline import What, in_order, sighting, spotter
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.dead_letters import dead_letter
+from stream_scorer.core.records.dead_letter import dead_letter
 from tests.builders import an_event, an_observation, an_outcome
 
 NOW_MS = 1_800_000_000_000

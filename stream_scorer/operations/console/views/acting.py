@@ -7,8 +7,8 @@ import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
-from stream_scorer.core.letters import Place
 from stream_scorer.core.mending import Fix
+from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console import filter_form
 from stream_scorer.operations.console.errands import Errand, OnProgress, Work

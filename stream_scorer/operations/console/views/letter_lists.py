@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 from markupsafe import Markup
 
-from stream_scorer.core.letters import Place, milliseconds
+from stream_scorer.core.records.dead_letter_reader import Place, milliseconds
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console import filter_form, fix_form
 from stream_scorer.operations.console.charts import ranked_series, sparkline, stacked_bars

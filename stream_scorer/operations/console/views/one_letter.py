@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from stream_scorer.core.letters import Place
+from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.errors import Known, SettingsError
 from stream_scorer.operations.console.fix_form import FixFields
 from stream_scorer.operations.console.views.letter_lists import fix_fields

@@ -5,7 +5,7 @@ from aiokafka.partitioner import murmur2 as murmur2_of_aiokafka
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.partitioning import murmur2, murmur2_of_all, partition_of, partitions_of
+from stream_scorer.core.records.partitioner import murmur2, murmur2_of_all, partition_of, partitions_of
 
 # From Apache Kafka's own tests (UtilsTest.testMurmur2), as signed numbers.
 KNOWN = {

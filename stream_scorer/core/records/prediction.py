@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from stream_scorer.core.contract.observation_code import observation_columns
-from stream_scorer.core.records import Source
+from stream_scorer.core.records.record import Source
 
 Role = Literal["champion", "canary"]
 

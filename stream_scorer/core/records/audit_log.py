@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from stream_scorer.core.letters import Origin, Place
+from stream_scorer.core.records.dead_letter_reader import Origin, Place
 
 
 class Act(StrEnum):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.letters import (
+from stream_scorer.core.records.dead_letter_reader import (
     Letter,
     Origin,
     Place,

@@ -13,8 +13,17 @@ import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
 from stream_scorer.core.contract.strict_json import parse
-from stream_scorer.core.dead_letters import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION, Truncation
-from stream_scorer.core.records import Headers, Incoming, last_header
+from stream_scorer.core.records.dead_letter import (
+    ERRORS,
+    FAILED_AT,
+    REPLAYS,
+    SOURCE,
+    STAGE,
+    TRUNCATED,
+    VERSION,
+    Truncation,
+)
+from stream_scorer.core.records.record import Headers, Incoming, last_header
 
 # Where a replayed record was first read, JSON {"partition", "offset"}; its topic is the same
 REPLAYED_FROM: Final = "scorer.replayed-from"

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from stream_scorer.core.ledger import Act, LedgerEntry, decode_entry, encode_entry
-from stream_scorer.core.letters import Origin, Place
-from stream_scorer.core.schemas import ledger_entry
+from stream_scorer.core.records.audit_log import Act, LedgerEntry, decode_entry, encode_entry
+from stream_scorer.core.records.dead_letter_reader import Origin, Place
+from stream_scorer.core.records.schemas import ledger_entry
 
 FULL = LedgerEntry(
     act=Act.REPLAY,

@@ -3,12 +3,13 @@
 from typing import get_args
 
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.dead_letters import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
-from stream_scorer.core.ledger import Act, LedgerEntry
-from stream_scorer.core.letters import REPLAYED_FROM, Origin, Place
-from stream_scorer.core.predictions import Prediction
-from stream_scorer.core.records import MOVED_FROM
-from stream_scorer.core.schema_parts import (
+from stream_scorer.core.records.audit_log import Act, LedgerEntry
+from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
+from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Origin, Place
+from stream_scorer.core.records.outcome_update import Update
+from stream_scorer.core.records.prediction import Prediction
+from stream_scorer.core.records.record import MOVED_FROM
+from stream_scorer.core.records.schema_parts import (
     COUNT,
     DECIMAL,
     EVENT_ID,
@@ -29,8 +30,7 @@ from stream_scorer.core.schema_parts import (
     json_text,
     titled,
 )
-from stream_scorer.core.schema_parts import SOURCE as SOURCE_OF_A_RECORD
-from stream_scorer.core.updates import Update
+from stream_scorer.core.records.schema_parts import SOURCE as SOURCE_OF_A_RECORD
 
 PLACE_OF_A_LETTER = fields_of(Place, {"partition": COUNT, "offset": COUNT})
 ORIGIN = fields_of(Origin, {"topic": TEXT, "partition": COUNT, "offset": COUNT})

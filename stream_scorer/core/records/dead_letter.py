@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
-from stream_scorer.core.records import Incoming, Outgoing, rfc3339
+from stream_scorer.core.records.record import Incoming, Outgoing, rfc3339
 
 ERRORS: Final = "scorer.errors"
 STAGE: Final = "scorer.stage"

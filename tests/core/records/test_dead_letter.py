@@ -10,8 +10,8 @@ import pytest
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
-from stream_scorer.core.dead_letters import KEPT_OF_TOO_LARGE_BYTES, dead_letter, encode_reasons
-from stream_scorer.core.records import Outgoing, last_header
+from stream_scorer.core.records.dead_letter import KEPT_OF_TOO_LARGE_BYTES, dead_letter, encode_reasons
+from stream_scorer.core.records.record import Outgoing, last_header
 from tests.builders import an_observation
 from tests.core.letter_builders import reasons_of
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_code import CODES, observation_columns
-from stream_scorer.core.predictions import Prediction, Speaker, encode_predictions
-from stream_scorer.core.records import Source
+from stream_scorer.core.records.prediction import Prediction, Speaker, encode_predictions
+from stream_scorer.core.records.record import Source
 from tests.builders import an_observation
 
 AT = "2026-11-22T08:00:00.000Z"

@@ -1,0 +1,1 @@
+"""The records of every topic: what they hold, how they are encoded and read."""
