@@ -19,7 +19,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.answering import Clock
-from stream_scorer.core.braking import LetterBrake
+from stream_scorer.core.dead_letters.circuit_breaker import LetterBrake
 from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.core.scoring import ModelAtFault
 from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError

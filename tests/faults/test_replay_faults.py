@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from stream_scorer.core.mending import Fix, make_fix
+from stream_scorer.core.dead_letters.repair import Fix, make_fix
 from stream_scorer.core.records.audit_log import Act
 from stream_scorer.operations.dead_letters.filters import State
 from tests.letters import an_office, buried, delete_letters, ledger, predicted_ids, settings_of, wrong

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from stream_scorer.core.mending import Fix, make_fix
+from stream_scorer.core.dead_letters.repair import Fix, make_fix
 from stream_scorer.core.records.audit_log import encode_entry
 from stream_scorer.core.records.dead_letter_reader import Origin
 from stream_scorer.operations.audit import AuditReport, audit

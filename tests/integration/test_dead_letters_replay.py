@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream_scorer.core.mending import Fix, make_fix
+from stream_scorer.core.dead_letters.repair import Fix, make_fix
 from stream_scorer.core.records.audit_log import Act
 from stream_scorer.core.records.dead_letter_reader import Letter, Place
 from stream_scorer.errors import GoneError

@@ -11,7 +11,7 @@ from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.core.mending import Fix
+    from stream_scorer.core.dead_letters.repair import Fix
     from stream_scorer.core.records.dead_letter_reader import Place
     from stream_scorer.operations.dead_letters.filters import Filter
 
@@ -118,7 +118,7 @@ def place_from(text: str) -> "Place":
 
 def fix_from(patch: str | None, named: Sequence[str] | None, sets: Sequence[str] | None) -> "Fix":
     """The fix that options name. Raises SettingsError."""
-    from stream_scorer.core.mending import CannotMend, make_fix
+    from stream_scorer.core.dead_letters.repair import CannotMend, make_fix
 
     if patch is not None and patch.startswith("@"):
         try:

@@ -14,7 +14,7 @@ from stream_scorer.operations.dead_letters.checking import Verdict
 from stream_scorer.operations.dead_letters.replaying import Skip
 
 if TYPE_CHECKING:
-    from stream_scorer.core.marking import Piece
+    from stream_scorer.core.dead_letters.highlighting import Piece
 
 SHOWN_CHARACTERS_MAX = 20_000
 EXAMPLES_MAX = 10

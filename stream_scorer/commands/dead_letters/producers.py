@@ -12,7 +12,7 @@ from stream_scorer.commands.time_options import milliseconds_of
 from stream_scorer.commands.validate import printable
 
 if TYPE_CHECKING:
-    from stream_scorer.core.scorecards import Scorecard
+    from stream_scorer.core.dead_letters.producer_scorecards import Scorecard
     from stream_scorer.operations.scorecards import Scorecards
     from stream_scorer.runtime.settings import Settings
 
@@ -49,7 +49,7 @@ def producers(
     if as_json:
         typer.echo(json.dumps({"producers": [_as_object(card) for card in cards], "records_read": found.records_read}))
     elif name is not None and cards:
-        from stream_scorer.core.producer_messages import message_to
+        from stream_scorer.core.dead_letters.producer_notices import message_to
 
         typer.echo(message_to(cards[0]), nl=False)
     elif name is not None:
@@ -74,7 +74,7 @@ async def _scorecards(resolved: "Settings", since_ms: int | None, *, quiet: bool
 def _as_object(card: "Scorecard") -> dict[str, Any]:
     import msgspec
 
-    from stream_scorer.core.producer_messages import message_to
+    from stream_scorer.core.dead_letters.producer_notices import message_to
 
     said: dict[str, Any] = {name: getattr(card, name) for name in card.__struct_fields__ if name != "faults"}
     said |= {"broken_share": card.broken_share, "moved_share": card.moved_share}
@@ -86,7 +86,7 @@ def _print(found: "Scorecards") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from stream_scorer.core.producer_messages import time_of
+    from stream_scorer.core.dead_letters.producer_notices import time_of
 
     console = Console(highlight=False)
     if not found.cards:

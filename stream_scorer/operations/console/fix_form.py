@@ -5,7 +5,7 @@ from typing import Final
 from multidict import MultiMapping
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
-from stream_scorer.core.mending import CannotMend, Fix, NamedFix, make_fix
+from stream_scorer.core.dead_letters.repair import CannotMend, Fix, NamedFix, make_fix
 from stream_scorer.errors import SettingsError
 
 SETS_MAX: Final = 3

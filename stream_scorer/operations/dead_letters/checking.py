@@ -17,8 +17,8 @@ from stream_scorer.core.contract.batch_decoding import Accepted
 from stream_scorer.core.contract.observation_events import examine_observation
 from stream_scorer.core.contract.outcome_events import examine_outcome
 from stream_scorer.core.contract.reasons import Reason
-from stream_scorer.core.masking import masked_reason, shown_id
-from stream_scorer.core.mending import CannotMend, Fix, mend
+from stream_scorer.core.dead_letters.redaction import masked_reason, shown_id
+from stream_scorer.core.dead_letters.repair import CannotMend, Fix, mend
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
 from stream_scorer.operations.dead_letters.access import Access, now_ms
 from stream_scorer.operations.dead_letters.finding import Offsets, read_letters

@@ -12,9 +12,9 @@ from dataclasses import replace as replaced
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason
-from stream_scorer.core.marking import Piece, marks, pieces
-from stream_scorer.core.masking import masked_spans
-from stream_scorer.core.mending import NO_FIX, Fix
+from stream_scorer.core.dead_letters.highlighting import Piece, marks, pieces
+from stream_scorer.core.dead_letters.redaction import masked_spans
+from stream_scorer.core.dead_letters.repair import NO_FIX, Fix
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
 from stream_scorer.errors import GoneError
 from stream_scorer.operations.dead_letters import checking, discarding, grouping, history, replaying, showing

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.batch_decoding import Accepted
-from stream_scorer.core.mending import Fix
+from stream_scorer.core.dead_letters.repair import Fix
 from stream_scorer.core.records.audit_log import Act
 from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable, replay_headers
 from stream_scorer.core.records.partitioner import partition_of

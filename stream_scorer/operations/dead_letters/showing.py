@@ -6,8 +6,8 @@ Law: what is revealed was written into the ledger first.
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason
-from stream_scorer.core.marking import Piece, marks, pieces
-from stream_scorer.core.masking import masked_headers, masked_key, masked_reason, masked_spans
+from stream_scorer.core.dead_letters.highlighting import Piece, marks, pieces
+from stream_scorer.core.dead_letters.redaction import masked_headers, masked_key, masked_reason, masked_spans
 from stream_scorer.core.records.dead_letter import Truncation
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
 from stream_scorer.core.records.record import rfc3339

@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
-from stream_scorer.core.mending import Fix
+from stream_scorer.core.dead_letters.repair import Fix
 from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console import filter_form

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from stream_scorer.core.producer_messages import message_to
+from stream_scorer.core.dead_letters.producer_notices import message_to
 from stream_scorer.operations.console.visit import Visit
 
 SHOWN_MAX = 100

@@ -12,8 +12,8 @@ import msgspec
 from stream_scorer.core.contract.columns import COLUMN_SET, ID_BYTES_MAX, check_id
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.contract.strict_json import parse
-from stream_scorer.core.marking import MASK, in_bytes
-from stream_scorer.core.members import Object, Span, object_at
+from stream_scorer.core.dead_letters.highlighting import MASK, in_bytes
+from stream_scorer.core.dead_letters.json_spans import Object, Span, object_at
 from stream_scorer.core.records.dead_letter_reader import PRODUCER_HEADERS
 from stream_scorer.core.records.record import TRACE_HEADERS
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from stream_scorer.core.contract.columns import ID_BYTES_MAX
 from stream_scorer.core.contract.reasons import Code
+from stream_scorer.core.dead_letters.producer_scorecards import OTHERS, UNNAMED, Fault, Scorecard
 from stream_scorer.core.records.record import rfc3339
-from stream_scorer.core.scorecards import OTHERS, UNNAMED, Fault, Scorecard
 
 FAULTS_TOLD: Final = 10
 # Where a message goes on to what would be right, which is said once

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from stream_scorer.core.contract.reasons import RANKS, Code, Reason, Stage
-from stream_scorer.core.masking import masked_reason
+from stream_scorer.core.dead_letters.redaction import masked_reason
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Letter, Origin, producer_of, read_letter
 from stream_scorer.core.records.record import MOVED_FROM, Incoming, last_header
 

@@ -12,7 +12,7 @@ import msgspec
 from stream_scorer.core.contract.columns import COLUMN_SET
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.contract.strict_json import parse
-from stream_scorer.core.members import Member, Object, Span, object_at
+from stream_scorer.core.dead_letters.json_spans import Member, Object, Span, object_at
 
 _BYTE: Final = re.compile(r"\(byte (\d{1,12})\)\Z")
 MASK: Final = "•••"

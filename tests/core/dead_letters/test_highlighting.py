@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.reasons import conflict
-from stream_scorer.core.marking import marks, pieces
-from stream_scorer.core.members import Span
+from stream_scorer.core.dead_letters.highlighting import marks, pieces
+from stream_scorer.core.dead_letters.json_spans import Span
 from tests.builders import an_event
 from tests.core.letter_builders import reasons_of
 

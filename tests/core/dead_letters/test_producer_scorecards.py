@@ -10,11 +10,8 @@ from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.batch_decoding import Accepted
 from stream_scorer.core.contract.observation_events import examine_observation, stage_of
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
-from stream_scorer.core.producer_messages import ADVICE, FAULTS_TOLD, message_to
-from stream_scorer.core.records.dead_letter import dead_letter
-from stream_scorer.core.records.dead_letter_reader import Origin
-from stream_scorer.core.records.record import Headers, move
-from stream_scorer.core.scorecards import (
+from stream_scorer.core.dead_letters.producer_notices import ADVICE, FAULTS_TOLD, message_to
+from stream_scorer.core.dead_letters.producer_scorecards import (
     EXAMPLES_MAX,
     FAULTS_MAX,
     OTHERS,
@@ -24,6 +21,9 @@ from stream_scorer.core.scorecards import (
     Tally,
     fit_to_show,
 )
+from stream_scorer.core.records.dead_letter import dead_letter
+from stream_scorer.core.records.dead_letter_reader import Origin
+from stream_scorer.core.records.record import Headers, move
 from tests.builders import an_event
 
 NOW_MS = 1_800_000_000_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_scorer.core.braking import LetterBrake, Pulled
+from stream_scorer.core.dead_letters.circuit_breaker import LetterBrake, Pulled
 
 
 def a_brake() -> LetterBrake:

@@ -1,0 +1,1 @@
+"""What is done with records that failed: rejection, redaction, fixes, scorecards."""
