@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 
 from stream_scorer.core.contract.reasons import Code, Stage
-from stream_scorer.core.observing import Rejected
+from stream_scorer.core.observations.scoring import Codes, Probabilities
+from stream_scorer.core.observations.validation import Rejected
 from stream_scorer.core.quality import Model, Quality
 from stream_scorer.core.records.record import Publishable
-from stream_scorer.core.scoring import Codes, Probabilities
 from stream_scorer.runtime.consuming import Record
 from stream_scorer.runtime.lane_state import LaneState
 

@@ -18,8 +18,8 @@ import faust
 import faust.app.base
 import faust.worker
 
+from stream_scorer.core.observations.scoring import Brake
 from stream_scorer.core.records.prediction import Speaker
-from stream_scorer.core.scoring import Brake
 from stream_scorer.errors import ModelError
 from stream_scorer.models.default import default_model_folder, ensure_default_model
 from stream_scorer.models.directory import load_model

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_scorer.core.admitting import Batch, admit_observations, differing_columns
 from stream_scorer.core.answering import WAITING_MAX, Clock
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import CODES, encode_columns
@@ -17,6 +16,7 @@ from stream_scorer.core.entries import Entry, KeptRecord, Models, Predicted, Wai
 from stream_scorer.core.expiring import KEPT_BYTES_MAX, Reread, expire_waiting, keep_record, record_and_reason
 from stream_scorer.core.joined_columns import BACK_CODES, JoinedColumns, encode_joined, observation_parts
 from stream_scorer.core.joining import Outcomes, join_outcomes, join_waiting
+from stream_scorer.core.observations.deduplication import Batch, admit_observations, differing_columns
 from stream_scorer.core.quality import Quality
 from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.record import Source

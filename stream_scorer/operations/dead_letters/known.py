@@ -9,9 +9,9 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from aiokafka import TopicPartition
 
-from stream_scorer.core.admitting import differing_columns
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Reason
+from stream_scorer.core.observations.deduplication import differing_columns
 from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.core.records.outcome_update import milliseconds
 from stream_scorer.core.records.partitioner import partition_of

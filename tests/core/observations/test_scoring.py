@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.core.scoring import Brake, ModelAtFault, RecentFailures, score
+from stream_scorer.core.observations.scoring import Brake, ModelAtFault, RecentFailures, score
 
 BRAKE = Brake(share=0.5, rows_min=100)
 Codes = NDArray[np.int64]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from stream_scorer.core.contract.reasons import Code, Stage
-from stream_scorer.core.observing import MOVED_BYTES_MAX, predict, send_home, sort_out
+from stream_scorer.core.observations.validation import MOVED_BYTES_MAX, predict, send_home, sort_out
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.prediction import Prediction, Speaker
 from stream_scorer.core.records.record import last_header, traced

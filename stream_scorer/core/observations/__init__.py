@@ -1,0 +1,1 @@
+"""A batch of observations: validation, deduplication, scoring, prediction records."""
