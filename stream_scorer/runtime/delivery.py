@@ -18,9 +18,9 @@ import faust
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.core.answering import Clock
 from stream_scorer.core.dead_letters.circuit_breaker import LetterBrake
 from stream_scorer.core.observations.scoring import ModelAtFault
+from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError
 from stream_scorer.runtime import metric_catalogue as catalogue

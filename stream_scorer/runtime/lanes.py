@@ -16,7 +16,7 @@ from functools import partial
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_scorer.core.answering import Clock
+from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.runtime.batches import Batch, Work, oldest_ms
 from stream_scorer.runtime.consuming import Record
 from stream_scorer.runtime.lane_state import LaneState

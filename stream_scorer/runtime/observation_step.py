@@ -15,15 +15,15 @@ from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
 import stream_scorer
-from stream_scorer.core.answering import Answers, Clock
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.contract.smoke_test_ids import smoke_places
 from stream_scorer.core.entry_rows import pack_predictions
-from stream_scorer.core.joining import join_waiting
 from stream_scorer.core.observations.deduplication import Admission, admit_observations, admit_repeats
 from stream_scorer.core.observations.deduplication import Batch as Arrivals
 from stream_scorer.core.observations.scoring import Brake, Codes, Predict, Probabilities, RecentFailures, Scored, score
 from stream_scorer.core.observations.validation import Rejected, Rows, predict, sort_out
+from stream_scorer.core.outcomes.batch_join import join_waiting
+from stream_scorer.core.outcomes.join import Answers, Clock
 from stream_scorer.core.quality import Decisions
 from stream_scorer.core.records.dead_letter import REPLAYS, dead_letter
 from stream_scorer.core.records.dead_letter_reader import replays_said

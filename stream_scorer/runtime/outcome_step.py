@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 
 from aiokafka import TopicPartition
 
-from stream_scorer.core.answering import Answers, Clock
 from stream_scorer.core.contract.outcome_events import decode_outcomes
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.contract.smoke_test_ids import smoke_places
-from stream_scorer.core.expiring import expire_waiting, keep_record, record_and_reason
-from stream_scorer.core.joining import Outcomes, join_outcomes
 from stream_scorer.core.observations.validation import Rejected, send_home
+from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes
+from stream_scorer.core.outcomes.expiry import expire_waiting, keep_record, record_and_reason
+from stream_scorer.core.outcomes.join import Answers, Clock
 from stream_scorer.core.quality import Quality
 from stream_scorer.core.records.record import traced
 from stream_scorer.runtime.batches import Batch, Work

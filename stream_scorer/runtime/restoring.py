@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.core.answering import Clock
 from stream_scorer.core.entries import Models
+from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.core.restoring import Records, Restored, restore_predictions, restore_updates
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.consuming import read

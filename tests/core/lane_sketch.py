@@ -6,13 +6,13 @@ from typing import Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from stream_scorer.core.answering import Answers, Clock
 from stream_scorer.core.contract.observation_code import encode_observation
 from stream_scorer.core.entries import Entry, KeptRecord, Models, is_forgotten, unpack, waiting_since_ms
 from stream_scorer.core.entry_rows import pack_predictions
-from stream_scorer.core.expiring import expire_waiting
-from stream_scorer.core.joining import Outcomes, join_outcomes, join_waiting
 from stream_scorer.core.observations.deduplication import Batch, admit_observations, admit_repeats
+from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes, join_waiting
+from stream_scorer.core.outcomes.expiry import expire_waiting
+from stream_scorer.core.outcomes.join import Answers, Clock
 from stream_scorer.core.quality import Quality
 from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.prediction import Speaker, encode_predictions

@@ -11,10 +11,10 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from stream_scorer.core.answering import Clock
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import encode_observation, observation_columns
 from stream_scorer.core.entries import Entry, KeptRecord, Predicted, Waiting, unpack
+from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.core.records.outcome_update import AwaitingPrediction, Joined, Unknown, encode_update
 from stream_scorer.core.records.prediction import encode_predictions
 from stream_scorer.core.records.record import Outgoing, Source, rfc3339

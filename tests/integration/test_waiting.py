@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
 
-from stream_scorer.core.answering import Clock
+from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.gauges import look

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple, cast
 
 import numpy as np
 
-from stream_scorer.core.answering import Answers, Clock, Outcome, answer, join
 from stream_scorer.core.entries import (
     ANSWERED,
     CODE_MASK,
@@ -24,7 +23,8 @@ from stream_scorer.core.entries import (
     unpack,
 )
 from stream_scorer.core.entry_rows import Rows, join_rows, split_rows, wide
-from stream_scorer.core.joined_columns import JoinedColumns, encode_joined
+from stream_scorer.core.outcomes.join import Answers, Clock, Outcome, answer, join
+from stream_scorer.core.outcomes.joined_update_encoder import JoinedColumns, encode_joined
 from stream_scorer.core.records.record import NO_HEADERS, Headers, Outgoing, traced
 
 NONE_CARRIED: Final[Mapping[int, Headers]] = {}

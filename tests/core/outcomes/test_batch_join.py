@@ -8,15 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_scorer.core.answering import WAITING_MAX, Clock
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import CODES, encode_columns
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.entries import Entry, KeptRecord, Models, Predicted, Waiting, pack, unpack
-from stream_scorer.core.expiring import KEPT_BYTES_MAX, Reread, expire_waiting, keep_record, record_and_reason
-from stream_scorer.core.joined_columns import BACK_CODES, JoinedColumns, encode_joined, observation_parts
-from stream_scorer.core.joining import Outcomes, join_outcomes, join_waiting
 from stream_scorer.core.observations.deduplication import Batch, admit_observations, differing_columns
+from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes, join_waiting
+from stream_scorer.core.outcomes.expiry import KEPT_BYTES_MAX, Reread, expire_waiting, keep_record, record_and_reason
+from stream_scorer.core.outcomes.join import WAITING_MAX, Clock
+from stream_scorer.core.outcomes.joined_update_encoder import (
+    BACK_CODES,
+    JoinedColumns,
+    encode_joined,
+    observation_parts,
+)
 from stream_scorer.core.quality import Quality
 from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.record import Source

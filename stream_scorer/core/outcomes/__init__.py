@@ -1,0 +1,1 @@
+"""A batch of outcomes: joins, corrections, expiry."""
