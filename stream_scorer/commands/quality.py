@@ -14,7 +14,7 @@ from stream_scorer.errors import SettingsError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stream_scorer.core.quality import Figures, GroupFigures, Interval
+    from stream_scorer.core.quality.counts import Figures, GroupFigures, Interval
     from stream_scorer.operations.quality import QualityReport, Window
     from stream_scorer.runtime.settings import Settings
 
@@ -96,7 +96,7 @@ def _time_ms(option: str, given: str | None) -> int | None:
 
 def _plain(report: "QualityReport") -> dict[str, Any]:
     """The report as objects for JSON; the figures of all models together stand at its top."""
-    from stream_scorer.core.quality import as_json
+    from stream_scorer.core.quality.counts import as_json
     from stream_scorer.core.records.outcome_update import rfc3339
 
     window, findings = report.window, report.findings

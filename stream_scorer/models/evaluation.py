@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.quality import Z_95, GroupFigures, Interval, Quality, figures, wilson
-from stream_scorer.core.quality import Gap as Gap
+from stream_scorer.core.quality.counts import Z_95, GroupFigures, Interval, Quality, figures, wilson
+from stream_scorer.core.quality.counts import Gap as Gap
 from stream_scorer.models.asking import Floats
 from stream_scorer.models.frames import Codes
 

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
-from stream_scorer.core.distributions import BUCKETS, PROBABILITY_BUCKETS, Counts, into_buckets
-from stream_scorer.core.quality import GROUP_COLUMNS
+from stream_scorer.core.quality.counts import GROUP_COLUMNS
+from stream_scorer.core.quality.drift_buckets import BUCKETS, PROBABILITY_BUCKETS, Counts, into_buckets
 
 
 class TrainedOn(NamedTuple):

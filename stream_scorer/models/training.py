@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.contract.observation_code import column_indices
-from stream_scorer.core.quality import GROUP_COLUMNS, Interval, wilson
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, Interval, wilson
 from stream_scorer.errors import ModelError
 from stream_scorer.models.algorithms import ALGORITHMS, Algorithm
 from stream_scorer.models.asking import Floats

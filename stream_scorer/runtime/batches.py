@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.core.observations.validation import Rejected
-from stream_scorer.core.quality import Model, Quality
+from stream_scorer.core.quality.counts import Model, Quality
 from stream_scorer.core.records.record import Publishable
 from stream_scorer.runtime.consuming import Record
 from stream_scorer.runtime.lane_state import LaneState

@@ -10,8 +10,8 @@ from typing import Final
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.contract.reasons import Code, Stage
-from stream_scorer.core.distributions import FEATURE_BUCKETS, GROUP_BUCKETS
-from stream_scorer.core.quality import GROUP_COLUMNS
+from stream_scorer.core.quality.counts import GROUP_COLUMNS
+from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS
 from stream_scorer.runtime.metric_definitions import Definition, counter, gauge, histogram, singles
 
 # What a worker may show in all; two models with everything, two more with their outcomes, fit in.

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.distributions import Codes, ProbabilityCounts
-from stream_scorer.core.quality import Model, Quality
+from stream_scorer.core.quality.counts import Model, Quality
+from stream_scorer.core.quality.drift_buckets import Codes, ProbabilityCounts
 from stream_scorer.models.trained_on import TrainedOn
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.figures import Floats, family_text, series_lines

@@ -24,7 +24,7 @@ from stream_scorer.core.observations.scoring import Brake, Codes, Predict, Proba
 from stream_scorer.core.observations.validation import Rejected, Rows, predict, sort_out
 from stream_scorer.core.outcomes.batch_join import join_waiting
 from stream_scorer.core.outcomes.join import Answers, Clock
-from stream_scorer.core.quality import Decisions
+from stream_scorer.core.quality.counts import Decisions
 from stream_scorer.core.records.dead_letter import REPLAYS, dead_letter
 from stream_scorer.core.records.dead_letter_reader import replays_said
 from stream_scorer.core.records.prediction import Speaker

@@ -17,7 +17,7 @@ from stream_scorer.core.observations.validation import Rejected, send_home
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes
 from stream_scorer.core.outcomes.expiry import expire_waiting, keep_record, record_and_reason
 from stream_scorer.core.outcomes.join import Answers, Clock
-from stream_scorer.core.quality import Quality
+from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records.record import traced
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.consuming import Record

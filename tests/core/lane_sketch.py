@@ -13,7 +13,7 @@ from stream_scorer.core.observations.deduplication import Batch, admit_observati
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes, join_waiting
 from stream_scorer.core.outcomes.expiry import expire_waiting
 from stream_scorer.core.outcomes.join import Answers, Clock
-from stream_scorer.core.quality import Quality
+from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.prediction import Speaker, encode_predictions
 from stream_scorer.core.records.record import Outgoing

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from stream_scorer.core.anytime import half_width, log_capital
-from stream_scorer.core.intervals import newcombe, wilson
+from stream_scorer.core.quality.confidence_intervals import newcombe, wilson
+from stream_scorer.core.quality.sequential_bounds import half_width, log_capital
 from stream_scorer.operations.monitoring.quality_rules import GROUP_ALARMS
 from stream_scorer.runtime import metric_catalogue as catalogue
 from tests.observability.promtool_cases import evaluate

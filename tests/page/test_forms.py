@@ -8,7 +8,7 @@ from multidict import MultiDict
 
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.dead_letters.repair import NamedFix
-from stream_scorer.core.intervals import wilson
+from stream_scorer.core.quality.confidence_intervals import wilson
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console.errands import Errand, Errands, OnProgress
 from stream_scorer.operations.console.filter_form import fields_of, filter_of, in_words, query_of

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import observation_columns
 from stream_scorer.core.entries import Entry, KeptRecord, Models, Predicted, Waiting
-from stream_scorer.core.quality import Quality
+from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.record import NO_HEADERS, Headers, Outgoing, Source, traced
 

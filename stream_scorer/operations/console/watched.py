@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
-from stream_scorer.core.intervals import Interval
-from stream_scorer.core.quality import Gap
+from stream_scorer.core.quality.confidence_intervals import Interval
+from stream_scorer.core.quality.counts import Gap
 from stream_scorer.errors import Known
 
 LOOK_EVERY_S: Final = 2.0

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from stream_scorer.core.intervals import Interval, newcombe, wilson
-from stream_scorer.core.quality import GROUP_COLUMNS, Gap
+from stream_scorer.core.quality.confidence_intervals import Interval, newcombe, wilson
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, Gap
 from stream_scorer.operations.console.watched import Now, PartitionNow, QualityNow
 from stream_scorer.runtime.delivery import Delivery
 from stream_scorer.runtime.lanes import Lane

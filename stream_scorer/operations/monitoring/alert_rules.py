@@ -5,7 +5,7 @@ Law: an alert names what somebody can act on; a threshold comes from the setting
 
 from typing import Final
 
-from stream_scorer.core.anytime import LOOKS_A_YEAR
+from stream_scorer.core.quality.sequential_bounds import LOOKS_A_YEAR
 from stream_scorer.operations.monitoring.rules import JOB, Alert, Group, Pace, span
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.settings import Settings

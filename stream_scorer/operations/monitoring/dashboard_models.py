@@ -1,7 +1,7 @@
 """The dashboard about the model: how well its predictions do, for whom, and how far traffic is from its training."""
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
-from stream_scorer.core.quality import GROUP_COLUMNS
+from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, Variable, runbook
 from stream_scorer.operations.monitoring.quality_rules import WHOLE
 from stream_scorer.runtime import metric_catalogue as catalogue

@@ -7,8 +7,8 @@ Law: what corrections took back is subtracted before anything else; a figure kee
 from math import log
 from typing import Final
 
-from stream_scorer.core.anytime import MIXTURE, VARIANCE_MAX, log_capital
-from stream_scorer.core.intervals import Z_95
+from stream_scorer.core.quality.confidence_intervals import Z_95
+from stream_scorer.core.quality.sequential_bounds import MIXTURE, VARIANCE_MAX, log_capital
 from stream_scorer.operations.monitoring.rules import Group, Pace, Recording, span
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.settings_sections import BusinessSettings

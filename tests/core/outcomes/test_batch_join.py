@@ -22,7 +22,7 @@ from stream_scorer.core.outcomes.joined_update_encoder import (
     encode_joined,
     observation_parts,
 )
-from stream_scorer.core.quality import Quality
+from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.record import Source
 from stream_scorer.core.restoring import Records, restore_predictions, restore_updates

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from aiohttp import web
 from markupsafe import Markup
 
-from stream_scorer.core.intervals import Interval
+from stream_scorer.core.quality.confidence_intervals import Interval
 from stream_scorer.operations.console import showing
 from stream_scorer.operations.console.charts import sparkline
 from stream_scorer.operations.console.visit import Visit

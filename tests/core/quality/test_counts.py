@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_code import CODES, encode_columns, observation_columns
-from stream_scorer.core.quality import (
+from stream_scorer.core.quality.counts import (
     GROUP_COLUMNS,
     Cells,
     Figures,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stream_scorer.core.anytime import LOOKS_A_YEAR, half_width, log_capital
-from stream_scorer.core.intervals import wilson
+from stream_scorer.core.quality.confidence_intervals import wilson
+from stream_scorer.core.quality.sequential_bounds import LOOKS_A_YEAR, half_width, log_capital
 
 DAY, WEEK, MONTH = 24, 7 * 24, 28 * 24
 WINDOWS = (DAY, WEEK, MONTH)

@@ -14,7 +14,7 @@ from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import CODES, DIGITS
 from stream_scorer.core.contract.smoke_test_ids import is_smoke_id
 from stream_scorer.core.entries import Models
-from stream_scorer.core.quality import GROUP_COLUMNS, Cells, Figures, Quality, figures
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, Cells, Figures, Quality, figures
 from stream_scorer.core.records.outcome_update import Probability, milliseconds
 from stream_scorer.core.restoring import Records
 

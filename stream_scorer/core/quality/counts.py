@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.contract.observation_code import SIZES, STRIDES
-from stream_scorer.core.intervals import Z_95, Interval, newcombe, wilson
+from stream_scorer.core.quality.confidence_intervals import Z_95, Interval, newcombe, wilson
 
 __all__ = [
     "GROUP_COLUMNS",

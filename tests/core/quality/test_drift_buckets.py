@@ -7,7 +7,8 @@ import pytest
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.contract.observation_code import CODES, observation_columns
-from stream_scorer.core.distributions import (
+from stream_scorer.core.quality.counts import GROUP_COLUMNS
+from stream_scorer.core.quality.drift_buckets import (
     AGE_BANDS,
     FEATURE_BUCKETS,
     GROUP_BUCKETS,
@@ -16,7 +17,6 @@ from stream_scorer.core.distributions import (
     FeatureCounts,
     ProbabilityCounts,
 )
-from stream_scorer.core.quality import GROUP_COLUMNS
 
 
 def some_codes(count: int, seed: int = 1) -> np.ndarray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS, Column
 from stream_scorer.core.contract.observation_code import SIZES, STRIDES
-from stream_scorer.core.quality import GROUP_COLUMNS, GROUP_SIZES, GROUPS
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, GROUP_SIZES, GROUPS
 
 AGES: Final = "SubjectAge"
 # Where a band of ages begins. A bucket a year would be 91, most of them empty.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_code import observation_columns
 from stream_scorer.core.contract.smoke_test_ids import smoke_id
-from stream_scorer.core.quality_evidence import Evidence, Findings, Window
+from stream_scorer.core.quality.windowed_evaluation import Evidence, Findings, Window
 from stream_scorer.core.records.outcome_update import Joined, decode_update
 from stream_scorer.core.records.record import Outgoing
 from stream_scorer.core.restoring import Records

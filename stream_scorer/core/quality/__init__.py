@@ -1,0 +1,1 @@
+"""Quality counts, metrics with their intervals, drift buckets."""
