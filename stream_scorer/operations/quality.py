@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stream_scorer.core.quality.windowed_evaluation import Evidence, Findings, Window
-from stream_scorer.core.restoring import Records
+from stream_scorer.core.state.restore import Records
 from stream_scorer.operations.reading import Reader, Record
 from stream_scorer.runtime.topics import TopicNames
 

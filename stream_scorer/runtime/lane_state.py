@@ -6,8 +6,8 @@ Law: an entry is seen by the next batch at once, and reaches the store only afte
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from stream_scorer.core.entries import Models
 from stream_scorer.core.outcomes.join import Clock
+from stream_scorer.core.state.entry import Models
 from stream_scorer.runtime.store import LaneStore
 
 Entries = Mapping[bytes, bytes | None]

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 import stream_scorer
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.contract.smoke_test_ids import smoke_places
-from stream_scorer.core.entry_rows import pack_predictions
 from stream_scorer.core.observations.deduplication import Admission, admit_observations, admit_repeats
 from stream_scorer.core.observations.deduplication import Batch as Arrivals
 from stream_scorer.core.observations.scoring import Brake, Codes, Predict, Probabilities, RecentFailures, Scored, score
@@ -29,6 +28,7 @@ from stream_scorer.core.records.dead_letter import REPLAYS, dead_letter
 from stream_scorer.core.records.dead_letter_reader import replays_said
 from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.core.records.record import Incoming, Outgoing, rfc3339
+from stream_scorer.core.state.entry_columns import pack_predictions
 from stream_scorer.models.trained_on import TrainedOn
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.topics import TopicNames

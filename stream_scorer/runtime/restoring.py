@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.core.entries import Models
 from stream_scorer.core.outcomes.join import Clock
-from stream_scorer.core.restoring import Records, Restored, restore_predictions, restore_updates
+from stream_scorer.core.state.entry import Models
+from stream_scorer.core.state.restore import Records, Restored, restore_predictions, restore_updates
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.consuming import read
 from stream_scorer.runtime.store import LaneStore

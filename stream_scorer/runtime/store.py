@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from stream_scorer.core.contract.columns import ID_BYTES_MAX
-from stream_scorer.core.entries import ENTRY_VERSION, ROW_BYTES, Models, is_forgotten, waiting_since_ms
 from stream_scorer.core.outcomes.join import Clock
+from stream_scorer.core.state.entry import ENTRY_VERSION, ROW_BYTES, Models, is_forgotten, waiting_since_ms
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.store_engine import (
     Memory,

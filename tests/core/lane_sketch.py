@@ -7,8 +7,6 @@ import msgspec
 import numpy as np
 
 from stream_scorer.core.contract.observation_code import encode_observation
-from stream_scorer.core.entries import Entry, KeptRecord, Models, is_forgotten, unpack, waiting_since_ms
-from stream_scorer.core.entry_rows import pack_predictions
 from stream_scorer.core.observations.deduplication import Batch, admit_observations, admit_repeats
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes, join_waiting
 from stream_scorer.core.outcomes.expiry import expire_waiting
@@ -17,7 +15,9 @@ from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.prediction import Speaker, encode_predictions
 from stream_scorer.core.records.record import Outgoing
-from stream_scorer.core.restoring import Records, restore_predictions, restore_updates
+from stream_scorer.core.state.entry import Entry, KeptRecord, Models, is_forgotten, unpack, waiting_since_ms
+from stream_scorer.core.state.entry_columns import pack_predictions
+from stream_scorer.core.state.restore import Records, restore_predictions, restore_updates
 from tests.core.plain_dictionary import Fact
 
 PARTITION = 3

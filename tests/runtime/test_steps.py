@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from stream_scorer.core.contract.smoke_test_ids import smoke_id
-from stream_scorer.core.entries import Models
 from stream_scorer.core.observations.scoring import Brake
 from stream_scorer.core.records.prediction import Speaker
+from stream_scorer.core.state.entry import Models
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.observation_step import Limits, ObservationStep, ServedModel

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_scorer.core.entries import Entry, KeptRecord, Predicted, Waiting, pack
 from stream_scorer.core.outcomes.join import Clock
+from stream_scorer.core.state.entry import Entry, KeptRecord, Predicted, Waiting, pack
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.store import LaneStore
 from stream_scorer.runtime.store_engine import shared_memory

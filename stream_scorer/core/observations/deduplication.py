@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stream_scorer.core.contract.observation_code import observation_columns
 from stream_scorer.core.contract.reasons import Reason, conflict
-from stream_scorer.core.entries import live_code, unpack, waiting_since_ms
+from stream_scorer.core.state.entry import live_code, unpack, waiting_since_ms
 
 
 class Batch(NamedTuple):

@@ -10,7 +10,10 @@ from typing import Final, NamedTuple, cast
 
 import numpy as np
 
-from stream_scorer.core.entries import (
+from stream_scorer.core.outcomes.join import Answers, Clock, Outcome, answer, join
+from stream_scorer.core.outcomes.joined_update_encoder import JoinedColumns, encode_joined
+from stream_scorer.core.records.record import NO_HEADERS, Headers, Outgoing, traced
+from stream_scorer.core.state.entry import (
     ANSWERED,
     CODE_MASK,
     PREDICTION,
@@ -22,10 +25,7 @@ from stream_scorer.core.entries import (
     pack,
     unpack,
 )
-from stream_scorer.core.entry_rows import Rows, join_rows, split_rows, wide
-from stream_scorer.core.outcomes.join import Answers, Clock, Outcome, answer, join
-from stream_scorer.core.outcomes.joined_update_encoder import JoinedColumns, encode_joined
-from stream_scorer.core.records.record import NO_HEADERS, Headers, Outgoing, traced
+from stream_scorer.core.state.entry_columns import Rows, join_rows, split_rows, wide
 
 NONE_CARRIED: Final[Mapping[int, Headers]] = {}
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, cast
 
 from stream_scorer.core.contract.reasons import Reason, unknown_id
-from stream_scorer.core.entries import Entry, KeptRecord, Models, pack, unpack
 from stream_scorer.core.outcomes.join import Answers, Clock, GivenUp, give_up
 from stream_scorer.core.records.dead_letter import KEPT_OF_TOO_LARGE_BYTES, Truncation, size_bytes
 from stream_scorer.core.records.record import Headers, Incoming
+from stream_scorer.core.state.entry import Entry, KeptRecord, Models, pack, unpack
 
 # As an update carries it, and still well below the megabyte that a broker takes.
 KEPT_BYTES_MAX: Final = 850 * 1024

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import observation_columns
-from stream_scorer.core.entries import Entry, KeptRecord, Models, Predicted, Waiting
 from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.record import NO_HEADERS, Headers, Outgoing, Source, traced
+from stream_scorer.core.state.entry import Entry, KeptRecord, Models, Predicted, Waiting
 
 # Outcomes of one id that wait together: only one that contradicts the one before it waits too, so more than two or
 # three is a fault or an attack, and the oldest is then given up as unknown.

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.observation_code import STRIDES
-from stream_scorer.core.entries import Models
 from stream_scorer.core.records.outcome_update import encode_update, rfc3339
+from stream_scorer.core.state.entry import Models
 
 Numbers = NDArray[np.int64]
 Decisions = NDArray[np.bool_]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import CODES, DIGITS
 from stream_scorer.core.contract.smoke_test_ids import is_smoke_id
-from stream_scorer.core.entries import Models
 from stream_scorer.core.quality.counts import GROUP_COLUMNS, Cells, Figures, Quality, figures
 from stream_scorer.core.records.outcome_update import Probability, milliseconds
-from stream_scorer.core.restoring import Records
+from stream_scorer.core.state.entry import Models
+from stream_scorer.core.state.restore import Records
 
 # 31 and 40 bytes: millions fit in memory. Ids stand in them as Python's hash of their bytes: 64 bits, with a key that
 # is new in every process. When an id was scored tells one prediction of it from another.

@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import msgspec
 
 from stream_scorer.core.contract.columns import Observation
-from stream_scorer.core.entries import KeptRecord
 from stream_scorer.core.records.record import Source
+from stream_scorer.core.state.entry import KeptRecord
 
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Revision = Annotated[int, msgspec.Meta(ge=1)]

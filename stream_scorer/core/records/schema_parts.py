@@ -8,10 +8,10 @@ import msgspec
 from stream_scorer.core.contract.columns import COLUMNS, ID_BYTES_MAX
 from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.contract.reasons import Code, Reason
-from stream_scorer.core.entries import KeptRecord
 from stream_scorer.core.records.dead_letter import LetterSource, Truncation
 from stream_scorer.core.records.prediction import Role
 from stream_scorer.core.records.record import Source
+from stream_scorer.core.state.entry import KeptRecord
 
 Schema = dict[str, Any]
 Described = Mapping[str, Schema]

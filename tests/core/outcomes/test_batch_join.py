@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import CODES, encode_columns
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.core.entries import Entry, KeptRecord, Models, Predicted, Waiting, pack, unpack
 from stream_scorer.core.observations.deduplication import Batch, admit_observations, differing_columns
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes, join_waiting
 from stream_scorer.core.outcomes.expiry import KEPT_BYTES_MAX, Reread, expire_waiting, keep_record, record_and_reason
@@ -25,7 +24,8 @@ from stream_scorer.core.outcomes.joined_update_encoder import (
 from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.record import Source
-from stream_scorer.core.restoring import Records, restore_predictions, restore_updates
+from stream_scorer.core.state.entry import Entry, KeptRecord, Models, Predicted, Waiting, pack, unpack
+from stream_scorer.core.state.restore import Records, restore_predictions, restore_updates
 from tests.builders import an_observation
 from tests.core.lane_sketch import Fate, Happened, LaneSketch, Observed, Store, chunks, keep, meaning, restore
 from tests.core.plain_dictionary import Fact, PlainDictionary

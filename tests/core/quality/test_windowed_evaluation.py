@@ -10,7 +10,7 @@ from stream_scorer.core.contract.smoke_test_ids import smoke_id
 from stream_scorer.core.quality.windowed_evaluation import Evidence, Findings, Window
 from stream_scorer.core.records.outcome_update import Joined, decode_update
 from stream_scorer.core.records.record import Outgoing
-from stream_scorer.core.restoring import Records
+from stream_scorer.core.state.restore import Records
 from tests.core.lane_sketch import Happened, LaneSketch, Observed, chunks
 
 START_MS = 1_763_800_000_000

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from stream_scorer.core.contract.observation_code import CODES, encode_observation
-from stream_scorer.core.entries import (
+from stream_scorer.core.records import outcome_update
+from stream_scorer.core.state.entry import (
     ANSWERED,
     OFFSET_UNKNOWN,
     ROW_BYTES,
@@ -23,8 +24,7 @@ from stream_scorer.core.entries import (
     pack,
     unpack,
 )
-from stream_scorer.core.entry_rows import join_rows, pack_predictions, split_rows, wide
-from stream_scorer.core.records import outcome_update
+from stream_scorer.core.state.entry_columns import join_rows, pack_predictions, split_rows, wide
 
 
 class Records(NamedTuple):

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_code import CODES
-from stream_scorer.core.entries import (
+from stream_scorer.core.records.dead_letter import Truncation
+from stream_scorer.core.state.entry import (
     OFFSET_UNKNOWN,
     ROW_BYTES,
     Entry,
@@ -20,8 +21,7 @@ from stream_scorer.core.entries import (
     unpack,
     waiting_since_ms,
 )
-from stream_scorer.core.entry_rows import join_rows, pack_predictions, split_rows, wide
-from stream_scorer.core.records.dead_letter import Truncation
+from stream_scorer.core.state.entry_columns import join_rows, pack_predictions, split_rows, wide
 
 SIX_BYTES = st.integers(0, 2**48 - 2)
 UNANSWERED = st.builds(

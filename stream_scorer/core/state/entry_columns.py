@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.entries import PREDICTION, ROW_BYTES
+from stream_scorer.core.state.entry import PREDICTION, ROW_BYTES
 
 # Six bytes are a number of four and one of two, because numpy has no number of six.
 ROWS: Final = np.dtype(
