@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.models.card import CardHead
-from stream_scorer.models.frames import Codes, frame_of
+from stream_scorer.models.dataframes import Codes, frame_of
 
 Floats = NDArray[np.float64]
 # Observation codes of shape (n,) in, the positive class's probabilities of shape (n,) out. A model that breaks its

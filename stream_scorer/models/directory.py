@@ -13,6 +13,7 @@ from stream_scorer.errors import ModelError
 from stream_scorer.models.asking import Floats, Predict, by_frame, on_one_thread
 from stream_scorer.models.card import FORMAT, CardHead, head_of, library_versions
 from stream_scorer.models.compiled import TOLERANCE, Additive, Compiled, Form, agree, compile_pipeline, random_codes
+from stream_scorer.models.dataframes import Codes
 from stream_scorer.models.files import (
     CARD,
     GOLDEN,
@@ -23,7 +24,6 @@ from stream_scorer.models.files import (
     refuse_existing,
     write_files,
 )
-from stream_scorer.models.frames import Codes
 from stream_scorer.models.kept import keep, kept, kept_path
 from stream_scorer.models.remembering import Remembering
 

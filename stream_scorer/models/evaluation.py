@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream_scorer.core.quality.counts import Z_95, GroupFigures, Interval, Quality, figures, wilson
 from stream_scorer.core.quality.counts import Gap as Gap
 from stream_scorer.models.asking import Floats
-from stream_scorer.models.frames import Codes
+from stream_scorer.models.dataframes import Codes
 
 Classes = NDArray[np.bool_]
 

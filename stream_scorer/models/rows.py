@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS, Column
 from stream_scorer.errors import ModelError
-from stream_scorer.models.frames import Codes, codes_from
+from stream_scorer.models.dataframes import Codes, codes_from
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_scorer.models.frames import frame_of
+from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.generator import Generator
 from stream_scorer.operations.local_broker.properties import is_free
 from tests.builders import an_event, an_outcome

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stream_scorer.models.algorithms import gradient_boosting, logistic
-from stream_scorer.models.frames import frame_of
+from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.generator import Generator
 
 

@@ -20,7 +20,7 @@ from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.models.algorithms import CATEGORY_NAMES, gradient_boosting, logistic
 from stream_scorer.models.card import FORMAT, CardHead
 from stream_scorer.models.compiled import Form, compile_pipeline
-from stream_scorer.models.frames import frame_of
+from stream_scorer.models.dataframes import frame_of
 
 NUMBERS = ["SubjectAge", "hour"]
 

@@ -13,7 +13,7 @@ from stream_scorer.core.contract.observation_code import CODES, observation_colu
 from stream_scorer.core.contract.observation_events import decode_observations, examine_observation
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.models.broken import KINDS
-from stream_scorer.models.frames import codes_of, frame_of
+from stream_scorer.models.dataframes import codes_of, frame_of
 from stream_scorer.models.generator import Generator
 from tests.builders import an_observation
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from stream_scorer.commands import train as train_module
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.errors import ModelError
+from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.default import default_model_folder, ensure_default_model, generated_rows
 from stream_scorer.models.directory import load_model
-from stream_scorer.models.frames import frame_of
 from stream_scorer.models.rows import LABEL, Rows
 from stream_scorer.models.training import Trained, choose_threshold, split, train
 
