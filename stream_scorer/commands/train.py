@@ -64,8 +64,8 @@ def train_command(
     json: JsonOption = False,
 ) -> None:
     """Train a model, measure it on rows that it has not seen, and write it with its card."""
+    from stream_scorer.models.artifacts.files import refuse_existing
     from stream_scorer.models.directory import load_model, save_model
-    from stream_scorer.models.files import refuse_existing
     from stream_scorer.models.rows import read_rows
     from stream_scorer.models.training import FOLDS, train
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.models.card import CardHead
+from stream_scorer.models.artifacts.model_card import CardHead
 from stream_scorer.models.dataframes import Codes, frame_of
 
 Floats = NDArray[np.float64]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import stream_scorer
 from stream_scorer.cache import cache_folder
 from stream_scorer.errors import ModelError
-from stream_scorer.models.card import library_versions
+from stream_scorer.models.artifacts.files import read_files
+from stream_scorer.models.artifacts.model_card import library_versions
 from stream_scorer.models.directory import load_model, save_model
-from stream_scorer.models.files import read_files
 
 if TYPE_CHECKING:
     from stream_scorer.models.rows import Rows

@@ -10,11 +10,7 @@ import numpy as np
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_code import encode_columns, observation_columns
 from stream_scorer.errors import ModelError
-from stream_scorer.models.asking import Floats, Predict, by_frame, on_one_thread
-from stream_scorer.models.card import FORMAT, CardHead, head_of, library_versions
-from stream_scorer.models.compiled import TOLERANCE, Additive, Compiled, Form, agree, compile_pipeline, random_codes
-from stream_scorer.models.dataframes import Codes
-from stream_scorer.models.files import (
+from stream_scorer.models.artifacts.files import (
     CARD,
     GOLDEN,
     PIPELINE,
@@ -24,6 +20,10 @@ from stream_scorer.models.files import (
     refuse_existing,
     write_files,
 )
+from stream_scorer.models.artifacts.model_card import FORMAT, CardHead, head_of, library_versions
+from stream_scorer.models.asking import Floats, Predict, by_frame, on_one_thread
+from stream_scorer.models.compiled import TOLERANCE, Additive, Compiled, Form, agree, compile_pipeline, random_codes
+from stream_scorer.models.dataframes import Codes
 from stream_scorer.models.kept import keep, kept, kept_path
 from stream_scorer.models.remembering import Remembering
 
@@ -58,7 +58,7 @@ def save_model(
     """Write any fitted scikit-learn classifier over a frame of the ten columns as a model directory; gives its digest.
     `card`: what else its card should say. `golden`: the observations to remember, by default generated and random ones.
     Raises ModelError when the folder is not empty, or the pipeline has no two classes."""
-    from stream_scorer.models.trusted import dump_pipeline
+    from stream_scorer.models.artifacts.serialization import dump_pipeline
 
     refuse_existing(folder)
     if golden is None:
@@ -116,7 +116,7 @@ def compile_checked(
     content: bytes, head: CardHead, folder: Path, trusted_types: Collection[str], golden: Codes, expected: Floats
 ) -> Compiled:
     """The pipeline in its fastest form, after its types, its classes and its golden rows were found right."""
-    from stream_scorer.models.trusted import load_pipeline
+    from stream_scorer.models.artifacts.serialization import load_pipeline
 
     pipeline = load_pipeline(content, str(folder / PIPELINE), trusted_types)
     classes = np.asarray(getattr(pipeline, "classes_", ())).tolist()

@@ -19,9 +19,9 @@ from sklearn.preprocessing import OneHotEncoder
 
 from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.errors import ModelError
+from stream_scorer.models.artifacts.files import CARD, DIGEST, FILES, GOLDEN, PIPELINE, as_json, digest_of, write_files
 from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.directory import load_model, save_model
-from stream_scorer.models.files import CARD, DIGEST, FILES, GOLDEN, PIPELINE, as_json, digest_of, write_files
 from tests.builders import an_observation
 from tests.models.faulty import TRUSTED_TYPES, Fault, a_bad_observation, save_faulty
 

@@ -12,7 +12,7 @@ import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
 from stream_scorer.errors import ModelError
-from stream_scorer.models.trusted import load_pipeline
+from stream_scorer.models.artifacts.serialization import load_pipeline
 
 
 class Leaves:

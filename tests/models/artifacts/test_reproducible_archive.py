@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
-from stream_scorer.models.settled import settle
-from stream_scorer.models.trusted import dump_pipeline, load_pipeline
+from stream_scorer.models.artifacts.reproducible_archive import settle
+from stream_scorer.models.artifacts.serialization import dump_pipeline, load_pipeline
 
 ROWS = np.random.default_rng(0).normal(size=(60, 3))
 CLASSES = ROWS[:, 0] > 0

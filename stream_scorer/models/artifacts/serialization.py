@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 import skops.io
 
 from stream_scorer.errors import ModelError
-from stream_scorer.models.settled import settle
+from stream_scorer.models.artifacts.reproducible_archive import settle
 
 # skops itself knows scikit-learn's public estimators, numpy's arrays and plain values. These are the private parts that
 # they are made of; each only holds numbers and computes with them.
