@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import stream_scorer
-from stream_scorer.models.default import ensure_default_model
-from stream_scorer.models.directory import load_model
+from stream_scorer.models.registry.default_model import ensure_default_model
+from stream_scorer.models.registry.model_directory import load_model
 
 
 def import_everything() -> None:

@@ -124,8 +124,8 @@ inside --entrypoint sh stream-scorer:dev -c 'touch /var/lib/stream-scorer/x /tmp
 inside stream-scorer:dev --version
 inside --entrypoint python3 stream-scorer:dev -c '
 import sklearn.linear_model, pandas, skops.io
-from stream_scorer.models.default import default_model_folder
-from stream_scorer.models.directory import load_model
+from stream_scorer.models.registry.default_model import default_model_folder
+from stream_scorer.models.registry.model_directory import load_model
 print("baked:", load_model(default_model_folder()).name)'
 
 say "the stack scores, with three workers"

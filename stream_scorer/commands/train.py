@@ -65,7 +65,7 @@ def train_command(
 ) -> None:
     """Train a model, measure it on rows that it has not seen, and write it with its card."""
     from stream_scorer.models.artifacts.files import refuse_existing
-    from stream_scorer.models.directory import load_model, save_model
+    from stream_scorer.models.registry.model_directory import load_model, save_model
     from stream_scorer.models.rows import read_rows
     from stream_scorer.models.training import FOLDS, train
 
@@ -100,7 +100,7 @@ def train_command(
 
 def rows_from(csv: Path | None, time_column: str | None, generated: int, seed: int) -> tuple["Rows", str]:
     """The rows to train on, and the words for where they come from."""
-    from stream_scorer.models.default import generated_rows, generated_source
+    from stream_scorer.models.registry.default_model import generated_rows, generated_source
     from stream_scorer.models.rows import read_rows
 
     if csv is None:

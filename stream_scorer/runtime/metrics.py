@@ -15,7 +15,7 @@ import stream_scorer
 from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.quality.drift_buckets import FeatureCounts
-from stream_scorer.models.trained_on import TrainedOn
+from stream_scorer.models.registry.reference_distributions import TrainedOn
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.batches import Batch, Noted
 from stream_scorer.runtime.figures import Figures, Histogram, family_text, series_lines

@@ -29,7 +29,7 @@ from stream_scorer.core.records.dead_letter_reader import replays_said
 from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.core.records.record import Incoming, Outgoing, rfc3339
 from stream_scorer.core.state.entry_columns import pack_predictions
-from stream_scorer.models.trained_on import TrainedOn
+from stream_scorer.models.registry.reference_distributions import TrainedOn
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.topics import TopicNames
 

@@ -21,9 +21,9 @@ import faust.worker
 from stream_scorer.core.observations.scoring import Brake
 from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.errors import ModelError
-from stream_scorer.models.default import default_model_folder, ensure_default_model
-from stream_scorer.models.directory import load_model
-from stream_scorer.models.trained_on import trained_on
+from stream_scorer.models.registry.default_model import default_model_folder, ensure_default_model
+from stream_scorer.models.registry.model_directory import load_model
+from stream_scorer.models.registry.reference_distributions import trained_on
 from stream_scorer.runtime.agents import Agents
 from stream_scorer.runtime.delivery import Delivery, Pages
 from stream_scorer.runtime.logs import start_logging

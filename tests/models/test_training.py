@@ -15,8 +15,8 @@ from stream_scorer.commands import train as train_module
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.errors import ModelError
 from stream_scorer.models.dataframes import frame_of
-from stream_scorer.models.default import default_model_folder, ensure_default_model, generated_rows
-from stream_scorer.models.directory import load_model
+from stream_scorer.models.registry.default_model import default_model_folder, ensure_default_model, generated_rows
+from stream_scorer.models.registry.model_directory import load_model
 from stream_scorer.models.rows import LABEL, Rows
 from stream_scorer.models.training import Trained, choose_threshold, split, train
 
@@ -178,8 +178,8 @@ def test_a_folder_that_exists_is_refused_before_any_work(tmp_path: Path) -> None
 
 def test_the_default_model_is_trained_once_by_however_many_ask(tmp_path: Path) -> None:
     program = (
-        "from stream_scorer.models.default import ensure_default_model\n"
-        "from stream_scorer.models.directory import load_model\n"
+        "from stream_scorer.models.registry.default_model import ensure_default_model\n"
+        "from stream_scorer.models.registry.model_directory import load_model\n"
         "steps = []\n"
         "model = load_model(ensure_default_model(steps.append))\n"
         "print(model.name, len(steps) > 0)"

@@ -13,7 +13,7 @@ from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS, PROBABILITY_BUCKETS
-from stream_scorer.models.trained_on import TrainedOn
+from stream_scorer.models.registry.reference_distributions import TrainedOn
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.batches import Batch, Noted
 from stream_scorer.runtime.figures import Histogram, escaped, family_text

@@ -35,7 +35,7 @@ async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say
     """Topics under a prefix that nobody else has, on `bootstrap` or on a local broker, deleted afterwards; the worker
     ends with the stage.
     """
-    from stream_scorer.models.default import ensure_default_model
+    from stream_scorer.models.registry.default_model import ensure_default_model
     from stream_scorer.operations.local_broker import LocalBroker
 
     with contextlib.ExitStack() as stack:

@@ -97,7 +97,7 @@ async def _perform(plan: Plan, settings: Settings, model: Path, folder: Path, sa
 
 async def _set_up(plan: Plan, stack: contextlib.ExitStack, say: Say) -> tuple[str, Path]:
     """The broker's address and the model, both at once: each takes seconds."""
-    from stream_scorer.models.default import ensure_default_model
+    from stream_scorer.models.registry.default_model import ensure_default_model
     from stream_scorer.operations.local_broker import LocalBroker
 
     model = asyncio.to_thread(ensure_default_model, say) if plan.model is None else asyncio.sleep(0, plan.model)

@@ -7,7 +7,7 @@ import pytest
 
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, FeatureCounts, ProbabilityCounts
 from stream_scorer.models.generator import Generator
-from stream_scorer.models.trained_on import trained_on
+from stream_scorer.models.registry.reference_distributions import trained_on
 from stream_scorer.models.training import distributions
 
 

@@ -13,7 +13,7 @@ from stream_scorer.cache import cache_folder
 from stream_scorer.errors import ModelError
 from stream_scorer.models.artifacts.files import read_files
 from stream_scorer.models.artifacts.model_card import library_versions
-from stream_scorer.models.directory import load_model, save_model
+from stream_scorer.models.registry.model_directory import load_model, save_model
 
 if TYPE_CHECKING:
     from stream_scorer.models.rows import Rows
@@ -28,7 +28,7 @@ SOURCES = ("profile.json", "profile.py", "generator.py", "algorithms.py", "train
 
 def default_model_folder() -> Path:
     """Where the default model of this version, with these libraries, is kept."""
-    sources = b"".join((Path(__file__).parent / source).read_bytes() for source in SOURCES)
+    sources = b"".join((Path(__file__).parents[1] / source).read_bytes() for source in SOURCES)
     made_of = sha256(sources + repr((ROWS, SEED, sorted(library_versions().items()))).encode()).hexdigest()
     return cache_folder() / "models" / f"{NAME}-{stream_scorer.__version__}-{made_of[:12]}"
 

@@ -21,7 +21,7 @@ from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.errors import ModelError
 from stream_scorer.models.artifacts.files import CARD, DIGEST, FILES, GOLDEN, PIPELINE, as_json, digest_of, write_files
 from stream_scorer.models.dataframes import frame_of
-from stream_scorer.models.directory import load_model, save_model
+from stream_scorer.models.registry.model_directory import load_model, save_model
 from tests.builders import an_observation
 from tests.models.faulty import TRUSTED_TYPES, Fault, a_bad_observation, save_faulty
 
@@ -67,7 +67,7 @@ def test_a_card_keeps_what_it_was_given_beside_its_own(folder: Path) -> None:
 def test_the_second_load_needs_no_scikit_learn(folder: Path) -> None:
     load_model(folder)
     program = (
-        "import sys; from pathlib import Path; from stream_scorer.models.directory import load_model; "
+        "import sys; from pathlib import Path; from stream_scorer.models.registry.model_directory import load_model; "
         f"load_model(Path({str(folder)!r})); sys.exit(bool({{'sklearn', 'pandas', 'scipy'}} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""Model directories: save, load, verify; the default model."""
