@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.quality.counts import Z_95, GroupFigures, Interval, Quality, figures, wilson
 from stream_scorer.core.quality.counts import Gap as Gap
-from stream_scorer.models.asking import Floats
 from stream_scorer.models.dataframes import Codes
+from stream_scorer.models.serving.predict import Floats
 
 Classes = NDArray[np.bool_]
 

@@ -21,11 +21,19 @@ from stream_scorer.models.artifacts.files import (
     write_files,
 )
 from stream_scorer.models.artifacts.model_card import FORMAT, CardHead, head_of, library_versions
-from stream_scorer.models.asking import Floats, Predict, by_frame, on_one_thread
-from stream_scorer.models.compiled import TOLERANCE, Additive, Compiled, Form, agree, compile_pipeline, random_codes
 from stream_scorer.models.dataframes import Codes
-from stream_scorer.models.kept import keep, kept, kept_path
-from stream_scorer.models.remembering import Remembering
+from stream_scorer.models.serving.lookup_table_cache import keep, kept, kept_path
+from stream_scorer.models.serving.lookup_tables import (
+    TOLERANCE,
+    Additive,
+    Compiled,
+    Form,
+    agree,
+    compile_pipeline,
+    random_codes,
+)
+from stream_scorer.models.serving.predict import Floats, Predict, by_frame, on_one_thread
+from stream_scorer.models.serving.prediction_cache import Remembering
 
 GOLDEN_ROWS = 64
 

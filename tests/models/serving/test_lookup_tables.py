@@ -19,8 +19,8 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.models.algorithms import CATEGORY_NAMES, gradient_boosting, logistic
 from stream_scorer.models.artifacts.model_card import FORMAT, CardHead
-from stream_scorer.models.compiled import Form, compile_pipeline
 from stream_scorer.models.dataframes import frame_of
+from stream_scorer.models.serving.lookup_tables import Form, compile_pipeline
 
 NUMBERS = ["SubjectAge", "hour"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from stream_scorer.cache import cache_folder
 from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.models.artifacts.model_card import library_versions
-from stream_scorer.models.compiled import LOWER_CODES, Additive
+from stream_scorer.models.serving.lookup_tables import LOWER_CODES, Additive
 
 
 def kept_path(digest: str, trusted_types: Collection[str]) -> Path:

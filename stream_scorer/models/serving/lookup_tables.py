@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_code import CODES, SIZES, column_indices
 from stream_scorer.models.artifacts.model_card import CardHead
-from stream_scorer.models.asking import Floats, Predict, by_frame, column_of
 from stream_scorer.models.dataframes import Codes, codes_from, frame_of
+from stream_scorer.models.serving.predict import Floats, Predict, by_frame, column_of
 
 Form = Literal["additive", "matrix", "pipeline"]
 

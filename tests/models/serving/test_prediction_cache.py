@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_code import CODES
-from stream_scorer.models.remembering import Remembering
+from stream_scorer.models.serving.prediction_cache import Remembering
 
 Codes = NDArray[np.int64]
 

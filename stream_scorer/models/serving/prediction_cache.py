@@ -3,8 +3,8 @@ observation."""
 
 import numpy as np
 
-from stream_scorer.models.asking import Floats, Predict
 from stream_scorer.models.dataframes import Codes
+from stream_scorer.models.serving.predict import Floats, Predict
 
 # 2^18 answers in 4 MiB: of a long stream of generated stops in batches of 8,192, one in four needs no question.
 SLOTS_LOG2 = 18

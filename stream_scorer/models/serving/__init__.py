@@ -1,0 +1,1 @@
+"""A loaded model on the hot path: lookup tables, prediction cache."""
