@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Literal, NamedTuple
 
-from stream_scorer.models.generator import Generator
+from stream_scorer.models.synthetic.generator import Generator
 from tests.accounts import Topics
 from tests.builders import an_outcome
 

@@ -121,7 +121,7 @@ def json_line_events(lines: Iterable[bytes]) -> Iterator[SourceEvent]:
 
 def generated_events(count: int, *, seed: int, broken_share: float, id_prefix: str) -> Iterator[SourceEvent]:
     """`count` realistic events of the seeded generator; a broken one has no outcome."""
-    from stream_scorer.models.generator import Generator
+    from stream_scorer.models.synthetic.generator import Generator
 
     for event in Generator(seed).events(count, broken_share=broken_share, id_prefix=id_prefix):
         is_broken = event.broken is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_scorer.models.generator import Generator
+from stream_scorer.models.synthetic.generator import Generator
 from tests.accounts import Account
 from tests.models.faulty import TRUSTED_TYPES, Fault, a_bad_observation, save_faulty
 from tests.reckoning import codes_of, header

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stream_scorer.models.dataframes import frame_of
-from stream_scorer.models.generator import Generator
+from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.operations.local_broker.properties import is_free
 from tests.builders import an_event, an_outcome
 from tests.contracts.reading_docs import ROOT, shell_lines

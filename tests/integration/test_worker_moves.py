@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_events import examine_observation
 from stream_scorer.core.contract.reasons import Reason
-from stream_scorer.models.generator import Generator
+from stream_scorer.models.synthetic.generator import Generator
 from tests.builders import an_event, an_outcome
 from tests.reckoning import codes_of, place, source_of
 from tests.workers import Environment, stopped

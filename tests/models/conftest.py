@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.models.algorithms import gradient_boosting, logistic
 from stream_scorer.models.dataframes import frame_of
-from stream_scorer.models.generator import Generator
+from stream_scorer.models.synthetic.generator import Generator
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream_scorer.models.broken import KINDS
-from stream_scorer.models.generator import Generator
+from stream_scorer.models.synthetic.generator import Generator
+from stream_scorer.models.synthetic.invalid_events import KINDS
 from tests.accounts import Topics
 from tests.builders import an_event, an_outcome
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from stream_scorer.models.generator import Generator
 from stream_scorer.models.registry.model_directory import save_model
+from stream_scorer.models.synthetic.generator import Generator
 
 SLOW_TYPES = ("tests.observability.slow_model.Slow",)
 

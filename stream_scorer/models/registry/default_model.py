@@ -23,7 +23,13 @@ NAME = "default"
 ROWS = 60_000
 SEED = 0
 # What decides what the default model says; a change of any of them makes another model.
-SOURCES = ("profile.json", "profile.py", "generator.py", "algorithms.py", "training.py")
+SOURCES = (
+    "synthetic/profile.json",
+    "synthetic/population.py",
+    "synthetic/generator.py",
+    "algorithms.py",
+    "training.py",
+)
 
 
 def default_model_folder() -> Path:
@@ -65,8 +71,8 @@ def train_default(progress: Callable[[str], None]) -> "Trained":
 
 def generated_rows(n: int, seed: int) -> "Rows":
     """Labelled stops from the generator, as if they had been read from a file."""
-    from stream_scorer.models.generator import Generator
     from stream_scorer.models.rows import Cleaning, Rows
+    from stream_scorer.models.synthetic.generator import Generator
 
     generator = Generator(seed)
     codes = generator.codes(n)
@@ -75,4 +81,4 @@ def generated_rows(n: int, seed: int) -> "Rows":
 
 
 def generated_source(n: int, seed: int) -> str:
-    return f"{n} generated stops, seed {seed}; figures and where they come from: stream_scorer/models/profile.json"
+    return f"{n} generated stops, seed {seed}; figures and where they come from: stream_scorer/models/synthetic/profile.json"

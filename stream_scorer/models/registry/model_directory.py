@@ -164,7 +164,7 @@ def remedy(head: CardHead) -> str:
 def golden_codes() -> Codes:
     """Rows to recognise a model by: half of them likely, half of them from all over the contract. Made up, so that no
     row of the training leaves with the model."""
-    from stream_scorer.models.generator import Generator
+    from stream_scorer.models.synthetic.generator import Generator
 
     return np.concatenate([Generator(seed=0).codes(GOLDEN_ROWS), random_codes(GOLDEN_ROWS)])
 

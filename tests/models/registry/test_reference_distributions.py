@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, FeatureCounts, ProbabilityCounts
-from stream_scorer.models.generator import Generator
 from stream_scorer.models.registry.reference_distributions import trained_on
+from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.models.training import distributions
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.columns import COLUMN_NAMES, Observation
 from stream_scorer.core.contract.observation_code import column_indices
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.models.broken import KINDS
 from stream_scorer.models.dataframes import POSSIBLE_VALUES, codes_from, codes_of, frame_of
-from stream_scorer.models.profile import Indices, load_profile
+from stream_scorer.models.synthetic.invalid_events import KINDS
+from stream_scorer.models.synthetic.population import Indices, load_profile
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,9 +12,9 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_code import CODES, observation_columns
 from stream_scorer.core.contract.observation_events import decode_observations, examine_observation
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.models.broken import KINDS
 from stream_scorer.models.dataframes import codes_of, frame_of
-from stream_scorer.models.generator import Generator
+from stream_scorer.models.synthetic.generator import Generator
+from stream_scorer.models.synthetic.invalid_events import KINDS
 from tests.builders import an_observation
 
 PUBLISHED: dict[str, Any] = json.loads((files("stream_scorer.models") / "profile.json").read_text())["published"]

@@ -1,0 +1,1 @@
+"""Generated stops: a realistic population and invalid events."""
