@@ -12,8 +12,8 @@ import typer
 from stream_scorer.commands.options import JsonOption
 
 if TYPE_CHECKING:  # scikit-learn and pandas come with these; `--help` does without
-    from stream_scorer.models.rows import Rows
-    from stream_scorer.models.training import Trained
+    from stream_scorer.models.training.dataset import Rows
+    from stream_scorer.models.training.fit import Trained
 
 
 class AlgorithmChoice(StrEnum):
@@ -66,8 +66,8 @@ def train_command(
     """Train a model, measure it on rows that it has not seen, and write it with its card."""
     from stream_scorer.models.artifacts.files import refuse_existing
     from stream_scorer.models.registry.model_directory import load_model, save_model
-    from stream_scorer.models.rows import read_rows
-    from stream_scorer.models.training import FOLDS, train
+    from stream_scorer.models.training.dataset import read_rows
+    from stream_scorer.models.training.fit import FOLDS, train
 
     refuse_existing(out)
     with steps_shown(total=FOLDS + 4 + 2 * len(test or [])) as progress:
@@ -101,7 +101,7 @@ def train_command(
 def rows_from(csv: Path | None, time_column: str | None, generated: int, seed: int) -> tuple["Rows", str]:
     """The rows to train on, and the words for where they come from."""
     from stream_scorer.models.registry.default_model import generated_rows, generated_source
-    from stream_scorer.models.rows import read_rows
+    from stream_scorer.models.training.dataset import read_rows
 
     if csv is None:
         return generated_rows(generated, seed), generated_source(generated, seed)

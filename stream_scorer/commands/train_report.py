@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_scorer.core.quality.counts import GroupFigures, Interval
-from stream_scorer.models.evaluation import GROUP_POSITIVES_MIN, Evaluation
-from stream_scorer.models.rows import Cleaning
-from stream_scorer.models.training import SUCCESS_RATE_MIN, Trained
+from stream_scorer.models.training.dataset import Cleaning
+from stream_scorer.models.training.evaluation import GROUP_POSITIVES_MIN, Evaluation
+from stream_scorer.models.training.fit import SUCCESS_RATE_MIN, Trained
 
 FIGURES = (
     ("AUC", "auc"),

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stream_scorer.models.algorithms import gradient_boosting, logistic
 from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.synthetic.generator import Generator
+from stream_scorer.models.training.pipelines import gradient_boosting, logistic
 
 
 @pytest.fixture(scope="session")

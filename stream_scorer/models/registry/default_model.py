@@ -16,8 +16,8 @@ from stream_scorer.models.artifacts.model_card import library_versions
 from stream_scorer.models.registry.model_directory import load_model, save_model
 
 if TYPE_CHECKING:
-    from stream_scorer.models.rows import Rows
-    from stream_scorer.models.training import Trained
+    from stream_scorer.models.training.dataset import Rows
+    from stream_scorer.models.training.fit import Trained
 
 NAME = "default"
 ROWS = 60_000
@@ -27,8 +27,8 @@ SOURCES = (
     "synthetic/profile.json",
     "synthetic/population.py",
     "synthetic/generator.py",
-    "algorithms.py",
-    "training.py",
+    "training/pipelines.py",
+    "training/fit.py",
 )
 
 
@@ -64,15 +64,15 @@ def ensure_default_model(progress: Callable[[str], None] = lambda step: None) ->
 def train_default(progress: Callable[[str], None]) -> "Trained":
     """The default model, fresh from the generator; what `stream-scorer train` without a file trains too."""
     progress(f"training the default model on {ROWS:,} generated stops, once")
-    from stream_scorer.models.training import train
+    from stream_scorer.models.training.fit import train
 
     return train(generated_rows(ROWS, SEED), source=generated_source(ROWS, SEED), seed=SEED, progress=progress)
 
 
 def generated_rows(n: int, seed: int) -> "Rows":
     """Labelled stops from the generator, as if they had been read from a file."""
-    from stream_scorer.models.rows import Cleaning, Rows
     from stream_scorer.models.synthetic.generator import Generator
+    from stream_scorer.models.training.dataset import Cleaning, Rows
 
     generator = Generator(seed)
     codes = generator.codes(n)

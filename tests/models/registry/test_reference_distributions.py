@@ -8,7 +8,7 @@ import pytest
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, FeatureCounts, ProbabilityCounts
 from stream_scorer.models.registry.reference_distributions import trained_on
 from stream_scorer.models.synthetic.generator import Generator
-from stream_scorer.models.training import distributions
+from stream_scorer.models.training.fit import distributions
 
 
 def a_card(count: int = 2_000) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:

@@ -17,10 +17,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_code import CODES
-from stream_scorer.models.algorithms import CATEGORY_NAMES, gradient_boosting, logistic
 from stream_scorer.models.artifacts.model_card import FORMAT, CardHead
 from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.serving.lookup_tables import Form, compile_pipeline
+from stream_scorer.models.training.pipelines import CATEGORY_NAMES, gradient_boosting, logistic
 
 NUMBERS = ["SubjectAge", "hour"]
 

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, precision_score, recall_score, roc_auc_score
 
-from stream_scorer.models.evaluation import calibration_bins, calibration_line, evaluate, ranking_figures
 from stream_scorer.models.synthetic.generator import Generator
+from stream_scorer.models.training.evaluation import calibration_bins, calibration_line, evaluate, ranking_figures
 
 Probabilities = NDArray[np.float64]
 Classes = NDArray[np.bool_]

@@ -17,8 +17,8 @@ from stream_scorer.errors import ModelError
 from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.registry.default_model import default_model_folder, ensure_default_model, generated_rows
 from stream_scorer.models.registry.model_directory import load_model
-from stream_scorer.models.rows import LABEL, Rows
-from stream_scorer.models.training import Trained, choose_threshold, split, train
+from stream_scorer.models.training.dataset import LABEL, Rows
+from stream_scorer.models.training.fit import Trained, choose_threshold, split, train
 
 
 @pytest.fixture(scope="module")

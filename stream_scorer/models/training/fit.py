@@ -11,11 +11,11 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.contract.observation_code import column_indices
 from stream_scorer.core.quality.counts import GROUP_COLUMNS, Interval, wilson
 from stream_scorer.errors import ModelError
-from stream_scorer.models.algorithms import ALGORITHMS, Algorithm
 from stream_scorer.models.dataframes import Codes, frame_of
-from stream_scorer.models.evaluation import Classes, Evaluation, evaluate
-from stream_scorer.models.rows import LABEL, Rows
 from stream_scorer.models.serving.predict import Floats
+from stream_scorer.models.training.dataset import LABEL, Rows
+from stream_scorer.models.training.evaluation import Classes, Evaluation, evaluate
+from stream_scorer.models.training.pipelines import ALGORITHMS, Algorithm
 
 Progress = Callable[[str], None]
 

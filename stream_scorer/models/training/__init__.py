@@ -1,0 +1,1 @@
+"""Training: dataset, pipelines, fit, evaluation."""
