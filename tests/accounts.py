@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from stream_scorer.operations.audit import AuditReport, audit
+from stream_scorer.operations.audit.report import AuditReport, audit
 from stream_scorer.runtime.topics import TopicNames
 from tests.reckoning import Faults, Place, Read, Reckoning, home_of, said_id
 

@@ -11,7 +11,7 @@ from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOp
 from stream_scorer.commands.time_options import milliseconds_of
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.audit import At, AuditReport
+    from stream_scorer.operations.audit.report import At, AuditReport
     from stream_scorer.runtime.settings import Settings
 
 NOT_FINE = 1
@@ -59,7 +59,7 @@ def audit(
 
 async def _audit(resolved: "Settings", begin: "At", end: "At", *, count_unread: bool, quiet: bool) -> "AuditReport":
     from stream_scorer.commands.progress import reading_progress
-    from stream_scorer.operations.audit import audit as audit_topics
+    from stream_scorer.operations.audit.report import audit as audit_topics
     from stream_scorer.runtime.kafka import client_options
     from stream_scorer.runtime.topics import TopicNames
 
@@ -78,7 +78,7 @@ async def _audit(resolved: "Settings", begin: "At", end: "At", *, count_unread: 
 
 def _at(option: str, given: str | None) -> "At":
     """An offset or a time, as it was given. Raises SettingsError for what is neither."""
-    from stream_scorer.operations.audit import At
+    from stream_scorer.operations.audit.report import At
 
     if given is None:
         return At()

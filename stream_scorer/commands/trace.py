@@ -12,7 +12,7 @@ from stream_scorer.commands.time_options import milliseconds_of
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.trace import Trace
+    from stream_scorer.operations.audit.id_trace import Trace
     from stream_scorer.runtime.settings import Settings
 
 NOTHING_KNOWN = 1
@@ -56,7 +56,7 @@ def trace(
 
 async def _trace(resolved: "Settings", id_: str, since_ms: int | None, *, quiet: bool) -> "Trace":
     from stream_scorer.commands.progress import reading_progress
-    from stream_scorer.operations.trace import trace as trace_topics
+    from stream_scorer.operations.audit.id_trace import trace as trace_topics
     from stream_scorer.runtime.kafka import client_options
     from stream_scorer.runtime.topics import TopicNames
 

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from stream_scorer.errors import OutageError
-from stream_scorer.operations.audit import audit
+from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.bench.backlog import watch
 from stream_scorer.operations.bench.setting_up import Say, Stage, fill, stage
 from stream_scorer.operations.sources import generated_events

@@ -25,7 +25,7 @@ from stream_scorer.core.audit.traces import (
     update_rows,
 )
 from stream_scorer.errors import TopicsError
-from stream_scorer.operations.auditing_acts import ActEvidence, Places, apart, together
+from stream_scorer.operations.audit.operator_actions import ActEvidence, Places, apart, together
 from stream_scorer.operations.reading import Reader, Record, Span, Spans
 from stream_scorer.runtime.topics import TopicNames
 

@@ -1,0 +1,1 @@
+"""The audit report and the trace of one id."""
