@@ -12,11 +12,11 @@ from stream_scorer.commands.options import JsonOption
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.bench.backlog import BacklogFigures
-    from stream_scorer.operations.bench.joins import JoinFigures
+    from stream_scorer.operations.bench.dead_letters import LettersFigures
+    from stream_scorer.operations.bench.join_throughput import JoinFigures
     from stream_scorer.operations.bench.latency import LatencyFigures
-    from stream_scorer.operations.bench.letters import LettersFigures
     from stream_scorer.operations.bench.recovery import RecoveryFigures
+    from stream_scorer.operations.bench.throughput import BacklogFigures
 
 T = TypeVar("T")
 MIB = 1024 * 1024
@@ -82,8 +82,8 @@ def bench(
     is missing or doubled.
     """
     from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-    from stream_scorer.operations.bench.backlog import BacklogPlan, measure_backlog
     from stream_scorer.operations.bench.latency import LatencyPlan, measure_latency
+    from stream_scorer.operations.bench.throughput import BacklogPlan, measure_backlog
 
     if sum((latency is not None, joins, recovery, letters)) > 1:
         raise SettingsError("--latency, --joins, --recovery and --letters are measured one at a time: say one")
@@ -96,7 +96,7 @@ def bench(
         _print(timed, _latency_rows(timed), as_json)
         faults = timed.unanswered
     elif joins:
-        from stream_scorer.operations.bench.joins import measure_joins
+        from stream_scorer.operations.bench.join_throughput import measure_joins
 
         joined = _run(measure_joins(events, model, bootstrap, _say))
         _print(joined, _join_rows(joined), as_json)
@@ -108,7 +108,7 @@ def bench(
         _print(recovered, _recovery_rows(recovered), as_json)
         faults = recovered.unaccounted + recovered.duplicated
     elif letters:
-        from stream_scorer.operations.bench.letters import LettersPlan, measure_letters
+        from stream_scorer.operations.bench.dead_letters import LettersPlan, measure_letters
 
         listed = _run(measure_letters(LettersPlan(events, model, bootstrap), _say))
         _print(listed, _letters_rows(listed), as_json)

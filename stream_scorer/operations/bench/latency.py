@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.operations.bench.setting_up import Say, Stage, stage
+from stream_scorer.operations.bench.environment import Say, Stage, stage
 from stream_scorer.operations.pacing import play
 from stream_scorer.operations.percentiles import latency_figures
 from stream_scorer.operations.producing import EventSender

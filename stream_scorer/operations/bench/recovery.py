@@ -11,7 +11,7 @@ import msgspec
 from aiokafka import TopicPartition
 
 from stream_scorer.operations.audit.report import audit
-from stream_scorer.operations.bench.setting_up import Say, Stage, stage
+from stream_scorer.operations.bench.environment import Say, Stage, stage
 from stream_scorer.operations.lagging import GroupPosition
 from stream_scorer.operations.pacing import play
 from stream_scorer.operations.producing import EventSender

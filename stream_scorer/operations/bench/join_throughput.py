@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from stream_scorer.operations.audit.report import audit
-from stream_scorer.operations.bench.backlog import ID_PREFIX, watch
-from stream_scorer.operations.bench.setting_up import Say, Stage, fill, stage
+from stream_scorer.operations.bench.environment import Say, Stage, fill, stage
+from stream_scorer.operations.bench.throughput import ID_PREFIX, watch
 from stream_scorer.operations.sources import generated_events, outcome_event
 from stream_scorer.operations.timelines import Planned
 from stream_scorer.runtime.kafka import client_options

@@ -15,8 +15,8 @@ import orjson
 
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.audit.report import audit
-from stream_scorer.operations.bench.backlog import watch
-from stream_scorer.operations.bench.setting_up import Say, Stage, fill, stage
+from stream_scorer.operations.bench.environment import Say, Stage, fill, stage
+from stream_scorer.operations.bench.throughput import watch
 from stream_scorer.operations.sources import generated_events
 from stream_scorer.operations.timelines import Planned
 from stream_scorer.runtime.kafka import client_options
