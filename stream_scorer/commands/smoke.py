@@ -10,7 +10,7 @@ from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.smoke import Smoke
+    from stream_scorer.operations.checks.smoke_test import Smoke
 
 FAILED = 1
 
@@ -40,7 +40,7 @@ def smoke(
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
 
-    from stream_scorer.operations.smoke import smoke as smoke_environment
+    from stream_scorer.operations.checks.smoke_test import smoke as smoke_environment
 
     seen = asyncio.run(smoke_environment(resolved, timeout_s=timeout_s, model=model))
     if as_json:

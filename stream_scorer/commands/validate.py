@@ -16,7 +16,7 @@ from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.validating import Summary
+    from stream_scorer.operations.checks.file_validation import Summary
 
 # About two seconds of work; below that a progress bar only flickers.
 PROGRESS_BYTES_MIN = 128 * 1024 * 1024
@@ -41,13 +41,13 @@ def validate(
 
     Exit status: 0 all lines are fine, 1 some are not, 2 the file can't be read.
     """
-    from stream_scorer.operations import validating
+    from stream_scorer.operations.checks import file_validation
 
-    contract = validating.outcomes() if outcomes else validating.observations(event_bytes_max)
-    summary = validating.Summary(shown_max=show)
+    contract = file_validation.outcomes() if outcomes else file_validation.observations(event_bytes_max)
+    summary = file_validation.Summary(shown_max=show)
     encoder = msgspec.json.Encoder()
     with opened(file) as stream, progress_over(stream, visible=not (as_json and sys.stdout.isatty())) as advance:
-        for verdicts in validating.validate(stream, contract):
+        for verdicts in file_validation.validate(stream, contract):
             summary.add(verdicts)
             if as_json:
                 sys.stdout.buffer.write(encoder.encode_lines(verdicts))

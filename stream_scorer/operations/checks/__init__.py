@@ -1,0 +1,1 @@
+"""Checks that people run: smoke test, offline validation of files."""
