@@ -47,7 +47,7 @@ def worker(
     if http_address_file is not None and not http_address_file.parent.is_dir():
         raise SettingsError(f"--http-address-file: there is no folder {http_address_file.parent}; make it first")
 
-    from stream_scorer.operations.console.serving import pages_of_worker
+    from stream_scorer.operations.console.server import pages_of_worker
     from stream_scorer.runtime.worker import run_worker
 
     status = run_worker(resolved, http_address_file=http_address_file, pages=pages_of_worker)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from stream_scorer.operations.console.serving import serve_console
+from stream_scorer.operations.console.server import serve_console
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import apply
 from tests.integration.broker_sources import Broker

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientResponse
 from yarl import URL
 
-from stream_scorer.operations.console.gate import COOKIE, SESSION_S, Gate, Right
+from stream_scorer.operations.console.auth import COOKIE, SESSION_S, Gate, Right
 from stream_scorer.runtime.settings import HttpSettings
 from tests.page.conftest import Client, Serve
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession
 
-from stream_scorer.operations.console.serving import serve_console
+from stream_scorer.operations.console.server import serve_console
 from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter
 from stream_scorer.operations.dead_letters.office import open_office
 from stream_scorer.runtime.settings import Settings, load_settings

@@ -13,10 +13,11 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from stream_scorer.errors import Known
-from stream_scorer.operations.console.desk import Desk, OpeningError, OpenOffice
-from stream_scorer.operations.console.faults import log_fault
-from stream_scorer.operations.console.gate import FORM_FIELD, Gate, Refusal, Right
+from stream_scorer.operations.console.auth import FORM_FIELD, Gate, Refusal, Right
+from stream_scorer.operations.console.dead_letter_session import Desk, OpeningError, OpenOffice
+from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
+from stream_scorer.operations.console.request_context import Console, Visit
 from stream_scorer.operations.console.views import (
     acting,
     entering,
@@ -26,7 +27,6 @@ from stream_scorer.operations.console.views import (
     overview,
     producers,
 )
-from stream_scorer.operations.console.visit import Console, Visit
 from stream_scorer.operations.console.watched import Recorder, Watched
 from stream_scorer.runtime.settings import Settings
 

@@ -14,7 +14,7 @@ import jinja2
 from aiohttp import web
 
 import stream_scorer
-from stream_scorer.operations.console import showing
+from stream_scorer.operations.console import safe_text
 
 HERE: Final = Path(__file__).parent
 POLICY: Final = "; ".join(
@@ -46,7 +46,7 @@ CONTENT_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "i
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else showing.count(value)
+    return "–" if value is None else safe_text.count(value)
 
 
 def _moment(at: int | str | None, *, exact: bool = False) -> object:
@@ -54,8 +54,8 @@ def _moment(at: int | str | None, *, exact: bool = False) -> object:
         try:
             at = round(datetime.fromisoformat(at).timestamp() * 1000)
         except ValueError:
-            return showing.visible(at, 40)
-    return showing.moment(at, time.time_ns() // 1_000_000, exact=exact)
+            return safe_text.visible(at, 40)
+    return safe_text.moment(at, time.time_ns() // 1_000_000, exact=exact)
 
 
 class Assets:
@@ -102,12 +102,12 @@ class Renderer:
             "back_name": None,
         }
         self._templates.filters |= {
-            "visible": showing.visible,
+            "visible": safe_text.visible,
             "number": _number,
-            "rate": showing.rate,
-            "share": showing.share,
-            "duration": showing.duration,
-            "bytes_size": showing.bytes_size,
+            "rate": safe_text.rate,
+            "share": safe_text.share,
+            "duration": safe_text.duration,
+            "bytes_size": safe_text.bytes_size,
             "moment": _moment,
         }
 

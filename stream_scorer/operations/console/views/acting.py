@@ -11,13 +11,13 @@ from stream_scorer.core.dead_letters.repair import Fix
 from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console import filter_form
-from stream_scorer.operations.console.errands import Errand, OnProgress, Work
 from stream_scorer.operations.console.filter_form import Fields, filter_of, in_words, query_of
 from stream_scorer.operations.console.fix_form import FixFields
+from stream_scorer.operations.console.jobs import Errand, OnProgress, Work
 from stream_scorer.operations.console.rendering import sent_to
-from stream_scorer.operations.console.showing import instant
+from stream_scorer.operations.console.request_context import Visit
+from stream_scorer.operations.console.safe_text import instant
 from stream_scorer.operations.console.views.letter_lists import hidden_fields
-from stream_scorer.operations.console.visit import Visit
 from stream_scorer.operations.dead_letters.checking import CheckReport
 from stream_scorer.operations.dead_letters.discarding import DiscardReport
 from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from stream_scorer.operations.console.gate import COOKIE, SESSION_S, Refusal
+from stream_scorer.operations.console.auth import COOKIE, SESSION_S, Refusal
 from stream_scorer.operations.console.rendering import sent_to
-from stream_scorer.operations.console.visit import Console, Visit
+from stream_scorer.operations.console.request_context import Console, Visit
 
 # Guessing a token is slow, however many try at once
 WRONG_WAIT_S: Final = 0.5

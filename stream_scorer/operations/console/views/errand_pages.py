@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from stream_scorer.core.dead_letters.producer_notices import message_to
-from stream_scorer.operations.console.visit import Visit
+from stream_scorer.operations.console.request_context import Visit
 
 SHOWN_MAX = 100
 TITLES = {

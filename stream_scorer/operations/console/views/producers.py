@@ -8,10 +8,10 @@ import msgspec
 from aiohttp import web
 
 from stream_scorer.operations.console import filter_form
-from stream_scorer.operations.console.errands import Errand, OnProgress
 from stream_scorer.operations.console.filter_form import filter_of
+from stream_scorer.operations.console.jobs import Errand, OnProgress
 from stream_scorer.operations.console.rendering import sent_to
-from stream_scorer.operations.console.visit import Visit
+from stream_scorer.operations.console.request_context import Visit
 from stream_scorer.operations.dead_letters.filters import EVERY_STATE
 from stream_scorer.operations.scorecards import Scorecards, scorecards
 from stream_scorer.runtime.kafka import client_options

@@ -6,8 +6,8 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from stream_scorer.operations.console.desk import Desk
-from stream_scorer.operations.console.gate import Gate, Visitor
+from stream_scorer.operations.console.auth import Gate, Visitor
+from stream_scorer.operations.console.dead_letter_session import Desk
 from stream_scorer.operations.console.rendering import Renderer
 from stream_scorer.operations.console.watched import Recorder
 from stream_scorer.operations.dead_letters.office import Office

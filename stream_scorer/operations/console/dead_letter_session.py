@@ -12,8 +12,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from stream_scorer.errors import Known
-from stream_scorer.operations.console.errands import Errands
-from stream_scorer.operations.console.faults import log_fault
+from stream_scorer.operations.console.error_log import log_fault
+from stream_scorer.operations.console.jobs import Errands
 from stream_scorer.operations.dead_letters.office import Office
 
 # A page waits so long for the letters to be read on; then it shows those that are known. Where nothing is known, or

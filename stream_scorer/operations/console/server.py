@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from stream_scorer.operations.console.app import add_pages
-from stream_scorer.operations.console.desk import OpenOffice
+from stream_scorer.operations.console.dead_letter_session import OpenOffice
 from stream_scorer.operations.console.topic_figures import TopicFigures
 from stream_scorer.operations.console.worker_figures import WorkerFigures
 from stream_scorer.operations.dead_letters.office import open_office

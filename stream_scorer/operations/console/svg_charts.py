@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from stream_scorer.operations.console.showing import count, instant
+from stream_scorer.operations.console.safe_text import count, instant
 
 # The stylesheet has a colour for so many series; what is rarer goes together
 SERIES_MAX = 6

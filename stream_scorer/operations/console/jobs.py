@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stream_scorer.errors import Known
-from stream_scorer.operations.console.faults import log_fault
+from stream_scorer.operations.console.error_log import log_fault
 
 KEPT_MAX: Final = 100
 WAITING_MAX: Final = 8
