@@ -10,8 +10,8 @@ from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.dead_letters.repair import NamedFix
 from stream_scorer.core.quality.confidence_intervals import wilson
 from stream_scorer.errors import SettingsError
-from stream_scorer.operations.console.filter_form import fields_of, filter_of, in_words, query_of
-from stream_scorer.operations.console.fix_form import FixFields
+from stream_scorer.operations.console.forms.filter_form import fields_of, filter_of, in_words, query_of
+from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.jobs import Errand, Errands, OnProgress
 from stream_scorer.operations.console.watched import Look, Now, PartitionNow, Recorder
 from stream_scorer.operations.console.worker_figures import SHOWN, ended, latency, quality, samples_of

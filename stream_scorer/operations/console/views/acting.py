@@ -10,9 +10,9 @@ from multidict import MultiMapping
 from stream_scorer.core.dead_letters.repair import Fix
 from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.errors import SettingsError
-from stream_scorer.operations.console import filter_form
-from stream_scorer.operations.console.filter_form import Fields, filter_of, in_words, query_of
-from stream_scorer.operations.console.fix_form import FixFields
+from stream_scorer.operations.console.forms import filter_form
+from stream_scorer.operations.console.forms.filter_form import Fields, filter_of, in_words, query_of
+from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.jobs import Errand, OnProgress, Work
 from stream_scorer.operations.console.rendering import sent_to
 from stream_scorer.operations.console.request_context import Visit

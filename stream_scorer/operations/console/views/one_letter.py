@@ -6,7 +6,7 @@ from aiohttp import web
 
 from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.errors import Known, SettingsError
-from stream_scorer.operations.console.fix_form import FixFields
+from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.request_context import Visit
 from stream_scorer.operations.console.views.letter_lists import fix_fields
 from stream_scorer.operations.dead_letters.history import History

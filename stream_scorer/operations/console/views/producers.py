@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from stream_scorer.operations.console import filter_form
-from stream_scorer.operations.console.filter_form import filter_of
+from stream_scorer.operations.console.forms import filter_form
+from stream_scorer.operations.console.forms.filter_form import filter_of
 from stream_scorer.operations.console.jobs import Errand, OnProgress
 from stream_scorer.operations.console.rendering import sent_to
 from stream_scorer.operations.console.request_context import Visit

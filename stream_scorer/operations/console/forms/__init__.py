@@ -1,0 +1,1 @@
+"""Forms of the console and how they are parsed."""
