@@ -13,8 +13,8 @@ from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console.forms.filter_form import fields_of, filter_of, in_words, query_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.jobs import Errand, Errands, OnProgress
-from stream_scorer.operations.console.watched import Look, Now, PartitionNow, Recorder
-from stream_scorer.operations.console.worker_figures import SHOWN, ended, latency, quality, samples_of
+from stream_scorer.operations.console.snapshots.snapshot import Look, Now, PartitionNow, Recorder
+from stream_scorer.operations.console.snapshots.worker_snapshot import SHOWN, ended, latency, quality, samples_of
 from stream_scorer.operations.dead_letters.filters import WAITING, Filter, State
 from stream_scorer.runtime.metrics import Metrics
 

@@ -18,6 +18,7 @@ from stream_scorer.operations.console.dead_letter_session import Desk, OpeningEr
 from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
 from stream_scorer.operations.console.request_context import Console, Visit
+from stream_scorer.operations.console.snapshots.snapshot import Recorder, Watched
 from stream_scorer.operations.console.views import (
     acting,
     entering,
@@ -27,7 +28,6 @@ from stream_scorer.operations.console.views import (
     overview,
     producers,
 )
-from stream_scorer.operations.console.watched import Recorder, Watched
 from stream_scorer.runtime.settings import Settings
 
 View = Callable[[Visit], Awaitable[web.StreamResponse]]

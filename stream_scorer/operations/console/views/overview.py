@@ -8,8 +8,8 @@ from markupsafe import Markup
 from stream_scorer.core.quality.confidence_intervals import Interval
 from stream_scorer.operations.console import safe_text
 from stream_scorer.operations.console.request_context import Visit
+from stream_scorer.operations.console.snapshots.snapshot import Now, QualityNow, Recorder
 from stream_scorer.operations.console.svg_charts import sparkline
-from stream_scorer.operations.console.watched import Now, QualityNow, Recorder
 from stream_scorer.runtime.metric_catalogue import OBSERVATION_ENDS, OUTCOME_ENDS
 from stream_scorer.runtime.settings import BusinessSettings
 

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_scorer.errors import OutageError
-from stream_scorer.operations.console.watched import Now, PartitionNow
+from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow
 from stream_scorer.operations.lagging import GroupPosition
 from stream_scorer.runtime.kafka import explain
 from stream_scorer.runtime.settings import Settings

@@ -10,7 +10,7 @@ from typing import Final
 
 from stream_scorer.core.quality.confidence_intervals import Interval, newcombe, wilson
 from stream_scorer.core.quality.counts import GROUP_COLUMNS, Gap
-from stream_scorer.operations.console.watched import Now, PartitionNow, QualityNow
+from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow, QualityNow
 from stream_scorer.runtime.delivery import Delivery
 from stream_scorer.runtime.lanes import Lane
 

@@ -1,0 +1,1 @@
+"""What the console shows of the worker and of Kafka, sampled over time."""
