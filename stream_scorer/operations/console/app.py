@@ -20,11 +20,11 @@ from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
 from stream_scorer.operations.console.request_context import Console, Visit
 from stream_scorer.operations.console.snapshots.snapshot import Recorder, Watched
 from stream_scorer.operations.console.views import (
-    acting,
-    entering,
-    errand_pages,
-    letter_lists,
-    one_letter,
+    dead_letter,
+    dead_letter_actions,
+    dead_letter_list,
+    jobs,
+    login,
     overview,
     producers,
 )
@@ -35,20 +35,20 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PAGES: Final[tuple[tuple[str, View], ...]] = (
     ("/", overview.show),
-    ("/letters", letter_lists.groups),
-    ("/letters/list", letter_lists.listing),
-    ("/letters/{place}", one_letter.show),
+    ("/letters", dead_letter_list.groups),
+    ("/letters/list", dead_letter_list.listing),
+    ("/letters/{place}", dead_letter.show),
     ("/producers", producers.show),
-    ("/errands", errand_pages.listing),
-    ("/errands/{name}", errand_pages.show),
+    ("/errands", jobs.listing),
+    ("/errands/{name}", jobs.show),
 )
 # Forms, and what the visitor must be allowed to. Asking costs nobody anything; what changes something is asked of the
 # right again where the form says which it is.
 FORMS: Final[tuple[tuple[str, View, Right], ...]] = (
-    ("/letters/act", acting.start, Right.LOOK),
+    ("/letters/act", dead_letter_actions.start, Right.LOOK),
     ("/producers/scorecards", producers.count_up, Right.LOOK),
-    ("/letters/{place}/reveal", one_letter.reveal, Right.ACT),
-    ("/letters/{place}/preview", one_letter.preview, Right.LOOK),
+    ("/letters/{place}/reveal", dead_letter.reveal, Right.ACT),
+    ("/letters/{place}/preview", dead_letter.preview, Right.LOOK),
 )
 
 
@@ -74,11 +74,11 @@ def add_pages(
     router = app.router
     for path in console.renderer.assets.files:
         router.add_get(path, _asset(console, path))
-    router.add_get("/login", _open(console, entering.form))
-    router.add_post("/login", _open(console, entering.enter))
+    router.add_get("/login", _open(console, login.form))
+    router.add_post("/login", _open(console, login.enter))
     for path, view in PAGES:
         router.add_get(path, _guarded(console, view, Right.LOOK))
-    router.add_post("/logout", _guarded(console, entering.leave, Right.LOOK))
+    router.add_post("/logout", _guarded(console, login.leave, Right.LOOK))
     for path, view, right in FORMS:
         router.add_post(path, _guarded(console, view, right))
     router.add_get("/{tail:.*}", _guarded(console, _nowhere, Right.LOOK))
@@ -130,7 +130,7 @@ def _form_refusal(console: Console, visit: Visit, right: Right) -> web.Response 
 
 def _refused(console: Console, request: web.Request, refusal: Refusal) -> web.Response:
     if refusal.token_helps and request.method == "GET" and "Authorization" not in request.headers:
-        return entering.asked_to_log_in(console, request)
+        return login.asked_to_log_in(console, request)
     response = console.renderer.page(
         "message.html", status=refusal.status, heading=refusal.title, text=refusal.why, back=None
     )

@@ -17,7 +17,7 @@ from stream_scorer.operations.console.jobs import Errand, OnProgress, Work
 from stream_scorer.operations.console.rendering import sent_to
 from stream_scorer.operations.console.request_context import Visit
 from stream_scorer.operations.console.safe_text import instant
-from stream_scorer.operations.console.views.letter_lists import hidden_fields
+from stream_scorer.operations.console.views.dead_letter_list import hidden_fields
 from stream_scorer.operations.dead_letters.checking import CheckReport
 from stream_scorer.operations.dead_letters.discarding import DiscardReport
 from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter
