@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from stream_scorer.operations.dead_letters.filters import Filter, State
-from stream_scorer.operations.dead_letters.office import open_office
+from stream_scorer.operations.dead_letters.service import open_office
 from tests.page.conftest import WorkerPage
 from tests.page.hostile import IMAGE, RECORDS, SCRIPT
 

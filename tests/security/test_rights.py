@@ -17,7 +17,7 @@ from stream_scorer.client import Client, Predicted, Redelivered, Refused, Unansw
 from stream_scorer.errors import Known, SettingsError, TopicsError
 from stream_scorer.operations.audit.id_trace import trace
 from stream_scorer.operations.audit.report import audit
-from stream_scorer.operations.dead_letters.office import open_office
+from stream_scorer.operations.dead_letters.service import open_office
 from stream_scorer.operations.producing import EventSender
 from stream_scorer.operations.timelines import Planned
 from stream_scorer.operations.worker_process import WorkerProcess

@@ -40,7 +40,7 @@ from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
     from stream_scorer.operations.dead_letters.index import OnRead
-    from stream_scorer.operations.dead_letters.office import Office
+    from stream_scorer.operations.dead_letters.service import Office
     from stream_scorer.runtime.settings import Settings
 
 NOT_FINE = 1
@@ -308,7 +308,7 @@ def _run(
 ) -> T:
     """Ask the office of an environment, once its index is up to date."""
     from stream_scorer.commands.progress import reading_progress
-    from stream_scorer.operations.dead_letters.office import open_office
+    from stream_scorer.operations.dead_letters.service import open_office
 
     async def asked() -> T:
         async with open_office(resolved, who=who) as office:

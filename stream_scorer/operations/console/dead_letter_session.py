@@ -14,7 +14,7 @@ from typing import Final
 from stream_scorer.errors import Known
 from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.jobs import Errands
-from stream_scorer.operations.dead_letters.office import Office
+from stream_scorer.operations.dead_letters.service import Office
 
 # A page waits so long for the letters to be read on; then it shows those that are known. Where nothing is known, or
 # nothing of late, it waits longer before it says only that.

@@ -18,7 +18,7 @@ from stream_scorer.core.records.audit_log import Act, LedgerEntry, encode_entry
 from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Unreadable
 from stream_scorer.core.records.record import Outgoing, rfc3339
 from stream_scorer.errors import FencedError, OutageError
-from stream_scorer.operations.dead_letters.access import Access, now_ms
+from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.rows import ACTS
 from stream_scorer.runtime.kafka import FENCED, explain
 from stream_scorer.runtime.publishing import (

@@ -20,7 +20,7 @@ from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.dead_letters.redaction import masked_reason, shown_id
 from stream_scorer.core.dead_letters.repair import CannotMend, Fix, mend
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
-from stream_scorer.operations.dead_letters.access import Access, now_ms
+from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.finding import Offsets, read_letters
 from stream_scorer.operations.dead_letters.index import OnRead
 from stream_scorer.operations.dead_letters.known import Passing, stumbling

@@ -6,8 +6,8 @@ import msgspec
 
 from stream_scorer.core.records.audit_log import Act
 from stream_scorer.errors import SettingsError
-from stream_scorer.operations.dead_letters.access import Access
 from stream_scorer.operations.dead_letters.acting import Actor, Intent
+from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.filters import WAITING, Filter
 from stream_scorer.operations.dead_letters.finding import chosen
 from stream_scorer.operations.dead_letters.index import OnRead

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
 from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Place, Unreadable, read_letter
-from stream_scorer.operations.dead_letters.access import Access
+from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.filters import STATES, Filter, State
 from stream_scorer.operations.dead_letters.index import Chunk, OnRead
 from stream_scorer.operations.dead_letters.rows import STAGES, Rows, place_number, time_text

@@ -21,9 +21,9 @@ from stream_scorer.core.records.audit_log import Act
 from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable, replay_headers
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.record import Outgoing
-from stream_scorer.operations.dead_letters.access import Access, now_ms
 from stream_scorer.operations.dead_letters.acting import TOGETHER_MAX, Actor, Again, Intent
 from stream_scorer.operations.dead_letters.checking import VERDICTS, CheckReport, Judged, Verdict, check, judge
+from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.finding import Offsets, chosen, narrowed
 from stream_scorer.operations.dead_letters.grouping import count_states

@@ -11,7 +11,7 @@ from stream_scorer.core.dead_letters.redaction import masked_headers, masked_key
 from stream_scorer.core.records.dead_letter import Truncation
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
 from stream_scorer.core.records.record import rfc3339
-from stream_scorer.operations.dead_letters.access import Access
+from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.filters import STATES, State
 from stream_scorer.operations.dead_letters.index import Chunk
 

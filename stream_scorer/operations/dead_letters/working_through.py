@@ -13,8 +13,8 @@ import numpy as np
 
 from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable
 from stream_scorer.errors import FencedError
-from stream_scorer.operations.dead_letters.access import Access
 from stream_scorer.operations.dead_letters.acting import TOGETHER_MAX, Actor
+from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.finding import Offsets, read_letters
 
 # Letters acted on so far, in all

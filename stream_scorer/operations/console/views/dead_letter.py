@@ -10,7 +10,7 @@ from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.request_context import Visit
 from stream_scorer.operations.console.views.dead_letter_list import fix_fields
 from stream_scorer.operations.dead_letters.history import History
-from stream_scorer.operations.dead_letters.office import Office, Preview
+from stream_scorer.operations.dead_letters.service import Office, Preview
 from stream_scorer.operations.dead_letters.showing import Shown
 
 WHY_CHARACTERS_MAX: Final = 300

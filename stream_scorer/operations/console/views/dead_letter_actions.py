@@ -21,8 +21,8 @@ from stream_scorer.operations.console.views.dead_letter_list import hidden_field
 from stream_scorer.operations.dead_letters.checking import CheckReport
 from stream_scorer.operations.dead_letters.discarding import DiscardReport
 from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter
-from stream_scorer.operations.dead_letters.office import Office
 from stream_scorer.operations.dead_letters.replaying import ReplayReport
+from stream_scorer.operations.dead_letters.service import Office
 
 KINDS: Final = ("check", "dry-run", "replay", "discard-dry-run", "discard")
 CHANGES: Final = frozenset({"replay", "discard"})

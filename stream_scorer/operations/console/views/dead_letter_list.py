@@ -17,7 +17,7 @@ from stream_scorer.operations.console.safe_text import instant
 from stream_scorer.operations.console.svg_charts import ranked_series, sparkline, stacked_bars
 from stream_scorer.operations.dead_letters.filters import WAITING, Filter, State
 from stream_scorer.operations.dead_letters.grouping import Group
-from stream_scorer.operations.dead_letters.office import Office
+from stream_scorer.operations.dead_letters.service import Office
 
 PER_PAGE: Final = 50
 BUCKETS: Final = 60

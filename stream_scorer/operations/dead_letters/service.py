@@ -18,9 +18,9 @@ from stream_scorer.core.dead_letters.repair import NO_FIX, Fix
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
 from stream_scorer.errors import GoneError
 from stream_scorer.operations.dead_letters import checking, discarding, grouping, history, replaying, showing
-from stream_scorer.operations.dead_letters.access import Access
 from stream_scorer.operations.dead_letters.acting import note_reveal
 from stream_scorer.operations.dead_letters.checking import CheckReport, Verdict
+from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.discarding import DiscardReport
 from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.finding import Listed, chosen, narrowed, newest, one_letter
