@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.records.audit_log import Act, LedgerEntry, encode_entry
 from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Place, read_letter
-from stream_scorer.operations.dead_letters.rows import (
+from stream_scorer.operations.dead_letters.index.dictionaries import FAULTS_MAX, PRODUCERS_MAX, Fault, Tables
+from stream_scorer.operations.dead_letters.index.rows import (
     ACTS,
     LETTERS_SIDE,
     NOWHERE,
@@ -19,7 +20,6 @@ from stream_scorer.operations.dead_letters.rows import (
     letter_rows,
     place_number,
 )
-from stream_scorer.operations.dead_letters.tables import FAULTS_MAX, PRODUCERS_MAX, Fault, Tables
 from tests.builders import an_event
 from tests.core.letter_builders import TOPIC, Record, a_record
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from stream_scorer.errors import StateError
-from stream_scorer.operations.dead_letters.rows import LETTER, Rows
-from stream_scorer.operations.dead_letters.shelves import Shelf, ShelfWriter
-from stream_scorer.operations.dead_letters.tables import Tables
+from stream_scorer.operations.dead_letters.index.dictionaries import Tables
+from stream_scorer.operations.dead_letters.index.partition_index import Shelf, ShelfWriter
+from stream_scorer.operations.dead_letters.index.rows import LETTER, Rows
 
 
 def a_shelf(folder: Path, identity: str = "cluster/topic") -> Shelf:

@@ -39,7 +39,7 @@ from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOp
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.dead_letters.index import OnRead
+    from stream_scorer.operations.dead_letters.index.index import OnRead
     from stream_scorer.operations.dead_letters.service import Office
     from stream_scorer.runtime.settings import Settings
 

@@ -16,7 +16,7 @@ from stream_scorer.core.audit.traces import Side
 from stream_scorer.core.records.audit_log import Act
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM
 from stream_scorer.core.records.record import Incoming, Source, last_header
-from stream_scorer.operations.dead_letters.rows import ACT, ACTS, NOWHERE, Rows, act_rows, place_number
+from stream_scorer.operations.dead_letters.index.rows import ACT, ACTS, NOWHERE, Rows, act_rows, place_number
 
 _PARTITION_MAX: Final = (1 << 15) - 1
 _OFFSET_MAX: Final = (1 << 44) - 1

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
-from stream_scorer.operations.dead_letters.index import Chunk
-from stream_scorer.operations.dead_letters.rows import STAGES, id_sum
-from stream_scorer.operations.dead_letters.tables import Tables
+from stream_scorer.operations.dead_letters.index.dictionaries import Tables
+from stream_scorer.operations.dead_letters.index.index import Chunk
+from stream_scorer.operations.dead_letters.index.rows import STAGES, id_sum
 
 Flags = NDArray[np.bool_]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.operations.dead_letters.filters import STATES, State
-from stream_scorer.operations.dead_letters.index import PARKED, Chunk
-from stream_scorer.operations.dead_letters.rows import time_text
-from stream_scorer.operations.dead_letters.tables import NOBODY, Fault
+from stream_scorer.operations.dead_letters.index.dictionaries import NOBODY, Fault
+from stream_scorer.operations.dead_letters.index.index import PARKED, Chunk
+from stream_scorer.operations.dead_letters.index.rows import time_text
 
 PRODUCERS_NAMED: Final = 3
 

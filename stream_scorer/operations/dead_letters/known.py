@@ -16,7 +16,7 @@ from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.core.records.outcome_update import milliseconds
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.operations.dead_letters.context import Access, now_ms
-from stream_scorer.operations.dead_letters.index import OnRead
+from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.reading import Span
 from stream_scorer.runtime.restoring import BEYOND_WINDOW_MS
 

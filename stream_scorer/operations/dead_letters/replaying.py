@@ -27,7 +27,7 @@ from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.finding import Offsets, chosen, narrowed
 from stream_scorer.operations.dead_letters.grouping import count_states
-from stream_scorer.operations.dead_letters.index import OnRead
+from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.dead_letters.working_through import OnProgress, act_on
 
 # With a rate, a transaction holds what is due in this time

@@ -26,10 +26,10 @@ from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, S
 from stream_scorer.operations.dead_letters.finding import Listed, chosen, narrowed, newest, one_letter
 from stream_scorer.operations.dead_letters.grouping import Group, ProducerCount
 from stream_scorer.operations.dead_letters.history import History
-from stream_scorer.operations.dead_letters.index import Index, OnRead
+from stream_scorer.operations.dead_letters.index.index import Index, OnRead
+from stream_scorer.operations.dead_letters.index.parallel_read import Spans, read_on_together
 from stream_scorer.operations.dead_letters.replaying import ReplayReport
 from stream_scorer.operations.dead_letters.showing import Shown
-from stream_scorer.operations.dead_letters.together import Spans, read_on_together
 from stream_scorer.operations.dead_letters.working_through import OnProgress
 from stream_scorer.operations.reading import Reader
 from stream_scorer.runtime.kafka import client_options

@@ -25,7 +25,7 @@ from stream_scorer.core.records.dead_letter_reader import (
     start_of_ours,
 )
 from stream_scorer.core.records.record import Incoming, rfc3339
-from stream_scorer.operations.dead_letters.tables import Tables
+from stream_scorer.operations.dead_letters.index.dictionaries import Tables
 
 Rows = NDArray[np.void]
 

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from stream_scorer.errors import StateError
-from stream_scorer.operations.dead_letters.rows import Rows
-from stream_scorer.operations.dead_letters.tables import Fault, Tables
+from stream_scorer.operations.dead_letters.index.dictionaries import Fault, Tables
+from stream_scorer.operations.dead_letters.index.rows import Rows
 
 # Goes up with every change of the rows or of these files
 LAYOUT: Final = 1

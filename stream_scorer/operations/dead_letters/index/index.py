@@ -16,7 +16,9 @@ from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
 from stream_scorer.core.records.audit_log import Act
-from stream_scorer.operations.dead_letters.rows import (
+from stream_scorer.operations.dead_letters.index.dictionaries import Tables
+from stream_scorer.operations.dead_letters.index.partition_index import Shelf, ShelfWriter
+from stream_scorer.operations.dead_letters.index.rows import (
     ACT,
     ACTS,
     LETTER,
@@ -26,8 +28,6 @@ from stream_scorer.operations.dead_letters.rows import (
     act_rows,
     letter_rows,
 )
-from stream_scorer.operations.dead_letters.shelves import Shelf, ShelfWriter
-from stream_scorer.operations.dead_letters.tables import Tables
 from stream_scorer.operations.reading import Reader, Record, Span
 from stream_scorer.runtime.topics import TopicNames
 
