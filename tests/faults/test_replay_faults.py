@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stream_scorer.core.dead_letters.repair import Fix, make_fix
 from stream_scorer.core.records.audit_log import Act
-from stream_scorer.operations.dead_letters.filters import State
+from stream_scorer.operations.dead_letters.query.filters import State
 from tests.letters import an_office, buried, delete_letters, ledger, predicted_ids, settings_of, wrong
 from tests.workers import ROOT, WAIT_S_MAX, Environment, text, variable
 

@@ -8,7 +8,7 @@ from stream_scorer.core.dead_letters.repair import Fix, make_fix
 from stream_scorer.core.records.audit_log import encode_entry
 from stream_scorer.core.records.dead_letter_reader import Origin
 from stream_scorer.operations.audit.report import AuditReport, audit
-from stream_scorer.operations.dead_letters.filters import Filter
+from stream_scorer.operations.dead_letters.query.filters import Filter
 from tests.builders import an_event
 from tests.letters import an_office, buried, ledger, wrong
 from tests.workers import Environment

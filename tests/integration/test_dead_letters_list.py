@@ -15,10 +15,10 @@ from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.errors import GoneError
-from stream_scorer.operations.dead_letters.filters import Filter
-from stream_scorer.operations.dead_letters.grouping import Group
 from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.parallel_read import read_on_together
+from stream_scorer.operations.dead_letters.query.aggregation import Group
+from stream_scorer.operations.dead_letters.query.filters import Filter
 from stream_scorer.operations.dead_letters.service import Office, open_office
 from stream_scorer.operations.reading import Reader
 from stream_scorer.runtime.settings import Settings, load_settings

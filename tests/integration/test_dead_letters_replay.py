@@ -12,7 +12,7 @@ from stream_scorer.core.records.audit_log import Act
 from stream_scorer.core.records.dead_letter_reader import Letter, Place
 from stream_scorer.errors import GoneError
 from stream_scorer.operations.dead_letters.checking import Verdict
-from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, State
+from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.replaying import Skip
 from tests.builders import an_event, an_outcome
 from tests.letters import an_office, buried, ledger, predicted_ids, wrong

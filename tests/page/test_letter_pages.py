@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 from aiohttp import ClientSession
 
-from stream_scorer.operations.dead_letters.filters import Filter, State
+from stream_scorer.operations.dead_letters.query.filters import Filter, State
 from stream_scorer.operations.dead_letters.service import open_office
 from tests.page.conftest import WorkerPage
 from tests.page.hostile import IMAGE, RECORDS, SCRIPT

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientSession
 
 from stream_scorer.operations.console.server import serve_console
-from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter
+from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter
 from stream_scorer.operations.dead_letters.service import open_office
 from stream_scorer.runtime.settings import Settings, load_settings
 from tests.page.conftest import WorkerPage

@@ -13,7 +13,7 @@ from stream_scorer.errors import SettingsError
 if TYPE_CHECKING:
     from stream_scorer.core.dead_letters.repair import Fix
     from stream_scorer.core.records.dead_letter_reader import Place
-    from stream_scorer.operations.dead_letters.filters import Filter
+    from stream_scorer.operations.dead_letters.query.filters import Filter
 
 UNREADABLE = "unreadable"
 
@@ -80,7 +80,7 @@ def filter_from(
 ) -> "Filter":
     """The filter that options name. With `every`, one that means everything must be asked for by it. Raises
     SettingsError."""
-    from stream_scorer.operations.dead_letters.filters import EVERY_STATE, WAITING, Filter, State
+    from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, WAITING, Filter, State
 
     if code is not None and code not in [*Code, UNREADABLE]:
         raise SettingsError(f"--code {code}: no such code. There are {', '.join([*Code, UNREADABLE])}")

@@ -8,9 +8,9 @@ from stream_scorer.core.records.audit_log import Act
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.dead_letters.acting import Actor, Intent
 from stream_scorer.operations.dead_letters.context import Access
-from stream_scorer.operations.dead_letters.filters import WAITING, Filter
-from stream_scorer.operations.dead_letters.finding import chosen
 from stream_scorer.operations.dead_letters.index.index import OnRead
+from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter
+from stream_scorer.operations.dead_letters.query.search import chosen
 from stream_scorer.operations.dead_letters.working_through import Letters, act_on
 
 

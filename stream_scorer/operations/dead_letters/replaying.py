@@ -24,10 +24,10 @@ from stream_scorer.core.records.record import Outgoing
 from stream_scorer.operations.dead_letters.acting import TOGETHER_MAX, Actor, Again, Intent
 from stream_scorer.operations.dead_letters.checking import VERDICTS, CheckReport, Judged, Verdict, check, judge
 from stream_scorer.operations.dead_letters.context import Access, now_ms
-from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, State
-from stream_scorer.operations.dead_letters.finding import Offsets, chosen, narrowed
-from stream_scorer.operations.dead_letters.grouping import count_states
 from stream_scorer.operations.dead_letters.index.index import OnRead
+from stream_scorer.operations.dead_letters.query.aggregation import count_states
+from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
+from stream_scorer.operations.dead_letters.query.search import Offsets, chosen, narrowed
 from stream_scorer.operations.dead_letters.working_through import OnProgress, act_on
 
 # With a rate, a transaction holds what is due in this time

@@ -17,19 +17,20 @@ from stream_scorer.core.dead_letters.redaction import masked_spans
 from stream_scorer.core.dead_letters.repair import NO_FIX, Fix
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
 from stream_scorer.errors import GoneError
-from stream_scorer.operations.dead_letters import checking, discarding, grouping, history, replaying, showing
+from stream_scorer.operations.dead_letters import checking, discarding, replaying
 from stream_scorer.operations.dead_letters.acting import note_reveal
 from stream_scorer.operations.dead_letters.checking import CheckReport, Verdict
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.discarding import DiscardReport
-from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter, State
-from stream_scorer.operations.dead_letters.finding import Listed, chosen, narrowed, newest, one_letter
-from stream_scorer.operations.dead_letters.grouping import Group, ProducerCount
-from stream_scorer.operations.dead_letters.history import History
 from stream_scorer.operations.dead_letters.index.index import Index, OnRead
 from stream_scorer.operations.dead_letters.index.parallel_read import Spans, read_on_together
+from stream_scorer.operations.dead_letters.query import aggregation, lineage, view
+from stream_scorer.operations.dead_letters.query.aggregation import Group, ProducerCount
+from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
+from stream_scorer.operations.dead_letters.query.lineage import History
+from stream_scorer.operations.dead_letters.query.search import Listed, chosen, narrowed, newest, one_letter
+from stream_scorer.operations.dead_letters.query.view import Shown
 from stream_scorer.operations.dead_letters.replaying import ReplayReport
-from stream_scorer.operations.dead_letters.showing import Shown
 from stream_scorer.operations.dead_letters.working_through import OnProgress
 from stream_scorer.operations.reading import Reader
 from stream_scorer.runtime.kafka import client_options
@@ -81,18 +82,18 @@ class Office:
     async def groups(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[Group]:
         """By code and field, the largest first."""
         async with self._turn:
-            return grouping.group([chunk async for chunk in narrowed(self._access, filter_, on_read)])
+            return aggregation.group([chunk async for chunk in narrowed(self._access, filter_, on_read)])
 
     async def producers(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[ProducerCount]:
         """By who says to have sent them, the most first."""
         async with self._turn:
-            return grouping.count_producers([chunk async for chunk in narrowed(self._access, filter_, on_read)])
+            return aggregation.count_producers([chunk async for chunk in narrowed(self._access, filter_, on_read)])
 
     async def states(self, filter_: Filter = ALL_WAITING) -> dict[State, int]:
         """How many letters are open, parked, replayed and discarded, whatever states the filter names."""
         async with self._turn:
             everything = msgspec.structs.replace(filter_, states=EVERY_STATE)
-            return grouping.count_states([chunk async for chunk in narrowed(self._access, everything)])
+            return aggregation.count_states([chunk async for chunk in narrowed(self._access, everything)])
 
     async def count(self, filter_: Filter = ALL_WAITING) -> int:
         """How many letters a filter means."""
@@ -105,7 +106,7 @@ class Office:
         """Letters by their first code in equal spans of time, each with its begin in ms since 1970."""
         async with self._turn:
             chunks = [chunk async for chunk in narrowed(self._access, filter_)]
-            return grouping.count_over_time(chunks, since_ms, until_ms, buckets)
+            return aggregation.count_over_time(chunks, since_ms, until_ms, buckets)
 
     async def find(
         self, filter_: Filter = ALL_WAITING, limit: int = 50, before: Place | None = None, on_read: OnRead | None = None
@@ -128,13 +129,13 @@ class Office:
 
     async def show(self, place: Place) -> Shown:
         """One letter, masked."""
-        return showing.shown(self._access, await self.letter(place), revealed=False)
+        return view.shown(self._access, await self.letter(place), revealed=False)
 
     async def reveal(self, place: Place, why: str = "") -> Shown:
         """One letter with all that it says, once the ledger knows who looks."""
         letter = await self.letter(place)
         await note_reveal(self._access, letter, why)
-        return showing.shown(self._access, letter, revealed=True)
+        return view.shown(self._access, letter, revealed=True)
 
     async def preview(self, place: Place, fix: Fix, *, revealed: bool = False) -> Preview:
         """What a fix would make of one letter. Its id is not looked up: see `check`."""
@@ -153,7 +154,7 @@ class Office:
         """One letter's life."""
         letter = await self.letter(place)
         async with self._turn:
-            return await history.history(self._access, letter)
+            return await lineage.history(self._access, letter)
 
     # Acts, and what is asked before them: they read much, so they have a connection of their own
 

@@ -15,7 +15,7 @@ from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable
 from stream_scorer.errors import FencedError
 from stream_scorer.operations.dead_letters.acting import TOGETHER_MAX, Actor
 from stream_scorer.operations.dead_letters.context import Access
-from stream_scorer.operations.dead_letters.finding import Offsets, read_letters
+from stream_scorer.operations.dead_letters.query.search import Offsets, read_letters
 
 # Letters acted on so far, in all
 OnProgress = Callable[[int, int], None]

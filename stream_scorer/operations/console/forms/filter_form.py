@@ -11,7 +11,7 @@ from multidict import MultiMapping
 
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.errors import SettingsError
-from stream_scorer.operations.dead_letters.filters import WAITING, Filter, State
+from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
 
 WITHIN_S: Final = {"15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 WITHIN_NAMES: Final = {

@@ -9,9 +9,9 @@ from stream_scorer.errors import Known, SettingsError
 from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.request_context import Visit
 from stream_scorer.operations.console.views.dead_letter_list import fix_fields
-from stream_scorer.operations.dead_letters.history import History
+from stream_scorer.operations.dead_letters.query.lineage import History
+from stream_scorer.operations.dead_letters.query.view import Shown
 from stream_scorer.operations.dead_letters.service import Office, Preview
-from stream_scorer.operations.dead_letters.showing import Shown
 
 WHY_CHARACTERS_MAX: Final = 300
 

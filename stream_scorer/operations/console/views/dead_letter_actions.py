@@ -20,7 +20,7 @@ from stream_scorer.operations.console.safe_text import instant
 from stream_scorer.operations.console.views.dead_letter_list import hidden_fields
 from stream_scorer.operations.dead_letters.checking import CheckReport
 from stream_scorer.operations.dead_letters.discarding import DiscardReport
-from stream_scorer.operations.dead_letters.filters import EVERY_STATE, Filter
+from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter
 from stream_scorer.operations.dead_letters.replaying import ReplayReport
 from stream_scorer.operations.dead_letters.service import Office
 

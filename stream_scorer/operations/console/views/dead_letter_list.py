@@ -15,8 +15,8 @@ from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.request_context import Visit
 from stream_scorer.operations.console.safe_text import instant
 from stream_scorer.operations.console.svg_charts import ranked_series, sparkline, stacked_bars
-from stream_scorer.operations.dead_letters.filters import WAITING, Filter, State
-from stream_scorer.operations.dead_letters.grouping import Group
+from stream_scorer.operations.dead_letters.query.aggregation import Group
+from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
 from stream_scorer.operations.dead_letters.service import Office
 
 PER_PAGE: Final = 50

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.records.dead_letter_reader import Place
-from stream_scorer.operations.dead_letters.filters import STATES, State
 from stream_scorer.operations.dead_letters.index.dictionaries import NOBODY, Fault
 from stream_scorer.operations.dead_letters.index.index import PARKED, Chunk
 from stream_scorer.operations.dead_letters.index.rows import time_text
+from stream_scorer.operations.dead_letters.query.filters import STATES, State
 
 PRODUCERS_NAMED: Final = 3
 

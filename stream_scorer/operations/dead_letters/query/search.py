@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Place, Unreadable, read_letter
 from stream_scorer.operations.dead_letters.context import Access
-from stream_scorer.operations.dead_letters.filters import STATES, Filter, State
 from stream_scorer.operations.dead_letters.index.dictionaries import NOBODY
 from stream_scorer.operations.dead_letters.index.index import Chunk, OnRead
 from stream_scorer.operations.dead_letters.index.rows import STAGES, Rows, place_number, time_text
+from stream_scorer.operations.dead_letters.query.filters import STATES, Filter, State
 from stream_scorer.operations.reading import Span
 
 # Between two letters that are wanted, so many that are not are read rather than jumped over: about a fetch

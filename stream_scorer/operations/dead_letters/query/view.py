@@ -12,8 +12,8 @@ from stream_scorer.core.records.dead_letter import Truncation
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
 from stream_scorer.core.records.record import rfc3339
 from stream_scorer.operations.dead_letters.context import Access
-from stream_scorer.operations.dead_letters.filters import STATES, State
 from stream_scorer.operations.dead_letters.index.index import Chunk
+from stream_scorer.operations.dead_letters.query.filters import STATES, State
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):

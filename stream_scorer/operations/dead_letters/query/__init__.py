@@ -1,0 +1,1 @@
+"""Questions about dead letters: filter, search, group, view, lineage."""
