@@ -11,9 +11,9 @@ from stream_scorer.core.dead_letters.repair import Fix, make_fix
 from stream_scorer.core.records.audit_log import Act
 from stream_scorer.core.records.dead_letter_reader import Letter, Place
 from stream_scorer.errors import GoneError
-from stream_scorer.operations.dead_letters.checking import Verdict
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
-from stream_scorer.operations.dead_letters.replaying import Skip
+from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
+from stream_scorer.operations.dead_letters.replay.replay import Skip
 from tests.builders import an_event, an_outcome
 from tests.letters import an_office, buried, ledger, predicted_ids, wrong
 from tests.workers import Environment

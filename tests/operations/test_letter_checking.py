@@ -6,7 +6,7 @@ import pytest
 
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.dead_letters.repair import Fix, make_fix, mend
-from stream_scorer.operations.dead_letters.checking import Judged, Verdict
+from stream_scorer.operations.dead_letters.replay.dry_run import Judged, Verdict
 from tests.builders import an_event
 from tests.core.letter_builders import a_letter, reasons_of
 

@@ -172,7 +172,7 @@ def check(
     Writes nothing. Exit status 1 where one would not pass.
     """
     from stream_scorer.commands.dead_letters.printing import print_check, print_json
-    from stream_scorer.operations.dead_letters.checking import Verdict
+    from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, state)
@@ -223,7 +223,7 @@ def replay(
     letter was left alone because it would not pass.
     """
     from stream_scorer.commands.dead_letters.printing import print_json, print_replay
-    from stream_scorer.operations.dead_letters.replaying import Skip
+    from stream_scorer.operations.dead_letters.replay.replay import Skip
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every)

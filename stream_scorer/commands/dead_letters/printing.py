@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stream_scorer.operations.dead_letters.checking import Verdict
-from stream_scorer.operations.dead_letters.replaying import Skip
+from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
+from stream_scorer.operations.dead_letters.replay.replay import Skip
 
 if TYPE_CHECKING:
     from stream_scorer.core.dead_letters.highlighting import Piece

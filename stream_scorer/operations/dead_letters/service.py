@@ -17,11 +17,7 @@ from stream_scorer.core.dead_letters.redaction import masked_spans
 from stream_scorer.core.dead_letters.repair import NO_FIX, Fix
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
 from stream_scorer.errors import GoneError
-from stream_scorer.operations.dead_letters import checking, discarding, replaying
-from stream_scorer.operations.dead_letters.acting import note_reveal
-from stream_scorer.operations.dead_letters.checking import CheckReport, Verdict
 from stream_scorer.operations.dead_letters.context import Access
-from stream_scorer.operations.dead_letters.discarding import DiscardReport
 from stream_scorer.operations.dead_letters.index.index import Index, OnRead
 from stream_scorer.operations.dead_letters.index.parallel_read import Spans, read_on_together
 from stream_scorer.operations.dead_letters.query import aggregation, lineage, view
@@ -30,8 +26,12 @@ from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Fil
 from stream_scorer.operations.dead_letters.query.lineage import History
 from stream_scorer.operations.dead_letters.query.search import Listed, chosen, narrowed, newest, one_letter
 from stream_scorer.operations.dead_letters.query.view import Shown
-from stream_scorer.operations.dead_letters.replaying import ReplayReport
-from stream_scorer.operations.dead_letters.working_through import OnProgress
+from stream_scorer.operations.dead_letters.replay import discard, dry_run, replay
+from stream_scorer.operations.dead_letters.replay.action_transaction import note_reveal
+from stream_scorer.operations.dead_letters.replay.discard import DiscardReport
+from stream_scorer.operations.dead_letters.replay.dry_run import CheckReport, Verdict
+from stream_scorer.operations.dead_letters.replay.replay import ReplayReport
+from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress
 from stream_scorer.operations.reading import Reader
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings
@@ -139,7 +139,7 @@ class Office:
 
     async def preview(self, place: Place, fix: Fix, *, revealed: bool = False) -> Preview:
         """What a fix would make of one letter. Its id is not looked up: see `check`."""
-        judged = checking.judge(self._access, await self.letter(place), fix)
+        judged = dry_run.judge(self._access, await self.letter(place), fix)
         hidden = [] if revealed else masked_spans(judged.value, judged.letter.value)
         return Preview(
             place=place,
@@ -163,7 +163,7 @@ class Office:
     ) -> CheckReport:
         """What would become of letters now."""
         async with self._own_reader() as access:
-            return (await checking.check(access, await chosen(access, filter_, on_read), fix, on_read)).report
+            return (await dry_run.check(access, await chosen(access, filter_, on_read), fix, on_read)).report
 
     async def replay(
         self,
@@ -178,9 +178,9 @@ class Office:
         on_read: OnRead | None = None,
         on_progress: OnProgress | None = None,
     ) -> ReplayReport:
-        """Replay letters; without `yes` only say what would be replayed. See `replaying.replay`."""
+        """Replay letters; without `yes` only say what would be replayed. See `replay.replay`."""
         async with self._own_reader() as access:
-            return await replaying.replay(
+            return await replay.replay(
                 access,
                 filter_,
                 fix,
@@ -198,7 +198,7 @@ class Office:
     ) -> DiscardReport:
         """Discard letters; without `yes` only say how many."""
         async with self._own_reader() as access:
-            return await discarding.discard(access, filter_, note, yes=yes, on_read=on_read)
+            return await discard.discard(access, filter_, note, yes=yes, on_read=on_read)
 
     @asynccontextmanager
     async def _own_reader(self) -> AsyncIterator[Access]:

@@ -18,10 +18,10 @@ from stream_scorer.operations.console.rendering import sent_to
 from stream_scorer.operations.console.request_context import Visit
 from stream_scorer.operations.console.safe_text import instant
 from stream_scorer.operations.console.views.dead_letter_list import hidden_fields
-from stream_scorer.operations.dead_letters.checking import CheckReport
-from stream_scorer.operations.dead_letters.discarding import DiscardReport
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter
-from stream_scorer.operations.dead_letters.replaying import ReplayReport
+from stream_scorer.operations.dead_letters.replay.discard import DiscardReport
+from stream_scorer.operations.dead_letters.replay.dry_run import CheckReport
+from stream_scorer.operations.dead_letters.replay.replay import ReplayReport
 from stream_scorer.operations.dead_letters.service import Office
 
 KINDS: Final = ("check", "dry-run", "replay", "discard-dry-run", "discard")

@@ -6,12 +6,12 @@ import msgspec
 
 from stream_scorer.core.records.audit_log import Act
 from stream_scorer.errors import SettingsError
-from stream_scorer.operations.dead_letters.acting import Actor, Intent
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter
 from stream_scorer.operations.dead_letters.query.search import chosen
-from stream_scorer.operations.dead_letters.working_through import Letters, act_on
+from stream_scorer.operations.dead_letters.replay.action_transaction import Actor, Intent
+from stream_scorer.operations.dead_letters.replay.retry_when_fenced import Letters, act_on
 
 
 class DiscardReport(msgspec.Struct, frozen=True, kw_only=True):

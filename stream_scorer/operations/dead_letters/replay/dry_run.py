@@ -22,8 +22,8 @@ from stream_scorer.core.dead_letters.repair import CannotMend, Fix, mend
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
 from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
-from stream_scorer.operations.dead_letters.known import Passing, stumbling
 from stream_scorer.operations.dead_letters.query.search import Offsets, read_letters
+from stream_scorer.operations.dead_letters.replay.dedup_lookup import Passing, stumbling
 
 EXAMPLES_MAX: Final = 1_000
 

@@ -21,14 +21,14 @@ from stream_scorer.core.records.audit_log import Act
 from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable, replay_headers
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.record import Outgoing
-from stream_scorer.operations.dead_letters.acting import TOGETHER_MAX, Actor, Again, Intent
-from stream_scorer.operations.dead_letters.checking import VERDICTS, CheckReport, Judged, Verdict, check, judge
 from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.dead_letters.query.aggregation import count_states
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.query.search import Offsets, chosen, narrowed
-from stream_scorer.operations.dead_letters.working_through import OnProgress, act_on
+from stream_scorer.operations.dead_letters.replay.action_transaction import TOGETHER_MAX, Actor, Again, Intent
+from stream_scorer.operations.dead_letters.replay.dry_run import VERDICTS, CheckReport, Judged, Verdict, check, judge
+from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress, act_on
 
 # With a rate, a transaction holds what is due in this time
 PACE_S: Final = 0.2

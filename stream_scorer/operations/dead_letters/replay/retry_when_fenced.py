@@ -13,9 +13,9 @@ import numpy as np
 
 from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable
 from stream_scorer.errors import FencedError
-from stream_scorer.operations.dead_letters.acting import TOGETHER_MAX, Actor
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.query.search import Offsets, read_letters
+from stream_scorer.operations.dead_letters.replay.action_transaction import TOGETHER_MAX, Actor
 
 # Letters acted on so far, in all
 OnProgress = Callable[[int, int], None]
