@@ -13,10 +13,10 @@ import typer
 from stream_scorer.commands.options import JsonOption
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.demo.running import Plan
+    from stream_scorer.operations.demo.live_counts import Seen
+    from stream_scorer.operations.demo.run import Plan
     from stream_scorer.operations.demo.summary import Summary
-    from stream_scorer.operations.demo.view import Scene
-    from stream_scorer.operations.demo.watching import Seen
+    from stream_scorer.operations.demo.terminal_view import Scene
 
 FRAMES_PER_S = 4
 LINE_EVERY_S = 2.0
@@ -60,7 +60,7 @@ def demo(
     Needs neither Java nor Docker. Ctrl-C ends the play; then everything that was sent is waited for and counted.
     """
     from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-    from stream_scorer.operations.demo.running import Plan
+    from stream_scorer.operations.demo.run import Plan
 
     quiet_kafka_clients()
     plan = Plan(
@@ -79,7 +79,7 @@ def demo(
 
 
 def _run(plan: "Plan", *, as_json: bool) -> "Summary":
-    from stream_scorer.operations.demo.running import run_demo
+    from stream_scorer.operations.demo.run import run_demo
     from stream_scorer.operations.sources import csv_header_faults
 
     if plan.csv is not None and (warning := csv_header_faults(plan.csv)):
@@ -95,7 +95,7 @@ def _live() -> Iterator[Show]:
     from rich.console import Console
     from rich.live import Live
 
-    from stream_scorer.operations.demo.view import render
+    from stream_scorer.operations.demo.terminal_view import render
 
     console = Console()
     live = Live(console=console, screen=True, auto_refresh=False)
@@ -118,7 +118,7 @@ def _live() -> Iterator[Show]:
 @contextmanager
 def _lines() -> Iterator[Show]:
     """A line now and then on standard error, for where there is no terminal or standard output is for a script."""
-    from stream_scorer.operations.demo.view import line
+    from stream_scorer.operations.demo.terminal_view import line
 
     shown_at = 0.0
 
@@ -139,6 +139,6 @@ def _print(summary: "Summary", *, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from stream_scorer.operations.demo.telling import render_summary
+    from stream_scorer.operations.demo.summary_text import render_summary
 
     Console().print(render_summary(summary))

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 from rich.console import Console
 
-from stream_scorer.operations.demo.view import Scene, render
-from stream_scorer.operations.demo.watching import Seen
+from stream_scorer.operations.demo.live_counts import Seen
+from stream_scorer.operations.demo.terminal_view import Scene, render
 from tests.integration.test_demo import running_demo, summary_of
 
 SAID = re.compile(r"Worker ready: (http://\S+),.*\nTo act on dead letters there, log in with the token (\w{16})\n")

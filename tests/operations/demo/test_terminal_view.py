@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
+from stream_scorer.operations.demo.live_counts import PredictionSeen, ReasonSeen, Seen, UpdateSeen
 from stream_scorer.operations.demo.summary import Summary
-from stream_scorer.operations.demo.telling import render_summary
-from stream_scorer.operations.demo.view import Scene, line, render, sparkline, wilson
-from stream_scorer.operations.demo.watching import PredictionSeen, ReasonSeen, Seen, UpdateSeen
+from stream_scorer.operations.demo.summary_text import render_summary
+from stream_scorer.operations.demo.terminal_view import Scene, line, render, sparkline, wilson
 from stream_scorer.operations.percentiles import latency_figures, percentile
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stream_scorer.operations.demo.play import FAITHFUL, Play, Shares
+from stream_scorer.operations.demo.live_counts import Seen, Watcher
+from stream_scorer.operations.demo.scenario import FAITHFUL, Play, Shares
 from stream_scorer.operations.demo.summary import Summary, count_up
-from stream_scorer.operations.demo.supervising import Supervisor
-from stream_scorer.operations.demo.view import Scene
-from stream_scorer.operations.demo.watching import Seen, Watcher
+from stream_scorer.operations.demo.supervisor import Supervisor
+from stream_scorer.operations.demo.terminal_view import Scene
 from stream_scorer.operations.interrupting import interrupts
 from stream_scorer.operations.own_topics import delete_topics, own_prefix
 from stream_scorer.operations.pacing import play

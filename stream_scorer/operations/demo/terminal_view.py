@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from stream_scorer.operations.demo.watching import Seen
+from stream_scorer.operations.demo.live_counts import Seen
 from stream_scorer.operations.percentiles import latency_figures
 
 BARS = " ▁▂▃▄▅▆▇█"
