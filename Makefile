@@ -67,9 +67,9 @@ generated: setup
 
 generate: setup ## write what is generated from the code anew: schemas under topics/, pages under docs/
 	@$(BIN)/stream-scorer topics describe --out topics/
-	@$(BIN)/python -m stream_scorer.operations.describing_pages docs
+	@$(BIN)/python -m stream_scorer.operations.generators.docs_pages docs
 	@$(BIN)/stream-scorer monitoring describe --out deploy
-	@$(BIN)/python -m stream_scorer.operations.describing_kubernetes deploy
+	@$(BIN)/python -m stream_scorer.operations.generators.kubernetes deploy
 
 lock: setup ## write the lock files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build -o requirements.txt

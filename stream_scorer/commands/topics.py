@@ -98,7 +98,7 @@ def describe(
     ),
 ) -> None:
     """Write the JSON Schema of every topic's value and one AsyncAPI document, from the code's own contract."""
-    from stream_scorer.operations.describing import described_files
+    from stream_scorer.operations.generators.asyncapi import described_files
 
     out.mkdir(parents=True, exist_ok=True)
     for name, text in described_files().items():

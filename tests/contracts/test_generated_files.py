@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stream_scorer.operations.describing import REGENERATE, asyncapi, described_files, to_yaml
+from stream_scorer.operations.generators.asyncapi import REGENERATE, asyncapi, described_files, to_yaml
 from stream_scorer.runtime.topic_definitions import load_topics
 
 TOPICS = Path(__file__).parents[2] / "topics"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_scorer.operations.describing_kubernetes import REGENERATE, described_kubernetes, load_users
+from stream_scorer.operations.generators.kubernetes import REGENERATE, described_kubernetes, load_users
 from stream_scorer.runtime.rights import Role
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

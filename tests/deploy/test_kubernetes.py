@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_scorer.operations.describing_kubernetes import load_environment
+from stream_scorer.operations.generators.kubernetes import load_environment
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.settings_fields import fields_of
 from stream_scorer.runtime.topics import TopicNames, definitions_for

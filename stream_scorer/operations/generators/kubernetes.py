@@ -2,7 +2,7 @@
 
 Law: one code gives the same bytes, and a user has the rights of its role and no other.
 
-Write them anew: `python -m stream_scorer.operations.describing_kubernetes deploy`.
+Write them anew: `python -m stream_scorer.operations.generators.kubernetes deploy`.
 """
 
 import sys
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stream_scorer.operations.describing import to_yaml
+from stream_scorer.operations.generators.asyncapi import to_yaml
 from stream_scorer.runtime.rights import Kind, Operation, Right, Role, rights_of
 from stream_scorer.runtime.settings import Settings, TopicsSettings, WorkerSettings
 from stream_scorer.runtime.topics import TopicNames, definitions_for

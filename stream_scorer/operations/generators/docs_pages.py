@@ -1,7 +1,7 @@
 """The pages under docs/ that say what the code says: the contract, the settings, the metrics. Law: one code gives the
 same bytes, and nobody writes these pages by hand.
 
-Write them anew: `python -m stream_scorer.operations.describing_pages docs`.
+Write them anew: `python -m stream_scorer.operations.generators.docs_pages docs`.
 """
 
 import sys

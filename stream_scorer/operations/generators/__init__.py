@@ -1,0 +1,1 @@
+"""Generated documents: AsyncAPI, schemas, Kubernetes objects, docs pages."""
