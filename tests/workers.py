@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from stream_scorer.operations.worker_process import WorkerProcess
+from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.runtime.settings import load_settings
 from stream_scorer.runtime.topics import TopicNames, apply
 from tests.accounts import Account, Topics, account

@@ -44,7 +44,7 @@ def console(
 
 async def _serve(resolved: "Settings", address_file: Path | None) -> None:
     from stream_scorer.operations.console.server import serve_console
-    from stream_scorer.operations.interrupting import interrupts
+    from stream_scorer.operations.harness.signals import interrupts
     from stream_scorer.runtime.web.server import write_address
 
     with interrupts() as interrupted:

@@ -167,7 +167,7 @@ async def _produce(
     *,
     quiet: bool,
 ) -> dict[str, Any]:
-    from stream_scorer.operations.interrupting import interrupts
+    from stream_scorer.operations.harness.signals import interrupts
     from stream_scorer.operations.pacing import play
     from stream_scorer.operations.producing import EventSender
     from stream_scorer.runtime.kafka import client_options

@@ -59,7 +59,7 @@ async def _ask(
     """Print each answer; how many outcomes were sent, and whether somebody interrupted."""
     from stream_scorer.client import Client
     from stream_scorer.operations.asking import Asking
-    from stream_scorer.operations.interrupting import interrupts
+    from stream_scorer.operations.harness.signals import interrupts
 
     async with Client.of(settings) as client:
         asking = Asking(client, observations=names.observations, timeout_s=timeout_s)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from stream_scorer.client import Answer, Client, Predicted, Redelivered
+from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.local_broker import LocalBroker
-from stream_scorer.operations.worker_process import WorkerProcess
 from tests.builders import an_observation
 from tests.workers import an_environment
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_scorer.operations.worker_process import WorkerProcess
+from stream_scorer.operations.harness.worker_process import WorkerProcess
 from tests.accounts import Topics
 from tests.traffic import feed, send, traffic
 from tests.workers import Environment, ended, stopped

@@ -3,7 +3,7 @@ scaled in hands them on, and nothing is lost or said twice meanwhile."""
 
 import asyncio
 
-from stream_scorer.operations.worker_process import WorkerProcess
+from stream_scorer.operations.harness.worker_process import WorkerProcess
 from tests.traffic import send, traffic
 from tests.workers import Environment, stopped
 

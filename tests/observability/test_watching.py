@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.operations.monitoring.grafana_files import grafana_files
-from stream_scorer.operations.worker_process import WorkerProcess
 from tests.integration.broker_sources import Broker
 from tests.observability.feeding import Observation, Producers, producing
 from tests.observability.real_prometheus import RealPrometheus

@@ -11,8 +11,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.operations.bench.environment import Say, Stage, stage
+from stream_scorer.operations.harness.latency_percentiles import latency_figures
 from stream_scorer.operations.pacing import play
-from stream_scorer.operations.percentiles import latency_figures
 from stream_scorer.operations.producing import EventSender
 from stream_scorer.operations.sources import SourceEvent, generated_events
 from stream_scorer.operations.timelines import Planned

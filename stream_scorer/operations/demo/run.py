@@ -14,13 +14,13 @@ from stream_scorer.operations.demo.scenario import FAITHFUL, Play, Shares
 from stream_scorer.operations.demo.summary import Summary, count_up
 from stream_scorer.operations.demo.supervisor import Supervisor
 from stream_scorer.operations.demo.terminal_view import Scene
-from stream_scorer.operations.interrupting import interrupts
-from stream_scorer.operations.own_topics import delete_topics, own_prefix
+from stream_scorer.operations.harness.signals import interrupts
+from stream_scorer.operations.harness.temporary_topics import delete_topics, own_prefix
+from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.operations.pacing import play
 from stream_scorer.operations.producing import EventSender
 from stream_scorer.operations.sources import count_rows, csv_events
 from stream_scorer.operations.timelines import Planned
-from stream_scorer.operations.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, apply, definitions_for

@@ -7,7 +7,7 @@ import time
 from collections import deque
 
 from stream_scorer.errors import OutageError
-from stream_scorer.operations.worker_process import WorkerProcess
+from stream_scorer.operations.harness.worker_process import WorkerProcess
 
 RESTARTS_MAX = 5
 WITHIN_S = 60.0

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_scorer.operations.demo.live_counts import Seen
-from stream_scorer.operations.percentiles import latency_figures
+from stream_scorer.operations.harness.latency_percentiles import latency_figures
 
 BARS = " ▁▂▃▄▅▆▇█"
 WILSON_Z = 1.959964

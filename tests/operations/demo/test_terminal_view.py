@@ -9,7 +9,7 @@ from stream_scorer.operations.demo.live_counts import PredictionSeen, ReasonSeen
 from stream_scorer.operations.demo.summary import Summary
 from stream_scorer.operations.demo.summary_text import render_summary
 from stream_scorer.operations.demo.terminal_view import Scene, line, render, sparkline, wilson
-from stream_scorer.operations.percentiles import latency_figures, percentile
+from stream_scorer.operations.harness.latency_percentiles import latency_figures, percentile
 
 
 def something_seen() -> Seen:

@@ -1,0 +1,1 @@
+"""What benchmarks, the demo and tests share: worker processes, signals, temporary topics."""
