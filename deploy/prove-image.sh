@@ -56,7 +56,7 @@ python=stand-in/python:3.11-slim-bookworm
 tar -C "$root" -c . | $docker import - $python >/dev/null
 
 jars=$("$here/.venv/bin/python" - <<'PYTHON'
-from stream_scorer.operations.local_broker.parts import install_parts
+from stream_scorer.operations.local_broker.distribution import install_parts
 print(install_parts(lambda step: None).folder)
 PYTHON
 )

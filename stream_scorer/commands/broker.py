@@ -12,7 +12,7 @@ from stream_scorer.commands.options import JsonOption
 
 if TYPE_CHECKING:
     from stream_scorer.operations.local_broker import LocalBroker
-    from stream_scorer.operations.local_broker.standing import StandingBroker
+    from stream_scorer.operations.local_broker.background import StandingBroker
 
 broker = typer.Typer(name="broker", help="A local Kafka: start it, look at it, stop it.", no_args_is_help=True)
 
@@ -45,7 +45,7 @@ def start(
     as_json: JsonOption = False,
 ) -> None:
     """Start Kafka, and leave it running until `broker stop`. The first start downloads it (45 MB)."""
-    from stream_scorer.operations.local_broker.standing import default_folder, start_standing
+    from stream_scorer.operations.local_broker.background import default_folder, start_standing
 
     folder = folder or default_folder()
     if foreground:
@@ -57,7 +57,7 @@ def start(
 @broker.command()
 def stop(folder: FolderOption = None, as_json: JsonOption = False) -> None:
     """Stop the broker that `start` left running. Its data stay, for the next start in the same folder."""
-    from stream_scorer.operations.local_broker.standing import default_folder, stop_standing
+    from stream_scorer.operations.local_broker.background import default_folder, stop_standing
 
     folder = folder or default_folder()
     stopped = stop_standing(folder)
@@ -70,7 +70,7 @@ def stop(folder: FolderOption = None, as_json: JsonOption = False) -> None:
 @broker.command()
 def status(folder: FolderOption = None, as_json: JsonOption = False) -> None:
     """Show the broker that `start` left running: exit status 0 if every node answers, else 1."""
-    from stream_scorer.operations.local_broker.standing import default_folder, remembered
+    from stream_scorer.operations.local_broker.background import default_folder, remembered
 
     folder = folder or default_folder()
     there = remembered(folder)
@@ -86,7 +86,7 @@ def progress(text: str) -> None:
 def run_in_foreground(folder: Path, nodes: int, port: int | None, as_json: bool) -> None:
     """Keep a broker until a signal asks for its end, or it ends by itself, which is an error."""
     from stream_scorer.operations.local_broker import LocalBroker
-    from stream_scorer.operations.local_broker.standing import forget, refuse_second, remember, usual_port
+    from stream_scorer.operations.local_broker.background import forget, refuse_second, remember, usual_port
 
     refuse_second(folder)
     asked_to_end = threading.Event()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_scorer.operations.local_broker.parts import kafka_version, locked_jars
+from stream_scorer.operations.local_broker.distribution import kafka_version, locked_jars
 from stream_scorer.runtime.settings import load_settings
 
 ROOT = Path(__file__).parents[2]

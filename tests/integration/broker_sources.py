@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream_scorer.operations.local_broker import LocalBroker
-from stream_scorer.operations.local_broker.parts import kafka_version, locked_jars
-from stream_scorer.operations.local_broker.probe import live_nodes
-from stream_scorer.operations.local_broker.properties import HOST, NodePorts, choose_ports, server_properties
+from stream_scorer.operations.local_broker.distribution import kafka_version, locked_jars
+from stream_scorer.operations.local_broker.metadata_probe import live_nodes
+from stream_scorer.operations.local_broker.server_properties import HOST, NodePorts, choose_ports, server_properties
 
 ADDRESS = "STREAM_SCORER_TEST_BROKER"
 SOURCE = "STREAM_SCORER_TEST_BROKER_SOURCE"

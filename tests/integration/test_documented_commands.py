@@ -14,7 +14,7 @@ import pytest
 
 from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.synthetic.generator import Generator
-from stream_scorer.operations.local_broker.properties import is_free
+from stream_scorer.operations.local_broker.server_properties import is_free
 from tests.builders import an_event, an_outcome
 from tests.contracts.reading_docs import ROOT, shell_lines
 from tests.integration.broker_sources import Broker

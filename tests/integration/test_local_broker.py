@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from stream_scorer.operations.local_broker import LocalBroker
-from stream_scorer.operations.local_broker.probe import live_nodes
+from stream_scorer.operations.local_broker.metadata_probe import live_nodes
 from tests.integration.broker_sources import Broker
 
 PATIENCE_S = 60.0

@@ -11,7 +11,7 @@ import pytest
 from stream_scorer.cache import cache_folder
 from stream_scorer.errors import BrokerError
 from stream_scorer.operations.local_broker import LocalBroker
-from stream_scorer.operations.local_broker.parts import Jar, Parts, install_parts, kafka_version, locked_jars
+from stream_scorer.operations.local_broker.distribution import Jar, Parts, install_parts, kafka_version, locked_jars
 
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
 
@@ -143,7 +143,7 @@ except BrokerError as error:
 INSTALL_THERE = """
 import shutil, sys
 from pathlib import Path
-from stream_scorer.operations.local_broker.parts import install_parts
+from stream_scorer.operations.local_broker.distribution import install_parts
 from stream_scorer.errors import BrokerError
 try:
     install_parts(print, lambda jar, folder: Path(shutil.copy(Path(sys.argv[2]) / jar.name, folder)))

@@ -11,11 +11,17 @@ from types import TracebackType
 from typing import Self
 
 from stream_scorer.errors import BrokerError
+from stream_scorer.operations.local_broker.distribution import Parts, Progress, disk_full, install_parts
+from stream_scorer.operations.local_broker.metadata_probe import live_nodes
 from stream_scorer.operations.local_broker.node import Node, PortTakenError, java_options, random_id
-from stream_scorer.operations.local_broker.parts import Parts, Progress, disk_full, install_parts
-from stream_scorer.operations.local_broker.probe import live_nodes
-from stream_scorer.operations.local_broker.properties import HOST, NodePorts, addresses, choose_ports, server_properties
-from stream_scorer.operations.local_broker.quick_start import first_records, prepare_quick_start, quick_start_options
+from stream_scorer.operations.local_broker.server_properties import (
+    HOST,
+    NodePorts,
+    addresses,
+    choose_ports,
+    server_properties,
+)
+from stream_scorer.operations.local_broker.startup_cache import first_records, prepare_quick_start, quick_start_options
 
 READY_WITHIN_S = 90.0
 LOOK_EVERY_S = 0.02

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stream_scorer.errors import BrokerError
-from stream_scorer.operations.local_broker.parts import Parts, disk_full
+from stream_scorer.operations.local_broker.distribution import Parts, disk_full
 from stream_scorer.operations.local_broker.processes import DetachedProcess, KeptProcess
-from stream_scorer.operations.local_broker.properties import properties_text
+from stream_scorer.operations.local_broker.server_properties import properties_text
 
 FIRST_RECORDS = Path("__cluster_metadata-0", "00000000000000000000-0000000000.checkpoint")
 STOP_WITHIN_S = 20.0

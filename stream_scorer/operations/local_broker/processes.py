@@ -12,7 +12,7 @@ import psutil
 
 from stream_scorer.errors import BrokerError
 
-KEEPER = Path(__file__).with_name("keeper.py")
+KEEPER = Path(__file__).with_name("watchdog.py")
 LOOK_EVERY_S = 0.05
 # a spawn can set everything but the working directory
 START_IN_FOLDER = "import os, sys; os.chdir(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])"

@@ -1,4 +1,4 @@
-"""Writes `broker_parts.lock` anew for a version: `python -m stream_scorer.operations.local_broker.lock_parts 4.4.0`.
+"""Writes `broker_parts.lock` anew for a version: `python -m stream_scorer.operations.local_broker.lock_distribution 4.4.0`.
 
 The one place that resolves dependencies. What it downloads is trusted here and pinned from then on, so look at the
 difference before you commit it, and run the integration tests.
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from stream_scorer.operations.local_broker.parts import DOWNLOAD_TIMEOUT_S, DOWNLOADS_AT_ONCE, LOCK
+from stream_scorer.operations.local_broker.distribution import DOWNLOAD_TIMEOUT_S, DOWNLOADS_AT_ONCE, LOCK
 
 HEADER = """\
 # Apache Kafka's jars and what they need, in the order of the class path: group:artifact:version, bytes, SHA-256.

@@ -9,10 +9,10 @@ import psutil
 from stream_scorer.cache import cache_folder
 from stream_scorer.errors import BrokerError
 from stream_scorer.operations.local_broker.cluster import LocalBroker
-from stream_scorer.operations.local_broker.parts import Progress
-from stream_scorer.operations.local_broker.probe import live_nodes
+from stream_scorer.operations.local_broker.distribution import Progress
+from stream_scorer.operations.local_broker.metadata_probe import live_nodes
 from stream_scorer.operations.local_broker.processes import DetachedProcess
-from stream_scorer.operations.local_broker.properties import HOST, is_free
+from stream_scorer.operations.local_broker.server_properties import HOST, is_free
 
 REMEMBERED = "broker.json"
 USUAL_PORT = 9092

@@ -13,10 +13,15 @@ import time
 from pathlib import Path
 
 from stream_scorer.errors import BrokerError
+from stream_scorer.operations.local_broker.distribution import CLASS_CACHES, Parts, Progress, locked, not_installed
+from stream_scorer.operations.local_broker.metadata_probe import live_nodes
 from stream_scorer.operations.local_broker.node import FIRST_RECORDS, Node, java_options, random_id
-from stream_scorer.operations.local_broker.parts import CLASS_CACHES, Parts, Progress, locked, not_installed
-from stream_scorer.operations.local_broker.probe import live_nodes
-from stream_scorer.operations.local_broker.properties import HOST, choose_ports, properties_text, server_properties
+from stream_scorer.operations.local_broker.server_properties import (
+    HOST,
+    choose_ports,
+    properties_text,
+    server_properties,
+)
 
 FORMAT_WITHIN_S = 60
 TRIAL_WITHIN_S = 60.0
