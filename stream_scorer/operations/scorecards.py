@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from stream_scorer.core.dead_letters.producer_scorecards import Scorecard, Tally
 from stream_scorer.core.records.dead_letter_reader import Origin
 from stream_scorer.operations.audit.evidence import OnRead
-from stream_scorer.operations.reading import Reader, Span
+from stream_scorer.operations.reading.topic_reader import Reader, Span
 from stream_scorer.runtime.topics import TopicNames
 
 

@@ -27,7 +27,7 @@ from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.errors import OutageError, SettingsError, TopicsError
 from stream_scorer.operations.audit.id_trace import Trace, trace
 from stream_scorer.operations.harness.worker_process import WorkerProcess
-from stream_scorer.operations.reading import Reader
+from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.settings import load_settings
 from stream_scorer.runtime.topics import TopicNames, apply
 from tests.builders import an_event, an_observation

@@ -20,7 +20,7 @@ from stream_scorer.operations.dead_letters.index.parallel_read import read_on_to
 from stream_scorer.operations.dead_letters.query.aggregation import Group
 from stream_scorer.operations.dead_letters.query.filters import Filter
 from stream_scorer.operations.dead_letters.service import Office, open_office
-from stream_scorer.operations.reading import Reader
+from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import apply
 from tests.builders import an_event

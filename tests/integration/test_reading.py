@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from stream_scorer.errors import OutageError
-from stream_scorer.operations.reading import Reader, Spans
+from stream_scorer.operations.reading.topic_reader import Reader, Spans
 from tests.builders import an_event
 from tests.integration.broker_sources import Broker
 from tests.integration.writing import Hand, writing

@@ -11,7 +11,7 @@ import msgspec
 from stream_scorer.core.audit.id_timeline import Sighting, What, in_order, sighting, spotter
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.operations.audit.evidence import OnRead
-from stream_scorer.operations.reading import Reader, Span
+from stream_scorer.operations.reading.topic_reader import Reader, Span
 from stream_scorer.runtime.topics import TopicNames
 
 

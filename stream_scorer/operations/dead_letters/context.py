@@ -8,7 +8,7 @@ from typing import Any
 from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Unreadable
 from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.rows import origin_number
-from stream_scorer.operations.reading import Reader
+from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.topics import TopicNames, definitions_for
 

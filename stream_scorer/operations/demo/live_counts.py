@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from stream_scorer.core.records.dead_letter import ERRORS
 from stream_scorer.core.records.record import last_header
-from stream_scorer.operations.lagging import GroupPosition
+from stream_scorer.operations.reading.group_offsets import GroupPosition
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.topics import TopicNames

@@ -28,7 +28,7 @@ from stream_scorer.operations.dead_letters.index.rows import (
     act_rows,
     letter_rows,
 )
-from stream_scorer.operations.reading import Reader, Record, Span
+from stream_scorer.operations.reading.topic_reader import Reader, Record, Span
 from stream_scorer.runtime.topics import TopicNames
 
 # Records read so far, offsets in all

@@ -14,7 +14,7 @@ from typing import Final
 from aiokafka import TopicPartition
 
 from stream_scorer.operations.dead_letters.index.index import Index, OnRead
-from stream_scorer.operations.reading import Reader, Span
+from stream_scorer.operations.reading.topic_reader import Reader, Span
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import KafkaSettings
 from stream_scorer.runtime.topics import TopicNames

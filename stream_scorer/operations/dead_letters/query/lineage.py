@@ -17,7 +17,7 @@ from stream_scorer.core.records.record import rfc3339
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.index.rows import ACT, place_number
 from stream_scorer.operations.dead_letters.query.search import one_letter
-from stream_scorer.operations.reading import Reader, Record, Span
+from stream_scorer.operations.reading.topic_reader import Reader, Record, Span
 
 # A chain is as long as a record was replayed; a forged ledger could make it a circle
 LINKS_MAX: Final = 1_000

@@ -15,7 +15,7 @@ from stream_scorer.operations.dead_letters.index.dictionaries import NOBODY
 from stream_scorer.operations.dead_letters.index.index import Chunk, OnRead
 from stream_scorer.operations.dead_letters.index.rows import STAGES, Rows, place_number, time_text
 from stream_scorer.operations.dead_letters.query.filters import STATES, Filter, State
-from stream_scorer.operations.reading import Span
+from stream_scorer.operations.reading.topic_reader import Span
 
 # Between two letters that are wanted, so many that are not are read rather than jumped over: about a fetch
 GAP_MAX: Final = 3_000
