@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stream_scorer.core.quality.counts import Figures, GroupFigures, Interval
-    from stream_scorer.operations.quality import QualityReport, Window
+    from stream_scorer.operations.reports.quality import QualityReport, Window
     from stream_scorer.runtime.settings import Settings
 
 
@@ -49,7 +49,7 @@ def quality(
     Reads the topics and nothing else. A corrected outcome counts once, with the last revision in the window. Shares
     come with their 95 % interval.
     """
-    from stream_scorer.operations.quality import Window
+    from stream_scorer.operations.reports.quality import Window
 
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
@@ -65,7 +65,7 @@ async def _quality(resolved: "Settings", window: "Window", group_positives_min: 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from stream_scorer.operations.quality import quality as quality_of_topics
+    from stream_scorer.operations.reports.quality import quality as quality_of_topics
     from stream_scorer.runtime.kafka import client_options
     from stream_scorer.runtime.topics import TopicNames
 

@@ -14,7 +14,7 @@ from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.dead_letters.producer_scorecards import UNNAMED, Scorecard
 from stream_scorer.core.records.record import Outgoing, rfc3339
-from stream_scorer.operations.scorecards import scorecards
+from stream_scorer.operations.reports.producer_scorecards import scorecards
 from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
 from tests.integration.writing import Hand, Written, elsewhere, home, now_ms, writing

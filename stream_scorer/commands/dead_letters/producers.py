@@ -13,7 +13,7 @@ from stream_scorer.commands.validate import printable
 
 if TYPE_CHECKING:
     from stream_scorer.core.dead_letters.producer_scorecards import Scorecard
-    from stream_scorer.operations.scorecards import Scorecards
+    from stream_scorer.operations.reports.producer_scorecards import Scorecards
     from stream_scorer.runtime.settings import Settings
 
 FAULTS_SHOWN = 5
@@ -62,7 +62,7 @@ def producers(
 
 async def _scorecards(resolved: "Settings", since_ms: int | None, *, quiet: bool) -> "Scorecards":
     from stream_scorer.commands.progress import reading_progress
-    from stream_scorer.operations.scorecards import scorecards
+    from stream_scorer.operations.reports.producer_scorecards import scorecards
     from stream_scorer.runtime.kafka import client_options
     from stream_scorer.runtime.topics import TopicNames
 

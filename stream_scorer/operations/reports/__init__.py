@@ -1,0 +1,1 @@
+"""Reports from the topics: quality, producer scorecards."""
