@@ -80,7 +80,7 @@ def demo(
 
 def _run(plan: "Plan", *, as_json: bool) -> "Summary":
     from stream_scorer.operations.demo.run import run_demo
-    from stream_scorer.operations.sources import csv_header_faults
+    from stream_scorer.operations.sending.event_sources import csv_header_faults
 
     if plan.csv is not None and (warning := csv_header_faults(plan.csv)):
         typer.echo(f"Mind: {warning}", err=True)

@@ -20,9 +20,9 @@ from stream_scorer.commands.produce_results import INTERRUPTED, wait_for_answers
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.producing import EventSender
-    from stream_scorer.operations.sources import SourceEvent
-    from stream_scorer.operations.timelines import Planned
+    from stream_scorer.operations.sending.event_sender import EventSender
+    from stream_scorer.operations.sending.event_sources import SourceEvent
+    from stream_scorer.operations.sending.schedule import Planned
     from stream_scorer.runtime.settings import Settings
     from stream_scorer.runtime.topics import TopicNames
 
@@ -121,21 +121,21 @@ def _source(
     csv: Path | None, lines: str | None, count: int | None, broken_share: float, id_prefix: str, seed: int
 ) -> "tuple[Iterator[SourceEvent], int | None]":
     """The events, and how many there will be where that is known."""
-    from stream_scorer.operations import sources
+    from stream_scorer.operations.sending import event_sources
 
     if csv and lines:
         raise SettingsError("--csv and --lines exclude each other: choose one source")
     if (csv or lines) and broken_share:
         raise SettingsError("--broken-share is for generated events: a file's events are sent as they are")
     if csv:
-        rows = sources.count_rows(csv)
-        if warning := sources.csv_header_faults(csv):
+        rows = event_sources.count_rows(csv)
+        if warning := event_sources.csv_header_faults(csv):
             typer.echo(f"Mind: {warning}", err=True)
-        return islice(sources.csv_events(csv, id_prefix), count), min(rows, count or rows)
+        return islice(event_sources.csv_events(csv, id_prefix), count), min(rows, count or rows)
     if lines:
-        return islice(sources.json_line_events(sources.lines_of(lines)), count), count
+        return islice(event_sources.json_line_events(event_sources.lines_of(lines)), count), count
     count = count or 1_000
-    return sources.generated_events(count, seed=seed, broken_share=broken_share, id_prefix=id_prefix), count
+    return event_sources.generated_events(count, seed=seed, broken_share=broken_share, id_prefix=id_prefix), count
 
 
 def _timeline(
@@ -148,7 +148,7 @@ def _timeline(
     outcome_delay_s: float,
     seed: int,
 ) -> "Iterator[Planned]":
-    from stream_scorer.operations.timelines import Outcomes, at_rate, in_due_order
+    from stream_scorer.operations.sending.schedule import Outcomes, at_rate, in_due_order
 
     topic = names.observations if to is To.OBSERVATIONS else names.outcomes
     delay_s = outcome_delay_s if rate else 0.0
@@ -168,8 +168,8 @@ async def _produce(
     quiet: bool,
 ) -> dict[str, Any]:
     from stream_scorer.operations.harness.signals import interrupts
-    from stream_scorer.operations.pacing import play
-    from stream_scorer.operations.producing import EventSender
+    from stream_scorer.operations.sending.event_sender import EventSender
+    from stream_scorer.operations.sending.scheduled_send import play
     from stream_scorer.runtime.kafka import client_options
 
     started = time.perf_counter()

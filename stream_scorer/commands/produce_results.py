@@ -14,8 +14,8 @@ from stream_scorer.commands.validate import printable
 
 if TYPE_CHECKING:
     from stream_scorer.client import Answer, Prediction
-    from stream_scorer.operations.asking import Asked
-    from stream_scorer.operations.timelines import Planned
+    from stream_scorer.operations.sending.schedule import Planned
+    from stream_scorer.operations.sending.score_and_wait import Asked
     from stream_scorer.runtime.settings import Settings
     from stream_scorer.runtime.topics import TopicNames
 
@@ -58,8 +58,8 @@ async def _ask(
 ) -> tuple[int, bool]:
     """Print each answer; how many outcomes were sent, and whether somebody interrupted."""
     from stream_scorer.client import Client
-    from stream_scorer.operations.asking import Asking
     from stream_scorer.operations.harness.signals import interrupts
+    from stream_scorer.operations.sending.score_and_wait import Asking
 
     async with Client.of(settings) as client:
         asking = Asking(client, observations=names.observations, timeout_s=timeout_s)

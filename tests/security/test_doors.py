@@ -9,8 +9,8 @@ import pytest
 from stream_scorer.errors import OutageError, SettingsError
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.local_broker import LocalBroker
-from stream_scorer.operations.producing import EventSender
 from stream_scorer.operations.reading.topic_reader import Reader
+from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.rights import Role
 from stream_scorer.runtime.settings import Settings, load_settings

@@ -19,8 +19,8 @@ from stream_scorer.operations.audit.id_trace import trace
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.dead_letters.service import open_office
 from stream_scorer.operations.harness.worker_process import WorkerProcess
-from stream_scorer.operations.producing import EventSender
-from stream_scorer.operations.timelines import Planned
+from stream_scorer.operations.sending.event_sender import EventSender
+from stream_scorer.operations.sending.schedule import Planned
 from stream_scorer.runtime.kafka import client_options, explain
 from stream_scorer.runtime.publishing import TransactionalPublisher
 from stream_scorer.runtime.right_checking import check_worker_rights

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from stream_scorer.operations.harness.temporary_topics import delete_topics, own_prefix
 from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
-from stream_scorer.operations.pacing import play
-from stream_scorer.operations.producing import EventSender
-from stream_scorer.operations.timelines import Planned
+from stream_scorer.operations.sending.event_sender import EventSender
+from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.scheduled_send import play
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings, load_settings
 from stream_scorer.runtime.topics import TopicNames, apply, definitions_for

@@ -11,8 +11,8 @@ import msgspec
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.bench.environment import Say, Stage, fill, stage
 from stream_scorer.operations.bench.throughput import ID_PREFIX, watch
-from stream_scorer.operations.sources import generated_events, outcome_event
-from stream_scorer.operations.timelines import Planned
+from stream_scorer.operations.sending.event_sources import generated_events, outcome_event
+from stream_scorer.operations.sending.schedule import Planned
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.store_folders import bytes_on_disk, delete_stores, find_stores
 

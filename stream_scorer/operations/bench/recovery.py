@@ -12,11 +12,11 @@ from aiokafka import TopicPartition
 
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.bench.environment import Say, Stage, stage
-from stream_scorer.operations.pacing import play
-from stream_scorer.operations.producing import EventSender
 from stream_scorer.operations.reading.group_offsets import GroupPosition
-from stream_scorer.operations.sources import generated_events
-from stream_scorer.operations.timelines import Planned
+from stream_scorer.operations.sending.event_sender import EventSender
+from stream_scorer.operations.sending.event_sources import generated_events
+from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.scheduled_send import play
 from stream_scorer.runtime.kafka import client_options
 
 ID_PREFIX = "rec-"

@@ -17,8 +17,8 @@ from stream_scorer.errors import OutageError
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.bench.environment import Say, Stage, fill, stage
 from stream_scorer.operations.reading.group_offsets import GroupPosition
-from stream_scorer.operations.sources import generated_events
-from stream_scorer.operations.timelines import Planned
+from stream_scorer.operations.sending.event_sources import generated_events
+from stream_scorer.operations.sending.schedule import Planned
 from stream_scorer.runtime.kafka import client_options
 
 POLL_S = 0.02

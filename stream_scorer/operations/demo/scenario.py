@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, takewhile
 
-from stream_scorer.operations.sources import SourceEvent, generated_events, outcome_event
-from stream_scorer.operations.timelines import Planned, in_due_order
+from stream_scorer.operations.sending.event_sources import SourceEvent, generated_events, outcome_event
+from stream_scorer.operations.sending.schedule import Planned, in_due_order
 from stream_scorer.runtime.topics import TopicNames
 
 EARLY_S_MAX = 1.0

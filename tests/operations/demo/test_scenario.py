@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.operations.demo.scenario import FAITHFUL, Play
-from stream_scorer.operations.sources import SourceEvent
-from stream_scorer.operations.timelines import Outcomes, Planned, at_rate, in_due_order
+from stream_scorer.operations.sending.event_sources import SourceEvent
+from stream_scorer.operations.sending.schedule import Outcomes, Planned, at_rate, in_due_order
 from stream_scorer.runtime.topics import TopicNames
 from tests.builders import an_event
 

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from stream_scorer.core.records.partitioner import partitions_of
 from stream_scorer.core.records.record import Headers
 from stream_scorer.errors import Known, OutageError, TopicsError
-from stream_scorer.operations.timelines import Planned
+from stream_scorer.operations.sending.schedule import Planned
 from stream_scorer.runtime.connecting import why_not_let_in
 from stream_scorer.runtime.kafka import explain
 

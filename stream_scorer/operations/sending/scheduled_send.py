@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from stream_scorer.operations.producing import EventSender
-from stream_scorer.operations.timelines import Planned
+from stream_scorer.operations.sending.event_sender import EventSender
+from stream_scorer.operations.sending.schedule import Planned
 
 CHUNK = 4_096
 PACE_S = 0.001

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from stream_scorer.client import Answer, Client
 from stream_scorer.core.records.dead_letter_reader import id_of
-from stream_scorer.operations.timelines import Planned
+from stream_scorer.operations.sending.schedule import Planned
 
 # Events that wait for their answers at one time
 AT_ONCE: Final = 2_000

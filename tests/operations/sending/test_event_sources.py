@@ -8,7 +8,7 @@ import pytest
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.errors import SettingsError
-from stream_scorer.operations.sources import (
+from stream_scorer.operations.sending.event_sources import (
     count_rows,
     csv_events,
     csv_header_faults,

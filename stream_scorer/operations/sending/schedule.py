@@ -7,7 +7,7 @@ from itertools import count
 from typing import NamedTuple
 
 from stream_scorer.core.records.record import NO_HEADERS, Headers
-from stream_scorer.operations.sources import SourceEvent, outcome_event
+from stream_scorer.operations.sending.event_sources import SourceEvent, outcome_event
 
 
 class Planned(NamedTuple):
