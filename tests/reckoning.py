@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from aiokafka.partitioner import murmur2
 
 from stream_scorer.core.contract.observation_code import observation_columns
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 # What is wrong, in words
 Faults = list[str]

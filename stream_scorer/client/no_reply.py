@@ -17,7 +17,7 @@ from stream_scorer.client.pending_requests import Question, Questions
 from stream_scorer.client.results import Redelivered
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import MOVED_FROM, Source, last_header
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 POLL_MS: Final = 100
 STANDSTILL_POLLS_MAX: Final = 10

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from stream_scorer.operations.sending.event_sender import EventSender
     from stream_scorer.operations.sending.event_sources import SourceEvent
     from stream_scorer.operations.sending.schedule import Planned
+    from stream_scorer.runtime.cluster.topic_admin import TopicNames
     from stream_scorer.runtime.settings import Settings
-    from stream_scorer.runtime.topics import TopicNames
 
 PROGRESS_S = 0.1
 
@@ -88,7 +88,7 @@ def produce(
     is 1 where an event was refused, else 75 where one had no answer in time.
     """
     from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-    from stream_scorer.runtime.topics import TopicNames
+    from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)

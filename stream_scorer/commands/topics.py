@@ -11,7 +11,7 @@ from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 
 if TYPE_CHECKING:
-    from stream_scorer.runtime.topics import TopicPlan
+    from stream_scorer.runtime.cluster.topic_admin import TopicPlan
 
 topics = typer.Typer(
     name="topics", help="Compare a cluster's topics with topics.toml, create what is missing.", no_args_is_help=True
@@ -32,7 +32,7 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what `apply` would create, and in what the topics that exist differ. Changes nothing."""
-    from stream_scorer.runtime.topics import plan as plan_topics
+    from stream_scorer.runtime.cluster.topic_admin import plan as plan_topics
 
     quiet_kafka_clients()
     rows = asyncio.run(plan_topics(settings_from(settings, bootstrap=bootstrap, prefix=prefix)))
@@ -50,8 +50,8 @@ def apply(
     as_json: JsonOption = False,
 ) -> None:
     """Create the topics that are missing; never change one that exists. Exit status 1 where one of those won't do."""
-    from stream_scorer.runtime.topics import apply as apply_topics
-    from stream_scorer.runtime.topics import check_cluster
+    from stream_scorer.runtime.cluster.topic_admin import apply as apply_topics
+    from stream_scorer.runtime.cluster.topic_admin import check_cluster
 
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
@@ -77,7 +77,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Whether a worker may run on the cluster's topics: exit status 0, or 1 and every problem with its remedy."""
-    from stream_scorer.runtime.topics import check_cluster
+    from stream_scorer.runtime.cluster.topic_admin import check_cluster
 
     quiet_kafka_clients()
     problems = asyncio.run(check_cluster(settings_from(settings, bootstrap=bootstrap, prefix=prefix)))

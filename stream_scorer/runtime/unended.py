@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.records.dead_letter import SOURCE
 from stream_scorer.core.records.record import Source, last_header
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from stream_scorer.operations.generators.asyncapi import REGENERATE, asyncapi, described_files, to_yaml
-from stream_scorer.runtime.topic_definitions import load_topics
+from stream_scorer.runtime.cluster.topic_definitions import load_topics
 
 TOPICS = Path(__file__).parents[2] / "topics"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_scorer.operations.generators.kubernetes import REGENERATE, described_kubernetes, load_users
-from stream_scorer.runtime.rights import Role
+from stream_scorer.runtime.cluster.acls import Role
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = described_kubernetes(DEPLOY)

@@ -16,7 +16,7 @@ from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.record import Outgoing
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.operations.audit.report import At, AuditReport, audit
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
 from tests.integration.writing import Hand, elsewhere, home, now_ms, writing

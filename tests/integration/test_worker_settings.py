@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
+from stream_scorer.runtime.cluster.topic_admin import definitions_for
 from stream_scorer.runtime.settings import load_settings
-from stream_scorer.runtime.topics import definitions_for
 from tests.integration.broker_sources import Broker
 from tests.traffic import feed, send, traffic
 from tests.workers import Environment, ended, stopped, until

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stream_scorer.operations.local_broker import LocalBroker
-from stream_scorer.runtime.rights import Role
+from stream_scorer.runtime.cluster.acls import Role
 from stream_scorer.runtime.settings import Settings, load_settings
 from tests.security.brokers import with_passwords
 from tests.security.certificates import Certificates

@@ -20,7 +20,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from stream_scorer.runtime.rights import Kind, Operation, Right
+from stream_scorer.runtime.cluster.acls import Kind, Operation, Right
 
 # Kafka's numbers
 _KINDS: Final = {Kind.TOPIC: 2, Kind.GROUP: 3, Kind.TRANSACTIONAL_ID: 5}

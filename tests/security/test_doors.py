@@ -11,10 +11,10 @@ from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.operations.sending.event_sender import EventSender
+from stream_scorer.runtime.cluster.acls import Role
+from stream_scorer.runtime.cluster.topic_admin import cluster_id
 from stream_scorer.runtime.kafka import client_options
-from stream_scorer.runtime.rights import Role
 from stream_scorer.runtime.settings import Settings, load_settings
-from stream_scorer.runtime.topics import cluster_id
 from tests.security.brokers import with_certificates
 from tests.security.certificates import KEY_PASSWORD, Certificates
 from tests.security.conftest import Locked

@@ -21,12 +21,12 @@ from stream_scorer.operations.dead_letters.service import open_office
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.runtime.cluster.acl_check import check_worker_rights
+from stream_scorer.runtime.cluster.acls import Kind, Operation, Right, Role, rights_of
+from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, check_cluster
 from stream_scorer.runtime.kafka import client_options, explain
 from stream_scorer.runtime.publishing import TransactionalPublisher
-from stream_scorer.runtime.right_checking import check_worker_rights
-from stream_scorer.runtime.rights import Kind, Operation, Right, Role, rights_of
 from stream_scorer.runtime.settings import Settings
-from stream_scorer.runtime.topics import TopicNames, apply, check_cluster
 from tests.builders import an_event, an_outcome
 from tests.integration.writing import elsewhere
 from tests.security.conftest import Locked, password_of

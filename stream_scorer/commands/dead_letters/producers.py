@@ -63,8 +63,8 @@ def producers(
 async def _scorecards(resolved: "Settings", since_ms: int | None, *, quiet: bool) -> "Scorecards":
     from stream_scorer.commands.progress import reading_progress
     from stream_scorer.operations.reports.producer_scorecards import scorecards
+    from stream_scorer.runtime.cluster.topic_admin import TopicNames
     from stream_scorer.runtime.kafka import client_options
-    from stream_scorer.runtime.topics import TopicNames
 
     options, names = client_options(resolved.kafka), TopicNames(resolved.topics.prefix)
     with reading_progress(quiet=quiet) as on_read:

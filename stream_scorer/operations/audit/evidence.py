@@ -27,7 +27,7 @@ from stream_scorer.core.audit.traces import (
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.audit.operator_actions import ActEvidence, Places, apart, together
 from stream_scorer.operations.reading.topic_reader import Reader, Record, Span, Spans
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 # Records read so far, offsets in all
 OnRead = Callable[[int, int], None]

@@ -12,7 +12,7 @@ from stream_scorer.core.audit.id_timeline import Sighting, What, in_order, sight
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.operations.audit.evidence import OnRead
 from stream_scorer.operations.reading.topic_reader import Reader, Span
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 
 class Trace(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from stream_scorer.core.audit.traces import Rows, Side, Trace
 from stream_scorer.operations.audit.evidence import At, Evidence, OnRead, Question
 from stream_scorer.operations.audit.operator_actions import Places, apart
 from stream_scorer.operations.reading.topic_reader import Reader
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 __all__ = ["At", "AuditReport", "audit"]
 

@@ -11,7 +11,7 @@ from itertools import count, takewhile
 
 from stream_scorer.operations.sending.event_sources import SourceEvent, generated_events, outcome_event
 from stream_scorer.operations.sending.schedule import Planned, in_due_order
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 EARLY_S_MAX = 1.0
 # generated ahead, at most: more than a demo at any rate lasts for

@@ -16,9 +16,9 @@ from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.audit.report import AuditReport, audit
 from stream_scorer.operations.harness.latency_percentiles import latency_figures
 from stream_scorer.operations.reading.topic_reader import Reader, Record
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka import client_options
 from stream_scorer.runtime.settings import Settings
-from stream_scorer.runtime.topics import TopicNames
 
 
 class Summary(msgspec.Struct, kw_only=True):

@@ -3,8 +3,8 @@
 import contextlib
 import secrets
 
+from stream_scorer.runtime.cluster.topic_admin import TopicNames, admin_client
 from stream_scorer.runtime.settings import Settings
-from stream_scorer.runtime.topics import TopicNames, admin_client
 
 
 def own_prefix(purpose: str) -> str:

@@ -12,7 +12,7 @@ from stream_scorer.core.dead_letters.producer_scorecards import Scorecard, Tally
 from stream_scorer.core.records.dead_letter_reader import Origin
 from stream_scorer.operations.audit.evidence import OnRead
 from stream_scorer.operations.reading.topic_reader import Reader, Span
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 
 class Scorecards(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stream_scorer.core.quality.windowed_evaluation import Evidence, Findings, Window
 from stream_scorer.core.state.restore import Records
 from stream_scorer.operations.reading.topic_reader import Reader, Record
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 __all__ = ["Findings", "OnRead", "QualityReport", "Window", "quality"]
 

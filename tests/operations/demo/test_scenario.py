@@ -8,7 +8,7 @@ from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.operations.demo.scenario import FAITHFUL, Play
 from stream_scorer.operations.sending.event_sources import SourceEvent
 from stream_scorer.operations.sending.schedule import Outcomes, Planned, at_rate, in_due_order
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from tests.builders import an_event
 
 NAMES = TopicNames()

@@ -14,8 +14,8 @@ from stream_scorer.operations.console.rendering import sent_to
 from stream_scorer.operations.console.request_context import Visit
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE
 from stream_scorer.operations.reports.producer_scorecards import Scorecards, scorecards
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka import client_options
-from stream_scorer.runtime.topics import TopicNames
 
 SHOWN_MAX: Final = 200
 

@@ -29,7 +29,7 @@ from stream_scorer.operations.dead_letters.index.rows import (
     letter_rows,
 )
 from stream_scorer.operations.reading.topic_reader import Reader, Record, Span
-from stream_scorer.runtime.topics import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 # Records read so far, offsets in all
 OnRead = Callable[[int, int], None]

@@ -2,9 +2,15 @@
 
 import pytest
 
+from stream_scorer.runtime.cluster.topic_definitions import (
+    DAY_MS,
+    TopicDefinition,
+    TopicNames,
+    definitions_for,
+    load_topics,
+)
+from stream_scorer.runtime.cluster.topic_diff import Difference, FoundTopic, compare
 from stream_scorer.runtime.settings import Settings, load_settings
-from stream_scorer.runtime.topic_comparison import Difference, FoundTopic, compare
-from stream_scorer.runtime.topic_definitions import DAY_MS, TopicDefinition, TopicNames, definitions_for, load_topics
 
 KEYS = (
     "observations",

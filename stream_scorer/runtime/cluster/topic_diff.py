@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from stream_scorer.runtime.settings import Settings
-from stream_scorer.runtime.topic_definitions import (
+from stream_scorer.runtime.cluster.topic_definitions import (
     DEAD_LETTER_MARGIN_BYTES,
     FOR_EVER_MS,
     TopicDefinition,
     retention_ms_min,
 )
+from stream_scorer.runtime.settings import Settings
 
 RESTORED_FROM = ("predictions", "outcome_updates")
 

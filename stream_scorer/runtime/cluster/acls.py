@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from stream_scorer.runtime.topic_definitions import TopicDefinition, load_topics
+from stream_scorer.runtime.cluster.topic_definitions import TopicDefinition, load_topics
 
 
 class Role(StrEnum):

@@ -1,0 +1,1 @@
+"""Topics and ACLs of the cluster: definitions, comparison, administration."""
