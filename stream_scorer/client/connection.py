@@ -16,8 +16,8 @@ from stream_scorer.client.reply_consumer import Listener
 from stream_scorer.core.records.record import Headers, Source
 from stream_scorer.errors import Known, OutageError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.connecting import why_not_let_in
-from stream_scorer.runtime.kafka import client_options, explain
+from stream_scorer.runtime.kafka.client import client_options, explain
+from stream_scorer.runtime.kafka.connection_check import why_not_let_in
 from stream_scorer.runtime.settings import Settings
 
 STOP_WAIT_S: Final = 5.0

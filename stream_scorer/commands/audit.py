@@ -61,7 +61,7 @@ async def _audit(resolved: "Settings", begin: "At", end: "At", *, count_unread: 
     from stream_scorer.commands.progress import reading_progress
     from stream_scorer.operations.audit.report import audit as audit_topics
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
-    from stream_scorer.runtime.kafka import client_options
+    from stream_scorer.runtime.kafka.client import client_options
 
     with reading_progress(quiet=quiet) as on_read:
         return await audit_topics(

@@ -170,7 +170,7 @@ async def _produce(
     from stream_scorer.operations.harness.signals import interrupts
     from stream_scorer.operations.sending.event_sender import EventSender
     from stream_scorer.operations.sending.scheduled_send import play
-    from stream_scorer.runtime.kafka import client_options
+    from stream_scorer.runtime.kafka.client import client_options
 
     started = time.perf_counter()
     async with EventSender(client_options(settings.kafka)) as sender:

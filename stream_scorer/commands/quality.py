@@ -67,7 +67,7 @@ async def _quality(resolved: "Settings", window: "Window", group_positives_min: 
 
     from stream_scorer.operations.reports.quality import quality as quality_of_topics
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
-    from stream_scorer.runtime.kafka import client_options
+    from stream_scorer.runtime.kafka.client import client_options
 
     columns = TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:

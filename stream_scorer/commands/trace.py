@@ -58,7 +58,7 @@ async def _trace(resolved: "Settings", id_: str, since_ms: int | None, *, quiet:
     from stream_scorer.commands.progress import reading_progress
     from stream_scorer.operations.audit.id_trace import trace as trace_topics
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
-    from stream_scorer.runtime.kafka import client_options
+    from stream_scorer.runtime.kafka.client import client_options
 
     options, names = client_options(resolved.kafka), TopicNames(resolved.topics.prefix)
     with reading_progress(quiet=quiet) as on_read:

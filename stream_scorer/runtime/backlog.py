@@ -13,7 +13,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_scorer.runtime.consuming import highwater, next_offset
+from stream_scorer.runtime.kafka.batch_fetch import highwater, next_offset
 
 # One small request for all inputs of a worker; alerts on what it tells wait for a minute and more
 LOOK_EVERY_S = 2.0

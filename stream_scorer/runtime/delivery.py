@@ -30,7 +30,7 @@ from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
 from stream_scorer.runtime.gauges import commit_age_s, look, oldest_s
 from stream_scorer.runtime.intake import Intake
-from stream_scorer.runtime.kafka import REFUSED, answers, client_options, explain
+from stream_scorer.runtime.kafka.client import REFUSED, answers, client_options, explain
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes import Lane
 from stream_scorer.runtime.logs import IdHash

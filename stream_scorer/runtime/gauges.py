@@ -11,7 +11,7 @@ from pathlib import Path
 from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.backlog import Backlog
 from stream_scorer.runtime.intake import Intake
-from stream_scorer.runtime.kafka import open_connections
+from stream_scorer.runtime.kafka.client import open_connections
 from stream_scorer.runtime.lanes import Lane
 from stream_scorer.runtime.metrics import Metrics
 

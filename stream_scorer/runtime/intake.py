@@ -19,8 +19,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from stream_scorer.errors import TopicsError
 from stream_scorer.runtime.backlog import Backlog
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.connecting import why_not_let_in
-from stream_scorer.runtime.consuming import keep_place, read
+from stream_scorer.runtime.kafka.batch_fetch import keep_place, read
+from stream_scorer.runtime.kafka.connection_check import why_not_let_in
 from stream_scorer.runtime.lanes import Lane
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records.record import traced
 from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.consuming import Record
+from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.observation_step import Limits, bury, count_replayed, note_answers
 
 

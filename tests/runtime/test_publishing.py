@@ -15,7 +15,7 @@ from stream_scorer.core.records.record import Outgoing
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
-from stream_scorer.runtime.kafka import FENCED
+from stream_scorer.runtime.kafka.client import FENCED
 from stream_scorer.runtime.publishing import AtLeastOncePublisher, Ends, Outputs, Publisher, TransactionalPublisher
 from stream_scorer.runtime.settings import load_settings
 from stream_scorer.runtime.unended import find_unended

@@ -64,7 +64,7 @@ async def _scorecards(resolved: "Settings", since_ms: int | None, *, quiet: bool
     from stream_scorer.commands.progress import reading_progress
     from stream_scorer.operations.reports.producer_scorecards import scorecards
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
-    from stream_scorer.runtime.kafka import client_options
+    from stream_scorer.runtime.kafka.client import client_options
 
     options, names = client_options(resolved.kafka), TopicNames(resolved.topics.prefix)
     with reading_progress(quiet=quiet) as on_read:

@@ -19,7 +19,7 @@ from stream_scorer.operations.bench.environment import Say, Stage, fill, stage
 from stream_scorer.operations.bench.throughput import watch
 from stream_scorer.operations.sending.event_sources import generated_events
 from stream_scorer.operations.sending.schedule import Planned
-from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.kafka.client import client_options
 
 ID_PREFIX = "let-"
 MENDED_ID_PREFIX = "mend-"

@@ -17,7 +17,7 @@ from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.operations.sending.event_sources import generated_events
 from stream_scorer.operations.sending.schedule import Planned
 from stream_scorer.operations.sending.scheduled_send import play
-from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.kafka.client import client_options
 
 ID_PREFIX = "rec-"
 POLL_S = 0.02

@@ -19,7 +19,7 @@ from stream_scorer.operations.bench.environment import Say, Stage, fill, stage
 from stream_scorer.operations.reading.group_offsets import GroupPosition
 from stream_scorer.operations.sending.event_sources import generated_events
 from stream_scorer.operations.sending.schedule import Planned
-from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.kafka.client import client_options
 
 POLL_S = 0.02
 SETTLED_S = 1.0

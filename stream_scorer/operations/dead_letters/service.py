@@ -34,7 +34,7 @@ from stream_scorer.operations.dead_letters.replay.replay import ReplayReport
 from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.settings import Settings
 
 ALL_WAITING = Filter()

@@ -16,7 +16,7 @@ from stream_scorer.core.records.dead_letter import ERRORS
 from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.reading.group_offsets import GroupPosition
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.settings import Settings
 
 HISTORY_S = 60

@@ -8,7 +8,7 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.settings import KafkaSettings
 
 # a new cluster makes the topic of the groups' offsets when it is first asked for one

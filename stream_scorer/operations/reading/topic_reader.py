@@ -17,9 +17,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from stream_scorer.errors import Known, OutageError, TopicsError
-from stream_scorer.runtime.connecting import why_not_let_in
-from stream_scorer.runtime.consuming import read
-from stream_scorer.runtime.kafka import explain
+from stream_scorer.runtime.kafka.batch_fetch import read
+from stream_scorer.runtime.kafka.client import explain
+from stream_scorer.runtime.kafka.connection_check import why_not_let_in
 
 # Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
 FETCH_BYTES_MAX: Final = 4 * 1024 * 1024

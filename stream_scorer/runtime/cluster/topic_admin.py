@@ -24,8 +24,8 @@ from aiokafka.errors import (
 from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_definitions import TopicDefinition, TopicNames, definitions_for, load_topics
 from stream_scorer.runtime.cluster.topic_diff import Difference, FoundTopic, compare
-from stream_scorer.runtime.connecting import why_not_let_in
-from stream_scorer.runtime.kafka import client_options, explain
+from stream_scorer.runtime.kafka.client import client_options, explain
+from stream_scorer.runtime.kafka.connection_check import why_not_let_in
 from stream_scorer.runtime.settings import Settings
 
 __all__ = [

@@ -15,7 +15,7 @@ from stream_scorer.operations.console.request_context import Visit
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE
 from stream_scorer.operations.reports.producer_scorecards import Scorecards, scorecards
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.kafka import client_options
+from stream_scorer.runtime.kafka.client import client_options
 
 SHOWN_MAX: Final = 200
 

@@ -3,7 +3,7 @@
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from stream_scorer.runtime.odd_headers import FetchedRecords
+from stream_scorer.runtime.kafka.lenient_record_parser import FetchedRecords
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 

@@ -12,8 +12,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException, KafkaError
 
-from stream_scorer.runtime import odd_headers  # noqa: F401  # gives fetched records their `decode_leniently`
-
 # What the client's decoder makes: offset, timestamp, key, value and headers; without topic and partition, which the
 # reader knows.
 Record = Any

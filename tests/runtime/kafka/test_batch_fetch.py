@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream_scorer.runtime.consuming import read
+from stream_scorer.runtime.kafka.batch_fetch import read
 from tests.integration.broker_sources import Broker
 
 RECORDS_A_BATCH = 7

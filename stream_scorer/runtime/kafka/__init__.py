@@ -1,0 +1,1 @@
+"""The Kafka client: connection, errors, fetching, record batches."""
