@@ -24,23 +24,23 @@ from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError
 from stream_scorer.runtime import metric_catalogue as catalogue
-from stream_scorer.runtime.agents import Agents
-from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
 from stream_scorer.runtime.gauges import commit_age_s, look, oldest_s
-from stream_scorer.runtime.intake import Intake
 from stream_scorer.runtime.kafka.client import REFUSED, answers, client_options, explain
 from stream_scorer.runtime.lane_state import LaneState
-from stream_scorer.runtime.lanes import Lane
+from stream_scorer.runtime.lanes.agents import Agents
+from stream_scorer.runtime.lanes.batch import Batch, Work
+from stream_scorer.runtime.lanes.commit_slots import Turns
+from stream_scorer.runtime.lanes.consumer import Intake
+from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.lanes.score_step import ServedModel
 from stream_scorer.runtime.logs import IdHash
 from stream_scorer.runtime.metrics import Metrics
-from stream_scorer.runtime.observation_step import ServedModel
 from stream_scorer.runtime.publishing import AtLeastOncePublisher, Publisher, TransactionalPublisher
 from stream_scorer.runtime.restoring import open_store, restore
 from stream_scorer.runtime.settings import Settings, WorkerSettings
 from stream_scorer.runtime.store_engine import shared_memory
-from stream_scorer.runtime.turns import Turns
 from stream_scorer.runtime.unended import find_unended
 from stream_scorer.runtime.web.server import Health, Server, write_address
 

@@ -9,10 +9,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from stream_scorer.runtime import metric_catalogue as catalogue
-from stream_scorer.runtime.backlog import Backlog
-from stream_scorer.runtime.intake import Intake
 from stream_scorer.runtime.kafka.client import open_connections
-from stream_scorer.runtime.lanes import Lane
+from stream_scorer.runtime.lanes.consumer import Intake
+from stream_scorer.runtime.lanes.consumer_lag import Backlog
+from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.metrics import Metrics
 
 

@@ -24,13 +24,13 @@ from stream_scorer.errors import ModelError
 from stream_scorer.models.registry.default_model import default_model_folder, ensure_default_model
 from stream_scorer.models.registry.model_directory import load_model
 from stream_scorer.models.registry.reference_distributions import trained_on
-from stream_scorer.runtime.agents import Agents
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
 from stream_scorer.runtime.delivery import Delivery, Pages
+from stream_scorer.runtime.lanes.agents import Agents
+from stream_scorer.runtime.lanes.join_step import OutcomeStep
+from stream_scorer.runtime.lanes.score_step import Limits, ObservationStep, ServedModel
 from stream_scorer.runtime.logs import start_logging
 from stream_scorer.runtime.metrics import Metrics
-from stream_scorer.runtime.observation_step import Limits, ObservationStep, ServedModel
-from stream_scorer.runtime.outcome_step import OutcomeStep
 from stream_scorer.runtime.settings import LoggingSettings, Settings, masked
 
 log = logging.getLogger(__name__)

@@ -10,17 +10,17 @@ from aiokafka import AIOKafkaConsumer
 
 from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.runtime import metric_catalogue as catalogue
-from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.gauges import look
-from stream_scorer.runtime.intake import Intake
 from stream_scorer.runtime.lane_state import LaneState
-from stream_scorer.runtime.lanes import Lane
+from stream_scorer.runtime.lanes.batch import Batch, Work
+from stream_scorer.runtime.lanes.commit_slots import Turns
+from stream_scorer.runtime.lanes.consumer import Intake
+from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.metric_definitions import Definition
 from stream_scorer.runtime.metrics import Metrics
 from stream_scorer.runtime.publishing import TransactionalPublisher
 from stream_scorer.runtime.restoring import open_store
 from stream_scorer.runtime.store_engine import shared_memory
-from stream_scorer.runtime.turns import Turns
 from tests.builders import an_event, an_outcome
 from tests.workers import LOOK_EVERY_S, Environment, until
 

@@ -93,7 +93,7 @@ def planted_outcomes() -> list[bytes]:
 
 
 def a_record(
-    name: str = "stream_scorer.runtime.lanes", level: int = logging.ERROR, text: str = "text"
+    name: str = "stream_scorer.runtime.lanes.lane", level: int = logging.ERROR, text: str = "text"
 ) -> logging.LogRecord:
     """A record of the log, of what is being raised at the moment."""
     raised = sys.exc_info()
@@ -134,7 +134,7 @@ async def test_what_asyncio_prints_of_a_lost_task_is_left_out() -> None:
         ("aiokafka.consumer.fetcher", logging.ERROR, "WARNING"),
         ("mode.worker", logging.ERROR, "WARNING"),
         ("aiokafka.conn", logging.CRITICAL, "CRITICAL"),
-        ("stream_scorer.runtime.lanes", logging.ERROR, "ERROR"),
+        ("stream_scorer.runtime.lanes.lane", logging.ERROR, "ERROR"),
     ],
     ids=["a library's error", "the frame's error", "a library's end", "ours"],
 )

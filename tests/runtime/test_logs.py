@@ -38,7 +38,7 @@ def test_what_a_library_repeats_is_shown_now_and_then_with_its_number() -> None:
 
 def test_what_we_say_ourselves_is_always_shown() -> None:
     seldom = Seldom(Clock())
-    assert all(seldom(said("stream_scorer.runtime.lanes", "lane %s open", number)) for number in range(9))
+    assert all(seldom(said("stream_scorer.runtime.lanes.lane", "lane %s open", number)) for number in range(9))
 
 
 def test_many_different_sayings_are_not_remembered_for_ever() -> None:
@@ -48,7 +48,7 @@ def test_many_different_sayings_are_not_remembered_for_ever() -> None:
 
 
 def test_a_line_stays_one_line_whatever_it_quotes() -> None:
-    record = said("stream_scorer.runtime.lanes", "a\nb\x1b[31m%s", "\r")
+    record = said("stream_scorer.runtime.lanes.lane", "a\nb\x1b[31m%s", "\r")
     assert TextLines().format(record).endswith(r"lanes: a b\x1b[31m\r")
     assert json.loads(JsonLines().format(record))["message"] == r"a b\x1b[31m\r"
 

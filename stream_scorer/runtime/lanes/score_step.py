@@ -30,8 +30,8 @@ from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.core.records.record import Incoming, Outgoing, rfc3339
 from stream_scorer.core.state.entry_columns import pack_predictions
 from stream_scorer.models.registry.reference_distributions import TrainedOn
-from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
+from stream_scorer.runtime.lanes.batch import Batch, Work
 
 STAGE_OF_REFUSAL = {
     Code.CONFLICT: Stage.CONFLICT,

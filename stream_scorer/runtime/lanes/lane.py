@@ -17,12 +17,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_scorer.core.outcomes.join import Clock
-from stream_scorer.runtime.batches import Batch, Work, oldest_ms
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.lane_state import LaneState
+from stream_scorer.runtime.lanes.batch import Batch, Work, oldest_ms
+from stream_scorer.runtime.lanes.commit_slots import Turns
 from stream_scorer.runtime.publishing import Ends, Publisher
-from stream_scorer.runtime.turns import Turns
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from stream_scorer.runtime.turns import Turns
+from stream_scorer.runtime.lanes.commit_slots import Turns
 
 
 async def test_so_many_at_once_and_the_others_when_one_is_done() -> None:

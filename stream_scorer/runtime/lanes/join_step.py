@@ -19,10 +19,10 @@ from stream_scorer.core.outcomes.expiry import expire_waiting, keep_record, reco
 from stream_scorer.core.outcomes.join import Answers, Clock
 from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records.record import traced
-from stream_scorer.runtime.batches import Batch, Work
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
-from stream_scorer.runtime.observation_step import Limits, bury, count_replayed, note_answers
+from stream_scorer.runtime.lanes.batch import Batch, Work
+from stream_scorer.runtime.lanes.score_step import Limits, bury, count_replayed, note_answers
 
 
 class OutcomeStep:

@@ -17,11 +17,11 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_scorer.errors import TopicsError
-from stream_scorer.runtime.backlog import Backlog
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import keep_place, read
 from stream_scorer.runtime.kafka.connection_check import why_not_let_in
-from stream_scorer.runtime.lanes import Lane
+from stream_scorer.runtime.lanes.consumer_lag import Backlog
+from stream_scorer.runtime.lanes.lane import Lane
 
 log = logging.getLogger(__name__)
 

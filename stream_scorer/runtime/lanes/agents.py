@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import faust
 
-from stream_scorer.runtime.batches import Batch, Work
-from stream_scorer.runtime.observation_step import ObservationStep, ServedModel
-from stream_scorer.runtime.outcome_step import OutcomeStep
+from stream_scorer.runtime.lanes.batch import Batch, Work
+from stream_scorer.runtime.lanes.join_step import OutcomeStep
+from stream_scorer.runtime.lanes.score_step import ObservationStep, ServedModel
 
 
 @dataclass(slots=True)

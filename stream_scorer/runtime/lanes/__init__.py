@@ -1,0 +1,1 @@
+"""Lanes: the consumer loop, buffers, batches, the score and join steps."""
