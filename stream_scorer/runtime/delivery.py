@@ -23,7 +23,6 @@ from stream_scorer.core.observations.scoring import ModelAtFault
 from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError
-from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
 from stream_scorer.runtime.gauges import commit_age_s, look, oldest_s
@@ -36,7 +35,8 @@ from stream_scorer.runtime.lanes.consumer import Intake
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.lanes.score_step import ServedModel
 from stream_scorer.runtime.logs import IdHash
-from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing import AtLeastOncePublisher, Publisher, TransactionalPublisher
 from stream_scorer.runtime.restoring import open_store, restore
 from stream_scorer.runtime.settings import Settings, WorkerSettings

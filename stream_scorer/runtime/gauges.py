@@ -8,12 +8,12 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.kafka.client import open_connections
 from stream_scorer.runtime.lanes.consumer import Intake
 from stream_scorer.runtime.lanes.consumer_lag import Backlog
 from stream_scorer.runtime.lanes.lane import Lane
-from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics.registry import Metrics
 
 
 def look(metrics: Metrics, intake: Intake | None, *, ready: bool, state_path: Path) -> None:

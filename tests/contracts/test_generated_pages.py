@@ -11,7 +11,7 @@ import pytest
 from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.operations.generators.docs_pages import REGENERATE, described_pages
-from stream_scorer.runtime.metric_catalogue import CATALOGUE
+from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.settings_fields import fields_of
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer
 
 from stream_scorer.core.outcomes.join import Clock
-from stream_scorer.runtime import metric_catalogue as catalogue
 from stream_scorer.runtime.gauges import look
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.commit_slots import Turns
 from stream_scorer.runtime.lanes.consumer import Intake
 from stream_scorer.runtime.lanes.lane import Lane
-from stream_scorer.runtime.metric_definitions import Definition
-from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics.definitions import Definition
+from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing import TransactionalPublisher
 from stream_scorer.runtime.restoring import open_store
 from stream_scorer.runtime.store_engine import shared_memory

@@ -9,7 +9,7 @@ import pytest
 from stream_scorer.core.quality.confidence_intervals import newcombe, wilson
 from stream_scorer.core.quality.sequential_bounds import half_width, log_capital
 from stream_scorer.operations.monitoring.quality_rules import GROUP_ALARMS
-from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.metrics import catalogue as catalogue
 from tests.observability.promtool_cases import evaluate
 from tests.observability.worlds import MODEL, World, distributions, growing, outcomes, series, steady
 

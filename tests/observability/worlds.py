@@ -5,7 +5,7 @@ ways in which such a world goes wrong.
 from collections.abc import Mapping
 
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS, PROBABILITY_BUCKET_NAMES
-from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.metrics import catalogue as catalogue
 
 World = dict[str, str]
 

@@ -16,7 +16,7 @@ from stream_scorer.operations.console.jobs import Errand, Errands, OnProgress
 from stream_scorer.operations.console.snapshots.snapshot import Look, Now, PartitionNow, Recorder
 from stream_scorer.operations.console.snapshots.worker_snapshot import SHOWN, ended, latency, quality, samples_of
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
-from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.metrics.registry import Metrics
 
 NOW_MS = 1_795_000_000_000
 

@@ -27,8 +27,8 @@ from stream_scorer.core.contract.reasons import (
     unknown_id,
 )
 from stream_scorer.runtime.cluster.acls import WHO, Role, rights_of
-from stream_scorer.runtime.metric_catalogue import CATALOGUE, COUNTED_MODELS_MAX, LOADED_MODELS_MAX, SERIES_MAX
-from stream_scorer.runtime.metric_definitions import Definition
+from stream_scorer.runtime.metrics.catalogue import CATALOGUE, COUNTED_MODELS_MAX, LOADED_MODELS_MAX, SERIES_MAX
+from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.settings_fields import Field, fields_of
 

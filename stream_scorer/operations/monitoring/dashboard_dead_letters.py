@@ -1,7 +1,7 @@
 """The dashboard about dead letters: how many, why, since when, and what became of them."""
 
 from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, page, runbook
-from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings import Settings
 
 UID, TITLE = "stream-scorer-dead-letters", "stream-scorer: dead letters"

@@ -4,7 +4,7 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, Variable, runbook
 from stream_scorer.operations.monitoring.quality_rules import WHOLE
-from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings import Settings
 from stream_scorer.runtime.settings_sections import BusinessSettings
 

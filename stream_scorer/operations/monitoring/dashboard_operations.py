@@ -3,8 +3,8 @@
 from stream_scorer.operations.monitoring.panels import JOB, RUNBOOK_WHOLE, Panel, Query, Row, page, runbook
 from stream_scorer.operations.monitoring.traffic_rules import BUDGET
 from stream_scorer.operations.monitoring.worker_panels import OF, RATE, by_instance, state, workers
-from stream_scorer.runtime import metric_catalogue as catalogue
-from stream_scorer.runtime.metric_definitions import Definition
+from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.settings import Settings
 
 VARIABLES = (JOB,)

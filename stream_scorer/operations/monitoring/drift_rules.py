@@ -8,7 +8,7 @@ from typing import Final
 
 from stream_scorer.operations.monitoring.quality_rules import WHOLE
 from stream_scorer.operations.monitoring.rules import Group, Pace, Recording, span
-from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.metrics import catalogue as catalogue
 
 # In less than a week some days of the week are missing, and that would look like drift
 WEEKLY: Final = "day_of_week"

@@ -10,7 +10,7 @@ from stream_scorer.operations.monitoring import dashboard_dead_letters, dashboar
 from stream_scorer.operations.monitoring.panels import PAGE, Annotation, Row, Variable, annotated, chosen, laid_out
 from stream_scorer.operations.monitoring.prometheus_files import GENERATED
 from stream_scorer.operations.monitoring.rules import RUNBOOK
-from stream_scorer.runtime import metric_catalogue as catalogue
+from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings import Settings
 
 SCHEMA_VERSION: Final = 38

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from stream_scorer.errors import SettingsError
-from stream_scorer.runtime.figures import CONTENT_TYPE
+from stream_scorer.runtime.metrics.exposition import CONTENT_TYPE
 
 
 class Health(NamedTuple):

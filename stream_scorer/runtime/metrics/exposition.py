@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stream_scorer.runtime.metric_definitions import Definition, Labels
+from stream_scorer.runtime.metrics.definitions import Definition, Labels
 
 Floats = NDArray[np.float64]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from stream_scorer.core.quality.counts import Model, Quality
 from stream_scorer.core.quality.drift_buckets import Codes, ProbabilityCounts
 from stream_scorer.models.registry.reference_distributions import TrainedOn
-from stream_scorer.runtime import metric_catalogue as catalogue
-from stream_scorer.runtime.figures import Floats, family_text, series_lines
-from stream_scorer.runtime.metric_definitions import Definition
+from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics.definitions import Definition
+from stream_scorer.runtime.metrics.exposition import Floats, family_text, series_lines
 
 Values = Mapping[Model, Sequence[float] | NDArray[np.generic]]
 

@@ -12,7 +12,7 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS
-from stream_scorer.runtime.metric_definitions import Definition, counter, gauge, histogram, singles
+from stream_scorer.runtime.metrics.definitions import Definition, counter, gauge, histogram, singles
 
 # What a worker may show in all; two models with everything, two more with their outcomes, fit in.
 SERIES_MAX: Final = 1_500

@@ -16,11 +16,11 @@ from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.quality.drift_buckets import FeatureCounts
 from stream_scorer.models.registry.reference_distributions import TrainedOn
-from stream_scorer.runtime import metric_catalogue as catalogue
-from stream_scorer.runtime.figures import Figures, Histogram, family_text, series_lines
 from stream_scorer.runtime.lanes.batch import Batch, Noted
-from stream_scorer.runtime.metric_definitions import Definition
-from stream_scorer.runtime.model_figures import ModelFigures
+from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics.definitions import Definition
+from stream_scorer.runtime.metrics.exposition import Figures, Histogram, family_text, series_lines
+from stream_scorer.runtime.metrics.model_metrics import ModelFigures
 from stream_scorer.runtime.settings_sections import BusinessSettings
 
 # Everything that has one value or histogram for each set of labels; what is told by model is kept elsewhere

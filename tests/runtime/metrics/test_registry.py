@@ -14,12 +14,12 @@ from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS, PROBABILITY_BUCKETS
 from stream_scorer.models.registry.reference_distributions import TrainedOn
-from stream_scorer.runtime import metric_catalogue as catalogue
-from stream_scorer.runtime.figures import Histogram, escaped, family_text
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes.batch import Batch, Noted
-from stream_scorer.runtime.metric_definitions import Definition
-from stream_scorer.runtime.metrics import Metrics
+from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics.definitions import Definition
+from stream_scorer.runtime.metrics.exposition import Histogram, escaped, family_text
+from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings import BusinessSettings
 
 CHAMPION = ("default@0123456789ab", "champion")

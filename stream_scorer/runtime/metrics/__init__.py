@@ -1,0 +1,1 @@
+"""Every metric: catalogue, definitions, registry, exposition."""
