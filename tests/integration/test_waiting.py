@@ -18,7 +18,7 @@ from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.registry import Metrics
-from stream_scorer.runtime.publishing import TransactionalPublisher
+from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
 from stream_scorer.runtime.restoring import open_store
 from stream_scorer.runtime.store_engine import shared_memory
 from tests.builders import an_event, an_outcome

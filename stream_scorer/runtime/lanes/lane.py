@@ -22,7 +22,7 @@ from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes.batch import Batch, Work, oldest_ms
 from stream_scorer.runtime.lanes.commit_slots import Turns
-from stream_scorer.runtime.publishing import Ends, Publisher
+from stream_scorer.runtime.publishing.publisher import Ends, Publisher
 
 log = logging.getLogger(__name__)
 

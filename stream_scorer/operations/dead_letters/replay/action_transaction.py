@@ -21,7 +21,7 @@ from stream_scorer.errors import FencedError, OutageError
 from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.index.rows import ACTS
 from stream_scorer.runtime.kafka.client import FENCED, explain
-from stream_scorer.runtime.publishing import (
+from stream_scorer.runtime.publishing.publisher import (
     BATCH_BYTES_MAX,
     REQUEST_BYTES_MAX,
     RETRY_WAIT_MS,

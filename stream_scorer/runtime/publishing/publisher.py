@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records.record import Publishable
 from stream_scorer.errors import OutageError
-from stream_scorer.runtime.unended import Unended
+from stream_scorer.runtime.publishing.hanging_transactions import Unended
 
 # Below the broker's default `message.max.bytes` of 1 MiB, with room for the batch's own header.
 BATCH_BYTES_MAX = 900_000

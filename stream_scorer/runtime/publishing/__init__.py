@@ -1,0 +1,1 @@
+"""Publishing: transactions, fencing, hanging transactions."""
