@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from stream_scorer.core.records.audit_log import LedgerEntry, decode_entry
 from stream_scorer.operations.dead_letters.service import Office, open_office
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.builders import an_event
 from tests.workers import Environment
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
-from stream_scorer.runtime.settings import load_settings
+from stream_scorer.runtime.settings.settings import load_settings
 from tests.accounts import Account, Topics, account
 
 ROOT = Path(__file__).parents[1]

@@ -22,7 +22,7 @@ from stream_scorer.core.records.dead_letter_reader import id_of
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.record import Source
 from stream_scorer.errors import RefusedError
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 
 TIMEOUT_S: Final = 10.0
 # Events of `score_many` that wait for their answers at one time

@@ -18,7 +18,7 @@ from stream_scorer.errors import Known, OutageError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options, explain
 from stream_scorer.runtime.kafka.connection_check import why_not_let_in
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 STOP_WAIT_S: Final = 5.0
 # What scorecards tell producers apart by

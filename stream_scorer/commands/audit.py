@@ -12,7 +12,7 @@ from stream_scorer.commands.time_options import milliseconds_of
 
 if TYPE_CHECKING:
     from stream_scorer.operations.audit.report import At, AuditReport
-    from stream_scorer.runtime.settings import Settings
+    from stream_scorer.runtime.settings.settings import Settings
 
 NOT_FINE = 1
 

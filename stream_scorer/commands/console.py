@@ -10,7 +10,7 @@ from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, PrefixOption, SettingsOption, settings_from
 
 if TYPE_CHECKING:
-    from stream_scorer.runtime.settings import Settings
+    from stream_scorer.runtime.settings.settings import Settings
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 
 SETTINGS_VARIABLE = "STREAM_SCORER_SETTINGS"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stream_scorer.operations.sending.event_sources import SourceEvent
     from stream_scorer.operations.sending.schedule import Planned
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
-    from stream_scorer.runtime.settings import Settings
+    from stream_scorer.runtime.settings.settings import Settings
 
 PROGRESS_S = 0.1
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stream_scorer.operations.sending.schedule import Planned
     from stream_scorer.operations.sending.score_and_wait import Asked
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
-    from stream_scorer.runtime.settings import Settings
+    from stream_scorer.runtime.settings.settings import Settings
 
 NAMES = ("predicted", "redelivered", "refused", "unanswered")
 ID_WIDTH = 24

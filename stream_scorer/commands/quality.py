@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from stream_scorer.core.quality.counts import Figures, GroupFigures, Interval
     from stream_scorer.operations.reports.quality import QualityReport, Window
-    from stream_scorer.runtime.settings import Settings
+    from stream_scorer.runtime.settings.settings import Settings
 
 
 def register(app: typer.Typer) -> None:

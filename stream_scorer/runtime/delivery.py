@@ -40,7 +40,7 @@ from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.hanging_transactions import find_unended
 from stream_scorer.runtime.publishing.publisher import AtLeastOncePublisher, Publisher, TransactionalPublisher
 from stream_scorer.runtime.restoring import open_store, restore
-from stream_scorer.runtime.settings import Settings, WorkerSettings
+from stream_scorer.runtime.settings.settings import Settings, WorkerSettings
 from stream_scorer.runtime.store_engine import shared_memory
 from stream_scorer.runtime.web.server import Health, Server, write_address
 

@@ -31,7 +31,7 @@ from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import Limits, ObservationStep, ServedModel
 from stream_scorer.runtime.logs import start_logging
 from stream_scorer.runtime.metrics.registry import Metrics
-from stream_scorer.runtime.settings import LoggingSettings, Settings, masked
+from stream_scorer.runtime.settings.settings import LoggingSettings, Settings, masked
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from stream_scorer.core.contract.observation_events import examine_observation
 from stream_scorer.core.contract.outcome_events import examine_outcome
 from stream_scorer.core.records.schemas import schemas
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
-from stream_scorer.runtime.settings import Settings, load_settings
-from stream_scorer.runtime.settings_fields import fields_of
+from stream_scorer.runtime.settings.fields import fields_of
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.contracts.reading_docs import PAGES, ROOT, Piece, anchors, blocks, links, shell_lines, spans, text_of
 from tests.integration import broker_sources
 

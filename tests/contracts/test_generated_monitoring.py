@@ -14,7 +14,7 @@ from stream_scorer.operations.monitoring.panels import COLUMNS_MAX
 from stream_scorer.operations.monitoring.prometheus_files import RETENTION, recording_groups
 from stream_scorer.operations.monitoring.rules import Alert, Pace, Recording, span
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
-from stream_scorer.runtime.settings import BusinessSettings, Settings
+from stream_scorer.runtime.settings.settings import BusinessSettings, Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 REGENERATE = "make generate"

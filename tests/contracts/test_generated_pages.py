@@ -12,8 +12,8 @@ from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.operations.generators.docs_pages import REGENERATE, described_pages
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
-from stream_scorer.runtime.settings import Settings
-from stream_scorer.runtime.settings_fields import fields_of
+from stream_scorer.runtime.settings.fields import fields_of
+from stream_scorer.runtime.settings.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = described_pages()

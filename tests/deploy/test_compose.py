@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stream_scorer.operations.local_broker.distribution import kafka_version, locked_jars
-from stream_scorer.runtime.settings import load_settings
+from stream_scorer.runtime.settings.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

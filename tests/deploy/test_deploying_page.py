@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 from tests.contracts.reading_docs import blocks, text_of
 from tests.deploy.kubernetes import KUBERNETES, ROOT
 

@@ -9,8 +9,8 @@ import yaml
 
 from stream_scorer.operations.generators.kubernetes import load_environment
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
-from stream_scorer.runtime.settings import Settings
-from stream_scorer.runtime.settings_fields import fields_of
+from stream_scorer.runtime.settings.fields import fields_of
+from stream_scorer.runtime.settings.settings import Settings
 from tests.deploy.kubernetes import ENVIRONMENTS, FOLDERS, KUBERNETES, ROOT, Object, built, name_of, the
 
 SECRET_WORDS = re.compile(r"(?i)(password|token|secret|key)")

@@ -29,7 +29,7 @@ from stream_scorer.operations.audit.id_trace import Trace, trace
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
-from stream_scorer.runtime.settings import load_settings
+from stream_scorer.runtime.settings.settings import load_settings
 from tests.builders import an_event, an_observation
 from tests.integration.broker_sources import Broker
 from tests.integration.writing import writing

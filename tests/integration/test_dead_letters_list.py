@@ -22,7 +22,7 @@ from stream_scorer.operations.dead_letters.query.filters import Filter
 from stream_scorer.operations.dead_letters.service import Office, open_office
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.cluster.topic_admin import apply
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.builders import an_event
 from tests.integration.broker_sources import Broker
 from tests.integration.writing import Hand, Written, now_ms, writing

@@ -22,7 +22,7 @@ from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.errors import SettingsError, TopicsError
 from stream_scorer.operations.reading.topic_reader import Reader, Record
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
-from stream_scorer.runtime.settings import load_settings
+from stream_scorer.runtime.settings.settings import load_settings
 from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
 

@@ -21,7 +21,7 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.errors import SettingsError, TopicsError
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.runtime.cluster.topic_admin import apply
-from stream_scorer.runtime.settings import load_settings
+from stream_scorer.runtime.settings.settings import load_settings
 from tests.builders import an_event
 from tests.integration.broker_sources import Broker
 from tests.workers import ROOT

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from stream_scorer.commands import topics
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, check_cluster, definitions_for, plan
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 
 pytestmark = pytest.mark.kafka
 

@@ -11,7 +11,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from stream_scorer.runtime.cluster.topic_admin import definitions_for
-from stream_scorer.runtime.settings import load_settings
+from stream_scorer.runtime.settings.settings import load_settings
 from tests.integration.broker_sources import Broker
 from tests.traffic import feed, send, traffic
 from tests.workers import Environment, ended, stopped, until

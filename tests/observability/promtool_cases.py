@@ -9,7 +9,7 @@ from typing import Any
 from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.prometheus_files import recording_groups, rule_file
 from stream_scorer.operations.monitoring.rules import Pace
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 from tests.observability.worlds import World
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.monitoring.prometheus_files import ALERT_RULES, RECORDING_RULES, prometheus_files
 from stream_scorer.operations.monitoring.rules import Pace
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 # A day is three hours of three seconds here. A span of less than three scrapes would be empty now and then.
 FAST = Pace(

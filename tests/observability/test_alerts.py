@@ -11,7 +11,7 @@ import pytest
 from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, Pace
 from stream_scorer.runtime.metrics import catalogue as catalogue
-from stream_scorer.runtime.settings import BusinessSettings, Settings
+from stream_scorer.runtime.settings.settings import BusinessSettings, Settings
 from tests.observability.promtool_cases import firing
 from tests.observability.worlds import (
     LATENCY,

@@ -22,7 +22,7 @@ from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNo
 from stream_scorer.operations.dead_letters.service import Office, open_office
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.integration.broker_sources import Broker
 from tests.page.hostile import RECORDS, SENDER
 from tests.programs import program

@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 
 from stream_scorer.operations.console.server import serve_console
 from stream_scorer.runtime.cluster.topic_admin import apply
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.integration.broker_sources import Broker
 
 

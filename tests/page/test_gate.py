@@ -10,7 +10,7 @@ from aiohttp import ClientResponse
 from yarl import URL
 
 from stream_scorer.operations.console.auth import COOKIE, SESSION_S, Gate, Right
-from stream_scorer.runtime.settings import HttpSettings
+from stream_scorer.runtime.settings.settings import HttpSettings
 from tests.page.conftest import Client, Serve
 
 VIEW, ACT = "token-to-view", "token-to-act"

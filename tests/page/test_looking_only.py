@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from stream_scorer.operations.console.server import serve_console
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter
 from stream_scorer.operations.dead_letters.service import open_office
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.page.conftest import WorkerPage
 from tests.page.test_letter_pages import errand, text
 

@@ -9,7 +9,7 @@ import pytest
 
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.runtime.cluster.acls import Role
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.security.brokers import with_passwords
 from tests.security.certificates import Certificates
 from tests.security.granting import granting

@@ -14,7 +14,7 @@ from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.runtime.cluster.acls import Role
 from stream_scorer.runtime.cluster.topic_admin import cluster_id
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.security.brokers import with_certificates
 from tests.security.certificates import KEY_PASSWORD, Certificates
 from tests.security.conftest import Locked

@@ -11,7 +11,7 @@ import pytest
 
 from stream_scorer.errors import SettingsError
 from stream_scorer.runtime.logs import JsonLines, TextLines
-from stream_scorer.runtime.settings import load_settings
+from stream_scorer.runtime.settings.settings import load_settings
 from stream_scorer.runtime.store_folders import claim_lane
 
 NAMES = {

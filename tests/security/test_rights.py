@@ -26,7 +26,7 @@ from stream_scorer.runtime.cluster.acls import Kind, Operation, Right, Role, rig
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, check_cluster
 from stream_scorer.runtime.kafka.client import client_options, explain
 from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 from tests.builders import an_event, an_outcome
 from tests.integration.writing import elsewhere
 from tests.security.conftest import Locked, password_of

@@ -41,7 +41,7 @@ from stream_scorer.errors import SettingsError
 if TYPE_CHECKING:
     from stream_scorer.operations.dead_letters.index.index import OnRead
     from stream_scorer.operations.dead_letters.service import Office
-    from stream_scorer.runtime.settings import Settings
+    from stream_scorer.runtime.settings.settings import Settings
 
 NOT_FINE = 1
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from stream_scorer.commands.validate import printable
 if TYPE_CHECKING:
     from stream_scorer.core.dead_letters.producer_scorecards import Scorecard
     from stream_scorer.operations.reports.producer_scorecards import Scorecards
-    from stream_scorer.runtime.settings import Settings
+    from stream_scorer.runtime.settings.settings import Settings
 
 FAULTS_SHOWN = 5
 UNKNOWN_PRODUCER = 1

@@ -13,7 +13,7 @@ from stream_scorer.operations.sending.schedule import Planned
 from stream_scorer.operations.sending.scheduled_send import play
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, definitions_for
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 
 Say = Callable[[str], None]
 

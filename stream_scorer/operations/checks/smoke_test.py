@@ -16,7 +16,7 @@ from stream_scorer.core.contract.columns import Value
 from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.core.contract.smoke_test_ids import smoke_id
 from stream_scorer.core.records.prediction import Prediction
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 # The producer that scorecards show for it
 CLIENT_ID: Final = "stream-scorer-smoke"

@@ -28,7 +28,7 @@ from stream_scorer.operations.console.views import (
     overview,
     producers,
 )
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 View = Callable[[Visit], Awaitable[web.StreamResponse]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

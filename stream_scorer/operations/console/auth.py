@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from stream_scorer.runtime.settings import HttpSettings, is_loopback
+from stream_scorer.runtime.settings.settings import HttpSettings, is_loopback
 
 COOKIE: Final = "stream_scorer_session"
 FORM_FIELD: Final = "form_token"

@@ -11,7 +11,7 @@ from stream_scorer.operations.console.dead_letter_session import Desk
 from stream_scorer.operations.console.rendering import Renderer
 from stream_scorer.operations.console.snapshots.snapshot import Recorder
 from stream_scorer.operations.dead_letters.service import Office
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from stream_scorer.operations.console.snapshots.kafka_snapshot import TopicFigur
 from stream_scorer.operations.console.snapshots.worker_snapshot import WorkerFigures
 from stream_scorer.operations.dead_letters.service import open_office
 from stream_scorer.runtime.delivery import Delivery
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.web.server import Health, Server
 
 

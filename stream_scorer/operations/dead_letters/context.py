@@ -10,7 +10,7 @@ from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.rows import origin_number
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnPro
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 ALL_WAITING = Filter()
 

@@ -17,7 +17,7 @@ from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.reading.group_offsets import GroupPosition
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 HISTORY_S = 60
 RECENT_LATENCIES = 2_000

@@ -23,7 +23,7 @@ from stream_scorer.operations.sending.schedule import Planned
 from stream_scorer.operations.sending.scheduled_send import play
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, definitions_for
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 
 # Outcomes for nobody must be given up before the demo ends, and no outcome may come later than that
 JOIN_WINDOW_S = 10.0

@@ -18,7 +18,7 @@ from stream_scorer.operations.harness.latency_percentiles import latency_figures
 from stream_scorer.operations.reading.topic_reader import Reader, Record
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 
 class Summary(msgspec.Struct, kw_only=True):

@@ -8,7 +8,7 @@ import stream_scorer
 from stream_scorer.core.contract.examples import example_lines
 from stream_scorer.core.records.schemas import input_headers, schemas
 from stream_scorer.runtime.cluster.topic_definitions import TopicDefinition, load_topics
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 REGENERATE = "stream-scorer topics describe --out topics/"
 SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"

@@ -29,8 +29,8 @@ from stream_scorer.core.contract.reasons import (
 from stream_scorer.runtime.cluster.acls import WHO, Role, rights_of
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE, COUNTED_MODELS_MAX, LOADED_MODELS_MAX, SERIES_MAX
 from stream_scorer.runtime.metrics.definitions import Definition
-from stream_scorer.runtime.settings import Settings
-from stream_scorer.runtime.settings_fields import Field, fields_of
+from stream_scorer.runtime.settings.fields import Field, fields_of
+from stream_scorer.runtime.settings.settings import Settings
 
 REGENERATE = "make generate"
 GENERATED = f"<!-- Generated from the code by `{REGENERATE}`: change the code, not this page. -->"

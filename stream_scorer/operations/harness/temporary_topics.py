@@ -4,7 +4,7 @@ import contextlib
 import secrets
 
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, admin_client
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 
 def own_prefix(purpose: str) -> str:

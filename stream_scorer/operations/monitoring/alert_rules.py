@@ -8,7 +8,7 @@ from typing import Final
 from stream_scorer.core.quality.sequential_bounds import LOOKS_A_YEAR
 from stream_scorer.operations.monitoring.rules import JOB, Alert, Group, Pace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 # Below so many observations in a quarter of an hour a share says little
 SHARE_OBSERVATIONS_MIN: Final = 100

@@ -2,7 +2,7 @@
 
 from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, page, runbook
 from stream_scorer.runtime.metrics import catalogue as catalogue
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 UID, TITLE = "stream-scorer-dead-letters", "stream-scorer: dead letters"
 VARIABLES = (JOB,)

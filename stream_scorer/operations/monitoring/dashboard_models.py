@@ -5,8 +5,8 @@ from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, Variable, runbook
 from stream_scorer.operations.monitoring.quality_rules import WHOLE
 from stream_scorer.runtime.metrics import catalogue as catalogue
-from stream_scorer.runtime.settings import Settings
-from stream_scorer.runtime.settings_sections import BusinessSettings
+from stream_scorer.runtime.settings.sections import BusinessSettings
+from stream_scorer.runtime.settings.settings import Settings
 
 UID, TITLE = "stream-scorer-models", "stream-scorer: model quality, fairness and drift"
 WINDOW = Variable("window", "Looked at over", choices=("month", "week", "day"))

@@ -3,7 +3,7 @@
 from stream_scorer.operations.monitoring.grafana_files import grafana_files
 from stream_scorer.operations.monitoring.prometheus_files import prometheus_files
 from stream_scorer.operations.monitoring.rules import RUNBOOK
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 
 def monitoring_files(settings: Settings, runbook: str = RUNBOOK) -> dict[str, str]:

@@ -11,7 +11,7 @@ from stream_scorer.operations.monitoring.panels import PAGE, Annotation, Row, Va
 from stream_scorer.operations.monitoring.prometheus_files import GENERATED
 from stream_scorer.operations.monitoring.rules import RUNBOOK
 from stream_scorer.runtime.metrics import catalogue as catalogue
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 SCHEMA_VERSION: Final = 38
 TAG: Final = "stream-scorer"

@@ -11,7 +11,7 @@ from stream_scorer.core.quality.confidence_intervals import Z_95
 from stream_scorer.core.quality.sequential_bounds import MIXTURE, VARIANCE_MAX, log_capital
 from stream_scorer.operations.monitoring.rules import Group, Pace, Recording, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
-from stream_scorer.runtime.settings_sections import BusinessSettings
+from stream_scorer.runtime.settings.sections import BusinessSettings
 
 # Every outcome is counted once in each of the three columns: any one of them tells the whole
 WHOLE: Final = 'column="SubjectSexCode"'

@@ -7,7 +7,7 @@ from typing import Final
 
 from stream_scorer.operations.monitoring.rules import Group, Pace, Recording, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
-from stream_scorer.runtime.settings_sections import BusinessSettings
+from stream_scorer.runtime.settings.sections import BusinessSettings
 
 # 99 of 100 records within the limit: the rest is the budget, for 28 days
 BUDGET: Final = 0.01

@@ -4,7 +4,7 @@ from stream_scorer.operations.monitoring.panels import Panel, Query, runbook
 from stream_scorer.operations.monitoring.rules import JOB as WORKERS
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 OF = 'job=~"$job"'
 RATE = "[$__rate_interval]"

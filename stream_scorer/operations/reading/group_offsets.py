@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.settings import KafkaSettings
+from stream_scorer.runtime.settings.settings import KafkaSettings
 
 # a new cluster makes the topic of the groups' offsets when it is first asked for one
 COORDINATOR_AWAY = (

@@ -17,7 +17,7 @@ from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 from stream_scorer.errors import SettingsError
 from stream_scorer.runtime.cluster.acls import Kind, Operation, Right, Role, rights_of
 from stream_scorer.runtime.cluster.topic_admin import admin_client
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 # What Kafka calls the operations on the wire: which bit says that one is granted
 _BITS: Final = {

@@ -26,7 +26,7 @@ from stream_scorer.runtime.cluster.topic_definitions import TopicDefinition, Top
 from stream_scorer.runtime.cluster.topic_diff import Difference, FoundTopic, compare
 from stream_scorer.runtime.kafka.client import client_options, explain
 from stream_scorer.runtime.kafka.connection_check import why_not_let_in
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 __all__ = [
     "Difference",

@@ -9,7 +9,7 @@ import msgspec
 
 import stream_scorer
 from stream_scorer.errors import TopicsError
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 DAY_MS = 86_400_000
 FOR_EVER_MS = -1

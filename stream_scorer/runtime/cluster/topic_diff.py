@@ -8,7 +8,7 @@ from stream_scorer.runtime.cluster.topic_definitions import (
     TopicDefinition,
     retention_ms_min,
 )
-from stream_scorer.runtime.settings import Settings
+from stream_scorer.runtime.settings.settings import Settings
 
 RESTORED_FROM = ("predictions", "outcome_updates")
 

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.helpers import create_ssl_context
 
 from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError
-from stream_scorer.runtime.settings import KafkaSettings
+from stream_scorer.runtime.settings.settings import KafkaSettings
 
 # After a transaction ends, the coordinator answers CONCURRENT_TRANSACTIONS until its markers are written, which takes
 # 1-3 ms. aiokafka 0.14 then waits a fixed 20 ms, most of a small batch's latency. A test checks that this took.

@@ -21,7 +21,7 @@ from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.exposition import Figures, Histogram, family_text, series_lines
 from stream_scorer.runtime.metrics.model_metrics import ModelFigures
-from stream_scorer.runtime.settings_sections import BusinessSettings
+from stream_scorer.runtime.settings.sections import BusinessSettings
 
 # Everything that has one value or histogram for each set of labels; what is told by model is kept elsewhere
 PLAIN = tuple(

@@ -10,7 +10,7 @@ from stream_scorer.runtime.cluster.topic_definitions import (
     load_topics,
 )
 from stream_scorer.runtime.cluster.topic_diff import Difference, FoundTopic, compare
-from stream_scorer.runtime.settings import Settings, load_settings
+from stream_scorer.runtime.settings.settings import Settings, load_settings
 
 KEYS = (
     "observations",

@@ -11,7 +11,7 @@ from aiokafka.producer.transaction_manager import TransactionManager
 
 from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError, TopicsError
 from stream_scorer.runtime.kafka.client import TRANSACTION_RETRY_WAIT_S, client_options, explain
-from stream_scorer.runtime.settings import KafkaSettings
+from stream_scorer.runtime.settings.settings import KafkaSettings
 
 CONCURRENT_TRANSACTIONS = 51
 

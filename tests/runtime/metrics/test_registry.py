@@ -20,7 +20,7 @@ from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.exposition import Histogram, escaped, family_text
 from stream_scorer.runtime.metrics.registry import Metrics
-from stream_scorer.runtime.settings import BusinessSettings
+from stream_scorer.runtime.settings.settings import BusinessSettings
 
 CHAMPION = ("default@0123456789ab", "champion")
 TRAINED_ON = TrainedOn(np.arange(len(FEATURE_BUCKETS)), np.arange(len(GROUP_BUCKETS)))

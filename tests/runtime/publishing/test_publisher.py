@@ -24,7 +24,7 @@ from stream_scorer.runtime.publishing.publisher import (
     Publisher,
     TransactionalPublisher,
 )
-from stream_scorer.runtime.settings import load_settings
+from stream_scorer.runtime.settings.settings import load_settings
 from tests.integration.broker_sources import Broker
 
 

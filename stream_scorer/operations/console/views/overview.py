@@ -11,7 +11,7 @@ from stream_scorer.operations.console.request_context import Visit
 from stream_scorer.operations.console.snapshots.snapshot import Now, QualityNow, Recorder
 from stream_scorer.operations.console.svg_charts import sparkline
 from stream_scorer.runtime.metrics.catalogue import OBSERVATION_ENDS, OUTCOME_ENDS
-from stream_scorer.runtime.settings import BusinessSettings
+from stream_scorer.runtime.settings.settings import BusinessSettings
 
 STATES = {"elsewhere": "another worker's", "unknown": "nothing committed yet"}
 # Which of the ends of an observation mean that it was answered

@@ -17,7 +17,7 @@ from stream_scorer.operations.dead_letters.index.index import Index, OnRead
 from stream_scorer.operations.reading.topic_reader import Reader, Span
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.settings import KafkaSettings
+from stream_scorer.runtime.settings.settings import KafkaSettings
 
 # Below so many records another process takes longer to start than it saves
 RECORDS_MIN: Final = 300_000

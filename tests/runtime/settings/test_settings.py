@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from stream_scorer.errors import SettingsError
-from stream_scorer.runtime.settings import (
+from stream_scorer.runtime.settings.fields import fields_of
+from stream_scorer.runtime.settings.settings import (
     KafkaSettings,
     Settings,
     default_state_folder,
@@ -13,7 +14,6 @@ from stream_scorer.runtime.settings import (
     load_settings,
     masked,
 )
-from stream_scorer.runtime.settings_fields import fields_of
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "settings"
 

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from stream_scorer.errors import SettingsError
-from stream_scorer.runtime.settings_fields import masked_section
-from stream_scorer.runtime.settings_reading import Problems, read_layers, read_toml
-from stream_scorer.runtime.settings_sections import (
+from stream_scorer.runtime.settings.fields import masked_section
+from stream_scorer.runtime.settings.layers import Problems, read_layers, read_toml
+from stream_scorer.runtime.settings.sections import (
     BusinessSettings,
     HttpSettings,
     KafkaSettings,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from stream_scorer.runtime.settings_fields import VARIABLE_PREFIX, Field, fields_of
+from stream_scorer.runtime.settings.fields import VARIABLE_PREFIX, Field, fields_of
 
 # variables of ours that are no settings: the cache folder, the settings file itself, and what tests are told
 NOT_SETTINGS = re.compile(r"CACHE|SETTINGS|TEST_.*")
