@@ -36,7 +36,7 @@ def reset(
     next, at some 100,000 ids a second. Exit status 1 where a running worker holds it; nothing is deleted then."""
     import json
 
-    from stream_scorer.runtime.store_folders import bytes_on_disk, delete_stores, find_stores
+    from stream_scorer.runtime.state.state_directory import bytes_on_disk, delete_stores, find_stores
 
     folder = settings_from(settings, prefix=prefix).state_path
     found = find_stores(folder, partition)

@@ -27,7 +27,6 @@ from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
 from stream_scorer.runtime.gauges import commit_age_s, look, oldest_s
 from stream_scorer.runtime.kafka.client import REFUSED, answers, client_options, explain
-from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes.agents import Agents
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.commit_slots import Turns
@@ -39,9 +38,10 @@ from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.hanging_transactions import find_unended
 from stream_scorer.runtime.publishing.publisher import AtLeastOncePublisher, Publisher, TransactionalPublisher
-from stream_scorer.runtime.restoring import open_store, restore
 from stream_scorer.runtime.settings.settings import Settings, WorkerSettings
-from stream_scorer.runtime.store_engine import shared_memory
+from stream_scorer.runtime.state.pending_writes import LaneState
+from stream_scorer.runtime.state.restore import open_store, restore
+from stream_scorer.runtime.state.rocksdb import shared_memory
 from stream_scorer.runtime.web.server import Health, Server, write_address
 
 log = logging.getLogger(__name__)

@@ -11,14 +11,14 @@ from typer.testing import CliRunner, Result
 
 from stream_scorer.commands import state
 from stream_scorer.errors import StateError
-from stream_scorer.runtime.store import LaneStore
-from stream_scorer.runtime.store_engine import shared_memory
-from stream_scorer.runtime.store_folders import claim_lane
+from stream_scorer.runtime.state.rocksdb import shared_memory
+from stream_scorer.runtime.state.state_directory import claim_lane
+from stream_scorer.runtime.state.store import LaneStore
 
 HOLDER = """
 import sys
 from pathlib import Path
-from stream_scorer.runtime.store_folders import claim_lane
+from stream_scorer.runtime.state.state_directory import claim_lane
 claim = claim_lane(Path(sys.argv[1]), int(sys.argv[2]), spare=False)
 print("held", flush=True)
 sys.stdin.read()

@@ -19,10 +19,10 @@ from stream_scorer.core.records.prediction import encode_predictions
 from stream_scorer.core.records.record import Outgoing, Source, rfc3339
 from stream_scorer.core.state.entry import Entry, KeptRecord, Predicted, Waiting, unpack
 from stream_scorer.operations.local_broker import LocalBroker
-from stream_scorer.runtime.restoring import BEYOND_WINDOW_MS, Progress, Restoration, open_store, restore
-from stream_scorer.runtime.store import LaneStore
-from stream_scorer.runtime.store_engine import shared_memory
-from stream_scorer.runtime.store_folders import claim_lane
+from stream_scorer.runtime.state.restore import BEYOND_WINDOW_MS, Progress, Restoration, open_store, restore
+from stream_scorer.runtime.state.rocksdb import shared_memory
+from stream_scorer.runtime.state.state_directory import claim_lane
+from stream_scorer.runtime.state.store import LaneStore
 from tests.integration.broker_sources import Broker
 from tests.integration.writing import SPEAKER, Hand, now_ms, writing
 

@@ -10,7 +10,6 @@ from aiokafka import AIOKafkaConsumer
 
 from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.runtime.gauges import look
-from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.commit_slots import Turns
 from stream_scorer.runtime.lanes.consumer import Intake
@@ -19,8 +18,9 @@ from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
-from stream_scorer.runtime.restoring import open_store
-from stream_scorer.runtime.store_engine import shared_memory
+from stream_scorer.runtime.state.pending_writes import LaneState
+from stream_scorer.runtime.state.restore import open_store
+from stream_scorer.runtime.state.rocksdb import shared_memory
 from tests.builders import an_event, an_outcome
 from tests.workers import LOOK_EVERY_S, Environment, until
 

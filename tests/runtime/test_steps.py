@@ -12,10 +12,10 @@ from stream_scorer.core.observations.scoring import Brake
 from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.core.state.entry import Models
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import Limits, ObservationStep, ServedModel
+from stream_scorer.runtime.state.pending_writes import LaneState
 from tests.builders import an_event, an_outcome
 
 NOW_MS = 1_763_800_000_000

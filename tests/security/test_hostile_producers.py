@@ -12,7 +12,7 @@ import pytest
 from stream_scorer.errors import SettingsError
 from stream_scorer.runtime.logs import JsonLines, TextLines
 from stream_scorer.runtime.settings.settings import load_settings
-from stream_scorer.runtime.store_folders import claim_lane
+from stream_scorer.runtime.state.state_directory import claim_lane
 
 NAMES = {
     "a step up": "..",

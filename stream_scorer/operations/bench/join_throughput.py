@@ -14,7 +14,7 @@ from stream_scorer.operations.bench.throughput import ID_PREFIX, watch
 from stream_scorer.operations.sending.event_sources import generated_events, outcome_event
 from stream_scorer.operations.sending.schedule import Planned
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.store_folders import bytes_on_disk, delete_stores, find_stores
+from stream_scorer.runtime.state.state_directory import bytes_on_disk, delete_stores, find_stores
 
 SEED = 7
 RESTORED = re.compile(r"lane \d+ restored in ([\d.]+) s from (\d+) predictions and (\d+) outcome updates")

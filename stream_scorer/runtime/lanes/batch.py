@@ -18,7 +18,7 @@ from stream_scorer.core.observations.validation import Rejected
 from stream_scorer.core.quality.counts import Model, Quality
 from stream_scorer.core.records.record import Publishable
 from stream_scorer.runtime.kafka.batch_fetch import Record
-from stream_scorer.runtime.lane_state import LaneState
+from stream_scorer.runtime.state.pending_writes import LaneState
 
 
 @dataclass(slots=True)

@@ -19,10 +19,10 @@ from aiokafka.errors import KafkaError
 from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
-from stream_scorer.runtime.lane_state import LaneState
 from stream_scorer.runtime.lanes.batch import Batch, Work, oldest_ms
 from stream_scorer.runtime.lanes.commit_slots import Turns
 from stream_scorer.runtime.publishing.publisher import Ends, Publisher
+from stream_scorer.runtime.state.pending_writes import LaneState
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.reading.topic_reader import Span
-from stream_scorer.runtime.restoring import BEYOND_WINDOW_MS
+from stream_scorer.runtime.state.restore import BEYOND_WINDOW_MS
 
 # Where the first one that is known is itself a letter, which has no offset yet
 NO_OFFSET: Final = -1

@@ -20,9 +20,9 @@ from stream_scorer.core.state.entry import Models
 from stream_scorer.core.state.restore import Records, Restored, restore_predictions, restore_updates
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.kafka.batch_fetch import read
-from stream_scorer.runtime.store import LaneStore
-from stream_scorer.runtime.store_engine import Memory
-from stream_scorer.runtime.store_folders import FOLDERS_MAX, claim_lane
+from stream_scorer.runtime.state.rocksdb import Memory
+from stream_scorer.runtime.state.state_directory import FOLDERS_MAX, claim_lane
+from stream_scorer.runtime.state.store import LaneStore
 
 log = logging.getLogger(__name__)
 

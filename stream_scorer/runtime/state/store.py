@@ -20,7 +20,7 @@ from stream_scorer.core.contract.columns import ID_BYTES_MAX
 from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.core.state.entry import ENTRY_VERSION, ROW_BYTES, Models, is_forgotten, waiting_since_ms
 from stream_scorer.errors import StateError
-from stream_scorer.runtime.store_engine import (
+from stream_scorer.runtime.state.rocksdb import (
     Memory,
     is_damage,
     is_the_machines_fault,
@@ -28,7 +28,7 @@ from stream_scorer.runtime.store_engine import (
     open_rows,
     passing_by,
 )
-from stream_scorer.runtime.store_folders import NOTE, Claim, bytes_on_disk
+from stream_scorer.runtime.state.state_directory import NOTE, Claim, bytes_on_disk
 
 log = logging.getLogger(__name__)
 

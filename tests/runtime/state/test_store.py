@@ -15,9 +15,16 @@ import pytest
 from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.core.state.entry import Entry, KeptRecord, Predicted, Waiting, pack
 from stream_scorer.errors import StateError
-from stream_scorer.runtime.store import LaneStore
-from stream_scorer.runtime.store_engine import shared_memory
-from stream_scorer.runtime.store_folders import NOTE, Claim, bytes_on_disk, claim_lane, delete_stores, find_stores
+from stream_scorer.runtime.state.rocksdb import shared_memory
+from stream_scorer.runtime.state.state_directory import (
+    NOTE,
+    Claim,
+    bytes_on_disk,
+    claim_lane,
+    delete_stores,
+    find_stores,
+)
+from stream_scorer.runtime.state.store import LaneStore
 
 TOPIC = "stops.predictions"
 HOUR_MS = 3_600_000
@@ -218,9 +225,9 @@ def test_starting_over_leaves_nothing(store: LaneStore) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from stream_scorer.runtime.store import LaneStore
-from stream_scorer.runtime.store_engine import shared_memory
-from stream_scorer.runtime.store_folders import claim_lane
+from stream_scorer.runtime.state.store import LaneStore
+from stream_scorer.runtime.state.rocksdb import shared_memory
+from stream_scorer.runtime.state.state_directory import claim_lane
 store = LaneStore(claim_lane(Path(sys.argv[1]), 0, spare=False), "cluster-1", shared_memory())
 position = store.positions().get("t", 0)
 print("ready", flush=True)

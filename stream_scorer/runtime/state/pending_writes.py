@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from stream_scorer.core.outcomes.join import Clock
 from stream_scorer.core.state.entry import Models
-from stream_scorer.runtime.store import LaneStore
+from stream_scorer.runtime.state.store import LaneStore
 
 Entries = Mapping[bytes, bytes | None]
 

@@ -1,0 +1,1 @@
+"""A lane's store on disk, and how it is restored."""
