@@ -45,7 +45,7 @@ def console(
 async def _serve(resolved: "Settings", address_file: Path | None) -> None:
     from stream_scorer.operations.console.server import serve_console
     from stream_scorer.operations.harness.signals import interrupts
-    from stream_scorer.runtime.web.server import write_address
+    from stream_scorer.runtime.worker.http_server import write_address
 
     with interrupts() as interrupted:
         async with serve_console(resolved) as (host, port):

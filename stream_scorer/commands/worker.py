@@ -48,7 +48,7 @@ def worker(
         raise SettingsError(f"--http-address-file: there is no folder {http_address_file.parent}; make it first")
 
     from stream_scorer.operations.console.server import pages_of_worker
-    from stream_scorer.runtime.worker import run_worker
+    from stream_scorer.runtime.worker.run import run_worker
 
     status = run_worker(resolved, http_address_file=http_address_file, pages=pages_of_worker)
     logging.shutdown()

@@ -9,7 +9,6 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer
 
 from stream_scorer.core.outcomes.join import Clock
-from stream_scorer.runtime.gauges import look
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.commit_slots import Turns
 from stream_scorer.runtime.lanes.consumer import Intake
@@ -21,6 +20,7 @@ from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
 from stream_scorer.runtime.state.pending_writes import LaneState
 from stream_scorer.runtime.state.restore import open_store
 from stream_scorer.runtime.state.rocksdb import shared_memory
+from stream_scorer.runtime.worker.gauges import look
 from tests.builders import an_event, an_outcome
 from tests.workers import LOOK_EVERY_S, Environment, until
 

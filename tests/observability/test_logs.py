@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from stream_scorer.runtime.logs import IdHash, JsonLines, TextLines, lowered
+from stream_scorer.runtime.worker.log_format import IdHash, JsonLines, TextLines, lowered
 from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
 from tests.observability.quoting_model import BAD_HOUR, QUOTING_TYPES, save_quoting

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from stream_scorer.errors import SettingsError
-from stream_scorer.runtime.logs import JsonLines, TextLines
 from stream_scorer.runtime.settings.settings import load_settings
 from stream_scorer.runtime.state.state_directory import claim_lane
+from stream_scorer.runtime.worker.log_format import JsonLines, TextLines
 
 NAMES = {
     "a step up": "..",

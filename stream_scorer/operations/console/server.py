@@ -10,9 +10,9 @@ from stream_scorer.operations.console.dead_letter_session import OpenOffice
 from stream_scorer.operations.console.snapshots.kafka_snapshot import TopicFigures
 from stream_scorer.operations.console.snapshots.worker_snapshot import WorkerFigures
 from stream_scorer.operations.dead_letters.service import open_office
-from stream_scorer.runtime.delivery import Delivery
 from stream_scorer.runtime.settings.settings import Settings
-from stream_scorer.runtime.web.server import Health, Server
+from stream_scorer.runtime.worker.http_server import Health, Server
+from stream_scorer.runtime.worker.service import Delivery
 
 
 def pages_of_worker(app: web.Application, delivery: Delivery) -> None:

@@ -11,8 +11,8 @@ from typing import Final
 from stream_scorer.core.quality.confidence_intervals import Interval, newcombe, wilson
 from stream_scorer.core.quality.counts import GROUP_COLUMNS, Gap
 from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow, QualityNow
-from stream_scorer.runtime.delivery import Delivery
 from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.worker.service import Delivery
 
 LATENCY: Final = "stream_scorer_latency_seconds_bucket"
 # prediction, then what was true

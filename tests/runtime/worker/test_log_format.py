@@ -8,7 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream_scorer.runtime.logs import SAID_AGAIN_AFTER_S, IdHash, JsonLines, Seldom, TextLines, start_logging
+from stream_scorer.runtime.worker.log_format import (
+    SAID_AGAIN_AFTER_S,
+    IdHash,
+    JsonLines,
+    Seldom,
+    TextLines,
+    start_logging,
+)
 
 
 def said(name: str, message: str, *arguments: object, level: int = logging.WARNING) -> logging.LogRecord:

@@ -25,7 +25,6 @@ from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
-from stream_scorer.runtime.gauges import commit_age_s, look, oldest_s
 from stream_scorer.runtime.kafka.client import REFUSED, answers, client_options, explain
 from stream_scorer.runtime.lanes.agents import Agents
 from stream_scorer.runtime.lanes.batch import Batch, Work
@@ -33,7 +32,6 @@ from stream_scorer.runtime.lanes.commit_slots import Turns
 from stream_scorer.runtime.lanes.consumer import Intake
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.lanes.score_step import ServedModel
-from stream_scorer.runtime.logs import IdHash
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.hanging_transactions import find_unended
@@ -42,7 +40,9 @@ from stream_scorer.runtime.settings.settings import Settings, WorkerSettings
 from stream_scorer.runtime.state.pending_writes import LaneState
 from stream_scorer.runtime.state.restore import open_store, restore
 from stream_scorer.runtime.state.rocksdb import shared_memory
-from stream_scorer.runtime.web.server import Health, Server, write_address
+from stream_scorer.runtime.worker.gauges import commit_age_s, look, oldest_s
+from stream_scorer.runtime.worker.http_server import Health, Server, write_address
+from stream_scorer.runtime.worker.log_format import IdHash
 
 log = logging.getLogger(__name__)
 

@@ -25,13 +25,13 @@ from stream_scorer.models.registry.default_model import default_model_folder, en
 from stream_scorer.models.registry.model_directory import load_model
 from stream_scorer.models.registry.reference_distributions import trained_on
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
-from stream_scorer.runtime.delivery import Delivery, Pages
 from stream_scorer.runtime.lanes.agents import Agents
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import Limits, ObservationStep, ServedModel
-from stream_scorer.runtime.logs import start_logging
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import LoggingSettings, Settings, masked
+from stream_scorer.runtime.worker.log_format import start_logging
+from stream_scorer.runtime.worker.service import Delivery, Pages
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The worker process: composition root, service, health, probes."""
