@@ -1,7 +1,7 @@
 """Puts into the image what a first start would make: the default model, its compiled form, and bytecode for every
 module that our commands and a worker import. Run once, while the image is built.
 
-Law: two builds of the same sources bake the same bytes.
+Invariant: two builds of the same sources bake the same bytes.
 """
 
 import importlib

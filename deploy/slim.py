@@ -1,6 +1,6 @@
 """Takes out of a virtual environment what a worker never reads: run once, while the image is built.
 
-Law: what is left runs every command but those that start a Kafka of their own (`demo`, `broker`, `bench`).
+Invariant: what is left runs every command but those that start a Kafka of their own (`demo`, `broker`, `bench`).
 """
 
 import re

@@ -1,7 +1,7 @@
 """The tests' own reckoning of what was read back: where each input ended, and whether every output is as promised.
 
-Law: written from what is promised, one record at a time and with nothing but `json`; none of the worker's or of the
-audit's code decides here.
+Invariant: written from what is promised, one record at a time and with nothing but `json`; none of the worker's or of
+the audit's code decides here.
 """
 
 import base64

@@ -3,7 +3,8 @@
     async with Client(bootstrap="kafka:9092") as client:
         answer = await client.score("stop-1", {"SubjectRaceCode": "B", …}, timeout_s=5)
 
-Law: an answer is what the topics say under `read_committed`; nothing is guessed, and asking again never scores twice.
+Invariant: an answer is what the topics say under `read_committed`; nothing is guessed, and asking again never scores
+twice.
 """
 
 from stream_scorer.client.client import Client

@@ -1,5 +1,7 @@
-"""Sends events and waits for their answers. Law: an event goes to the partition of its id and is keyed by it, unless
-told otherwise, so that nothing has to be moved.
+"""Sends events and waits for their answers.
+
+Invariant: an event goes to the partition of its id and is keyed by it, unless told otherwise, so that nothing has to be
+moved.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """One connection to Kafka for sending and for hearing answers.
 
-Law: what Kafka's faults mean is said in our words; who gives up waiting takes back nothing that is on its way.
+Invariant: what Kafka's faults mean is said in our words; who gives up waiting takes back nothing that is on its way.
 """
 
 import asyncio
@@ -16,8 +16,9 @@ from stream_scorer.client.reply_consumer import Listener
 from stream_scorer.core.records.record import Headers, Source
 from stream_scorer.errors import Known, OutageError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.kafka.client import client_options, explain
+from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.connection_check import why_not_let_in
+from stream_scorer.runtime.kafka.errors import explain
 from stream_scorer.runtime.settings.settings import Settings
 
 STOP_WAIT_S: Final = 5.0

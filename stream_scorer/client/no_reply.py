@@ -1,7 +1,7 @@
 """What became of records about which nothing was published: moved, or redelivered.
 
-Law: silence is believed only once the group has committed past the record and everything that was published up to that
-commit has been read.
+Invariant: silence is believed only once the group has committed past the record and everything that was published up to
+that commit has been read.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
-"""Events that were sent and wait for their answers. Law: pure but for the future that each one waits on; a record is
-matched by its source, never by its id alone.
+"""Events that were sent and wait for their answers.
+
+Invariant: pure but for the future that each one waits on; a record is matched by its source, never by its id alone.
 """
 
 from asyncio import Future

@@ -1,6 +1,7 @@
 """Reads the topics of answers for as long as somebody waits for one.
 
-Law: what answers a record lies behind where these topics ended before the record was sent, so reading begins there.
+Invariant: what answers a record lies behind where these topics ended before the record was sent, so reading begins
+there.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from stream_scorer.client.no_reply import Silence
 from stream_scorer.client.pending_requests import Question, Questions
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.kafka.client import explain
+from stream_scorer.runtime.kafka.errors import explain
 
 POLL_MS: Final = 100
 # A seek waits for the fetch that is on its way, which waits this long for records

@@ -1,4 +1,7 @@
-"""What can be answered to an event. Law: every answer is a value; only Kafka itself being away is an exception."""
+"""What can be answered to an event.
+
+Invariant: every answer is a value; only Kafka itself being away is an exception.
+"""
 
 from typing import TypeAlias
 

@@ -1,4 +1,7 @@
-"""The contract without Kafka. Law: what passes here passes there, because both are the core's own look at the bytes."""
+"""The contract without Kafka.
+
+Invariant: what passes here passes there, because both are the core's own look at the bytes.
+"""
 
 from collections.abc import Mapping
 

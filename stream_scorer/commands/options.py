@@ -1,4 +1,7 @@
-"""Options that commands share, and the settings that come of them. Law: option over variable over file."""
+"""Options that commands share, and the settings that come of them.
+
+Invariant: option over variable over file.
+"""
 
 import os
 from collections.abc import Mapping

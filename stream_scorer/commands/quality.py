@@ -14,7 +14,8 @@ from stream_scorer.errors import SettingsError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stream_scorer.core.quality.counts import Figures, GroupFigures, Interval
+    from stream_scorer.core.quality.confidence_intervals import Interval
+    from stream_scorer.core.quality.figures import Figures, GroupFigures
     from stream_scorer.operations.reports.quality import QualityReport, Window
     from stream_scorer.runtime.settings.settings import Settings
 
@@ -96,8 +97,8 @@ def _time_ms(option: str, given: str | None) -> int | None:
 
 def _plain(report: "QualityReport") -> dict[str, Any]:
     """The report as objects for JSON; the figures of all models together stand at its top."""
-    from stream_scorer.core.quality.counts import as_json
-    from stream_scorer.core.records.outcome_update import rfc3339
+    from stream_scorer.core.quality.figures import as_json
+    from stream_scorer.core.records.timestamps import rfc3339
 
     window, findings = report.window, report.findings
     models = [{"model": each.model, "role": each.role, **as_json(each.figures)} for each in findings.models]

@@ -1,11 +1,15 @@
-"""What training found, as tables for people. Law: a figure stands beside its interval."""
+"""What training found, as tables for people.
+
+Invariant: a figure stands beside its interval.
+"""
 
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from stream_scorer.core.quality.counts import GroupFigures, Interval
+from stream_scorer.core.quality.confidence_intervals import Interval
+from stream_scorer.core.quality.figures import GroupFigures
 from stream_scorer.models.training.dataset import Cleaning
 from stream_scorer.models.training.evaluation import GROUP_POSITIVES_MIN, Evaluation
 from stream_scorer.models.training.fit import SUCCESS_RATE_MIN, Trained

@@ -10,7 +10,8 @@ import pytest
 
 from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.operations.generators.docs_pages import REGENERATE, described_pages
+from stream_scorer.operations.generators.docs_pages import described_pages
+from stream_scorer.operations.generators.markdown import REGENERATE
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.settings.fields import fields_of
 from stream_scorer.runtime.settings.settings import Settings

@@ -12,12 +12,11 @@ from stream_scorer.core.contract.observation_code import observation_columns
 from stream_scorer.core.contract.observation_events import examine_observation
 from stream_scorer.core.contract.outcome_events import examine_outcome
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
-from stream_scorer.core.records.dead_letter import Truncation, dead_letter
+from stream_scorer.core.records.dead_letter import dead_letter
 from stream_scorer.core.records.outcome_update import AwaitingPrediction, Joined, Unknown, Update, encode_update
 from stream_scorer.core.records.prediction import Speaker, encode_predictions
-from stream_scorer.core.records.record import Source
+from stream_scorer.core.records.record import KeptRecord, Source, Truncation
 from stream_scorer.core.records.schemas import schemas
-from stream_scorer.core.state.entry import KeptRecord
 
 SCHEMAS = schemas()
 VALID = {column.name: column.domain[0] for column in COLUMNS}

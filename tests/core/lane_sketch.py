@@ -10,13 +10,16 @@ from stream_scorer.core.contract.observation_code import encode_observation
 from stream_scorer.core.observations.deduplication import Batch, admit_observations, admit_repeats
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes, join_waiting
 from stream_scorer.core.outcomes.expiry import expire_waiting
-from stream_scorer.core.outcomes.join import Answers, Clock
+from stream_scorer.core.outcomes.join import Answers
 from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records import outcome_update
+from stream_scorer.core.records.clock import Clock
 from stream_scorer.core.records.prediction import Speaker, encode_predictions
-from stream_scorer.core.records.record import Outgoing
-from stream_scorer.core.state.entry import Entry, KeptRecord, Models, is_forgotten, unpack, waiting_since_ms
+from stream_scorer.core.records.record import KeptRecord, Outgoing
+from stream_scorer.core.records.timestamps import milliseconds, rfc3339
+from stream_scorer.core.state.entry import Entry, is_forgotten, unpack, waiting_since_ms
 from stream_scorer.core.state.entry_columns import pack_predictions
+from stream_scorer.core.state.model_ids import Models
 from stream_scorer.core.state.restore import Records, restore_predictions, restore_updates
 from tests.core.plain_dictionary import Fact
 
@@ -194,7 +197,7 @@ class LaneSketch:
             offsets,
             partition=PARTITION,
             speaker=SPEAKER,
-            scored_at=outcome_update.rfc3339(clock.now_ms),
+            scored_at=rfc3339(clock.now_ms),
         )
         packed = pack_predictions(
             codes,
@@ -224,7 +227,7 @@ def facts_of(answers: Answers) -> list[Fact]:
             assert update.correct == (update.prediction == update.true_class)
             facts.append(("joined", record.key, update.revision, update.true_class, code, update.delay_s, offset))
         elif isinstance(update, outcome_update.AwaitingPrediction):
-            outcome_ms = outcome_update.milliseconds(update.outcome_at)
+            outcome_ms = milliseconds(update.outcome_at)
             facts.append(("awaiting", record.key, update.true_class, outcome_ms, offset))
         else:
             facts.append(("unknown", record.key, offset))

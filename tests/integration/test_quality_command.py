@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from stream_scorer.commands import quality as command
-from stream_scorer.core.records.outcome_update import rfc3339
+from stream_scorer.core.records.timestamps import rfc3339
 from stream_scorer.errors import SettingsError, TopicsError
 from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker

@@ -13,11 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import encode_observation, observation_columns
-from stream_scorer.core.outcomes.join import Clock
+from stream_scorer.core.records.clock import Clock
 from stream_scorer.core.records.outcome_update import AwaitingPrediction, Joined, Unknown, encode_update
 from stream_scorer.core.records.prediction import encode_predictions
-from stream_scorer.core.records.record import Outgoing, Source, rfc3339
-from stream_scorer.core.state.entry import Entry, KeptRecord, Predicted, Waiting, unpack
+from stream_scorer.core.records.record import KeptRecord, Outgoing, Source, rfc3339
+from stream_scorer.core.state.entry import Entry, Predicted, Waiting, unpack
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.runtime.state.restore import BEYOND_WINDOW_MS, Progress, Restoration, open_store, restore
 from stream_scorer.runtime.state.rocksdb import shared_memory

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
 
-from stream_scorer.core.outcomes.join import Clock
+from stream_scorer.core.records.clock import Clock
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.commit_slots import Turns
 from stream_scorer.runtime.lanes.consumer import Intake

@@ -16,7 +16,8 @@ from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.dead_letter import dead_letter
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.prediction import Speaker, encode_predictions
-from stream_scorer.core.records.record import Outgoing, move, rfc3339
+from stream_scorer.core.records.record import Outgoing, rfc3339
+from stream_scorer.core.records.repartitioning import move
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.builders import an_observation

@@ -7,13 +7,14 @@ import pytest
 from multidict import MultiDict
 
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.dead_letters.repair import NamedFix
+from stream_scorer.core.dead_letters.named_fixes import NamedFix
 from stream_scorer.core.quality.confidence_intervals import wilson
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console.forms.filter_form import fields_of, filter_of, in_words, query_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.jobs import Errand, Errands, OnProgress
-from stream_scorer.operations.console.snapshots.snapshot import Look, Now, PartitionNow, Recorder
+from stream_scorer.operations.console.snapshots.recorder import Look, Recorder
+from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow
 from stream_scorer.operations.console.snapshots.worker_snapshot import SHOWN, ended, latency, quality, samples_of
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
 from stream_scorer.runtime.metrics.registry import Metrics

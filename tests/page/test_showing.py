@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.operations.console.safe_text import CHARACTERS_MAX, count, duration, moment, visible
+from stream_scorer.operations.console.formatting import count, duration, moment
+from stream_scorer.operations.console.safe_text import CHARACTERS_MAX, visible
 from stream_scorer.operations.console.svg_charts import SERIES_MAX, ranked_series, sparkline, stacked_bars
 
 TAGS = re.compile(r'<bdi>|</bdi>|<span class="(?:escaped|cut)"(?: title="[^"<>]*")?>|</span>')

@@ -10,11 +10,12 @@ import pytest
 from stream_scorer.core.contract.smoke_test_ids import smoke_id
 from stream_scorer.core.observations.scoring import Brake
 from stream_scorer.core.records.prediction import Speaker
-from stream_scorer.core.state.entry import Models
+from stream_scorer.core.state.model_ids import Models
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
-from stream_scorer.runtime.lanes.score_step import Limits, ObservationStep, ServedModel
+from stream_scorer.runtime.lanes.score_step import ObservationStep
+from stream_scorer.runtime.lanes.served_model import Limits, ServedModel
 from stream_scorer.runtime.state.pending_writes import LaneState
 from tests.builders import an_event, an_outcome
 

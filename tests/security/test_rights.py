@@ -24,7 +24,8 @@ from stream_scorer.operations.sending.schedule import Planned
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.acls import Kind, Operation, Right, Role, rights_of
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, check_cluster
-from stream_scorer.runtime.kafka.client import client_options, explain
+from stream_scorer.runtime.kafka.client import client_options
+from stream_scorer.runtime.kafka.errors import explain
 from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
 from stream_scorer.runtime.settings.settings import Settings
 from tests.builders import an_event, an_outcome

@@ -1,4 +1,7 @@
-"""Dead letters on a terminal. Law: what a producer wrote reaches the terminal only as printable characters."""
+"""Dead letters on a terminal.
+
+Invariant: what a producer wrote reaches the terminal only as printable characters.
+"""
 
 import json
 import sys

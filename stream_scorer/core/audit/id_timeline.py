@@ -1,7 +1,7 @@
 """What one record says of one id, in a line: for a person who asks what became of it.
 
-Law: no column of an observation, no message and no payload is told, because these are about people; codes, fields,
-figures and places are.
+Invariant: no column of an observation, no message and no payload is told, because these are about people; codes,
+fields, figures and places are.
 """
 
 from collections.abc import Callable, Mapping, Sequence

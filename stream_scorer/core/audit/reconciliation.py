@@ -1,6 +1,7 @@
 """Where every input ended: each trace is held against the input that it names, and what left none is derived again.
 
-Law: a trace counts only when it fits its input; an input ends in exactly one place, and whatever does not is named.
+Invariant: a trace counts only when it fits its input; an input ends in exactly one place, and whatever does not is
+named.
 """
 
 from enum import StrEnum
@@ -9,7 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.audit.traces import BROKEN, Rows, Side, Trace
+from stream_scorer.core.audit.inputs import BROKEN, Rows, Side
+from stream_scorer.core.audit.traces import Trace
 
 Flags = NDArray[np.bool_]
 Counts = NDArray[np.int64]

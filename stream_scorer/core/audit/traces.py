@@ -1,8 +1,8 @@
 """What records say about where inputs ended, as rows of numbers: one for each input, one for each trace that it left.
 
-Law: a row holds what is needed to tell whether a trace fits its input, and no more: some 45 bytes, so that millions fit
-in memory. Ids and values stand in it as Python's hash of their bytes: 64 bits with a key that is new in every process,
-so nobody can make two that agree.
+Invariant: a row holds what is needed to tell whether a trace fits its input, and no more: some 45 bytes, so that
+millions fit in memory. Ids and values stand in it as Python's hash of their bytes: 64 bits with a key that is new in
+every process, so nobody can make two that agree.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,21 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.contract.observation_events import decode_observations
-from stream_scorer.core.contract.outcome_events import decode_outcomes
+from stream_scorer.core.audit.inputs import Rows, Side
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.records.dead_letter import ERRORS, SOURCE, TRUNCATED
-from stream_scorer.core.records.partitioner import partitions_of
 from stream_scorer.core.records.record import MOVED_FROM, Incoming, last_header
-
-Rows = NDArray[np.void]
-
-
-class Side(IntEnum):
-    """Which input topic a record lies in, or speaks of."""
-
-    OBSERVATIONS = 0
-    OUTCOMES = 1
 
 
 class Trace(IntEnum):
@@ -43,17 +32,6 @@ class Trace(IntEnum):
     AWAITING = 6
 
 
-INPUT: Final = np.dtype(
-    [
-        ("partition", np.int32),
-        ("offset", np.int64),
-        ("timestamp", np.int64),
-        ("id", np.int64),
-        ("value", np.int64),
-        ("code", np.int32),  # an observation's number, an outcome's class; BROKEN where the contract refuses it
-        ("home", np.int32),  # the partition that its id belongs on; BROKEN likewise
-    ]
-)
 TRACE: Final = np.dtype(
     [
         ("kind", np.int8),
@@ -70,10 +48,7 @@ TRACE: Final = np.dtype(
         ("since", np.int64),  # ms since 1970: from when on its id is remembered
     ]
 )
-BROKEN: Final = -1
 NOWHERE: Final = -1
-# The audit asks whether a worker's word about a record is true, whatever limit that worker had.
-EVENT_BYTES_ANY: Final = 1 << 40
 
 
 # Bounded as the rows are: whoever writes more than that into a header does not name a record.
@@ -120,33 +95,6 @@ _STATUSES: Final = {"joined": Trace.JOINED, "unknown": Trace.UNKNOWN, "awaiting_
 
 
 # Inputs
-
-
-def input_rows(side: Side, partition: int, records: Sequence[Incoming], partitions: int) -> Rows:
-    """One row for each record of an input partition, in their order."""
-    values = [record.value for record in records]
-    rows = np.empty(len(records), dtype=INPUT)
-    rows["partition"] = partition
-    rows["offset"] = [record.offset for record in records]
-    rows["timestamp"] = [record.timestamp for record in records]
-    rows["value"] = list(map(hash, values))
-    rows["id"] = 0
-    rows["code"] = BROKEN
-    rows["home"] = BROKEN
-    positions, ids, codes = _accepted(side, values)
-    if positions:
-        rows["id"][positions] = list(map(hash, ids))
-        rows["code"][positions] = codes
-        rows["home"][positions] = partitions_of(ids, partitions)
-    return rows
-
-
-def _accepted(side: Side, values: Sequence[bytes | None]) -> tuple[Sequence[int], Sequence[bytes], Sequence[int]]:
-    if side is Side.OBSERVATIONS:
-        observations = decode_observations(values, EVENT_BYTES_ANY)
-        return observations.positions, observations.ids, observations.codes
-    outcomes = decode_outcomes(values)
-    return outcomes.positions, outcomes.ids, outcomes.classes
 
 
 # Traces

@@ -1,4 +1,7 @@
-"""A fast look at many values and a second look at the few it refused. Law: every value ends in one list, just once."""
+"""A fast look at many values and a second look at the few it refused.
+
+Invariant: every value ends in one list, just once.
+"""
 
 from bisect import bisect
 from collections.abc import Callable, Sequence

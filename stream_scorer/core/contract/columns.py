@@ -1,4 +1,7 @@
-"""What a stop observation is, as one table. Law: decoder, messages, JSON Schema and 28-bit number all come from it."""
+"""What a stop observation is, as one table.
+
+Invariant: decoder, messages, JSON Schema and 28-bit number all come from it.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias, get_args, get_origin, get_type_hints

@@ -1,4 +1,7 @@
-"""Good and bad events, one for each rule, for those who build producers. Law: the verdicts are the contract's own."""
+"""Good and bad events, one for each rule, for those who build producers.
+
+Invariant: the verdicts are the contract's own.
+"""
 
 import base64
 import json

@@ -1,4 +1,7 @@
-"""An observation as a 28-bit number. Law: one observation, one number, and back, for all 155,937,600 of them."""
+"""An observation as a 28-bit number.
+
+Invariant: one observation, one number, and back, for all 155,937,600 of them.
+"""
 
 from collections.abc import Mapping
 from itertools import accumulate

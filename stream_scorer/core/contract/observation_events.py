@@ -1,4 +1,7 @@
-"""Observation events, from bytes to ids and 28-bit numbers. Law: what the fast look takes, the second takes alike."""
+"""Observation events, from bytes to ids and 28-bit numbers.
+
+Invariant: what the fast look takes, the second takes alike.
+"""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager

@@ -1,4 +1,7 @@
-"""Outcome events, from bytes to ids and true classes. Law: as for observations, two looks that agree."""
+"""Outcome events, from bytes to ids and true classes.
+
+Invariant: as for observations, two looks that agree.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager

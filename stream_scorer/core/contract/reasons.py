@@ -1,4 +1,7 @@
-"""Why a record could not go on. Law: every code and every message stand here, and nowhere else in other words."""
+"""Why a record could not go on.
+
+Invariant: every code and every message stand here, and nowhere else in other words.
+"""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum

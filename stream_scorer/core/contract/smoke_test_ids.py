@@ -1,5 +1,7 @@
-"""The ids of smoke tests' events. Law: an id is one of these only if we made it, so that no producer's id looks so by
-chance."""
+"""The ids of smoke tests' events.
+
+Invariant: an id is one of these only if we made it, so that no producer's id looks so by chance.
+"""
 
 import re
 from collections.abc import Sequence

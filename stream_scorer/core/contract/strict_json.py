@@ -1,4 +1,7 @@
-"""Bytes to a JSON value, or to the one reason why they are none. Law: on any bytes linear in time, and never raises."""
+"""Bytes to a JSON value, or to the one reason why they are none.
+
+Invariant: on any bytes linear in time, and never raises.
+"""
 
 import json
 import re

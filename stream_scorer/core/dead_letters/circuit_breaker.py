@@ -1,6 +1,6 @@
 """A brake on the dead letters: intake pauses when too large a share of what came in of late could not go on.
 
-Law: pure; the clock is an argument. Off is no brake at all.
+Invariant: pure; the clock is an argument. Off is no brake at all.
 """
 
 from collections import deque

@@ -1,6 +1,7 @@
 """Faults marked in place, in the very bytes that a producer sent.
 
-Law: the pieces put together are the bytes, whatever they are; a mark of nothing stands where something is missing.
+Invariant: the pieces put together are the bytes, whatever they are; a mark of nothing stands where something is
+missing.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Where the members of a JSON object stand in its text.
 
-Law: only for text that `parsing.parse` has accepted, so it is within all limits and well formed.
+Invariant: only for text that `parsing.parse` has accepted, so it is within all limits and well formed.
 """
 
 import json

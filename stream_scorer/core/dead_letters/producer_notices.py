@@ -1,6 +1,6 @@
 """A message to a producer, ready to be sent: what was wrong with its records, since when, and what to change.
 
-Law: it holds nothing of what the records say of a person, and no claim that its scorecard does not hold.
+Invariant: it holds nothing of what the records say of a person, and no claim that its scorecard does not hold.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What of a letter may be shown to whoever looks: its shape, its faults, its id; not what it says of a person.
 
-Law: what is not known to be harmless is masked, so that a letter that nobody foresaw shows nothing.
+Invariant: what is not known to be harmless is masked, so that a letter that nobody foresaw shows nothing.
 """
 
 import re

@@ -1,34 +1,22 @@
 """Letters mended: a JSON Patch and named fixes, bytes in, bytes out.
 
-Law: pure, and never raises on a letter; bytes that a fix does not change come out as they went in, to the last blank;
-what is said of a fix quotes the fix and never the letter, because whoever may try fixes need not see letters.
+Invariant: pure, and never raises on a letter; bytes that a fix does not change come out as they went in, to the last
+blank; what is said of a fix quotes the fix and never the letter, because whoever may try fixes need not see letters.
 """
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import jsonpatch
 import jsonpointer
 import msgspec
 
-from stream_scorer.core.contract.columns import COLUMNS, Column
 from stream_scorer.core.contract.reasons import Reason, cut
 from stream_scorer.core.contract.strict_json import parse
+from stream_scorer.core.dead_letters.named_fixes import _BY_NAME, _INTEGER, FIXES, TRUE_CLASS, Event, NamedFix
 
-_BY_NAME: Final[Mapping[str, Column]] = {column.name: column for column in COLUMNS}
-_NAMES: Final = {name.casefold(): name for name in _BY_NAME}
-# for each column of text its allowed values, by how they look whatever their case
-_CASES: Final = {
-    column.name: {str(allowed).casefold(): allowed for allowed in column.domain}
-    for column in COLUMNS
-    if column.kind is str
-}
-_INTEGER: Final = re.compile(r"\s*([+-]?[0-9]{1,18})\s*", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}
-TRUE_CLASS: Final = "true_class"
 SAID_CHARACTERS_MAX: Final = 300
 PATH_CHARACTERS_MAX: Final = 100
 # A patch that copies the whole into itself doubles it each time: thirty such lines would be gigabytes
@@ -39,17 +27,6 @@ _PATCH_FAULTS: Final = (
     *(ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError),
     *(jsonpatch.JsonPatchException, jsonpointer.JsonPointerException),
 )
-
-Event = dict[str, Any]
-
-
-class NamedFix(StrEnum):
-    """What goes wrong most, and is plain to mend."""
-
-    TRIM_SPACES = "trim-spaces"
-    MATCH_CASE = "match-case"
-    INTEGERS_FROM_TEXT = "integers-from-text"
-    DROP_UNRECOGNIZED = "drop-unrecognized"
 
 
 class CannotMend(msgspec.Struct, frozen=True):
@@ -200,64 +177,3 @@ def _put(event: Event, name: str, given: str | bool | int) -> CannotMend | None:
 
 
 # The named fixes; each changes the event in place
-
-
-def _trim_spaces(event: Event) -> None:
-    observation = event.get("observation")
-    if not isinstance(observation, dict):
-        return
-    for name in list(observation):
-        _rename(observation, name, name.strip())
-    for name, value in observation.items():
-        if isinstance(value, str):
-            observation[name] = value.strip()
-
-
-def _match_case(event: Event) -> None:
-    for wanted in ("id", "observation", TRUE_CLASS):
-        for name in [name for name in event if name.casefold() == wanted]:
-            _rename(event, name, wanted)
-    observation = event.get("observation")
-    if not isinstance(observation, dict):
-        return
-    for name in [name for name in observation if name not in _BY_NAME]:
-        _rename(observation, name, _NAMES.get(name.casefold(), name))
-    for name, value in observation.items():
-        if name in _CASES and isinstance(value, str):
-            observation[name] = _CASES[name].get(value.casefold(), value)
-
-
-def _integers_from_text(event: Event) -> None:
-    observation = event.get("observation")
-    if isinstance(observation, dict):
-        for name, value in observation.items():
-            if name in _BY_NAME and _BY_NAME[name].kind is int:
-                observation[name] = _whole(value)
-    if TRUE_CLASS in event:
-        event[TRUE_CLASS] = _whole(event[TRUE_CLASS])
-
-
-def _whole(value: object) -> object:
-    found = _INTEGER.fullmatch(value) if isinstance(value, str) else None
-    return value if found is None else int(found[1])
-
-
-def _drop_unrecognized(event: Event) -> None:
-    observation = event.get("observation")
-    if isinstance(observation, dict):
-        for name in [name for name in observation if name not in _BY_NAME]:
-            del observation[name]
-
-
-def _rename(fields: Event, name: str, wanted: str) -> None:
-    # never onto a name that is there: which of the two was meant is not ours to say
-    if name != wanted and wanted not in fields:
-        fields[wanted] = fields.pop(name)
-
-
-FIXES: Final[Mapping[NamedFix, Callable[[Event], None]]] = {
-    NamedFix.TRIM_SPACES: _trim_spaces,
-    NamedFix.MATCH_CASE: _match_case,
-    NamedFix.INTEGERS_FROM_TEXT: _integers_from_text,
-    NamedFix.DROP_UNRECOGNIZED: _drop_unrecognized,
-}

@@ -1,6 +1,6 @@
 """Which observations of a batch are new, which were seen before, and which contradict what was seen before.
 
-Law: an id has one observation within the join window; only one that was scored counts as seen.
+Invariant: an id has one observation within the join window; only one that was scored counts as seen.
 """
 
 from collections.abc import Collection, Sequence

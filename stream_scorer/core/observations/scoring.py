@@ -1,8 +1,8 @@
 """Scoring a batch: what a model returned is checked before anything goes out, and rows that it can't score are found
 and set aside.
 
-Law: a row ends with a probability or with a reason, never with neither; when the model itself is at fault nothing ends
-at all.
+Invariant: a row ends with a probability or with a reason, never with neither; when the model itself is at fault nothing
+ends at all.
 """
 
 from collections import deque

@@ -1,6 +1,6 @@
 """Which updates come of a batch of outcomes: all at once for those that find their prediction, one by one for others.
 
-Law: one id's outcomes are answered in their order, and after the observations of their own batch.
+Invariant: one id's outcomes are answered in their order, and after the observations of their own batch.
 """
 
 from collections import Counter
@@ -10,22 +10,13 @@ from typing import Final, NamedTuple, cast
 
 import numpy as np
 
-from stream_scorer.core.outcomes.join import Answers, Clock, Outcome, answer, join
+from stream_scorer.core.outcomes.join import Answers, Outcome, answer, join
 from stream_scorer.core.outcomes.joined_update_encoder import JoinedColumns, encode_joined
-from stream_scorer.core.records.record import NO_HEADERS, Headers, Outgoing, traced
-from stream_scorer.core.state.entry import (
-    ANSWERED,
-    CODE_MASK,
-    PREDICTION,
-    ROW_BYTES,
-    TRUE_CLASS,
-    Entry,
-    KeptRecord,
-    Models,
-    pack,
-    unpack,
-)
+from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.records.record import NO_HEADERS, Headers, KeptRecord, Outgoing, traced
+from stream_scorer.core.state.entry import ANSWERED, CODE_MASK, PREDICTION, ROW_BYTES, TRUE_CLASS, Entry, pack, unpack
 from stream_scorer.core.state.entry_columns import Rows, join_rows, split_rows, wide
+from stream_scorer.core.state.model_ids import Models
 
 NONE_CARRIED: Final[Mapping[int, Headers]] = {}
 

@@ -1,7 +1,7 @@
 """Outcomes that wait for their observation: what is kept of their records, and how they end when it does not come.
 
-Law: an outcome that has waited longer than the join window ends as one dead letter and one terminal update, in one
-transaction.
+Invariant: an outcome that has waited longer than the join window ends as one dead letter and one terminal update, in
+one transaction.
 """
 
 import hashlib
@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, cast
 
 from stream_scorer.core.contract.reasons import Reason, unknown_id
-from stream_scorer.core.outcomes.join import Answers, Clock, GivenUp, give_up
-from stream_scorer.core.records.dead_letter import KEPT_OF_TOO_LARGE_BYTES, Truncation, size_bytes
-from stream_scorer.core.records.record import Headers, Incoming
-from stream_scorer.core.state.entry import Entry, KeptRecord, Models, pack, unpack
+from stream_scorer.core.outcomes.join import Answers, GivenUp, give_up
+from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.records.dead_letter import KEPT_OF_TOO_LARGE_BYTES
+from stream_scorer.core.records.record import Headers, Incoming, KeptRecord, Truncation, size_bytes
+from stream_scorer.core.state.entry import Entry, pack, unpack
+from stream_scorer.core.state.model_ids import Models
 
 # As an update carries it, and still well below the megabyte that a broker takes.
 KEPT_BYTES_MAX: Final = 850 * 1024

@@ -1,45 +1,26 @@
 """What one outcome is answered with, whatever is known of its id.
 
-Law: every outcome ends in one terminal update (joined or unknown) or as a counted repeat.
+Invariant: every outcome ends in one terminal update (joined or unknown) or as a counted repeat.
 """
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import observation_columns
 from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records import outcome_update
-from stream_scorer.core.records.record import NO_HEADERS, Headers, Outgoing, Source, traced
-from stream_scorer.core.state.entry import Entry, KeptRecord, Models, Predicted, Waiting
+from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.records.record import NO_HEADERS, Headers, KeptRecord, Outgoing, Source, traced
+from stream_scorer.core.records.timestamps import rfc3339
+from stream_scorer.core.state.entry import Entry, Predicted, Waiting
+from stream_scorer.core.state.model_ids import Models
 
 # Outcomes of one id that wait together: only one that contradicts the one before it waits too, so more than two or
 # three is a fault or an attack, and the oldest is then given up as unknown.
 WAITING_MAX: Final = 16
-
-
-class Clock(NamedTuple):
-    """The worker's time, and the join window that ends now."""
-
-    now_ms: int
-    join_window_ms: int
-
-    @property
-    def window_starts_ms(self) -> int:
-        """What was scored before this is the same as never scored."""
-        return self.now_ms - self.join_window_ms
-
-    def event_ms(self, timestamp_ms: int) -> int:
-        """A record's event time: its timestamp, but never later than the clock; the clock where it has none (-1)."""
-        return min(timestamp_ms, self.now_ms) if timestamp_ms >= 0 else self.now_ms
-
-    def event_ms_each(self, timestamps_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The event time of each."""
-        return np.where(timestamps_ms < 0, self.now_ms, np.minimum(timestamps_ms, self.now_ms))
 
 
 class Outcome(NamedTuple):
@@ -96,7 +77,7 @@ def answer(outcome: Outcome, entry: Entry, record: Callable[[], KeptRecord], ans
     update = outcome_update.AwaitingPrediction(
         id=outcome.id.decode(),
         true_class=outcome.true_class,
-        outcome_at=outcome_update.rfc3339(outcome.outcome_ms),
+        outcome_at=rfc3339(outcome.outcome_ms),
         source=Source(answers.partition, outcome.offset),
         record=waiting.record,
     )
@@ -123,8 +104,8 @@ def join(outcome: Outcome, predicted: Predicted, answers: Answers) -> Predicted:
         model=model,
         role=role,
         observation=msgspec.convert(observation_columns(predicted.code), Observation),
-        scored_at=outcome_update.rfc3339(predicted.scored_ms),
-        outcome_at=outcome_update.rfc3339(outcome.outcome_ms),
+        scored_at=rfc3339(predicted.scored_ms),
+        outcome_at=rfc3339(outcome.outcome_ms),
         delay_s=(outcome.outcome_ms - predicted.event_ms) / 1000,
         source=Source(answers.partition, outcome.offset),
     )
@@ -145,7 +126,7 @@ def give_up(id_: bytes, waiting: Waiting, answers: Answers, now_ms: int) -> None
     update = outcome_update.Unknown(
         id=id_.decode(),
         true_class=waiting.true_class,
-        outcome_at=outcome_update.rfc3339(waiting.outcome_ms),
+        outcome_at=rfc3339(waiting.outcome_ms),
         source=Source(answers.partition, waiting.offset),
     )
     answers.updates.append(Outgoing(id_, outcome_update.encode_update(update), now_ms, traced(waiting.record.headers)))

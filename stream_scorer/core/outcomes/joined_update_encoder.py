@@ -1,6 +1,6 @@
 """First `joined` updates by the thousand, encoded column by column.
 
-Law: each is, byte for byte, what encoding an `updates.Joined` of revision 1 gives.
+Invariant: each is, byte for byte, what encoding an `updates.Joined` of revision 1 gives.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.observation_code import STRIDES
-from stream_scorer.core.records.outcome_update import encode_update, rfc3339
-from stream_scorer.core.state.entry import Models
+from stream_scorer.core.records.outcome_update import encode_update
+from stream_scorer.core.records.timestamps import rfc3339
+from stream_scorer.core.state.model_ids import Models
 
 Numbers = NDArray[np.int64]
 Decisions = NDArray[np.bool_]

@@ -1,6 +1,6 @@
 """Shares and differences of shares with the interval around them.
 
-Law: an interval says how sure the share is, at 95 % unless told, and always holds it.
+Invariant: an interval says how sure the share is, at 95 % unless told, and always holds it.
 """
 
 from math import sqrt

@@ -1,34 +1,16 @@
 """How well the predictions did, counted from predictions and joined outcomes, with intervals that say how sure we are.
 
-Law: counts only ever grow; a correction is counted in the new class and *retracted* in the old one, so that counters of
-many workers add up.
+Invariant: counts only ever grow; a correction is counted in the new class and *retracted* in the old one, so that
+counters of many workers add up.
 """
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
+from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_code import SIZES, STRIDES
-from stream_scorer.core.quality.confidence_intervals import Z_95, Interval, newcombe, wilson
-
-__all__ = [
-    "GROUP_COLUMNS",
-    "Z_95",
-    "Cells",
-    "Figures",
-    "Gap",
-    "GroupFigures",
-    "Interval",
-    "Quality",
-    "as_json",
-    "figures",
-    "newcombe",
-    "verify_success_rate_above",
-    "wilson",
-]
 
 # Fairness is looked at by these columns. They are the most significant digits of an observation's number, so that
 # number // stride is the group.
@@ -107,137 +89,3 @@ class Quality:
         for cells in self.models.values():
             total.add(cells)
         return total
-
-
-class GroupFigures(NamedTuple):
-    """One value of one of the group columns. `discovery_rate`: the share of searches predicted to find something that
-    did, None without any; `coverage`: the share of predictions that have an outcome, None without predictions."""
-
-    column: str
-    value: str
-    predictions: int
-    joined: int
-    predicted_positive: int
-    discovery_rate: Interval | None
-    coverage: Interval | None
-
-
-class Gap(NamedTuple):
-    """The largest difference of discovery rates between two values of a column; the interval is Newcombe's."""
-
-    column: str
-    highest: str
-    lowest: str
-    gap: Interval
-
-
-class Figures(NamedTuple):
-    """What the counts say. A figure that can't be known yet is None."""
-
-    predictions: int
-    joined: int
-    predicted_positive: int
-    true_positive: int
-    actual_positive: int
-    success_rate: Interval | None
-    recall: Interval | None
-    brier: float | None
-    coverage: Interval | None
-    groups: tuple[GroupFigures, ...]
-    gaps: tuple[Gap, ...]
-
-
-def figures(cells: Cells, *, group_positives_min: int = 1, covered: NDArray[np.int64] | None = None) -> Figures:
-    """Success rate, recall, Brier score and coverage with their 95 % intervals, discovery rates by group and their
-    largest gap by column; a gap looks at values with at least `group_positives_min` positive predictions. `covered`
-    says how many of the predictions, by (race, sex, ethnicity), have an outcome; else all that were joined count."""
-    if covered is None:
-        covered = cells.joined.sum(axis=(3, 4))
-    counts: NDArray[np.int64] = cells.joined.sum(axis=(0, 1, 2))
-    joined, hits = int(counts.sum()), int(counts[1, 1])
-    positive, actual = int(counts[1].sum()), int(counts[:, 1].sum())
-    predictions = int(cells.predicted.sum())
-    by_column = {column: _group_figures(cells, covered, axis) for axis, column in enumerate(GROUP_COLUMNS)}
-    gaps = [_gap(column, groups, group_positives_min) for column, groups in by_column.items()]
-    return Figures(
-        predictions=predictions,
-        joined=joined,
-        predicted_positive=positive,
-        true_positive=hits,
-        actual_positive=actual,
-        success_rate=wilson(hits, positive),
-        recall=wilson(hits, actual),
-        brier=float(cells.squared_error.sum()) / joined if joined else None,
-        coverage=_coverage(int(covered.sum()), predictions),
-        groups=tuple(group for groups in by_column.values() for group in groups),
-        gaps=tuple(gap for gap in gaps if gap is not None),
-    )
-
-
-def _group_figures(cells: Cells, covered: NDArray[np.int64], axis: int) -> list[GroupFigures]:
-    others = tuple(other for other in range(len(GROUP_COLUMNS)) if other != axis)
-    counts, predicted = cells.joined.sum(axis=others), cells.predicted.sum(axis=others)
-    return [
-        GroupFigures(
-            column=COLUMNS[axis].name,
-            value=str(value),
-            predictions=int(predicted[index].sum()),
-            joined=int(counts[index].sum()),
-            predicted_positive=int(counts[index, 1].sum()),
-            discovery_rate=wilson(int(counts[index, 1, 1]), int(counts[index, 1].sum())),
-            coverage=_coverage(int(covered.sum(axis=others)[index]), int(predicted[index].sum())),
-        )
-        for index, value in enumerate(COLUMNS[axis].domain)
-    ]
-
-
-def _coverage(covered: int, predictions: int) -> Interval | None:
-    # where the predictions of some outcomes were not counted (they are older than the window), a share would be above 1
-    return wilson(covered, predictions) if covered <= predictions else None
-
-
-def _gap(column: str, groups: Sequence[GroupFigures], positives_min: int) -> Gap | None:
-    rated = [
-        (group, group.discovery_rate)
-        for group in groups
-        if group.discovery_rate is not None and group.predicted_positive >= positives_min
-    ]
-    if len(rated) < 2:
-        return None
-    rated.sort(key=lambda each: each[1].value)
-    (lowest, low), (highest, high) = rated[0], rated[-1]
-    return Gap(column, highest.value, lowest.value, newcombe(high, low))
-
-
-def verify_success_rate_above(
-    y_true: Sequence[bool | int] | Decisions, y_pred: Sequence[bool | int] | Decisions, min_success_rate: float = 0.5
-) -> bool:
-    """True when the success rate (precision: the share of the predicted true that is) is at least `min_success_rate`.
-
-    Without any positive prediction there is no success, so False, whatever the minimum. Raises ValueError where the two
-    differ in length, hold anything but 0 and 1, or the minimum is not a share."""
-    if len(y_true) != len(y_pred):
-        raise ValueError(f"y_true has {len(y_true)} entries, y_pred {len(y_pred)}: give one of each for every row")
-    if not 0.0 <= min_success_rate <= 1.0:
-        raise ValueError(f"min_success_rate is {min_success_rate}: give a share between 0 and 1")
-    actual, predicted = np.asarray(y_true), np.asarray(y_pred)
-    for name, classes in (("y_true", actual), ("y_pred", predicted)):
-        if not np.isin(classes, (0, 1)).all():
-            raise ValueError(f"{name} holds something else than true and false: give booleans, or 0 and 1")
-    positive = predicted.astype(bool)
-    if not positive.any():
-        return False
-    return float(actual.astype(bool)[positive].mean()) >= min_success_rate
-
-
-def as_json(said: Figures) -> dict[str, object]:
-    """The figures as plain objects for JSON, by their names."""
-    return {name: _plain(part) for name, part in said._asdict().items()}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _plain(part) for name, part in value._asdict().items()}
-    if isinstance(value, tuple | list):
-        return [_plain(part) for part in value]
-    return value

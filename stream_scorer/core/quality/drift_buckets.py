@@ -1,7 +1,7 @@
 """How often each value of each column, and each tenth of the probabilities, comes up: what drift is measured on.
 
-Law: a few closed buckets a column, the same for what is scored and for what the model was trained on; nothing here
-looks at one event at a time.
+Invariant: a few closed buckets a column, the same for what is scored and for what the model was trained on; nothing
+here looks at one event at a time.
 """
 
 from typing import Final, NamedTuple

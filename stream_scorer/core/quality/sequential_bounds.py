@@ -1,6 +1,6 @@
 """Bounds around a share that hold however often one looks, for alarms that look every hour.
 
-Law: of all the looks at a share that is as it should be, fewer than one in a year's worth goes wrong on average.
+Invariant: of all the looks at a share that is as it should be, fewer than one in a year's worth goes wrong on average.
 
 A 95 % interval is right at one look; looked at every hour it raises a false alarm sooner or later. These bounds come
 from a bet against the share: a capital that on average does not grow while the share is what it is said to be (Robbins'

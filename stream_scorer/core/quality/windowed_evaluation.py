@@ -1,6 +1,6 @@
 """The figure of record: predictions and joined outcomes of a window of time, taken from the topics' own records.
 
-Law: a prediction counts once, whatever was corrected: with the last revision that the window holds.
+Invariant: a prediction counts once, whatever was corrected: with the last revision that the window holds.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import CODES, DIGITS
 from stream_scorer.core.contract.smoke_test_ids import is_smoke_id
-from stream_scorer.core.quality.counts import GROUP_COLUMNS, Cells, Figures, Quality, figures
-from stream_scorer.core.records.outcome_update import Probability, milliseconds
-from stream_scorer.core.state.entry import Models
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, Cells, Quality
+from stream_scorer.core.quality.figures import Figures, figures
+from stream_scorer.core.records.outcome_update import Probability
+from stream_scorer.core.records.timestamps import milliseconds
+from stream_scorer.core.state.model_ids import Models
 from stream_scorer.core.state.restore import Records
 
 # 31 and 40 bytes: millions fit in memory. Ids stand in them as Python's hash of their bytes: 64 bits, with a key that

@@ -1,6 +1,6 @@
 """The ledger: what operators did with dead letters, one record an act, kept for ever.
 
-Law: an entry says who, when, why, what and what came of it, and nothing of what a record says of a person.
+Invariant: an entry says who, when, why, what and what came of it, and nothing of what a record says of a person.
 """
 
 from enum import StrEnum

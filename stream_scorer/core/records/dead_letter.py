@@ -1,7 +1,7 @@
 """Dead letters: a record that could not go on, byte for byte, with its reasons in headers of ours behind its own.
 
-Law: the original value, key and headers are untouched unless the record is so large that it would block its partition;
-then the letter says so.
+Invariant: the original value, key and headers are untouched unless the record is so large that it would block its
+partition; then the letter says so.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
-from stream_scorer.core.records.record import Incoming, Outgoing, rfc3339
+from stream_scorer.core.records.record import Incoming, Outgoing, Truncation, rfc3339, size_bytes
 
 ERRORS: Final = "scorer.errors"
 STAGE: Final = "scorer.stage"
@@ -41,16 +41,6 @@ class LetterSource(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     timestamp: int
-
-
-class Truncation(msgspec.Struct, frozen=True):
-    """What was cut from a record that was too large to keep: sizes in bytes before the cut, digest of the whole
-    value."""
-
-    bytes: int
-    sha256: str
-    key_bytes: int
-    headers_bytes: int
 
 
 def dead_letter(
@@ -134,11 +124,3 @@ def _as_many_as_fit(reasons: Sequence[Reason]) -> list[Reason]:
 
 def _cut(reasons: Sequence[Reason], characters_max: int) -> list[Reason]:
     return [msgspec.structs.replace(reason, message=cut(reason.message, characters_max)) for reason in reasons]
-
-
-def size_bytes(record: Incoming) -> int:
-    """About what a record takes in a topic: value, key and headers."""
-    # each header's two lengths take up to four bytes more on the wire: a million tiny ones are as much as a few large
-    # ones
-    headers = sum(len(name.encode()) + len(value or b"") + 4 for name, value in record.headers)
-    return len(record.value or b"") + len(record.key or b"") + headers

@@ -1,7 +1,7 @@
 """Dead letters read back: what their record was, why it could not go on, and where it was read.
 
-Law: of our headers only the run behind the last `scorer.errors` is ours; what a producer wrote under the same names
-stands before it and is believed by nobody.
+Invariant: of our headers only the run behind the last `scorer.errors` is ours; what a producer wrote under the same
+names stands before it and is believed by nobody.
 """
 
 import re
@@ -13,17 +13,8 @@ import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
 from stream_scorer.core.contract.strict_json import parse
-from stream_scorer.core.records.dead_letter import (
-    ERRORS,
-    FAILED_AT,
-    REPLAYS,
-    SOURCE,
-    STAGE,
-    TRUNCATED,
-    VERSION,
-    Truncation,
-)
-from stream_scorer.core.records.record import Headers, Incoming, last_header
+from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
+from stream_scorer.core.records.record import Headers, Incoming, Truncation, last_header
 
 # Where a replayed record was first read, JSON {"partition", "offset"}; its topic is the same
 REPLAYED_FROM: Final = "scorer.replayed-from"

@@ -1,17 +1,14 @@
 """Outcome updates: what is said once an outcome is joined, waits, or has waited in vain; encoded and decoded.
 
-Law: an update holds all that the state needs of it, so the state can be made again from the topics alone.
+Invariant: an update holds all that the state needs of it, so the state can be made again from the topics alone.
 """
 
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
 
 from stream_scorer.core.contract.columns import Observation
-from stream_scorer.core.records.record import Source
-from stream_scorer.core.state.entry import KeptRecord
+from stream_scorer.core.records.record import KeptRecord, Source
 
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Revision = Annotated[int, msgspec.Meta(ge=1)]
@@ -62,22 +59,3 @@ Update = Joined | AwaitingPrediction | Unknown
 encode_update: Final = msgspec.json.Encoder().encode
 decode_update: Final = msgspec.json.Decoder(Update).decode
 decode_update_list: Final = msgspec.json.Decoder(list[Update]).decode
-
-
-def rfc3339(time_ms: int) -> str:
-    """A time in milliseconds since 1970 as RFC 3339 in UTC with milliseconds."""
-    return _second(time_ms // 1000) + _MILLISECONDS[time_ms % 1000]
-
-
-_MILLISECONDS: Final = tuple(f".{millisecond:03}Z" for millisecond in range(1000))
-
-
-@lru_cache(maxsize=65_536)
-def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
-
-
-@lru_cache(maxsize=65_536)
-def milliseconds(rfc3339: str) -> int:
-    """Milliseconds since 1970; the inverse of `rfc3339`. Raises ValueError on another format."""
-    return round(datetime.fromisoformat(rfc3339).timestamp() * 1000)

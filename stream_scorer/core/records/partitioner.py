@@ -1,4 +1,7 @@
-"""The partition of an id. Law: the same as Java's clients compute for the same key, on any bytes and any machine."""
+"""The partition of an id.
+
+Invariant: the same as Java's clients compute for the same key, on any bytes and any machine.
+"""
 
 from collections.abc import Sequence
 

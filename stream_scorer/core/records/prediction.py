@@ -1,6 +1,6 @@
 """Predictions: what is said of a scored observation, encoded.
 
-Law: the decision is `proba >= threshold` on the very number that is published.
+Invariant: the decision is `proba >= threshold` on the very number that is published.
 """
 
 import re

@@ -1,6 +1,6 @@
 """What the worker publishes, as records: predictions, moved records; ready to be appended to a Kafka record batch.
 
-Law: a record is a plain tuple, because tens of thousands are made each second.
+Invariant: a record is a plain tuple, because tens of thousands are made each second.
 """
 
 from collections.abc import Iterable, Sequence
@@ -73,13 +73,6 @@ def traced(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
     return list(found.items())
 
 
-def move(record: Incoming, partition: int, key: bytes) -> Outgoing:
-    """The record again, for the partition of its id, keyed by its id; says in a header that it was found on
-    `partition`, and where there."""
-    source = b'{"partition":%d,"offset":%d}' % (partition, record.offset)
-    return Outgoing(key, record.value, record.timestamp, [*record.headers, (MOVED_FROM, source)])
-
-
 def last_header(headers: Iterable[tuple[str, bytes]], name: str) -> bytes | None:
     """The value of the last header of that name: ours are appended last, so producers can't forge them."""
     found = None
@@ -87,3 +80,32 @@ def last_header(headers: Iterable[tuple[str, bytes]], name: str) -> bytes | None
         if key == name:
             found = value
     return found
+
+
+class Truncation(msgspec.Struct, frozen=True):
+    """What was cut from a record that was too large to keep: sizes in bytes before the cut, digest of the whole
+    value."""
+
+    bytes: int
+    sha256: str
+    key_bytes: int
+    headers_bytes: int
+
+
+def size_bytes(record: Incoming) -> int:
+    """About what a record takes in a topic: value, key and headers."""
+    # each header's two lengths take up to four bytes more on the wire: a million tiny ones are as much as a few large
+    # ones
+    headers = sum(len(name.encode()) + len(value or b"") + 4 for name, value in record.headers)
+    return len(record.value or b"") + len(record.key or b"") + headers
+
+
+class KeptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The record of an outcome that waits, as it was read, so that it can still become a dead letter; `timestamp` in ms
+    since 1970. `truncation` says what was cut where the record was too large to be carried along."""
+
+    timestamp: int
+    value: bytes | None = None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    truncation: Truncation | None = None

@@ -1,4 +1,7 @@
-"""Pieces that schemas are made of. Law: a column, a code or a field of ours is described here, never listed again."""
+"""Pieces that schemas are made of.
+
+Invariant: a column, a code or a field of ours is described here, never listed again.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -8,10 +11,9 @@ import msgspec
 from stream_scorer.core.contract.columns import COLUMNS, ID_BYTES_MAX
 from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.contract.reasons import Code, Reason
-from stream_scorer.core.records.dead_letter import LetterSource, Truncation
+from stream_scorer.core.records.dead_letter import LetterSource
 from stream_scorer.core.records.prediction import Role
-from stream_scorer.core.records.record import Source
-from stream_scorer.core.state.entry import KeptRecord
+from stream_scorer.core.records.record import KeptRecord, Source, Truncation
 
 Schema = dict[str, Any]
 Described = Mapping[str, Schema]

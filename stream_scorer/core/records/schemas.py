@@ -1,4 +1,7 @@
-"""The value of every topic as JSON Schema (draft 2020-12). Law: made of the contract and the records that we write."""
+"""The value of every topic as JSON Schema (draft 2020-12).
+
+Invariant: made of the contract and the records that we write.
+"""
 
 from typing import get_args
 

@@ -1,6 +1,7 @@
 """What the state holds for an id, and its packed bytes: 32 for a prediction, whether its outcome is known or not.
 
-Law: an entry says nothing that the predictions and outcome updates do not say: it can always be made again from them.
+Invariant: an entry says nothing that the predictions and outcome updates do not say: it can always be made again from
+them.
 
     0 ─ 4   bits 0-27 the observation's code, 28 prediction, 29 an outcome is known, 30 its class, 31 a tail follows
     4 ─ 6   number of the model and role, in the lane's table of models
@@ -10,12 +11,11 @@ Law: an entry says nothing that the predictions and outcome updates do not say: 
 """
 
 import struct
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from stream_scorer.core.records.dead_letter import Truncation
+from stream_scorer.core.records.record import KeptRecord
 
 # Goes up with every change of the layout: a store with another version is dropped and made again from the topics.
 ENTRY_VERSION: Final = 1
@@ -54,17 +54,6 @@ class Predicted(msgspec.Struct, frozen=True, gc=False):
     revision: int = 0
 
 
-class KeptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The record of an outcome that waits, as it was read, so that it can still become a dead letter; `timestamp` in ms
-    since 1970. `truncation` says what was cut where the record was too large to be carried along."""
-
-    timestamp: int
-    value: bytes | None = None
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
-    truncation: Truncation | None = None
-
-
 class Waiting(msgspec.Struct, frozen=True, array_like=True):
     """An outcome whose observation has not come; `offset` is its own in the outcomes' partition."""
 
@@ -88,38 +77,6 @@ class _Tail(msgspec.Struct, frozen=True, array_like=True):
 
 _decode_tail: Final = msgspec.msgpack.Decoder(_Tail).decode
 _encode_tail: Final = msgspec.msgpack.Encoder().encode
-
-
-class Models:
-    """The lane's table of models: (name, role) to a number of two bytes and back. It only grows."""
-
-    def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
-        self._pairs = [(name, role) for name, role in pairs]
-        self._numbers = {pair: number for number, pair in enumerate(self._pairs)}
-
-    def number(self, name: str, role: str) -> int:
-        """The number of this model in this role, a new one at first sight."""
-        number = self._numbers.get((name, role))
-        if number is None:
-            number = self._numbers[name, role] = len(self._pairs)
-            if number > 0xFFFF:
-                raise OverflowError("a lane has seen 65,536 models; drop its state so that it is made again")
-            self._pairs.append((name, role))
-        return number
-
-    def __getitem__(self, number: int) -> tuple[str, str]:
-        return self._pairs[number]
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def encode(self) -> bytes:
-        """The table as bytes, for the store; keep it whenever `len()` has grown, with the entries that use it."""
-        return msgspec.msgpack.encode(self._pairs)
-
-    @classmethod
-    def decode(cls, encoded: bytes) -> "Models":
-        return cls(msgspec.msgpack.decode(encoded, type=list[tuple[str, str]]))
 
 
 def pack(entry: Entry) -> bytes:

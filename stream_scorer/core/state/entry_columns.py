@@ -1,6 +1,6 @@
 """Entries without a tail as columns of numbers: thousands of them packed, looked at and changed at once.
 
-Law: a row is, byte for byte, what `entries.pack` makes of the same prediction.
+Invariant: a row is, byte for byte, what `entries.pack` makes of the same prediction.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The state made again from the topics: entries from the records of predictions and outcome updates.
 
-Law: for any history, the entries made here say what the entries kept along the way say. Within a topic, records come in
-their order; which topic is read first does not matter, but predictions first is many times faster.
+Invariant: for any history, the entries made here say what the entries kept along the way say. Within a topic, records
+come in their order; which topic is read first does not matter, but predictions first is many times faster.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,19 +12,20 @@ import numpy as np
 
 from stream_scorer.core.contract.observation_code import CODES, encode_observation
 from stream_scorer.core.records import outcome_update
+from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.core.state.entry import (
     ANSWERED,
     OFFSET_UNKNOWN,
     ROW_BYTES,
     TRUE_CLASS,
     Entry,
-    Models,
     Predicted,
     Waiting,
     pack,
     unpack,
 )
 from stream_scorer.core.state.entry_columns import join_rows, pack_predictions, split_rows, wide
+from stream_scorer.core.state.model_ids import Models
 
 
 class Records(NamedTuple):
@@ -85,7 +86,7 @@ def restore_predictions(records: Records, found: Sequence[bytes | None], models:
 
 
 def _pack(predictions: Sequence[_Prediction], timestamps_ms: Sequence[int], models: Models) -> list[bytes]:
-    scored_ms = np.array([outcome_update.milliseconds(each.scored_at) for each in predictions], dtype=np.int64)
+    scored_ms = np.array([milliseconds(each.scored_at) for each in predictions], dtype=np.int64)
     timestamps = np.asarray(timestamps_ms, dtype=np.int64)
     return pack_predictions(
         [each.observation_code for each in predictions],
@@ -138,7 +139,7 @@ def _plain_joined(
     if not len(packed) == len(joined) == len(set(ids)) == len(keys):
         return None
     rows = join_rows(packed)
-    scored_ms = np.array([outcome_update.milliseconds(update.scored_at) for update in joined], dtype=np.int64)
+    scored_ms = np.array([milliseconds(update.scored_at) for update in joined], dtype=np.int64)
     if (wide(rows, "scored_ms") != scored_ms).any() or (rows["head"] & ANSWERED).any():
         return None
     actual = np.array([update.true_class for update in joined], dtype=np.bool_)
@@ -156,12 +157,12 @@ def with_update(entry: Entry, update: outcome_update.Update, models: Models) -> 
         return Entry(entry.predicted, waiting)
     if len(waiting) < len(entry.waiting):
         return entry
-    new = Waiting(update.true_class, outcome_update.milliseconds(update.outcome_at), offset, update.record)
+    new = Waiting(update.true_class, milliseconds(update.outcome_at), offset, update.record)
     return Entry(entry.predicted, (*waiting, new))
 
 
 def _with_outcome(known: Predicted | None, update: outcome_update.Joined, models: Models) -> Predicted:
-    scored_ms = outcome_update.milliseconds(update.scored_at)
+    scored_ms = milliseconds(update.scored_at)
     if known is None or known.scored_ms < scored_ms:
         return Predicted(
             code=encode_observation(update.observation),
@@ -169,7 +170,7 @@ def _with_outcome(known: Predicted | None, update: outcome_update.Joined, models
             prediction=update.prediction,
             model=models.number(update.model, update.role),
             offset=OFFSET_UNKNOWN,
-            event_ms=outcome_update.milliseconds(update.outcome_at) - round(update.delay_s * 1000),
+            event_ms=milliseconds(update.outcome_at) - round(update.delay_s * 1000),
             scored_ms=scored_ms,
             true_class=update.true_class,
             revision=update.revision,
@@ -214,4 +215,4 @@ def _decode_one(
 
 def _check_times(decoded: Sequence[T], times: Callable[[T], tuple[str, ...]]) -> None:
     for text in {text for each in decoded for text in times(each)}:
-        outcome_update.milliseconds(text)
+        milliseconds(text)

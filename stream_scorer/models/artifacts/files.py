@@ -1,4 +1,7 @@
-"""The files of a model directory. Law: all of them or none, and none that is not, bit for bit, what was saved."""
+"""The files of a model directory.
+
+Invariant: all of them or none, and none that is not, bit for bit, what was saved.
+"""
 
 import shutil
 import tempfile

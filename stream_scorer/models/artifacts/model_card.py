@@ -1,5 +1,7 @@
-"""What a model directory's card must say for the model to be served. Law: everything else on a card is for people and
-for drift."""
+"""What a model directory's card must say for the model to be served.
+
+Invariant: everything else on a card is for people and for drift.
+"""
 
 from importlib.metadata import version
 from typing import Annotated, Any

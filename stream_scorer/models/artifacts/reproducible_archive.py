@@ -1,5 +1,7 @@
-"""skops archives made the same for the same pipeline. Law: only names and times change, never a value;
-arrays keep their bytes, also those that mean nothing (in the nodes of trees).
+"""skops archives made the same for the same pipeline.
+
+Invariant: only names and times change, never a value; arrays keep their bytes, also those that mean nothing (in the
+nodes of trees).
 
 skops names an object after where it lay in memory, and a file in its archive after the object and the hour. Two
 trainings on the same rows would give two digests, and two workers would seem to serve different models.

@@ -1,4 +1,7 @@
-"""Pipelines as bytes in skops format. Law: no pickle, and no type that is on no list, is ever brought to life."""
+"""Pipelines as bytes in skops format.
+
+Invariant: no pickle, and no type that is on no list, is ever brought to life.
+"""
 
 import warnings
 from collections.abc import Collection

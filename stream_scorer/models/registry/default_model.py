@@ -1,5 +1,7 @@
-"""The model that serves when nobody gave one. Law: trained once from generated stops, kept in the cache folder, the
-same for the same code."""
+"""The model that serves when nobody gave one.
+
+Invariant: trained once from generated stops, kept in the cache folder, the same for the same code.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -81,4 +83,5 @@ def generated_rows(n: int, seed: int) -> "Rows":
 
 
 def generated_source(n: int, seed: int) -> str:
-    return f"{n} generated stops, seed {seed}; figures and where they come from: stream_scorer/models/synthetic/profile.json"
+    figures = "stream_scorer/models/synthetic/profile.json"
+    return f"{n} generated stops, seed {seed}; figures and where they come from: {figures}"

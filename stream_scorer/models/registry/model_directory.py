@@ -1,5 +1,7 @@
-"""A model on disk: a pipeline, its card, golden rows and a digest over them. Law: nothing is served that is not, bit
-for bit, what was saved, and that does not say here what it said there."""
+"""A model on disk: a pipeline, its card, golden rows and a digest over them.
+
+Invariant: nothing is served that is not, bit for bit, what was saved, and that does not say here what it said there.
+"""
 
 from collections.abc import Collection
 from pathlib import Path

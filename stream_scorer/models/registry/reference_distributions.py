@@ -1,7 +1,7 @@
 """What a model was trained on, as its card tells it, in the buckets that traffic is counted in.
 
-Law: a card that says nothing of it, or something else, is no fault: there is nothing then that traffic could be held
-against.
+Invariant: a card that says nothing of it, or something else, is no fault: there is nothing then that traffic could be
+held against.
 """
 
 from collections.abc import Mapping

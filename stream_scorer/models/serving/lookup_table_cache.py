@@ -1,5 +1,6 @@
-"""Compiled additive models, kept in the cache folder. Law: what is kept was checked against its pipeline, under the
-same digest and libraries.
+"""Compiled additive models, kept in the cache folder.
+
+Invariant: what is kept was checked against its pipeline, under the same digest and libraries.
 
 Importing scikit-learn takes more than a second and 150 MiB. A worker whose model was compiled before needs neither.
 """

@@ -1,7 +1,10 @@
-"""Pipelines as look-up tables. Law: a compiled form is used only where it gave what the pipeline gives, to 1e-9.
+"""Pipelines as look-up tables.
+
+Invariant: a compiled form is used only where it gave what the pipeline gives, to 1e-9.
 
 An observation is ten digits, so a step that treats each column on its own has only 158 things to say: one for each
-value that a column can have. They are asked for once; from then on a row is ten look-ups instead of a data frame."""
+value that a column can have. They are asked for once; from then on a row is ten look-ups instead of a data frame.
+"""
 
 from collections.abc import Sequence
 from functools import reduce

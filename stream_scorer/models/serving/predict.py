@@ -1,5 +1,7 @@
-"""Asking a scikit-learn pipeline for probabilities of observations given as numbers. Law: what the model returns is
-handed on as it is."""
+"""Asking a scikit-learn pipeline for probabilities of observations given as numbers.
+
+Invariant: what the model returns is handed on as it is.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,5 +1,7 @@
-"""A bounded memory of an expensive model's answers. Law: what it gives is what the model gave for the same
-observation."""
+"""A bounded memory of an expensive model's answers.
+
+Invariant: what it gives is what the model gave for the same observation.
+"""
 
 import numpy as np
 

@@ -1,5 +1,7 @@
-"""Realistic stops, some of them broken, and what their searches found. Law: one seed, one stream, on every machine and
-version."""
+"""Realistic stops, some of them broken, and what their searches found.
+
+Invariant: one seed, one stream, on every machine and version.
+"""
 
 from collections.abc import Iterator
 from itertools import count, islice

@@ -1,5 +1,7 @@
-"""The ways in which real producers break the contract, each with the code that it must get. Law: one fault an event, so
-the code is certain."""
+"""The ways in which real producers break the contract, each with the code that it must get.
+
+Invariant: one fault an event, so the code is certain.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,5 +1,7 @@
-"""The published figures of real stops, as the tables that the generator draws from. Law: figures come from
-`profile.json`, nowhere else."""
+"""The published figures of real stops, as the tables that the generator draws from.
+
+Invariant: figures come from `profile.json`, nowhere else.
+"""
 
 from functools import cache
 from importlib.resources import files

@@ -1,5 +1,7 @@
-"""Labelled observations from a CSV file. Law: what breaks the contract is left out and counted, never mended and never
-passed over in silence."""
+"""Labelled observations from a CSV file.
+
+Invariant: what breaks the contract is left out and counted, never mended and never passed over in silence.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple

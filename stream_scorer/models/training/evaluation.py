@@ -1,5 +1,7 @@
-"""How good probabilities are, measured on labelled observations. Law: every figure has a 95 % interval, or is None
-where it can't be known."""
+"""How good probabilities are, measured on labelled observations.
+
+Invariant: every figure has a 95 % interval, or is None where it can't be known.
+"""
 
 from math import sqrt
 from typing import NamedTuple
@@ -7,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.quality.counts import Z_95, GroupFigures, Interval, Quality, figures, wilson
-from stream_scorer.core.quality.counts import Gap as Gap
+from stream_scorer.core.quality.confidence_intervals import Z_95, Interval, wilson
+from stream_scorer.core.quality.counts import Quality
+from stream_scorer.core.quality.figures import Gap as Gap
+from stream_scorer.core.quality.figures import GroupFigures, figures
 from stream_scorer.models.dataframes import Codes
 from stream_scorer.models.serving.predict import Floats
 

@@ -1,5 +1,7 @@
-"""Training: from labelled rows to a pipeline with its card. Law: the threshold is chosen on rows that the figures are
-not measured on."""
+"""Training: from labelled rows to a pipeline with its card.
+
+Invariant: the threshold is chosen on rows that the figures are not measured on.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.contract.observation_code import column_indices
-from stream_scorer.core.quality.counts import GROUP_COLUMNS, Interval, wilson
+from stream_scorer.core.quality.confidence_intervals import Interval, wilson
+from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.errors import ModelError
 from stream_scorer.models.dataframes import Codes, frame_of
 from stream_scorer.models.serving.predict import Floats

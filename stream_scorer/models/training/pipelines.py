@@ -1,5 +1,7 @@
-"""The pipelines that `train` can fit. Law: each takes a frame of the ten columns and gives the probability of finding
-contraband."""
+"""The pipelines that `train` can fit.
+
+Invariant: each takes a frame of the ten columns and gives the probability of finding contraband.
+"""
 
 from collections.abc import Callable
 from typing import Any, Literal

@@ -1,7 +1,7 @@
 """What an audit reads: the inputs that are asked about, and everything that was said of them.
 
-Law: the group's offsets are read before the ends of the topics, so whatever a worker published up to those offsets is
-among what is read.
+Invariant: the group's offsets are read before the ends of the topics, so whatever a worker published up to those
+offsets is among what is read.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,19 +11,9 @@ import numpy as np
 from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
+from stream_scorer.core.audit.inputs import BROKEN, INPUT, Rows, Side, input_rows
 from stream_scorer.core.audit.reconciliation import Account, Flags, settle
-from stream_scorer.core.audit.traces import (
-    BROKEN,
-    INPUT,
-    TRACE,
-    Rows,
-    Side,
-    dead_letter_rows,
-    input_rows,
-    move_rows,
-    prediction_rows,
-    update_rows,
-)
+from stream_scorer.core.audit.traces import TRACE, dead_letter_rows, move_rows, prediction_rows, update_rows
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.audit.operator_actions import ActEvidence, Places, apart, together
 from stream_scorer.operations.reading.topic_reader import Reader, Record, Span, Spans

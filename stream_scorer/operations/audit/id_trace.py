@@ -1,6 +1,7 @@
 """Everything that the topics know about one id.
 
-Law: every partition is searched, because producers hash as they like, the id's own first; only what matches is decoded.
+Invariant: every partition is searched, because producers hash as they like, the id's own first; only what matches is
+decoded.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """What operators did, held against the records that they replayed and the letters that they decided on.
 
-Law: a replay is proven by two records that name each other, its entry in the ledger and the record that was published
-again; whatever stands alone is named.
+Invariant: a replay is proven by two records that name each other, its entry in the ledger and the record that was
+published again; whatever stands alone is named.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_scorer.core.audit.inputs import Side
 from stream_scorer.core.audit.reconciliation import Flags
-from stream_scorer.core.audit.traces import Side
 from stream_scorer.core.records.audit_log import Act
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM
 from stream_scorer.core.records.record import Incoming, Source, last_header

@@ -1,7 +1,7 @@
 """The audit: where every input of a range ended, told from the topics alone.
 
-Law: what it can't prove it does not count as proven, and every record that is unaccounted for, or accounted for twice,
-is named.
+Invariant: what it can't prove it does not count as proven, and every record that is unaccounted for, or accounted for
+twice, is named.
 """
 
 import time
@@ -11,8 +11,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from stream_scorer.core.audit.inputs import Rows, Side
 from stream_scorer.core.audit.reconciliation import Account, End, Flags
-from stream_scorer.core.audit.traces import Rows, Side, Trace
+from stream_scorer.core.audit.traces import Trace
 from stream_scorer.operations.audit.evidence import At, Evidence, OnRead, Question
 from stream_scorer.operations.audit.operator_actions import Places, apart
 from stream_scorer.operations.reading.topic_reader import Reader

@@ -1,4 +1,7 @@
-"""The contract for whole files of events, one a line, without Kafka. Law: memory has a bound, whatever the input."""
+"""The contract for whole files of events, one a line, without Kafka.
+
+Invariant: memory has a bound, whatever the input.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

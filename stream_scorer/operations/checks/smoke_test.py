@@ -1,8 +1,8 @@
 """One known event through a deployed environment: sent as a producer sends it, its prediction read as a consumer reads
 it.
 
-Law: no figure of quality holds anything of it: no outcome is sent, so nothing of it is ever joined, and its id tells
-who counts predictions to pass it over.
+Invariant: no figure of quality holds anything of it: no outcome is sent, so nothing of it is ever joined, and its id
+tells who counts predictions to pass it over.
 """
 
 import time

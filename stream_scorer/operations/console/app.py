@@ -1,7 +1,7 @@
 """The page put together: routes, who may use which, and what runs beside them while the server runs.
 
-Law: `add_pages` only adds to an application; probes and metrics of the same server are not its business. Each view is
-reached through `_guarded`, so none can forget to ask who comes.
+Invariant: `add_pages` only adds to an application; probes and metrics of the same server are not its business. Each
+view is reached through `_guarded`, so none can forget to ask who comes.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from stream_scorer.operations.console.dead_letter_session import Desk, OpeningEr
 from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
 from stream_scorer.operations.console.request_context import Console, Visit
-from stream_scorer.operations.console.snapshots.snapshot import Recorder, Watched
+from stream_scorer.operations.console.snapshots.recorder import Recorder
+from stream_scorer.operations.console.snapshots.snapshot import Watched
 from stream_scorer.operations.console.views import (
     dead_letter,
     dead_letter_actions,

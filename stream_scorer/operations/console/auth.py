@@ -1,8 +1,8 @@
 """Who may look at the page and who may act on it.
 
-Law: a request is believed for what it proves. On loopback looking is open, and a name that is not loopback's, or a
-proxy's header, ends that; every other request shows a token, and nobody acts anywhere without the token to act. Whoever
-acts from a browser also proves that the form is ours.
+Invariant: a request is believed for what it proves. On loopback looking is open, and a name that is not loopback's, or
+a proxy's header, ends that; every other request shows a token, and nobody acts anywhere without the token to act.
+Whoever acts from a browser also proves that the form is ours.
 """
 
 import base64

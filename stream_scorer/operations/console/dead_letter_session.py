@@ -1,7 +1,7 @@
 """The dead letters as the page has them: opened at the first need, read on while somebody looks, opened anew after a
 fault.
 
-Law: a page never waits long for Kafka; it shows what is known and says what is not.
+Invariant: a page never waits long for Kafka; it shows what is known and says what is not.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What takes longer than a page may: checks, replays and discards, run beside the page that shows how far they are.
 
-Law: one errand that changes something runs at a time, and none outlives the process; what it did stands in the ledger,
-so that it can be asked for again.
+Invariant: one errand that changes something runs at a time, and none outlives the process; what it did stands in the
+ledger, so that it can be asked for again.
 """
 
 import asyncio

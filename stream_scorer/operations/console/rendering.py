@@ -1,7 +1,7 @@
 """Templates filled, and answers with the headers that keep a page to itself.
 
-Law: everything is escaped unless it is markup that we made; no answer of the page may be framed, sniffed, kept by a
-cache, or load anything that is not ours.
+Invariant: everything is escaped unless it is markup that we made; no answer of the page may be framed, sniffed, kept by
+a cache, or load anything that is not ours.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import jinja2
 from aiohttp import web
 
 import stream_scorer
-from stream_scorer.operations.console import safe_text
+from stream_scorer.operations.console import formatting, safe_text
 
 HERE: Final = Path(__file__).parent
 POLICY: Final = "; ".join(
@@ -46,7 +46,7 @@ CONTENT_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "i
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else safe_text.count(value)
+    return "–" if value is None else formatting.count(value)
 
 
 def _moment(at: int | str | None, *, exact: bool = False) -> object:
@@ -55,7 +55,7 @@ def _moment(at: int | str | None, *, exact: bool = False) -> object:
             at = round(datetime.fromisoformat(at).timestamp() * 1000)
         except ValueError:
             return safe_text.visible(at, 40)
-    return safe_text.moment(at, time.time_ns() // 1_000_000, exact=exact)
+    return formatting.moment(at, time.time_ns() // 1_000_000, exact=exact)
 
 
 class Assets:
@@ -104,10 +104,10 @@ class Renderer:
         self._templates.filters |= {
             "visible": safe_text.visible,
             "number": _number,
-            "rate": safe_text.rate,
-            "share": safe_text.share,
-            "duration": safe_text.duration,
-            "bytes_size": safe_text.bytes_size,
+            "rate": formatting.rate,
+            "share": formatting.share,
+            "duration": formatting.duration,
+            "bytes_size": formatting.bytes_size,
             "moment": _moment,
         }
 

@@ -9,7 +9,7 @@ from multidict import MultiMapping
 from stream_scorer.operations.console.auth import Gate, Visitor
 from stream_scorer.operations.console.dead_letter_session import Desk
 from stream_scorer.operations.console.rendering import Renderer
-from stream_scorer.operations.console.snapshots.snapshot import Recorder
+from stream_scorer.operations.console.snapshots.recorder import Recorder
 from stream_scorer.operations.dead_letters.service import Office
 from stream_scorer.runtime.settings.settings import Settings
 

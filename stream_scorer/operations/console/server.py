@@ -1,4 +1,7 @@
-"""The page on a server: that of a worker, or one of its own. Law: whoever serves it, it is the same page."""
+"""The page on a server: that of a worker, or one of its own.
+
+Invariant: whoever serves it, it is the same page.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +14,8 @@ from stream_scorer.operations.console.snapshots.kafka_snapshot import TopicFigur
 from stream_scorer.operations.console.snapshots.worker_snapshot import WorkerFigures
 from stream_scorer.operations.dead_letters.service import open_office
 from stream_scorer.runtime.settings.settings import Settings
-from stream_scorer.runtime.worker.http_server import Health, Server
+from stream_scorer.runtime.worker.health import Health
+from stream_scorer.runtime.worker.http_server import Server
 from stream_scorer.runtime.worker.service import Delivery
 
 

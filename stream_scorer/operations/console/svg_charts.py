@@ -1,11 +1,13 @@
-"""Counts over time as drawings inside the page. Law: shapes and numbers only, no style, so that a strict policy holds;
-every drawing says in words what it shows."""
+"""Counts over time as drawings inside the page.
+
+Invariant: shapes and numbers only, no style, so that a strict policy holds; every drawing says in words what it shows.
+"""
 
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from stream_scorer.operations.console.safe_text import count, instant
+from stream_scorer.operations.console.formatting import count, instant
 
 # The stylesheet has a colour for so many series; what is rarer goes together
 SERIES_MAX = 6

@@ -1,4 +1,7 @@
-"""What every look at dead letters and every act on them needs. Law: nothing is decided here."""
+"""What every look at dead letters and every act on them needs.
+
+Invariant: nothing is decided here.
+"""
 
 import time
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """The office: all that people can do with the dead letters of one environment, behind one door for command and page.
 
-Law: nothing outside of this package writes to the ledger or replays a letter, and everybody who does gives a name.
+Invariant: nothing outside of this package writes to the ledger or replays a letter, and everybody who does gives a
+name.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""The files that describe the topics: JSON Schemas and one AsyncAPI 3 document. Law: one code gives the same bytes."""
+"""The files that describe the topics: JSON Schemas and one AsyncAPI 3 document.
+
+Invariant: one code gives the same bytes.
+"""
 
 import json
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """The Kubernetes objects that say what the code says: Strimzi's topics and users, and the rules for Prometheus.
 
-Law: one code gives the same bytes, and a user has the rights of its role and no other.
+Invariant: one code gives the same bytes, and a user has the rights of its role and no other.
 
 Write them anew: `python -m stream_scorer.operations.generators.kubernetes deploy`.
 """

@@ -1,4 +1,4 @@
 """What Prometheus and Grafana are told: rules, alerts, dashboards, made from the catalogue of metrics and the settings.
 
-Law: a threshold stands in the settings, never in a rule file by hand; the files under deploy/ are generated.
+Invariant: a threshold stands in the settings, never in a rule file by hand; the files under deploy/ are generated.
 """

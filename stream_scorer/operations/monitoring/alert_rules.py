@@ -1,6 +1,6 @@
 """When somebody is told, from where on as the settings say. Each alert has its section in the runbook.
 
-Law: an alert names what somebody can act on; a threshold comes from the settings; one cause, one alert.
+Invariant: an alert names what somebody can act on; a threshold comes from the settings; one cause, one alert.
 """
 
 from typing import Final

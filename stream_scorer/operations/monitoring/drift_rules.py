@@ -1,6 +1,6 @@
 """Recording rules about drift: how far traffic is from what each model was trained on, as population stability index.
 
-Law: a share of nothing counts as half a row, else one rare value would make the index infinite; a column is held
+Invariant: a share of nothing counts as half a row, else one rare value would make the index infinite; a column is held
 against its training over a span in which it has shown all of itself.
 """
 

@@ -1,5 +1,6 @@
-"""The files that Grafana reads: its data source, where its dashboards lie, and the dashboards. Law: one code and the
-same settings give the same bytes.
+"""The files that Grafana reads: its data source, where its dashboards lie, and the dashboards.
+
+Invariant: one code and the same settings give the same bytes.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Panels of a dashboard as data, and how Grafana writes them down.
 
-Law: a panel says what it shows, in which unit, and where to read on; equal panels give equal JSON.
+Invariant: a panel says what it shows, in which unit, and where to read on; equal panels give equal JSON.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,5 +1,6 @@
-"""The files that Prometheus reads: what to scrape, and all rules. Law: one code and the same settings give the same
-bytes.
+"""The files that Prometheus reads: what to scrape, and all rules.
+
+Invariant: one code and the same settings give the same bytes.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Recording rules about how well predictions do: success rate, recall, discovery rates and their gaps, with intervals
 for one look and bounds for all looks.
 
-Law: what corrections took back is subtracted before anything else; a figure keeps its `job` and its window.
+Invariant: what corrections took back is subtracted before anything else; a figure keeps its `job` and its window.
 """
 
 from math import log

@@ -1,5 +1,7 @@
-"""What a rule is, and the spans of time that all rules speak in. Law: a span is named once, so that a test can run the
-same rules a thousand times as fast."""
+"""What a rule is, and the spans of time that all rules speak in.
+
+Invariant: a span is named once, so that a test can run the same rules a thousand times as fast.
+"""
 
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple

@@ -1,6 +1,6 @@
 """Recording rules about traffic: rates, shares of dead letters, latency and how fast its budget burns.
 
-Law: workers are added up, environments never: every figure keeps its `job`.
+Invariant: workers are added up, environments never: every figure keeps its `job`.
 """
 
 from typing import Final

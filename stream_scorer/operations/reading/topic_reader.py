@@ -1,7 +1,7 @@
 """Topics read back from begin to end as a consumer under `read_committed` sees them, quickly and with flat memory.
 
-Law: a read ends where the topic ended when its spans were asked for, so it always ends; and it reads every committed
-record up to there, waiting for transactions that are still open.
+Invariant: a read ends where the topic ended when its spans were asked for, so it always ends; and it reads every
+committed record up to there, waiting for transactions that are still open.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.runtime.kafka.batch_fetch import read
-from stream_scorer.runtime.kafka.client import explain
 from stream_scorer.runtime.kafka.connection_check import why_not_let_in
+from stream_scorer.runtime.kafka.errors import explain
 
 # Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
 FETCH_BYTES_MAX: Final = 4 * 1024 * 1024

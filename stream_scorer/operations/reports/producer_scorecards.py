@@ -1,6 +1,7 @@
 """A scorecard for every producer, from the topics alone.
 
-Law: a dead letter counts only where its record is among the inputs that were counted, so that no share exceeds one.
+Invariant: a dead letter counts only where its record is among the inputs that were counted, so that no share exceeds
+one.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """How well the predictions of a window did, read from the topics: the figure of record, whatever counters say.
 
-Law: it reads what is committed and nothing else, so that everybody who asks for the same window gets the same answer.
+Invariant: it reads what is committed and nothing else, so that everybody who asks for the same window gets the same
+answer.
 """
 
 import time

@@ -16,8 +16,8 @@ from stream_scorer.core.records.partitioner import partitions_of
 from stream_scorer.core.records.record import Headers
 from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.operations.sending.schedule import Planned
-from stream_scorer.runtime.kafka.client import explain
 from stream_scorer.runtime.kafka.connection_check import why_not_let_in
+from stream_scorer.runtime.kafka.errors import explain
 
 BATCH_BYTES_MAX = 512 * 1024
 # a batch of one record carries this much beside key, value and headers, at most

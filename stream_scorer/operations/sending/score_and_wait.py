@@ -1,6 +1,6 @@
 """A timeline sent through the client, each observation with its answer.
 
-Law: answers come in the order of sending, and no more events wait for theirs than the bound says.
+Invariant: answers come in the order of sending, and no more events wait for theirs than the bound says.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Which rights a user lacks, asked of Kafka itself before anything depends on them.
 
-Law: it asks and changes nothing. What a broker can't tell counts as granted: it will say so when the right is used.
-Two questions are versions that aiokafka 0.14 does not ask, made of the parts of its protocol.
+Invariant: it asks and changes nothing. What a broker can't tell counts as granted: it will say so when the right is
+used. Two questions are versions that aiokafka 0.14 does not ask, made of the parts of its protocol.
 """
 
 import asyncio

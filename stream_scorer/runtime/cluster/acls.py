@@ -1,8 +1,8 @@
 """Who may do what on Kafka: the least rights of each role, as one table from which access lists, Kubernetes users, the
 page on security and the check at a worker's start come.
 
-Law: a right stands here only if its role fails without it. Kafka grants Describe with Read and with Write, so it never
-stands beside those.
+Invariant: a right stands here only if its role fails without it. Kafka grants Describe with Read and with Write, so it
+never stands beside those.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,6 @@
 """The topics on a cluster beside what they should be: plan, apply and check.
 
-Law: nothing here changes or deletes a topic that exists; what is wrong is said with what to do about it.
+Invariant: nothing here changes or deletes a topic that exists; what is wrong is said with what to do about it.
 """
 
 import asyncio
@@ -24,8 +24,9 @@ from aiokafka.errors import (
 from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_definitions import TopicDefinition, TopicNames, definitions_for, load_topics
 from stream_scorer.runtime.cluster.topic_diff import Difference, FoundTopic, compare
-from stream_scorer.runtime.kafka.client import client_options, explain
+from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.connection_check import why_not_let_in
+from stream_scorer.runtime.kafka.errors import explain
 from stream_scorer.runtime.settings.settings import Settings
 
 __all__ = [

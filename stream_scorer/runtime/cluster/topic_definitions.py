@@ -1,4 +1,7 @@
-"""What each topic should be: topics.toml as typed values, and names with a prefix. Law: no I/O but that one file."""
+"""What each topic should be: topics.toml as typed values, and names with a prefix.
+
+Invariant: no I/O but that one file.
+"""
 
 import tomllib
 from functools import cache

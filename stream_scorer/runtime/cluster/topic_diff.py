@@ -1,4 +1,7 @@
-"""In what a cluster's topic is not as it should be, and what to do about it. Law: values in, values out, no I/O."""
+"""In what a cluster's topic is not as it should be, and what to do about it.
+
+Invariant: values in, values out, no I/O.
+"""
 
 from typing import NamedTuple
 

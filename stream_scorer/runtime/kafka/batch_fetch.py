@@ -1,7 +1,8 @@
 """Reading fetched records a whole record batch at a time, as the client's decoder makes them, instead of one by one.
 
-Law: gives exactly what `AIOKafkaConsumer.getmany` gives, in a third of its time. It reaches into aiokafka 0.14 to do
-so, which is pinned for it; a test holds the two side by side on aborted transactions, markers and compressed batches.
+Invariant: gives exactly what `AIOKafkaConsumer.getmany` gives, in a third of its time. It reaches into aiokafka 0.14 to
+do so, which is pinned for it; a test holds the two side by side on aborted transactions, markers and compressed
+batches.
 """
 
 import asyncio

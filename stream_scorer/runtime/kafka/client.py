@@ -1,8 +1,8 @@
 """What every Kafka client of ours has in common: how it connects, what its faults mean, and one wait inside aiokafka
 that is too long.
 
-Law: no other module reads connection settings. Who else reaches into aiokafka's internals says so: `consuming.py`,
-`odd_headers.py`, `publishing.py`, `right_checking.py`.
+Invariant: no other module reads connection settings. Who else reaches into aiokafka's internals says so:
+`batch_fetch.py`, `lenient_record_parser.py`, `publisher.py`, `acl_check.py`.
 """
 
 import asyncio
@@ -13,43 +13,13 @@ import aiokafka.producer.sender
 from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.helpers import create_ssl_context
 
-from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError
+from stream_scorer.errors import SettingsError
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
 # After a transaction ends, the coordinator answers CONCURRENT_TRANSACTIONS until its markers are written, which takes
 # 1-3 ms. aiokafka 0.14 then waits a fixed 20 ms, most of a small batch's latency. A test checks that this took.
 TRANSACTION_RETRY_WAIT_S = 0.002
 aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_RETRY_WAIT_S
-
-# Another producer with our transactional id has started: this process no longer owns the partition.
-FENCED = (
-    errors.ProducerFenced,
-    errors.InvalidProducerEpoch,
-    errors.InvalidProducerIdMapping,
-    errors.InvalidTxnState,
-    # the same in a plain offset commit, at least once
-    errors.CommitFailedError,
-    errors.IllegalGenerationError,
-    errors.UnknownMemberIdError,
-    errors.RebalanceInProgressError,
-)
-# The broker is gone, starting, or too slow for the client's own patience
-AWAY = (
-    errors.KafkaConnectionError,
-    errors.KafkaTimeoutError,
-    errors.NodeNotReadyError,
-    errors.RequestTimedOutError,
-    errors.UnrecognizedBrokerVersion,
-    errors.NoBrokersAvailable,
-    TimeoutError,
-    ConnectionError,
-)
-REFUSED = (
-    errors.TopicAuthorizationFailedError,
-    errors.GroupAuthorizationFailedError,
-    errors.TransactionalIdAuthorizationFailed,
-    errors.ClusterAuthorizationFailedError,
-)
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -100,41 +70,3 @@ async def answers(consumer: AIOKafkaConsumer, wait_s: float) -> bool:
 def open_connections(client: Any) -> int:
     """How many connections a consumer or producer has open at this moment."""
     return sum(connection.connected() for connection in client._client._conns.values())
-
-
-def _not_granted(error: BaseException) -> str:
-    named = error.args[0] if error.args else ""
-    names = ", ".join(sorted(named)) if isinstance(named, set | frozenset | list | tuple) else str(named)
-    if isinstance(error, errors.TopicAuthorizationFailedError):
-        return f"this user has no right to it (Read to read, Write to send) on the topic {names}"
-    if isinstance(error, errors.GroupAuthorizationFailedError):
-        return f"this user has no right to it (Read for members, Describe to look) on the group {names}"
-    if isinstance(error, errors.TransactionalIdAuthorizationFailed):
-        return f"this user has no right to it (Write) on the transactional id {names}"
-    return f"this user has no right to it on the cluster ({type(error).__name__} {names})"
-
-
-def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
-    """What a fault of a Kafka client means for people: an outage, a fencing, a missing right; None where it is none of
-    these (our own fault)."""
-    if isinstance(error, Known):
-        return error
-    if isinstance(error, FENCED):
-        return FencedError(
-            f"Fenced while {doing}: another worker has taken over this partition, nothing was committed here. "
-            "Start this worker again; if it happens often, raise worker.session_timeout_ms."
-        )
-    if isinstance(error, REFUSED):
-        return SettingsError(f"Kafka refuses {doing}: {_not_granted(error)}. Grant it, then start again.")
-    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if isinstance(error, AWAY) or (isinstance(error, errors.KafkaError) and error.retriable):
-        return OutageError(
-            f"Kafka at {bootstrap} does not answer while {doing} ({detail}). "
-            "Start the worker again once the broker is back."
-        )
-    if isinstance(error, errors.KafkaError):
-        return RefusedError(
-            f"Kafka at {bootstrap} can't do what is asked of it while {doing} ({detail}). Nothing of this batch was "
-            "committed. Compare the topics with `stream-scorer topics check`, then start the worker again."
-        )
-    return None

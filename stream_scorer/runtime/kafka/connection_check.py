@@ -1,6 +1,6 @@
 """Why no broker lets us in, where that is no outage: a certificate that can't be trusted, a user that is not known.
 
-Law: asked only after a client has failed to connect; a broker that is merely away is no fault of the settings.
+Invariant: asked only after a client has failed to connect; a broker that is merely away is no fault of the settings.
 """
 
 import ssl

@@ -1,7 +1,7 @@
 """Record batches in which a header's name is not UTF-8: Kafka lets them through, the client's decoder gives up on them.
 
-Law: no record may block its partition. Such a batch is decoded here, with the odd bytes of a name written as `\\xff`;
-everything else is as the client would give it.
+Invariant: no record may block its partition. Such a batch is decoded here, with the odd bytes of a name written as
+`\\xff`; everything else is as the client would give it.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """The two Faust agents, where events are worked on: whole batches come in over channels, the steps do the work, the
 answer goes back.
 
-Law: an agent never owns delivery. A batch that fails is settled as failed; its lane aborts and the worker ends.
+Invariant: an agent never owns delivery. A batch that fails is settled as failed; its lane aborts and the worker ends.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ import faust
 
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
-from stream_scorer.runtime.lanes.score_step import ObservationStep, ServedModel
+from stream_scorer.runtime.lanes.score_step import ObservationStep
+from stream_scorer.runtime.lanes.served_model import ServedModel
 
 
 @dataclass(slots=True)

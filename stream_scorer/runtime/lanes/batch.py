@@ -1,7 +1,7 @@
 """A batch of a lane and what becomes of it: what the lane, the agents and the publisher hand to each other.
 
-Law: a batch is read, worked on and committed as a whole; what is to be counted or kept is noted on the way and done
-after the commit.
+Invariant: a batch is read, worked on and committed as a whole; what is to be counted or kept is noted on the way and
+done after the commit.
 """
 
 import time
@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 
 from stream_scorer.core.contract.reasons import Code, Stage
+from stream_scorer.core.dead_letters.rejection import Rejected
 from stream_scorer.core.observations.scoring import Codes, Probabilities
-from stream_scorer.core.observations.validation import Rejected
+from stream_scorer.core.outcomes.join import Answers
 from stream_scorer.core.quality.counts import Model, Quality
 from stream_scorer.core.records.record import Publishable
 from stream_scorer.runtime.kafka.batch_fetch import Record
@@ -93,3 +94,17 @@ class Work:
         if records:
             before = self.outputs.get(partition)
             self.outputs[partition] = [*before, *records] if before else records
+
+
+def note_answers(work: Work, answers: Answers, updates: TopicPartition) -> None:
+    """Add what came of outcomes to what is published, kept and counted."""
+    work.publish(updates, answers.updates)
+    work.entries.update(answers.entries)
+    work.noted.counted.add(answers.counted)
+    work.noted.retracted.add(answers.retracted)
+    work.noted.outcomes.update(
+        joined=answers.joined,
+        corrected=answers.corrections,
+        repeated=len(answers.repeats),
+        awaiting=len(answers.awaiting),
+    )

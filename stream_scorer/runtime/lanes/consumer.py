@@ -1,7 +1,7 @@
 """The one reader of a worker: it joins the group, opens and closes lanes as partitions come and go, and hands every
 lane its records.
 
-Law: the reader never waits for a lane and a lane never reads; a lane that is full is simply not asked for, so no
+Invariant: the reader never waits for a lane and a lane never reads; a lane that is full is simply not asked for, so no
 fetched record is dropped.
 """
 

@@ -1,7 +1,8 @@
 """What waits in Kafka for the lanes, whether or not anybody reads it: while they are opened, while the brake on dead
 letters holds the intake, while Kafka brings nothing.
 
-Law: only gauges look here. Where a lane reads on it looks up for itself, and not before its predecessor is fenced.
+Invariant: only gauges look here. Where a lane reads on it looks up for itself, and not before its predecessor is
+fenced.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """The step that joins: outcome records of a batch, and outcomes that have waited too long, in; updates, dead letters
 and entries out.
 
-Law: it comes after the observations of the same batch, so that an outcome finds the prediction that was made a moment
-ago.
+Invariant: it comes after the observations of the same batch, so that an outcome finds the prediction that was made a
+moment ago.
 """
 
 import time
@@ -13,16 +13,19 @@ from aiokafka import TopicPartition
 from stream_scorer.core.contract.outcome_events import decode_outcomes
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.contract.smoke_test_ids import smoke_places
-from stream_scorer.core.observations.validation import Rejected, send_home
+from stream_scorer.core.dead_letters.rejection import Rejected, bury
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes
 from stream_scorer.core.outcomes.expiry import expire_waiting, keep_record, record_and_reason
-from stream_scorer.core.outcomes.join import Answers, Clock
+from stream_scorer.core.outcomes.join import Answers
 from stream_scorer.core.quality.counts import Quality
+from stream_scorer.core.records.clock import Clock
 from stream_scorer.core.records.record import traced
+from stream_scorer.core.records.repartitioning import send_home
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
-from stream_scorer.runtime.lanes.batch import Batch, Work
-from stream_scorer.runtime.lanes.score_step import Limits, bury, count_replayed, note_answers
+from stream_scorer.runtime.lanes.batch import Batch, Work, note_answers
+from stream_scorer.runtime.lanes.score_step import count_replayed
+from stream_scorer.runtime.lanes.served_model import Limits
 
 
 class OutcomeStep:

@@ -1,8 +1,8 @@
 """A lane: everything of one partition number in this worker, from the records that wait to the transaction that settles
 them.
 
-Law: a lane owns delivery. It reads nothing before its predecessor is fenced, takes every offset once, and on any fault
-commits nothing more.
+Invariant: a lane owns delivery. It reads nothing before its predecessor is fenced, takes every offset once, and on any
+fault commits nothing more.
 """
 
 import asyncio
@@ -16,12 +16,13 @@ from functools import partial
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_scorer.core.outcomes.join import Clock
+from stream_scorer.core.records.clock import Clock
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
+from stream_scorer.runtime.kafka.record_batches import Ends
 from stream_scorer.runtime.lanes.batch import Batch, Work, oldest_ms
 from stream_scorer.runtime.lanes.commit_slots import Turns
-from stream_scorer.runtime.publishing.publisher import Ends, Publisher
+from stream_scorer.runtime.publishing.publisher import Publisher
 from stream_scorer.runtime.state.pending_writes import LaneState
 
 log = logging.getLogger(__name__)

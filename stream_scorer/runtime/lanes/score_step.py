@@ -1,67 +1,41 @@
 """The step that scores: observation records of a batch in; predictions, dead letters, moves and new entries out.
 
-Law: an id is scored once within the join window; who comes again is redelivered or a conflict.
+Invariant: an id is scored once within the join window; who comes again is redelivered or a conflict.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
-import stream_scorer
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.contract.smoke_test_ids import smoke_places
+from stream_scorer.core.dead_letters.rejection import Rejected, bury
 from stream_scorer.core.observations.deduplication import Admission, admit_observations, admit_repeats
 from stream_scorer.core.observations.deduplication import Batch as Arrivals
-from stream_scorer.core.observations.scoring import Brake, Codes, Predict, Probabilities, RecentFailures, Scored, score
-from stream_scorer.core.observations.validation import Rejected, Rows, predict, sort_out
+from stream_scorer.core.observations.prediction_records import predict
+from stream_scorer.core.observations.scoring import Brake, Codes, Probabilities, RecentFailures, Scored, score
+from stream_scorer.core.observations.validation import Rows, sort_out
 from stream_scorer.core.outcomes.batch_join import join_waiting
-from stream_scorer.core.outcomes.join import Answers, Clock
 from stream_scorer.core.quality.counts import Decisions
-from stream_scorer.core.records.dead_letter import REPLAYS, dead_letter
-from stream_scorer.core.records.dead_letter_reader import replays_said
-from stream_scorer.core.records.prediction import Speaker
-from stream_scorer.core.records.record import Incoming, Outgoing, rfc3339
+from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.records.dead_letter import REPLAYS
+from stream_scorer.core.records.record import Incoming, rfc3339
 from stream_scorer.core.state.entry_columns import pack_predictions
-from stream_scorer.models.registry.reference_distributions import TrainedOn
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.lanes.batch import Batch, Work
+from stream_scorer.runtime.lanes.batch import Batch, Work, note_answers
+from stream_scorer.runtime.lanes.served_model import Limits, ServedModel
 
 STAGE_OF_REFUSAL = {
     Code.CONFLICT: Stage.CONFLICT,
     Code.SCORING_FAILED: Stage.SCORE,
     Code.INVALID_OUTPUT: Stage.OUTPUT,
 }
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """The model as the worker needs it. `expensive`: it is asked in a thread of its own, so that heartbeats go on.
-    `trained_on`: what its traffic is held against, where its card says so."""
-
-    speaker: Speaker
-    predict: Predict
-    expensive: bool
-    trained_on: TrainedOn | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the worker's settings say about records."""
-
-    partitions: int
-    event_bytes_max: int
-    dead_letter_bytes_max: int
-    include_observation: bool
-    cloudevents: bool
-    repeats_are_conflicts: bool
-    join_window_ms: int
 
 
 class Verdict(NamedTuple):
@@ -249,39 +223,9 @@ class ObservationStep:
             self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-def bury(one: Rejected, topic: str, partition: int, now_ms: int, limit_bytes: int) -> Outgoing:
-    """The dead letter of a record that was read from this topic and partition."""
-    return dead_letter(
-        one.record,
-        one.reasons,
-        one.stage,
-        topic=topic,
-        partition=partition,
-        failed_at_ms=now_ms,
-        version=stream_scorer.__version__,
-        limit_bytes=limit_bytes,
-        replays=replays_said(one.record.headers),
-        truncation=one.truncation,
-    )
-
-
 def count_replayed(records: Sequence[Incoming]) -> int:
     """How many records say that an operator sent them again; whoever sends them again says so last."""
     return len([record for record in records if (headers := record.headers) and headers[-1][0] == REPLAYS])
-
-
-def note_answers(work: Work, answers: Answers, updates: TopicPartition) -> None:
-    """Add what came of outcomes to what is published, kept and counted."""
-    work.publish(updates, answers.updates)
-    work.entries.update(answers.entries)
-    work.noted.counted.add(answers.counted)
-    work.noted.retracted.add(answers.retracted)
-    work.noted.outcomes.update(
-        joined=answers.joined,
-        corrected=answers.corrections,
-        repeated=len(answers.repeats),
-        awaiting=len(answers.awaiting),
-    )
 
 
 def _lap(began_s: float) -> float:

@@ -1,8 +1,8 @@
 """Every metric that a worker shows: name, type, unit, labels with all their values, meaning. The worker, the page about
 metrics, the rules and their tests come from this table.
 
-Law: base units, names by Prometheus' rules; a label's values are a closed set, and how many models are told apart has a
-bound, so that no traffic can add a series.
+Invariant: base units, names by Prometheus' rules; a label's values are a closed set, and how many models are told apart
+has a bound, so that no traffic can add a series.
 """
 
 from itertools import product

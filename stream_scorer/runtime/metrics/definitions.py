@@ -1,4 +1,7 @@
-"""What a metric is to us, before it has a value. Law: everything that is ever said of a metric is in its definition."""
+"""What a metric is to us, before it has a value.
+
+Invariant: everything that is ever said of a metric is in its definition.
+"""
 
 from dataclasses import dataclass
 from typing import Final, Literal

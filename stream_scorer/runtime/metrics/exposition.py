@@ -1,7 +1,7 @@
 """The values of metrics, as arrays, and the text that Prometheus reads.
 
-Law: a series' name and labels are written once; a scrape only writes numbers behind them. (The client library takes 35
-ms for a thousand series, this 1 ms, and nothing is scored meanwhile.)
+Invariant: a series' name and labels are written once; a scrape only writes numbers behind them. (The client library
+takes 35 ms for a thousand series, this 1 ms, and nothing is scored meanwhile.)
 """
 
 from bisect import bisect_left

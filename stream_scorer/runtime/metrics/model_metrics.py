@@ -1,8 +1,8 @@
 """What is counted for each model: how well its predictions did, and how its probabilities lie beside those of its
 training.
 
-Law: a group is one value of one column, never a combination; what corrections take back has a counter of its own, so
-that counters of many workers add up; how many models are told apart has a bound.
+Invariant: a group is one value of one column, never a combination; what corrections take back has a counter of its own,
+so that counters of many workers add up; how many models are told apart has a bound.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """The catalogue of metrics, filled: what a worker shows, updated once a batch, after its commit.
 
-Law: a figure stands in the catalogue or nowhere; what was aborted is in none.
+Invariant: a figure stands in the catalogue or nowhere; what was aborted is in none.
 """
 
 from dataclasses import replace

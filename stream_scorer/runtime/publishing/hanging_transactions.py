@@ -1,6 +1,6 @@
 """A transaction that a lane's former owner began and that has no end.
 
-Law: it ends as it was decided: committed where its offsets were committed, aborted where they were not.
+Invariant: it ends as it was decided: committed where its offsets were committed, aborted where they were not.
 
 Whoever starts a lane's producer has its former owner's transaction aborted, or finds it decided; but Kafka 4.1 to 4.4
 forgets to tell partitions that have no leader at that moment (KAFKA-20734), as those of a broker that comes back after

@@ -1,4 +1,7 @@
-"""What sections say of their settings: name, variable, types, secrecy. Law: no setting is written down twice."""
+"""What sections say of their settings: name, variable, types, secrecy.
+
+Invariant: no setting is written down twice.
+"""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

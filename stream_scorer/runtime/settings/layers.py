@@ -1,4 +1,7 @@
-"""Layers of settings (file, variables, options) into typed sections. Law: a problem is a line, all are collected."""
+"""Layers of settings (file, variables, options) into typed sections.
+
+Invariant: a problem is a line, all are collected.
+"""
 
 import difflib
 import re

@@ -1,4 +1,7 @@
-"""Every setting there is, as typed tables. Law: a number's name ends in its unit, and each says what it is for."""
+"""Every setting there is, as typed tables.
+
+Invariant: a number's name ends in its unit, and each says what it is for.
+"""
 
 from typing import Annotated, Any, Literal
 

@@ -1,5 +1,7 @@
-"""The settings as one frozen object, read once at the start. Law: nothing else reads a settings file, and but for
-the cache folder (`cache.py`) nothing else a variable."""
+"""The settings as one frozen object, read once at the start.
+
+Invariant: nothing else reads a settings file, and but for the cache folder (`cache.py`) nothing else a variable.
+"""
 
 import ipaddress
 import os

@@ -1,13 +1,13 @@
 """What a lane knows of its ids: its store, and over it the entries of batches whose transactions are not over yet.
 
-Law: an entry is seen by the next batch at once, and reaches the store only after its transaction has committed.
+Invariant: an entry is seen by the next batch at once, and reaches the store only after its transaction has committed.
 """
 
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from stream_scorer.core.outcomes.join import Clock
-from stream_scorer.core.state.entry import Models
+from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.state.model_ids import Models
 from stream_scorer.runtime.state.store import LaneStore
 
 Entries = Mapping[bytes, bytes | None]

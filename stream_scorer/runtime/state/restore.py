@@ -1,7 +1,7 @@
 """A lane's store brought up to what the output topics say, before the lane takes its first record.
 
-Law: afterwards the store says what the topics say up to their ends, whatever it said before; a store that can't be
-brought there by reading on is dropped and made from the topics alone.
+Invariant: afterwards the store says what the topics say up to their ends, whatever it said before; a store that can't
+be brought there by reading on is dropped and made from the topics alone.
 
 Call it when the former owner is fenced: nothing is written to the lane's partitions then, no transaction is open.
 """
@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.core.outcomes.join import Clock
-from stream_scorer.core.state.entry import Models
+from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.state.model_ids import Models
 from stream_scorer.core.state.restore import Records, Restored, restore_predictions, restore_updates
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.kafka.batch_fetch import read

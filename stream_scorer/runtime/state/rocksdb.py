@@ -1,6 +1,6 @@
 """RocksDB as a lane's store uses it: how it is tuned, opened and closed, and what its faults mean.
 
-Law: no other module names RocksDB; a batch takes effect as a whole or, after a crash, not at all.
+Invariant: no other module names RocksDB; a batch takes effect as a whole or, after a crash, not at all.
 
 There is one column family and no log. What is written out together is then one file, so a batch is never half there:
 families are written out one by one when they are closed, and a process can be killed in between.

@@ -1,6 +1,6 @@
 """One lane's state on disk: an entry for each id, and up to where in the output topics it has been brought.
 
-Law: entries and positions live and die together, and nothing is here that the topics don't say. So there is no
+Invariant: entries and positions live and die together, and nothing is here that the topics don't say. So there is no
 write-ahead log and no sync: what was in memory when a process died is read from the topics again, from the positions
 that died with it. A store that is damaged, of another layout or of another cluster is dropped and made again from the
 topics.
@@ -17,8 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from stream_scorer.core.contract.columns import ID_BYTES_MAX
-from stream_scorer.core.outcomes.join import Clock
-from stream_scorer.core.state.entry import ENTRY_VERSION, ROW_BYTES, Models, is_forgotten, waiting_since_ms
+from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.state.entry import ENTRY_VERSION, ROW_BYTES, is_forgotten, waiting_since_ms
+from stream_scorer.core.state.model_ids import Models
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.state.rocksdb import (
     Memory,

@@ -1,6 +1,6 @@
 """What a worker's gauges say, looked up when somebody asks.
 
-Law: looking changes nothing and waits for nobody.
+Invariant: looking changes nothing and waits for nobody.
 """
 
 import shutil

@@ -1,27 +1,17 @@
 """The worker's HTTP server: an address that is listened on from the first moment, before Kafka or the model is there.
 
-Law: a view only looks; what it shows is asked of the functions that it was given.
+Invariant: a view only looks; what it shows is asked of the functions that it was given.
 """
 
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from aiohttp import web
 
 from stream_scorer.errors import SettingsError
 from stream_scorer.runtime.metrics.exposition import CONTENT_TYPE
-
-
-class Health(NamedTuple):
-    """One probe's answer, and why, in words."""
-
-    ok: bool
-    why: str
-
-
-Probe = Callable[[], Awaitable[Health]]
+from stream_scorer.runtime.worker.health import Probe
 
 
 class Server:

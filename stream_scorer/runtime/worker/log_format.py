@@ -1,6 +1,7 @@
 """How a worker's log looks: one event a line, as text for people or as JSON for machines.
 
-Law: never a payload, never an id in clear, not even in what an exception says; ERROR means that somebody must act.
+Invariant: never a payload, never an id in clear, not even in what an exception says; ERROR means that somebody must
+act.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The composition root of a worker process: settings in, exit status out; everything is built here and nowhere else.
 
-Law: Faust is the frame (app, agents, supervision), never the carrier: its own Kafka transport stays off.
+Invariant: Faust is the frame (app, agents, supervision), never the carrier: its own Kafka transport stays off.
 """
 
 import asyncio
@@ -27,7 +27,8 @@ from stream_scorer.models.registry.reference_distributions import trained_on
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
 from stream_scorer.runtime.lanes.agents import Agents
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
-from stream_scorer.runtime.lanes.score_step import Limits, ObservationStep, ServedModel
+from stream_scorer.runtime.lanes.score_step import ObservationStep
+from stream_scorer.runtime.lanes.served_model import Limits, ServedModel
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import LoggingSettings, Settings, masked
 from stream_scorer.runtime.worker.log_format import start_logging

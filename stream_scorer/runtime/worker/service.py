@@ -1,7 +1,7 @@
 """The worker's life between start and stop: connect, check, load, join, deliver; and one orderly end, whatever the
 cause.
 
-Law: the first fault is told once, in words, and decides the exit status; after it nothing more is committed.
+Invariant: the first fault is told once, in words, and decides the exit status; after it nothing more is committed.
 """
 
 import asyncio
@@ -20,18 +20,19 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.dead_letters.circuit_breaker import LetterBrake
 from stream_scorer.core.observations.scoring import ModelAtFault
-from stream_scorer.core.outcomes.join import Clock
+from stream_scorer.core.records.clock import Clock
 from stream_scorer.core.records.prediction import Speaker
 from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
-from stream_scorer.runtime.kafka.client import REFUSED, answers, client_options, explain
+from stream_scorer.runtime.kafka.client import answers, client_options
+from stream_scorer.runtime.kafka.errors import REFUSED, explain
 from stream_scorer.runtime.lanes.agents import Agents
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.commit_slots import Turns
 from stream_scorer.runtime.lanes.consumer import Intake
 from stream_scorer.runtime.lanes.lane import Lane
-from stream_scorer.runtime.lanes.score_step import ServedModel
+from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.hanging_transactions import find_unended
@@ -41,7 +42,8 @@ from stream_scorer.runtime.state.pending_writes import LaneState
 from stream_scorer.runtime.state.restore import open_store, restore
 from stream_scorer.runtime.state.rocksdb import shared_memory
 from stream_scorer.runtime.worker.gauges import commit_age_s, look, oldest_s
-from stream_scorer.runtime.worker.http_server import Health, Server, write_address
+from stream_scorer.runtime.worker.health import Health
+from stream_scorer.runtime.worker.http_server import Server, write_address
 from stream_scorer.runtime.worker.log_format import IdHash
 
 log = logging.getLogger(__name__)

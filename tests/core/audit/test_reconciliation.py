@@ -9,18 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_scorer.core.audit.inputs import INPUT, Rows, Side, input_rows
 from stream_scorer.core.audit.reconciliation import Account, last_before, settle
-from stream_scorer.core.audit.traces import (
-    INPUT,
-    TRACE,
-    Rows,
-    Side,
-    dead_letter_rows,
-    input_rows,
-    move_rows,
-    prediction_rows,
-    update_rows,
-)
+from stream_scorer.core.audit.traces import TRACE, dead_letter_rows, move_rows, prediction_rows, update_rows
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.observation_code import encode_observation
 from stream_scorer.core.contract.observation_events import decode_event
@@ -28,7 +19,8 @@ from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.dead_letter import dead_letter
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.prediction import Speaker, encode_predictions
-from stream_scorer.core.records.record import Outgoing, move, rfc3339
+from stream_scorer.core.records.record import Outgoing, rfc3339
+from stream_scorer.core.records.repartitioning import move
 from tests.builders import an_event, an_outcome
 
 PARTITIONS = 4

@@ -23,7 +23,8 @@ from stream_scorer.core.dead_letters.producer_scorecards import (
 )
 from stream_scorer.core.records.dead_letter import dead_letter
 from stream_scorer.core.records.dead_letter_reader import Origin
-from stream_scorer.core.records.record import Headers, move
+from stream_scorer.core.records.record import Headers
+from stream_scorer.core.records.repartitioning import move
 from tests.builders import an_event
 
 NOW_MS = 1_800_000_000_000

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.dead_letters.highlighting import marks, pieces
+from stream_scorer.core.dead_letters.named_fixes import NamedFix
 from stream_scorer.core.dead_letters.redaction import masked_headers, masked_key, masked_reason, masked_spans
-from stream_scorer.core.dead_letters.repair import Fix, NamedFix, make_fix, mend
+from stream_scorer.core.dead_letters.repair import Fix, make_fix, mend
 from tests.builders import an_event
 from tests.core.letter_builders import reasons_of
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.contract.batch_decoding import Accepted
 from stream_scorer.core.contract.observation_events import examine_observation
-from stream_scorer.core.dead_letters.repair import CannotMend, Fix, NamedFix, make_fix, mend
+from stream_scorer.core.dead_letters.named_fixes import NamedFix
+from stream_scorer.core.dead_letters.repair import CannotMend, Fix, make_fix, mend
 from tests.builders import an_event, an_observation
 
 JSON_VALUES = st.recursive(

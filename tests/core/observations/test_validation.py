@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from stream_scorer.core.contract.reasons import Code, Stage
-from stream_scorer.core.observations.validation import MOVED_BYTES_MAX, predict, send_home, sort_out
+from stream_scorer.core.observations.prediction_records import predict
+from stream_scorer.core.observations.validation import sort_out
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.prediction import Prediction, Speaker
 from stream_scorer.core.records.record import last_header, traced
+from stream_scorer.core.records.repartitioning import MOVED_BYTES_MAX, send_home
 from tests.builders import an_event, an_observation
 
 PARTITIONS = 4

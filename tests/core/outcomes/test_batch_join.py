@@ -14,7 +14,7 @@ from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.observations.deduplication import Batch, admit_observations, differing_columns
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes, join_waiting
 from stream_scorer.core.outcomes.expiry import KEPT_BYTES_MAX, Reread, expire_waiting, keep_record, record_and_reason
-from stream_scorer.core.outcomes.join import WAITING_MAX, Clock
+from stream_scorer.core.outcomes.join import WAITING_MAX
 from stream_scorer.core.outcomes.joined_update_encoder import (
     BACK_CODES,
     JoinedColumns,
@@ -23,8 +23,11 @@ from stream_scorer.core.outcomes.joined_update_encoder import (
 )
 from stream_scorer.core.quality.counts import Quality
 from stream_scorer.core.records import outcome_update
-from stream_scorer.core.records.record import Source
-from stream_scorer.core.state.entry import Entry, KeptRecord, Models, Predicted, Waiting, pack, unpack
+from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.records.record import KeptRecord, Source
+from stream_scorer.core.records.timestamps import milliseconds
+from stream_scorer.core.state.entry import Entry, Predicted, Waiting, pack, unpack
+from stream_scorer.core.state.model_ids import Models
 from stream_scorer.core.state.restore import Records, restore_predictions, restore_updates
 from tests.builders import an_observation
 from tests.core.lane_sketch import Fate, Happened, LaneSketch, Observed, Store, chunks, keep, meaning, restore
@@ -439,8 +442,8 @@ def test_updates_encoded_by_columns_are_those_encoded_one_by_one(codes: list[int
         assert outcome_update.encode_update(decoded) == value
         assert (decoded.model, decoded.role) == models[int(columns.models[row])]
         assert decoded.id == ids[row]
-        assert outcome_update.milliseconds(decoded.scored_at) == columns.scored_ms[row]
-        assert outcome_update.milliseconds(decoded.outcome_at) == columns.outcome_ms[row]
+        assert milliseconds(decoded.scored_at) == columns.scored_ms[row]
+        assert milliseconds(decoded.outcome_at) == columns.outcome_ms[row]
         assert round(decoded.delay_s * 1000) == columns.outcome_ms[row] - columns.event_ms[row]
         assert decoded.correct == (decoded.prediction == decoded.true_class)
         assert encode_columns({name: getattr(decoded.observation, name) for name in an_observation()}) == codes[row]

@@ -8,17 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_code import CODES, encode_columns, observation_columns
-from stream_scorer.core.quality.counts import (
-    GROUP_COLUMNS,
-    Cells,
-    Figures,
-    Quality,
-    as_json,
-    figures,
-    newcombe,
-    verify_success_rate_above,
-    wilson,
-)
+from stream_scorer.core.quality.confidence_intervals import newcombe, wilson
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, Cells, Quality
+from stream_scorer.core.quality.figures import Figures, as_json, figures, verify_success_rate_above
 from tests.builders import an_observation
 
 MODEL = ("demo@0123456789ab", "champion")

@@ -6,13 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_code import CODES
-from stream_scorer.core.records.dead_letter import Truncation
+from stream_scorer.core.records.record import KeptRecord, Truncation
 from stream_scorer.core.state.entry import (
     OFFSET_UNKNOWN,
     ROW_BYTES,
     Entry,
-    KeptRecord,
-    Models,
     Predicted,
     Waiting,
     is_forgotten,
@@ -22,6 +20,7 @@ from stream_scorer.core.state.entry import (
     waiting_since_ms,
 )
 from stream_scorer.core.state.entry_columns import join_rows, pack_predictions, split_rows, wide
+from stream_scorer.core.state.model_ids import Models
 
 SIX_BYTES = st.integers(0, 2**48 - 2)
 UNANSWERED = st.builds(

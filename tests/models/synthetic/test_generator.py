@@ -17,7 +17,9 @@ from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.models.synthetic.invalid_events import KINDS
 from tests.builders import an_observation
 
-PUBLISHED: dict[str, Any] = json.loads((files("stream_scorer.models") / "profile.json").read_text())["published"]
+PUBLISHED: dict[str, Any] = json.loads((files("stream_scorer.models.synthetic") / "profile.json").read_text())[
+    "published"
+]
 
 
 def test_a_seed_gives_the_same_stops_for_ever() -> None:

@@ -10,7 +10,8 @@ from aiokafka.producer.sender import AddPartitionsToTxnHandler
 from aiokafka.producer.transaction_manager import TransactionManager
 
 from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError, TopicsError
-from stream_scorer.runtime.kafka.client import TRANSACTION_RETRY_WAIT_S, client_options, explain
+from stream_scorer.runtime.kafka.client import TRANSACTION_RETRY_WAIT_S, client_options
+from stream_scorer.runtime.kafka.errors import explain
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
 CONCURRENT_TRANSACTIONS = 51

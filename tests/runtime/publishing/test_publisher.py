@@ -15,15 +15,10 @@ from stream_scorer.core.records.record import Outgoing
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
-from stream_scorer.runtime.kafka.client import FENCED
+from stream_scorer.runtime.kafka.errors import FENCED
+from stream_scorer.runtime.kafka.record_batches import Ends, Outputs
 from stream_scorer.runtime.publishing.hanging_transactions import find_unended
-from stream_scorer.runtime.publishing.publisher import (
-    AtLeastOncePublisher,
-    Ends,
-    Outputs,
-    Publisher,
-    TransactionalPublisher,
-)
+from stream_scorer.runtime.publishing.publisher import AtLeastOncePublisher, Publisher, TransactionalPublisher
 from stream_scorer.runtime.settings.settings import load_settings
 from tests.integration.broker_sources import Broker
 

@@ -15,7 +15,7 @@ from stream_scorer.runtime.settings.settings import (
     masked,
 )
 
-DEPLOYED = Path(__file__).parents[2] / "deploy" / "settings"
+DEPLOYED = Path(__file__).parents[3] / "deploy" / "settings"
 
 
 def toml(folder: Path, text: str) -> Path:

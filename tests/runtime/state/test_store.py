@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from stream_scorer.core.outcomes.join import Clock
-from stream_scorer.core.state.entry import Entry, KeptRecord, Predicted, Waiting, pack
+from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.records.record import KeptRecord
+from stream_scorer.core.state.entry import Entry, Predicted, Waiting, pack
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.state.rocksdb import shared_memory
 from stream_scorer.runtime.state.state_directory import (

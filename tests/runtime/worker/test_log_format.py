@@ -56,7 +56,7 @@ def test_many_different_sayings_are_not_remembered_for_ever() -> None:
 
 def test_a_line_stays_one_line_whatever_it_quotes() -> None:
     record = said("stream_scorer.runtime.lanes.lane", "a\nb\x1b[31m%s", "\r")
-    assert TextLines().format(record).endswith(r"lanes: a b\x1b[31m\r")
+    assert TextLines().format(record).endswith(r"lane: a b\x1b[31m\r")
     assert json.loads(JsonLines().format(record))["message"] == r"a b\x1b[31m\r"
 
 

@@ -1,5 +1,7 @@
-"""A filter as the fields of a form and the query of an address. Law: every view of letters has an address of its own,
-which says the same to whoever is given it."""
+"""A filter as the fields of a form and the query of an address.
+
+Invariant: every view of letters has an address of its own, which says the same to whoever is given it.
+"""
 
 import time
 from collections.abc import Mapping

@@ -1,11 +1,15 @@
-"""A fix as the fields of a form. Law: what stands in the form is what the command line would be told, word by word."""
+"""A fix as the fields of a form.
+
+Invariant: what stands in the form is what the command line would be told, word by word.
+"""
 
 from typing import Final
 
 from multidict import MultiMapping
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
-from stream_scorer.core.dead_letters.repair import CannotMend, Fix, NamedFix, make_fix
+from stream_scorer.core.dead_letters.named_fixes import NamedFix
+from stream_scorer.core.dead_letters.repair import CannotMend, Fix, make_fix
 from stream_scorer.errors import SettingsError
 
 SETS_MAX: Final = 3

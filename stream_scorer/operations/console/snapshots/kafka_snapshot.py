@@ -11,7 +11,7 @@ from stream_scorer.errors import OutageError
 from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow
 from stream_scorer.operations.reading.group_offsets import GroupPosition
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
-from stream_scorer.runtime.kafka.client import explain
+from stream_scorer.runtime.kafka.errors import explain
 from stream_scorer.runtime.settings.settings import Settings
 
 LEAVE_WAIT_S: Final = 5.0

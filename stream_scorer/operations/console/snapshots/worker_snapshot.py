@@ -1,7 +1,7 @@
 """The figures of the worker that serves the page.
 
-Law: counts are read from the very text that Prometheus gets, so that page and dashboards can't differ; a look costs the
-worker two milliseconds and never waits for Kafka.
+Invariant: counts are read from the very text that Prometheus gets, so that page and dashboards can't differ; a look
+costs the worker two milliseconds and never waits for Kafka.
 """
 
 from collections import Counter
@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from stream_scorer.core.quality.confidence_intervals import Interval, newcombe, wilson
-from stream_scorer.core.quality.counts import GROUP_COLUMNS, Gap
+from stream_scorer.core.quality.counts import GROUP_COLUMNS
+from stream_scorer.core.quality.figures import Gap
 from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow, QualityNow
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.worker.service import Delivery

@@ -10,13 +10,13 @@ from multidict import MultiMapping
 from stream_scorer.core.dead_letters.repair import Fix
 from stream_scorer.core.records.dead_letter_reader import Place
 from stream_scorer.errors import SettingsError
+from stream_scorer.operations.console.formatting import instant
 from stream_scorer.operations.console.forms import filter_form
 from stream_scorer.operations.console.forms.filter_form import Fields, filter_of, in_words, query_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.jobs import Errand, OnProgress, Work
 from stream_scorer.operations.console.rendering import sent_to
 from stream_scorer.operations.console.request_context import Visit
-from stream_scorer.operations.console.safe_text import instant
 from stream_scorer.operations.console.views.dead_letter_list import hidden_fields
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter
 from stream_scorer.operations.dead_letters.replay.discard import DiscardReport

@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from stream_scorer.core.records.dead_letter_reader import Place, milliseconds
 from stream_scorer.errors import SettingsError
+from stream_scorer.operations.console.formatting import instant
 from stream_scorer.operations.console.forms import filter_form, fix_form
 from stream_scorer.operations.console.forms.filter_form import Fields, filter_of, in_words, query_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.request_context import Visit
-from stream_scorer.operations.console.safe_text import instant
 from stream_scorer.operations.console.svg_charts import ranked_series, sparkline, stacked_bars
 from stream_scorer.operations.dead_letters.query.aggregation import Group
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State

@@ -6,9 +6,10 @@ from aiohttp import web
 from markupsafe import Markup
 
 from stream_scorer.core.quality.confidence_intervals import Interval
-from stream_scorer.operations.console import safe_text
+from stream_scorer.operations.console import formatting
 from stream_scorer.operations.console.request_context import Visit
-from stream_scorer.operations.console.snapshots.snapshot import Now, QualityNow, Recorder
+from stream_scorer.operations.console.snapshots.recorder import Recorder
+from stream_scorer.operations.console.snapshots.snapshot import Now, QualityNow
 from stream_scorer.operations.console.svg_charts import sparkline
 from stream_scorer.runtime.metrics.catalogue import OBSERVATION_ENDS, OUTCOME_ENDS
 from stream_scorer.runtime.settings.settings import BusinessSettings
@@ -60,33 +61,33 @@ def worker_figures(now: Now, recorder: Recorder, business: BusinessSettings) -> 
     found = [
         Figure(
             "Predictions",
-            safe_text.rate(predicted),
+            formatting.rate(predicted),
             "a second",
-            f"{safe_text.count(now.ended.get('observations.predicted', 0))} since the start",
+            f"{formatting.count(now.ended.get('observations.predicted', 0))} since the start",
             spark=sparkline(recorder.rates("observations.predicted"), "Predictions a second, the last five minutes"),
         ),
         Figure(
             "Dead letters",
-            safe_text.rate(letters),
+            formatting.rate(letters),
             "a second",
-            f"{safe_text.share(broken)} of observations" if broken is not None else "none at the moment",
+            f"{formatting.share(broken)} of observations" if broken is not None else "none at the moment",
             "bad" if broken is not None and broken > business.dead_letter_share_max else "",
             sparkline(recorder.rates("letters"), "Dead letters a second, the last five minutes", "fault"),
         ),
         Figure(
             "Latency, 99 of 100",
-            safe_text.duration(slow_s),
+            formatting.duration(slow_s),
             "",
-            f"half within {safe_text.duration(median_s)}, limit {safe_text.duration(limit_s)}"
+            f"half within {formatting.duration(median_s)}, limit {formatting.duration(limit_s)}"
             if slow_s is not None
             else "nothing predicted in the last minute",
             "bad" if slow_s is not None and slow_s > limit_s else "",
         ),
         Figure(
             "Waiting",
-            safe_text.count(now.unread + sum(each.held or 0 for each in now.partitions)),
+            formatting.count(now.unread + sum(each.held or 0 for each in now.partitions)),
             "records",
-            f"oldest {safe_text.duration(oldest_s)}" if oldest_s else "nothing is late",
+            f"oldest {formatting.duration(oldest_s)}" if oldest_s else "nothing is late",
             "bad" if oldest_s > business.lag_age_s_max else "",
             sparkline(recorder.unread(), "Records that wait, the last five minutes"),
         ),
@@ -97,9 +98,9 @@ def worker_figures(now: Now, recorder: Recorder, business: BusinessSettings) -> 
         found.append(
             Figure(
                 "Success rate",
-                safe_text.share(rate.value),
+                formatting.share(rate.value),
                 "",
-                f"{safe_text.share(rate.low)} to {safe_text.share(rate.high)}",
+                f"{formatting.share(rate.low)} to {formatting.share(rate.high)}",
                 "bad" if enough and rate.high < business.success_rate_min else "",
             )
         )
@@ -110,21 +111,21 @@ def group_figures(now: Now, recorder: Recorder) -> list[Figure]:
     return [
         Figure(
             "Observations read",
-            safe_text.rate(recorder.rate("observations.read")),
+            formatting.rate(recorder.rate("observations.read")),
             "a second",
             "committed by the group",
             spark=sparkline(recorder.rates("observations.read"), "Observations read a second, the last five minutes"),
         ),
         Figure(
             "Outcomes read",
-            safe_text.rate(recorder.rate("outcomes.read")),
+            formatting.rate(recorder.rate("outcomes.read")),
             "a second",
             "committed by the group",
             spark=sparkline(recorder.rates("outcomes.read"), "Outcomes read a second, the last five minutes"),
         ),
         Figure(
             "Waiting",
-            safe_text.count(now.unread),
+            formatting.count(now.unread),
             "records",
             "behind the group's committed offsets",
             spark=sparkline(recorder.unread(), "Records that wait, the last five minutes"),

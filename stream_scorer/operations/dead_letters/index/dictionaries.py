@@ -1,6 +1,6 @@
 """What rows have numbers for: sets of faults, and producers.
 
-Law: a table only grows, and however odd what is written into the topic, it stays small.
+Invariant: a table only grows, and however odd what is written into the topic, it stays small.
 """
 
 from collections.abc import Hashable, Sequence

@@ -1,7 +1,7 @@
 """The index: every dead letter and every act as a row of numbers on this machine's disk, read on from where it ended.
 
-Law: it is a view of two topics and nothing else; it is never asked what may be done, only where to look. Of a million
-letters it takes 60 MB, of which a query maps what it touches, so memory stays flat.
+Invariant: it is a view of two topics and nothing else; it is never asked what may be done, only where to look. Of a
+million letters it takes 60 MB, of which a query maps what it touches, so memory stays flat.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
 from stream_scorer.core.records.audit_log import Act
+from stream_scorer.operations.dead_letters.index.action_lookup import Acts
 from stream_scorer.operations.dead_letters.index.dictionaries import Tables
 from stream_scorer.operations.dead_letters.index.partition_index import Shelf, ShelfWriter
 from stream_scorer.operations.dead_letters.index.rows import (
@@ -23,7 +24,6 @@ from stream_scorer.operations.dead_letters.index.rows import (
     ACTS,
     LETTER,
     LETTERS_SIDE,
-    NOWHERE,
     Rows,
     act_rows,
     letter_rows,
@@ -56,29 +56,6 @@ class Chunk(NamedTuple):
         if wanted.all():
             return self
         return self._replace(rows=self.rows[wanted], states=self.states[wanted], replays=self.replays[wanted])
-
-
-class Acts:
-    """What the ledger says, looked up by origin."""
-
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-        acts = rows["act"]
-        decided = np.flatnonzero((acts == ACTS.index(Act.REPLAY)) | (acts == ACTS.index(Act.DISCARD)))
-        # of two acts on one letter the first counts, because the second came of no transaction of ours
-        origins, first = np.unique(rows["origin"][decided], return_index=True)
-        self._origins, self._decided = origins, decided[first]
-        came = np.flatnonzero((acts == ACTS.index(Act.REPLAY)) & (rows["became"] != NOWHERE))
-        became, last = np.unique(rows["became"][came], return_index=True)
-        self._became, self._came = became, came[last]
-
-    def decisions(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
-        """For each origin the row of the act that decided on its letter; -1 where none has."""
-        return _look_up(origins, self._origins, self._decided)
-
-    def arrivals(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
-        """For each origin the row of the replay that published the record there; -1 where none did."""
-        return _look_up(origins, self._became, self._came)
 
 
 class Index:
@@ -244,15 +221,6 @@ class Index:
                 chunk = rows[begin : begin + CHUNK_ROWS]
                 found = chunk["offset"][np.isin(chunk["origin"], wanted)]
                 yield from ((partition, int(offset)) for offset in found)
-
-
-def _look_up(keys: NDArray[np.int64], known: NDArray[np.int64], values: NDArray[np.intp]) -> NDArray[np.int64]:
-    found = np.full(len(keys), -1, dtype=np.int64)
-    if len(known):
-        at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        there = (known[at] == keys) & (keys != NOWHERE)
-        found[there] = values[at[there]]
-    return found
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """A long way to read on, shared out among processes: a first look at a million letters is work for more than one core.
 
-Law: each process has partitions of its own, and writes nothing but their shelves.
+Invariant: each process has partitions of its own, and writes nothing but their shelves.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Rows on disk: what an index has read of one partition, and up to where.
 
-Law: rows and position become visible together, by one rename; whoever reads sees a whole state, and only whoever holds
-the shelf's lock writes. What lies here can be made again from the topic at any time.
+Invariant: rows and position become visible together, by one rename; whoever reads sees a whole state, and only whoever
+holds the shelf's lock writes. What lies here can be made again from the topic at any time.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Dead letters and acts as rows of numbers, for the index: what they are grouped and chosen by, and no more.
 
-Law: no payload, no message and no id stands in a row, only codes, fields, places, times and a checksum of the id; so
-the index on disk tells nothing about a person.
+Invariant: no payload, no message and no id stands in a row, only codes, fields, places, times and a checksum of the id;
+so the index on disk tells nothing about a person.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Letters counted: by code and field, over time, by producer. Law: counts come from rows alone, chunk by chunk."""
+"""Letters counted: by code and field, over time, by producer.
+
+Invariant: counts come from rows alone, chunk by chunk.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable

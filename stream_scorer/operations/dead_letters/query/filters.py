@@ -1,5 +1,7 @@
-"""Which letters somebody means. Law: a filter narrows by rows first; only what a row does not say is looked up in the
-letters themselves."""
+"""Which letters somebody means.
+
+Invariant: a filter narrows by rows first; only what a row does not say is looked up in the letters themselves.
+"""
 
 from enum import StrEnum
 from typing import Final

@@ -1,7 +1,7 @@
 """A letter's life: the record that it was made of, what operators did, and what came of each replay.
 
-Law: links are derived from the topics: a replay's entry says where its record was published, and whatever names that
-place as its source came of it.
+Invariant: links are derived from the topics: a replay's entry says where its record was published, and whatever names
+that place as its source came of it.
 """
 
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
-"""Letters found by a filter, and read from their topic. Law: what was found may be gone when it is read: retention asks
-nobody."""
+"""Letters found by a filter, and read from their topic.
+
+Invariant: what was found may be gone when it is read: retention asks nobody.
+"""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final

@@ -1,6 +1,6 @@
 """One letter for a person: its bytes with the faults marked, its headers, its source; masked until it is revealed.
 
-Law: what is revealed was written into the ledger first.
+Invariant: what is revealed was written into the ledger first.
 """
 
 import msgspec
@@ -8,9 +8,8 @@ import msgspec
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.dead_letters.highlighting import Piece, marks, pieces
 from stream_scorer.core.dead_letters.redaction import masked_headers, masked_key, masked_reason, masked_spans
-from stream_scorer.core.records.dead_letter import Truncation
 from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
-from stream_scorer.core.records.record import rfc3339
+from stream_scorer.core.records.record import Truncation, rfc3339
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.index.index import Chunk
 from stream_scorer.operations.dead_letters.query.filters import STATES, State

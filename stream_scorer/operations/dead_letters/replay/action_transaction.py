@@ -1,7 +1,7 @@
 """Acts on letters, written: what is published again and what the ledger says of it, in one transaction.
 
-Law: one transactional id for each partition of dead letters. Who starts it fences whoever acted there before, and reads
-the ledger to its end only then: so nobody else can have decided on a letter between that look and this act.
+Invariant: one transactional id for each partition of dead letters. Who starts it fences whoever acted there before, and
+reads the ledger to its end only then: so nobody else can have decided on a letter between that look and this act.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from stream_scorer.core.records.record import Outgoing, rfc3339
 from stream_scorer.errors import FencedError, OutageError
 from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.index.rows import ACTS
-from stream_scorer.runtime.kafka.client import FENCED, explain
-from stream_scorer.runtime.publishing.publisher import (
+from stream_scorer.runtime.kafka.errors import FENCED, explain
+from stream_scorer.runtime.kafka.record_batches import (
     BATCH_BYTES_MAX,
     REQUEST_BYTES_MAX,
     RETRY_WAIT_MS,

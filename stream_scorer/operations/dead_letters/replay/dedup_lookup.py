@@ -1,6 +1,6 @@
 """What is known of ids: which were scored within the join window, from the predictions themselves.
 
-Law: it says what a worker would find in its state, and reads only what that is made of.
+Invariant: it says what a worker would find in its state, and reads only what that is made of.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,8 @@ from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.observations.deduplication import differing_columns
 from stream_scorer.core.records.dead_letter_reader import Place
-from stream_scorer.core.records.outcome_update import milliseconds
 from stream_scorer.core.records.partitioner import partition_of
+from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.reading.topic_reader import Span

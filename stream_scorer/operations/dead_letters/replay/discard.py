@@ -1,4 +1,7 @@
-"""Letters discarded: nobody will come back to them, and the ledger says why. Law: a note is part of it."""
+"""Letters discarded: nobody will come back to them, and the ledger says why.
+
+Invariant: a note is part of it.
+"""
 
 from collections import Counter
 

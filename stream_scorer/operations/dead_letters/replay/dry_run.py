@@ -1,6 +1,6 @@
 """Whether today's contract would take letters, and today's state: decided from the letters, a fix, and the predictions.
 
-Law: nothing is written. The worker has the last word; this says what it would say now, and of a person nothing: a
+Invariant: nothing is written. The worker has the last word; this says what it would say now, and of a person nothing: a
 report goes to whoever asks.
 """
 

@@ -1,7 +1,7 @@
 """Letters replayed: their records published again to where they were read, as they are or mended.
 
-Law: each letter once, however often it is asked for, by however many, and whatever dies in between. Records go only to
-an input of this environment, the one that the letter was read from.
+Invariant: each letter once, however often it is asked for, by however many, and whatever dies in between. Records go
+only to an input of this environment, the one that the letter was read from.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """Letters acted on, partition by partition and part by part, also where other operators act on the same.
 
-Law: a part that somebody else got in the way of is looked at again from the start, and a part that is settled never.
+Invariant: a part that somebody else got in the way of is looked at again from the start, and a part that is settled
+never.
 """
 
 import asyncio

@@ -1,0 +1,116 @@
+"""Samples of a snapshot source over time, and the rates that follow from them."""
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from stream_scorer.errors import Known
+from stream_scorer.operations.console.snapshots.snapshot import Now, Watched
+
+LOOK_EVERY_S: Final = 2.0
+
+
+LOOKS_KEPT: Final = 151  # five minutes
+
+
+RATE_OVER_S: Final = 10.0
+
+
+LATENCY_OVER_S: Final = 60.0
+
+
+# A figure that takes longer is not waited for
+LOOK_WAIT_S: Final = 10.0
+
+
+class Look(NamedTuple):
+    """A look and when it was taken, on the monotonic clock."""
+
+    at_s: float
+    now: Now
+
+
+class Recorder:
+    """Looks every two seconds and remembers five minutes of it."""
+
+    def __init__(self, watched: Watched) -> None:
+        self.watched = watched
+        self.looks: deque[Look] = deque(maxlen=LOOKS_KEPT)
+        self.trouble: str | None = None
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Look once; what can't be had is told on the page."""
+        try:
+            async with asyncio.timeout(LOOK_WAIT_S):
+                now = await self.watched.now()
+        except (Known, TimeoutError) as error:
+            self.trouble = str(error) or "Kafka does not answer."
+        else:
+            self.trouble = None
+            self.looks.append(Look(time.monotonic(), now))
+
+    async def latest(self) -> Now | None:
+        """The last look, at most two seconds old where looks succeed."""
+        if not self.looks:
+            with contextlib.suppress(Known):
+                await self.look()
+        return self.looks[-1].now if self.looks else None
+
+    def rate(self, *ends: str) -> float | None:
+        """How many records ended so, a second, over the last ten seconds; None while that is not known."""
+        if len(self.looks) < 2:
+            return None
+        last = self.looks[-1]
+        first = next((look for look in self.looks if last.at_s - look.at_s <= RATE_OVER_S), self.looks[-2])
+        if first is last:
+            first = self.looks[-2]
+        return _rate(first, last, ends)
+
+    def rates(self, *ends: str) -> list[float]:
+        """The same between every two looks."""
+        looks = list(self.looks)
+        return [_rate(one, other, ends) or 0.0 for one, other in itertools.pairwise(looks)]
+
+    def unread(self) -> list[float]:
+        """Records that wait, at every look."""
+        return [float(look.now.unread) for look in self.looks]
+
+    def latency_s(self, *quantiles: float) -> list[float | None]:
+        """Quantiles of the latency over the last minute; None where nothing was predicted."""
+        if not self.looks:
+            return [None] * len(quantiles)
+        last = self.looks[-1]
+        first = next(look for look in self.looks if last.at_s - look.at_s <= LATENCY_OVER_S or look is last)
+        before = first.now.latency_counts if first is not last else [0] * len(last.now.latency_counts)
+        counts = [after - was for was, after in zip(before, last.now.latency_counts, strict=True)]
+        return [_quantile(quantile, last.now.latency_bounds_s, counts) for quantile in quantiles]
+
+
+def _rate(first: Look, last: Look, ends: Sequence[str]) -> float | None:
+    seconds = last.at_s - first.at_s
+    if seconds <= 0:
+        return None
+    return max(0, sum(last.now.ended.get(end, 0) - first.now.ended.get(end, 0) for end in ends)) / seconds
+
+
+def _quantile(quantile: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:
+    """Where so much of the counts lies below, a straight line drawn within the bucket; beyond the last bound, that."""
+    total = sum(counts)
+    if total <= 0:
+        return None
+    wanted, below, lower = quantile * total, 0, 0.0
+    for bound, number in zip(bounds, counts, strict=False):
+        if number and below + number >= wanted:
+            return lower + (bound - lower) * (wanted - below) / number
+        below, lower = below + number, bound
+    return bounds[-1]

@@ -1,0 +1,77 @@
+"""What Kafka's errors mean to a user: fenced, away, refused."""
+
+from aiokafka import errors
+
+from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError
+
+# Another producer with our transactional id has started: this process no longer owns the partition.
+FENCED = (
+    errors.ProducerFenced,
+    errors.InvalidProducerEpoch,
+    errors.InvalidProducerIdMapping,
+    errors.InvalidTxnState,
+    # the same in a plain offset commit, at least once
+    errors.CommitFailedError,
+    errors.IllegalGenerationError,
+    errors.UnknownMemberIdError,
+    errors.RebalanceInProgressError,
+)
+
+
+# The broker is gone, starting, or too slow for the client's own patience
+AWAY = (
+    errors.KafkaConnectionError,
+    errors.KafkaTimeoutError,
+    errors.NodeNotReadyError,
+    errors.RequestTimedOutError,
+    errors.UnrecognizedBrokerVersion,
+    errors.NoBrokersAvailable,
+    TimeoutError,
+    ConnectionError,
+)
+
+
+REFUSED = (
+    errors.TopicAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.TransactionalIdAuthorizationFailed,
+    errors.ClusterAuthorizationFailedError,
+)
+
+
+def _not_granted(error: BaseException) -> str:
+    named = error.args[0] if error.args else ""
+    names = ", ".join(sorted(named)) if isinstance(named, set | frozenset | list | tuple) else str(named)
+    if isinstance(error, errors.TopicAuthorizationFailedError):
+        return f"this user has no right to it (Read to read, Write to send) on the topic {names}"
+    if isinstance(error, errors.GroupAuthorizationFailedError):
+        return f"this user has no right to it (Read for members, Describe to look) on the group {names}"
+    if isinstance(error, errors.TransactionalIdAuthorizationFailed):
+        return f"this user has no right to it (Write) on the transactional id {names}"
+    return f"this user has no right to it on the cluster ({type(error).__name__} {names})"
+
+
+def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
+    """What a fault of a Kafka client means for people: an outage, a fencing, a missing right; None where it is none of
+    these (our own fault)."""
+    if isinstance(error, Known):
+        return error
+    if isinstance(error, FENCED):
+        return FencedError(
+            f"Fenced while {doing}: another worker has taken over this partition, nothing was committed here. "
+            "Start this worker again; if it happens often, raise worker.session_timeout_ms."
+        )
+    if isinstance(error, REFUSED):
+        return SettingsError(f"Kafka refuses {doing}: {_not_granted(error)}. Grant it, then start again.")
+    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, AWAY) or (isinstance(error, errors.KafkaError) and error.retriable):
+        return OutageError(
+            f"Kafka at {bootstrap} does not answer while {doing} ({detail}). "
+            "Start the worker again once the broker is back."
+        )
+    if isinstance(error, errors.KafkaError):
+        return RefusedError(
+            f"Kafka at {bootstrap} can't do what is asked of it while {doing} ({detail}). Nothing of this batch was "
+            "committed. Compare the topics with `stream-scorer topics check`, then start the worker again."
+        )
+    return None

@@ -1,0 +1,88 @@
+"""Record batches packed here and sent whole."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_scorer.core.records.record import Publishable
+
+# Below the broker's default `message.max.bytes` of 1 MiB, with room for the batch's own header.
+BATCH_BYTES_MAX = 900_000
+
+
+# A request may carry one batch for each partition, and a dead letter alone may exceed a batch.
+REQUEST_BYTES_MAX = 16 * 1024 * 1024
+
+
+# Between two attempts at what a broker can't do at the moment; the client's own 100 ms would be felt by every record
+# behind it
+RETRY_WAIT_MS = 20
+
+
+# How long a producer that is given up may take to say good-bye
+STOP_WAIT_S = 2.0
+
+
+Outputs = Mapping[TopicPartition, Sequence[Publishable]]
+
+
+# For each partition written to, the offset behind the last record of this batch
+Ends = dict[TopicPartition, int]
+
+
+async def _send(producer: AIOKafkaProducer, outputs: Outputs) -> list[tuple[TopicPartition, asyncio.Future[Any], int]]:
+    """Hand all records to the producer, as record batches built here: a `send` for each record costs ten times as
+    much."""
+    sent = []
+    now_ms = int(time.time() * 1000)
+    batches = {partition: pack(producer, records, now_ms) for partition, records in outputs.items() if records}
+    # first batches of all partitions first: a partition takes its next batch only when the one before is on its way
+    for round_ in range(max(map(len, batches.values()), default=0)):
+        for partition, packed in batches.items():
+            if round_ < len(packed):
+                batch, count = packed[round_]
+                future = await producer.send_batch(batch, partition.topic, partition=partition.partition)
+                sent.append((partition, future, count))
+    return sent
+
+
+def pack(producer: AIOKafkaProducer, records: Sequence[Publishable], now_ms: int) -> list[tuple[Any, int]]:
+    """Record batches and their counts, each below `BATCH_BYTES_MAX` or of one record: the encoder answers None when a
+    batch is full.
+
+    Past the batch's own `append`, which costs as much again as the encoder that it calls.
+    """
+    packed: list[tuple[Any, int]] = []
+    rest = iter(records)
+    record = next(rest, None)
+    while record is not None:
+        batch = producer.create_batch()
+        append, count = batch._builder.append, 0
+        while record is not None:
+            key, value, timestamp_ms, headers = record
+            if append(count, timestamp_ms if timestamp_ms >= 0 else now_ms, key, value, headers) is None:
+                break
+            count += 1
+            record = next(rest, None)
+        batch._relative_offset = count
+        batch.close()
+        packed.append((batch, count))
+    return packed
+
+
+async def _delivered(sent: Sequence[tuple[TopicPartition, asyncio.Future[Any], int]]) -> Ends:
+    """Wait for every record: sent is not delivered."""
+    told = await asyncio.gather(*(future for _, future, _ in sent))
+    return {partition: metadata.offset + count for (partition, _, count), metadata in zip(sent, told, strict=True)}
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Say good-bye, not for long."""
+    # a broker that is away would keep it for its whole request time-out
+    with contextlib.suppress(KafkaError, TimeoutError, ConnectionError):
+        await asyncio.wait_for(producer.stop(), STOP_WAIT_S)
