@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from stream_scorer.core.records.audit_log import LedgerEntry, decode_entry
+from stream_scorer.core.records.audit_log import AuditEntry, decode_entry
 from stream_scorer.operations.dead_letters.service import Office, open_office
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.builders import an_event
@@ -51,7 +51,7 @@ async def buried(environment: Environment, *values: bytes | None, **how: Any) ->
     await environment.settled()
 
 
-async def ledger(environment: Environment) -> Sequence[LedgerEntry]:
+async def ledger(environment: Environment) -> Sequence[AuditEntry]:
     """All acts that were committed, in their order."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=environment.bootstrap,
@@ -64,7 +64,7 @@ async def ledger(environment: Environment) -> Sequence[LedgerEntry]:
     await consumer.start()
     try:
         end = (await consumer.end_offsets([partition]))[partition]
-        entries: list[LedgerEntry] = []
+        entries: list[AuditEntry] = []
         while await consumer.position(partition) < end:
             for records in (await consumer.getmany(timeout_ms=50)).values():
                 for record in records:

@@ -16,9 +16,9 @@ from stream_scorer.client.pending_requests import Question
 from stream_scorer.client.results import Answer, Redelivered, Refused, Unanswered
 from stream_scorer.client.validation import Event, check, encode_event, encoded
 from stream_scorer.core.contract import reasons
-from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
-from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.dead_letter_reader import id_of
 from stream_scorer.core.records.partitioner import partition_of
@@ -124,9 +124,9 @@ class Client:
         """
         connection, listener = self._connection, self._connection.listener
         # how large an event may be is for the worker to say, whose settings may be others
-        found = examine_observation(value, len(value))
+        found = validate_observation(value, len(value))
         question = Question(asyncio.get_running_loop().create_future(), id=id_of(value, None))
-        if isinstance(found, Accepted):
+        if isinstance(found, ValidEvent):
             question.id, question.code = found
             question.home = partition_of(found.id, listener.partitions)
         if partition is None and question.id is not None:

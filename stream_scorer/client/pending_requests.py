@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 
 from stream_scorer.client.results import Answer, Predicted, Refused
-from stream_scorer.core.records.dead_letter_reader import Unreadable, read_letter
+from stream_scorer.core.records.dead_letter_reader import UnreadableDeadLetter, read_letter
 from stream_scorer.core.records.prediction import Prediction
-from stream_scorer.core.records.record import Incoming, Source
+from stream_scorer.core.records.record import ConsumedRecord, Source
 
 # Answers that came before Kafka had acknowledged what they answer, or before a move was followed; the oldest give way
 EARLY_MAX: Final = 10_000
@@ -96,7 +96,7 @@ class Questions:
         if not self._waiting:
             self._early.clear()
 
-    def take_predictions(self, records: Iterable[Incoming]) -> None:
+    def take_predictions(self, records: Iterable[ConsumedRecord]) -> None:
         """Answer those whose predictions these are. Most are other people's: their keys tell, without decoding one."""
         ids = self._ids
         for record in records:
@@ -107,11 +107,11 @@ class Questions:
                     continue  # not the worker's: it writes nothing that this does not read
                 self._take(prediction.source, Predicted(prediction))
 
-    def take_letters(self, partition: int, records: Iterable[Incoming]) -> None:
+    def take_letters(self, partition: int, records: Iterable[ConsumedRecord]) -> None:
         """Answer those whose dead letters these are."""
         for record in records:
             letter = read_letter(partition, record)
-            if isinstance(letter, Unreadable) or letter.origin.topic != self._topic:
+            if isinstance(letter, UnreadableDeadLetter) or letter.origin.topic != self._topic:
                 continue
             source = Source(letter.origin.partition, letter.origin.offset)
             self._take(source, Refused(letter.reasons, letter.stage, source, Source(partition, record.offset)))

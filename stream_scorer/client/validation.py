@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
-from stream_scorer.core.contract.observation_events import examine_observation
-from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.observation_events import validate_observation
+from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.contract.reasons import Reason
 
 Event = bytes | str | Mapping[str, object]
@@ -24,14 +24,14 @@ def check(event: Event, *, event_bytes_max: int = EVENT_BYTES_MAX) -> tuple[Reas
     `event`: the JSON as it would be sent, or the object itself. A conflict with what was sent before, and what a model
     makes of it, only the worker knows.
     """
-    found = examine_observation(encoded(event), event_bytes_max)
-    return () if isinstance(found, Accepted) else found
+    found = validate_observation(encoded(event), event_bytes_max)
+    return () if isinstance(found, ValidEvent) else found
 
 
 def check_outcome(event: Event) -> tuple[Reason, ...]:
     """The same for an outcome event."""
-    found = examine_outcome(encoded(event))
-    return () if isinstance(found, Accepted) else found
+    found = validate_outcome(encoded(event))
+    return () if isinstance(found, ValidEvent) else found
 
 
 def encoded(event: Event) -> bytes:

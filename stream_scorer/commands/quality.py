@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stream_scorer.core.quality.confidence_intervals import Interval
-    from stream_scorer.core.quality.figures import Figures, GroupFigures
+    from stream_scorer.core.quality.figures import GroupFigures, QualityMetrics
     from stream_scorer.operations.reports.quality import QualityReport, Window
     from stream_scorer.runtime.settings.settings import Settings
 
@@ -132,7 +132,7 @@ def _print(report: "QualityReport") -> None:
     typer.echo(f"{report.records_read:,} records read in {report.seconds:.1f} s")
 
 
-def _print_figures(console: "Console", title: str, figures: "Figures") -> None:
+def _print_figures(console: "Console", title: str, figures: "QualityMetrics") -> None:
     from rich.table import Table
     from rich.text import Text
 

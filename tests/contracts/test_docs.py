@@ -15,9 +15,9 @@ from jsonschema import Draft202012Validator
 import stream_scorer
 from stream_scorer.commands.main import app
 from stream_scorer.commands.options import SETTINGS_VARIABLE
-from stream_scorer.core.contract.batch_decoding import Accepted
-from stream_scorer.core.contract.observation_events import examine_observation
-from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.batch_decoding import ValidEvent
+from stream_scorer.core.contract.observation_events import validate_observation
+from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.records.schemas import schemas
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.settings.fields import fields_of
@@ -201,8 +201,8 @@ def test_a_record_in_a_sample_is_one(block: Piece) -> None:
     elif "proba" in said:
         Draft202012Validator(schemas()["predictions"]).validate(said)
     else:
-        examine = examine_outcome if "true_class" in said else examine_observation
-        assert isinstance(examine(block.text.encode()), Accepted)
+        examine = validate_outcome if "true_class" in said else validate_observation
+        assert isinstance(examine(block.text.encode()), ValidEvent)
 
 
 @pytest.mark.parametrize("block", cases(blocks("python")))

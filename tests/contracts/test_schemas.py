@@ -9,18 +9,18 @@ from jsonschema import Draft202012Validator
 
 from stream_scorer.core.contract.columns import COLUMNS, Observation
 from stream_scorer.core.contract.observation_code import observation_columns
-from stream_scorer.core.contract.observation_events import examine_observation
-from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.observation_events import validate_observation
+from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.records.dead_letter import dead_letter
 from stream_scorer.core.records.outcome_update import AwaitingPrediction, Joined, Unknown, Update, encode_update
-from stream_scorer.core.records.prediction import Speaker, encode_predictions
-from stream_scorer.core.records.record import KeptRecord, Source, Truncation
+from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
+from stream_scorer.core.records.record import BufferedRecord, Source, Truncation
 from stream_scorer.core.records.schemas import schemas
 
 SCHEMAS = schemas()
 VALID = {column.name: column.domain[0] for column in COLUMNS}
-SPEAKER = Speaker("additive@0123456789ab", "champion", 0.37)
+SPEAKER = ModelIdentity("additive@0123456789ab", "champion", 0.37)
 
 
 class Read(NamedTuple):
@@ -92,7 +92,7 @@ def test_schema_and_code_agree_on_observation_events(event: object) -> None:
 @pytest.mark.parametrize("true_class", [True, False, 0, 1, 2, -1, "true", None, 0.5, []], ids=repr)
 def test_schema_and_code_agree_on_outcome_events(true_class: object) -> None:
     event = {"id": "a", "true_class": true_class}
-    assert accepts("outcomes", event) == (not isinstance_of_reasons(examine_outcome(msgspec.json.encode(event))))
+    assert accepts("outcomes", event) == (not isinstance_of_reasons(validate_outcome(msgspec.json.encode(event))))
 
 
 @pytest.mark.parametrize("with_observation", [False, True])
@@ -173,7 +173,7 @@ JOINED = Joined(
     delay_s=-1.5,
     source=Source(0, 7),
 )
-RECORD = KeptRecord(1, b"{", b"a", (("own", b"\xff"),), Truncation(1, "0" * 64, 1, 0))
+RECORD = BufferedRecord(1, b"{", b"a", (("own", b"\xff"),), Truncation(1, "0" * 64, 1, 0))
 AWAITING = AwaitingPrediction("a", True, TIME, Source(0, 7), RECORD)
 
 
@@ -183,7 +183,9 @@ AWAITING = AwaitingPrediction("a", True, TIME, Source(0, 7), RECORD)
         pytest.param(JOINED, id="joined"),
         pytest.param(msgspec.structs.replace(JOINED, verdicts={"m@0": True}), id="joined with verdicts"),
         pytest.param(AWAITING, id="awaiting"),
-        pytest.param(AwaitingPrediction("a", True, TIME, Source(0, 7), KeptRecord(1)), id="awaiting, an empty record"),
+        pytest.param(
+            AwaitingPrediction("a", True, TIME, Source(0, 7), BufferedRecord(1)), id="awaiting, an empty record"
+        ),
         pytest.param(Unknown("a", False, TIME, Source(0, 7)), id="unknown"),
     ],
 )
@@ -205,7 +207,7 @@ def test_an_outcome_update_that_we_would_not_write_is_refused(update: Update, ch
 
 
 def code_accepts(event: object) -> bool:
-    return not isinstance_of_reasons(examine_observation(msgspec.json.encode(event), 65_536))
+    return not isinstance_of_reasons(validate_observation(msgspec.json.encode(event), 65_536))
 
 
 def isinstance_of_reasons(examined: object) -> bool:

@@ -1,8 +1,8 @@
 """What the contract says of one value, once both looks have said the same."""
 
 from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
-from stream_scorer.core.contract.observation_events import decode_observations, examine_observation
-from stream_scorer.core.contract.outcome_events import decode_outcomes, examine_outcome
+from stream_scorer.core.contract.observation_events import decode_observations, validate_observation
+from stream_scorer.core.contract.outcome_events import decode_outcomes, validate_outcome
 from stream_scorer.core.contract.reasons import Reason
 
 Verdict = tuple[bytes, int] | tuple[Reason, ...]
@@ -12,14 +12,14 @@ def judge_observation(value: bytes | None, limit_bytes: int = EVENT_BYTES_MAX) -
     """The id and the number of an observation event, or its reasons; fails unless exactly one comes out, twice."""
     batch = decode_observations([value], limit_bytes)
     accepted = list(zip(batch.positions, batch.ids, batch.codes, strict=True))
-    return same(accepted, batch.rejected, examine_observation(value, limit_bytes))
+    return same(accepted, batch.rejected, validate_observation(value, limit_bytes))
 
 
 def judge_outcome(value: bytes | None) -> Verdict:
     """The id and the class of an outcome event, or its reasons; fails unless exactly one of them comes out, twice."""
     batch = decode_outcomes([value])
     accepted = list(zip(batch.positions, batch.ids, map(int, batch.classes), strict=True))
-    return same(accepted, batch.rejected, examine_outcome(value))
+    return same(accepted, batch.rejected, validate_outcome(value))
 
 
 def same(

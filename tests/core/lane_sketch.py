@@ -7,24 +7,24 @@ import msgspec
 import numpy as np
 
 from stream_scorer.core.contract.observation_code import encode_observation
-from stream_scorer.core.observations.deduplication import Batch, admit_observations, admit_repeats
-from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes, join_waiting
+from stream_scorer.core.observations.deduplication import Batch, deduplicate_observations, deduplicate_repeats
+from stream_scorer.core.outcomes.batch_join import Outcomes, join_buffered, join_outcomes
 from stream_scorer.core.outcomes.expiry import expire_waiting
-from stream_scorer.core.outcomes.join import Answers
-from stream_scorer.core.quality.counts import Quality
+from stream_scorer.core.outcomes.join import JoinResult
+from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.records import outcome_update
-from stream_scorer.core.records.clock import Clock
-from stream_scorer.core.records.prediction import Speaker, encode_predictions
-from stream_scorer.core.records.record import KeptRecord, Outgoing
+from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
+from stream_scorer.core.records.record import BufferedRecord, ProducerRecord
 from stream_scorer.core.records.timestamps import milliseconds, rfc3339
-from stream_scorer.core.state.entry import Entry, is_forgotten, unpack, waiting_since_ms
+from stream_scorer.core.state.entry import Entry, is_expired, unpack, waiting_since_ms
 from stream_scorer.core.state.entry_columns import pack_predictions
-from stream_scorer.core.state.model_ids import Models
+from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.core.state.restore import Records, restore_predictions, restore_updates
 from tests.core.plain_dictionary import Fact
 
 PARTITION = 3
-SPEAKER = Speaker("demo@0123456789ab", "champion", 0.4)
+SPEAKER = ModelIdentity("demo@0123456789ab", "champion", 0.4)
 
 Fate = Literal["commits", "dies before its commit", "dies after its commit"]
 Store = dict[bytes, bytes]
@@ -45,12 +45,12 @@ class Happened(NamedTuple):
 class Effects(NamedTuple):
     """What a batch publishes and commits in one transaction, and what the store learns after it."""
 
-    predictions: list[Outgoing]
-    updates: list[Outgoing]
+    predictions: list[ProducerRecord]
+    updates: list[ProducerRecord]
     facts: list[Fact]
     entries: dict[bytes, bytes | None]
-    counted: Quality
-    retracted: Quality
+    counted: QualityCounts
+    retracted: QualityCounts
 
 
 def probability(code: int) -> float:
@@ -66,14 +66,14 @@ class LaneSketch:
         self.broken = broken
         self.observations: list[Observed] = []
         self.outcomes: list[Happened] = []
-        self.predictions: list[Outgoing] = []
-        self.updates: list[Outgoing] = []
+        self.predictions: list[ProducerRecord] = []
+        self.updates: list[ProducerRecord] = []
         self.facts: list[Fact] = []
         self.committed = [0, 0]
-        self.models = Models()
+        self.models = ModelIds()
         self.store: Store = {}
         self.read = [0, 0]
-        self.quality = Quality()
+        self.quality = QualityCounts()
 
     def run(self, observations: int, outcomes: int, now_ms: int, fate: Fate, *, expire: bool) -> list[Fact]:
         """One batch of at most so many records, to its end or to its crash; what it published."""
@@ -82,7 +82,7 @@ class LaneSketch:
             min(begin[0] + observations, len(self.observations)),
             min(begin[1] + outcomes, len(self.outcomes)),
         ]
-        effects = self._effects(begin, end, Clock(now_ms, self.window_ms), expire)
+        effects = self._effects(begin, end, WindowClock(now_ms, self.window_ms), expire)
         if fate == "dies before its commit":
             self.restart()
             return []
@@ -106,15 +106,15 @@ class LaneSketch:
 
     def lose_store(self) -> None:
         """A new process without a store."""
-        self.models, self.store, self.read = Models(), {}, [0, 0]
+        self.models, self.store, self.read = ModelIds(), {}, [0, 0]
         self.restart()
 
     def sweep(self, now_ms: int) -> None:
         """Drop what the store may drop."""
-        for id_ in [id_ for id_, packed in self.store.items() if is_forgotten(packed, now_ms - self.window_ms)]:
+        for id_ in [id_ for id_, packed in self.store.items() if is_expired(packed, now_ms - self.window_ms)]:
             del self.store[id_]
 
-    def _effects(self, begin: list[int], end: list[int], clock: Clock, expire: bool) -> Effects:
+    def _effects(self, begin: list[int], end: list[int], clock: WindowClock, expire: bool) -> Effects:
         records = self.observations[begin[0] : end[0]]
         entries: dict[bytes, bytes | None] = {}
         predictions, facts, waiting = self._observe(records, begin[0], clock, entries)
@@ -128,7 +128,7 @@ class LaneSketch:
         answers = join_outcomes(
             outcomes,
             [entries[each.id] if each.id in entries else self.store.get(each.id) for each in happened],
-            lambda position: KeptRecord(happened[position].timestamp_ms, b"{}", happened[position].id),
+            lambda position: BufferedRecord(happened[position].timestamp_ms, b"{}", happened[position].id),
             partition=PARTITION,
             models=self.models,
             clock=clock,
@@ -142,7 +142,7 @@ class LaneSketch:
                 expire_waiting(due, [state[id_] for id_ in due], partition=PARTITION, models=self.models, clock=clock)
             )
             entries |= both[-1].entries
-        counted, retracted = Quality(), Quality()
+        counted, retracted = QualityCounts(), QualityCounts()
         for each in both:
             facts += facts_of(each)
             counted.add(each.counted)
@@ -150,8 +150,8 @@ class LaneSketch:
         return Effects(predictions, [u for each in both for u in each.updates], facts, entries, counted, retracted)
 
     def _observe(
-        self, records: Sequence[Observed], first_offset: int, clock: Clock, entries: dict[bytes, bytes | None]
-    ) -> tuple[list[Outgoing], list[Fact], Answers]:
+        self, records: Sequence[Observed], first_offset: int, clock: WindowClock, entries: dict[bytes, bytes | None]
+    ) -> tuple[list[ProducerRecord], list[Fact], JoinResult]:
         batch = Batch(
             [each.id for each in records],
             [each.code for each in records],
@@ -161,7 +161,7 @@ class LaneSketch:
         facts: list[Fact] = []
         scored: list[int] = []
         early: list[int] = []
-        admission = admit_observations(batch, found, window_starts_ms=clock.window_starts_ms)
+        admission = deduplicate_observations(batch, found, window_starts_ms=clock.window_starts_ms)
         while True:
             failed = {position for position in admission.new if batch.codes[position] in self.broken}
             scored += [position for position in admission.new if position not in failed]
@@ -173,20 +173,20 @@ class LaneSketch:
                 facts.append(("conflict", batch.offsets[position], reason.details["first_offset"]))
             if not admission.repeats:
                 break
-            admission = admit_repeats(batch, admission, failed)
+            admission = deduplicate_repeats(batch, admission, failed)
         scored.sort()
         packed, predictions = self._predict(records, batch, scored, clock)
         entries.update(packed)
         facts += [("predicted", batch.ids[at], batch.codes[at], batch.offsets[at]) for at in scored]
         ids = [batch.ids[position] for position in early]
         old = [found[position] or b"" for position in early]
-        waiting = join_waiting(ids, [packed[id_] for id_ in ids], old, partition=PARTITION, models=self.models)
+        waiting = join_buffered(ids, [packed[id_] for id_ in ids], old, partition=PARTITION, models=self.models)
         entries.update(waiting.entries)
         return predictions, facts, waiting
 
     def _predict(
-        self, records: Sequence[Observed], batch: Batch, scored: Sequence[int], clock: Clock
-    ) -> tuple[dict[bytes, bytes], list[Outgoing]]:
+        self, records: Sequence[Observed], batch: Batch, scored: Sequence[int], clock: WindowClock
+    ) -> tuple[dict[bytes, bytes], list[ProducerRecord]]:
         ids, codes = [batch.ids[at] for at in scored], [batch.codes[at] for at in scored]
         offsets, timestamps = [batch.offsets[at] for at in scored], [records[at].timestamp_ms for at in scored]
         probas = np.array([probability(code) for code in codes])
@@ -208,11 +208,11 @@ class LaneSketch:
             clock.event_ms_each(np.array(timestamps, dtype=np.int64)),
             clock.now_ms,
         )
-        published = [Outgoing(*each) for each in zip(ids, values, timestamps, strict=True)]
+        published = [ProducerRecord(*each) for each in zip(ids, values, timestamps, strict=True)]
         return dict(zip(ids, packed, strict=True)), published
 
 
-def facts_of(answers: Answers) -> list[Fact]:
+def facts_of(answers: JoinResult) -> list[Fact]:
     """What answers say: their updates, decoded, and their repeats."""
     facts: list[Fact] = [("repeat", offset) for offset in answers.repeats]
     for record in answers.updates:
@@ -237,7 +237,11 @@ def facts_of(answers: Answers) -> list[Fact]:
 
 
 def restore(
-    store: Store, models: Models, predictions: Sequence[Outgoing], published: Sequence[Outgoing], chunk: int = 3
+    store: Store,
+    models: ModelIds,
+    predictions: Sequence[ProducerRecord],
+    published: Sequence[ProducerRecord],
+    chunk: int = 3,
 ) -> None:
     """Read the records into the store, `chunk` records at a time, predictions first."""
     for records in chunks(predictions, chunk):
@@ -246,7 +250,7 @@ def restore(
         keep(store, restore_updates(records, [store.get(key or b"") for key in records.keys], models).entries)
 
 
-def chunks(records: Sequence[Outgoing], size: int) -> Iterator[Records]:
+def chunks(records: Sequence[ProducerRecord], size: int) -> Iterator[Records]:
     for begin in range(0, len(records), size):
         some = records[begin : begin + size]
         yield Records([each.key for each in some], [each.value for each in some], [each.timestamp_ms for each in some])
@@ -260,7 +264,7 @@ def keep(store: Store, entries: dict[bytes, bytes | None]) -> None:
             store[id_] = packed
 
 
-def meaning(store: Store, models: Models, window_starts_ms: int) -> dict[bytes, tuple[Entry, tuple[str, str] | None]]:
+def meaning(store: Store, models: ModelIds, window_starts_ms: int) -> dict[bytes, tuple[Entry, tuple[str, str] | None]]:
     """What a store says, whatever its model numbers are and whether forgotten entries were dropped from it."""
     said: dict[bytes, tuple[Entry, tuple[str, str] | None]] = {}
     for id_, packed in store.items():

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stream_scorer.core.contract.batch_decoding import Accepted
-from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.batch_decoding import ValidEvent
+from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.contract.reasons import Reason, Stage, not_an_object
 from stream_scorer.core.records.dead_letter import dead_letter
-from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable, read_letter
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, UnreadableDeadLetter, read_letter
 
 TOPIC = "stops.observations"
 
@@ -24,8 +24,8 @@ class Record(NamedTuple):
 
 def reasons_of(value: bytes | None) -> tuple[Reason, ...]:
     """What the contract says against an observation event; something, where it says nothing."""
-    found = examine_observation(value)
-    return (not_an_object(),) if isinstance(found, Accepted) else found
+    found = validate_observation(value)
+    return (not_an_object(),) if isinstance(found, ValidEvent) else found
 
 
 def a_record(
@@ -54,15 +54,15 @@ def a_record(
     return Record(1_000 + offset, letter.timestamp_ms, letter.key, letter.value, letter.headers)
 
 
-def a_letter(value: bytes | None, **how: object) -> Letter:
+def a_letter(value: bytes | None, **how: object) -> DeadLetter:
     """The same, read back."""
     letter = read_letter(2, a_record(value, **how))  # type: ignore[arg-type]
-    assert isinstance(letter, Letter)
+    assert isinstance(letter, DeadLetter)
     return letter
 
 
-def unreadable(record: Record) -> Unreadable:
+def unreadable(record: Record) -> UnreadableDeadLetter:
     """A record that is no letter."""
     found = read_letter(2, record)
-    assert isinstance(found, Unreadable)
+    assert isinstance(found, UnreadableDeadLetter)
     return found

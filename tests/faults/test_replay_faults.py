@@ -8,8 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from stream_scorer.core.dead_letters.repair import Fix, make_fix
-from stream_scorer.core.records.audit_log import Act
+from stream_scorer.core.dead_letters.repair import Fix, parse_fix
+from stream_scorer.core.records.audit_log import Action
 from stream_scorer.operations.dead_letters.query.filters import State
 from tests.letters import an_office, buried, delete_letters, ledger, predicted_ids, settings_of, wrong
 from tests.workers import ROOT, WAIT_S_MAX, Environment, text, variable
@@ -45,7 +45,7 @@ async def said(process: asyncio.subprocess.Process) -> tuple[int, dict[str, int]
 
 async def each_was_replayed_once(environment: Environment, ids: list[str]) -> None:
     entries = await ledger(environment)
-    assert Counter(entry.act for entry in entries) == {Act.REPLAY: len(ids)}
+    assert Counter(entry.act for entry in entries) == {Action.REPLAY: len(ids)}
     assert len({entry.origin for entry in entries}) == len(ids)
     await environment.settled()
     assert await predicted_ids(environment) == sorted(ids)
@@ -112,7 +112,7 @@ async def test_a_letter_that_retention_deletes_in_the_meantime_is_said_to_be_gon
 ) -> None:
     await environment.start()
     await buried(environment, *[wrong(f"ev-{number}") for number in range(40)])
-    fix = make_fix(named=["match-case"])
+    fix = parse_fix(named=["match-case"])
     assert isinstance(fix, Fix)
     async with an_office(environment, tmp_path / "operator") as office:
         before = await office.states()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from stream_scorer.commands import audit as command
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.records.record import Outgoing
+from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.operations.audit.report import At, AuditReport, audit
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
@@ -153,7 +153,7 @@ async def test_a_forged_move_is_named_and_hides_no_loss(hand: Hand) -> None:
         forged = await hand.write(
             hand.names.observations,
             home("a"),
-            Outgoing(b"a", at_home.value, now_ms(), [("scorer.moved-from", source)]),
+            ProducerRecord(b"a", at_home.value, now_ms(), [("scorer.moved-from", source)]),
         )
         altered = await hand.move(astray._replace(value=an_event("b", SubjectAge=99)), home("b"))
         await hand.predict(forged)
@@ -170,7 +170,7 @@ async def test_a_moved_from_header_that_says_nothing_disturbs_nobody(hand: Hand)
         event = await hand.write(
             hand.names.observations,
             home("a"),
-            Outgoing(b"a", an_event("a"), now_ms(), [("scorer.moved-from", b"\xff")]),
+            ProducerRecord(b"a", an_event("a"), now_ms(), [("scorer.moved-from", b"\xff")]),
         )
         await hand.predict(event)
         await hand.commit_all(event)
@@ -215,8 +215,8 @@ async def test_a_range_asks_about_its_own_inputs_only(hand: Hand) -> None:
 async def test_a_range_of_time_begins_with_the_first_record_of_that_time(hand: Hand) -> None:
     old, new = now_ms() - 3_600_000, now_ms()
     async with hand.producer.transaction():
-        lost = await hand.write(hand.names.observations, home("a"), Outgoing(None, an_event("a"), old))
-        kept = await hand.write(hand.names.observations, home("a"), Outgoing(None, an_event("a", hour=3), new))
+        lost = await hand.write(hand.names.observations, home("a"), ProducerRecord(None, an_event("a"), old))
+        kept = await hand.write(hand.names.observations, home("a"), ProducerRecord(None, an_event("a", hour=3), new))
         await hand.predict(kept)
         await hand.commit_all(lost, kept)
     assert (await asked(hand)).unaccounted_offsets == (lost.name,)

@@ -22,7 +22,7 @@ from stream_scorer.client import (
     check,
     check_outcome,
 )
-from stream_scorer.core.audit.id_timeline import What
+from stream_scorer.core.audit.id_timeline import RecordKind
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.errors import OutageError, SettingsError, TopicsError
 from stream_scorer.operations.audit.id_trace import Trace, trace
@@ -75,7 +75,7 @@ async def traced(served: Served, id_: str) -> Trace:
 async def test_a_valid_observation_gets_the_prediction_that_consumers_read(client: Client, served: Served) -> None:
     answer = await ask(client, "valid")
     assert isinstance(answer, Predicted)
-    (published,) = [seen for seen in (await traced(served, "valid")).records if seen.what is What.PREDICTION]
+    (published,) = [seen for seen in (await traced(served, "valid")).records if seen.what is RecordKind.PREDICTION]
     assert published.details["proba"] == answer.prediction.proba
     assert published.details["source"] == {
         "partition": answer.prediction.source.partition,
@@ -94,7 +94,7 @@ async def test_a_broken_observation_gets_every_reason_and_its_dead_letter(client
     ]
     assert answer.stage is Stage.CONTRACT
     assert answer.reasons == check({"id": "broken", "observation": an_observation(SubjectAge=5, hour="late")})
-    (letter,) = [seen for seen in (await traced(served, "broken")).records if seen.what is What.DEAD_LETTER]
+    (letter,) = [seen for seen in (await traced(served, "broken")).records if seen.what is RecordKind.DEAD_LETTER]
     assert answer.letter == Source(letter.partition, letter.offset)
 
 
@@ -188,7 +188,7 @@ async def test_a_reported_outcome_is_joined(client: Client, served: Served) -> N
 
 async def updates_of(served: Served, id_: str) -> list[dict[str, Any]]:
     found = await traced(served, id_)
-    return [seen.details for seen in found.records if seen.what is What.OUTCOME_UPDATE]
+    return [seen.details for seen in found.records if seen.what is RecordKind.OUTCOME_UPDATE]
 
 
 async def test_records_say_who_sent_them(client: Client, served: Served) -> None:

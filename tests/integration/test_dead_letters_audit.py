@@ -4,9 +4,9 @@ from pathlib import Path
 
 import msgspec
 
-from stream_scorer.core.dead_letters.repair import Fix, make_fix
+from stream_scorer.core.dead_letters.repair import Fix, parse_fix
 from stream_scorer.core.records.audit_log import encode_entry
-from stream_scorer.core.records.dead_letter_reader import Origin
+from stream_scorer.core.records.dead_letter_reader import SourcePosition
 from stream_scorer.operations.audit.report import AuditReport, audit
 from stream_scorer.operations.dead_letters.query.filters import Filter
 from tests.builders import an_event
@@ -24,7 +24,7 @@ async def test_replays_and_discards_are_counted_and_each_stands_in_both_places(
 ) -> None:
     await environment.start()
     await buried(environment, wrong("a"), wrong("b"), wrong("c"), b"{", an_event("d"))
-    fix = make_fix(named=["match-case"])
+    fix = parse_fix(named=["match-case"])
     assert isinstance(fix, Fix)
     async with an_office(environment, tmp_path / "operator") as office:
         await office.discard(Filter(id="c"), "a test of theirs", yes=True)
@@ -44,7 +44,7 @@ async def test_replays_and_discards_are_counted_and_each_stands_in_both_places(
     # a ledger that tells of a replay that nobody made, of a letter that was replayed before
     entry = (await ledger(environment))[-1]
     assert entry.became is not None
-    invented = Origin(environment.names.observations, place.partition, place.offset)
+    invented = SourcePosition(environment.names.observations, place.partition, place.offset)
     lie = encode_entry(msgspec.structs.replace(entry, became=invented))
     await environment.topics.send(environment.names.ledger, [lie], partition=0)
     report = await audited(environment)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from stream_scorer.commands.main import app
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Reason, Stage
-from stream_scorer.core.records.dead_letter_reader import Place
+from stream_scorer.core.records.dead_letter_reader import Position
 from stream_scorer.errors import GoneError
 from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.parallel_read import read_on_together
@@ -64,7 +64,7 @@ async def letter(
     return await hand.reject(record, found, stage)
 
 
-async def some_letters(hand: Hand) -> list[Place]:
+async def some_letters(hand: Hand) -> list[Position]:
     async with hand.producer.transaction():
         written = [
             await letter(hand, 0, 5, HOUR, id_="a", producer=b"p1"),
@@ -72,7 +72,7 @@ async def some_letters(hand: Hand) -> list[Place]:
             await letter(hand, 1, 7, AGE, id_="a"),
             await letter(hand, 3, 8, NO_JSON, id_="c", stage=Stage.DECODE),
         ]
-    return [Place(one.partition, one.offset) for one in written]
+    return [Position(one.partition, one.offset) for one in written]
 
 
 # what is asked for, and which of `some_letters` it means
@@ -92,7 +92,7 @@ FILTERS: list[tuple[Filter, list[int]]] = [
     (Filter(text="Expecting", id="c"), [3]),
     (Filter(since_ms=1), [0, 1, 2, 3]),
     (Filter(until_ms=1), []),
-    (Filter(places=(Place(0, 0), Place(3, 0), Place(3, 5))), [0, 3]),
+    (Filter(places=(Position(0, 0), Position(3, 0), Position(3, 5))), [0, 3]),
 ]
 
 
@@ -121,7 +121,7 @@ async def test_an_index_goes_on_where_another_process_left_it_and_leaves_out_wha
             last = await letter(hand, 2, 10, AGE)
         async with an_office(hand, tmp_path) as other:
             assert await other.count() == 5
-            assert (await other.find(limit=1))[0].place == Place(2, last.offset)
+            assert (await other.find(limit=1))[0].place == Position(2, last.offset)
         await one.refresh()
         assert await one.count() == 5
     groups = {(group.code, group.field): group.count for group in await groups_of(hand, tmp_path / "anew")}

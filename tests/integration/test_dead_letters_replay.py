@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream_scorer.core.dead_letters.repair import Fix, make_fix
-from stream_scorer.core.records.audit_log import Act
-from stream_scorer.core.records.dead_letter_reader import Letter, Place
+from stream_scorer.core.dead_letters.repair import Fix, parse_fix
+from stream_scorer.core.records.audit_log import Action
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position
 from stream_scorer.errors import GoneError
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
@@ -20,7 +20,7 @@ from tests.workers import Environment
 
 
 def fix(*named: str, **more: object) -> Fix:
-    made = make_fix(named=named, **more)  # type: ignore[arg-type]
+    made = parse_fix(named=named, **more)  # type: ignore[arg-type]
     assert isinstance(made, Fix)
     return made
 
@@ -46,7 +46,7 @@ async def test_a_mended_letter_is_replayed_once_and_linked_to_its_prediction(
         assert [event.what for event in events] == ["failed", "replay", "predicted"]
         assert events[1].who == "ann"
     entries = await ledger(environment)
-    assert {entry.act for entry in entries} == {Act.REPLAY}
+    assert {entry.act for entry in entries} == {Action.REPLAY}
     assert {entry.why for entry in entries} == {"a new form writes it small"}
     assert {entry.fix for entry in entries} == {"match-case"}
     await environment.account(prediction=3, dead_letter=2)
@@ -66,7 +66,7 @@ async def test_a_letter_that_fails_again_becomes_a_new_one_until_it_is_parked(
             (waiting,) = await office.find()
             assert waiting.replays == replays
             letter = await office.letter(waiting.place)
-            assert isinstance(letter, Letter)
+            assert isinstance(letter, DeadLetter)
             assert letter.claimed_replays == replays
         assert waiting.state is State.PARKED
         untouched = await office.replay(yes=True, failing_too=True)
@@ -158,12 +158,12 @@ async def test_a_letter_that_was_cut_or_came_from_elsewhere_is_never_replayed(
             0,
             {Skip.TRUNCATED: 1, Skip.OTHER_TOPIC: 1, Skip.UNREADABLE: 1},
         )
-        shown = await office.show(Place(written.partition, written.offset))
+        shown = await office.show(Position(written.partition, written.offset))
         assert (
             shown.why_not_replayable == "only its first bytes were kept: the record had 70,000 bytes, ask its producer"
         )
         with pytest.raises(GoneError, match=r"no dead letter 3@77"):
-            await office.show(Place(3, 77))
+            await office.show(Position(3, 77))
         assert (await office.discard(Filter(), "not ours", yes=True)).discarded == 3
         await office.refresh()
         assert await office.count() == 0
@@ -201,7 +201,7 @@ async def test_what_a_letter_says_of_a_person_is_shown_only_to_those_the_ledger_
         revealed = await office.reveal(letter.place, "a call from p1")
         assert [piece.text for piece in revealed.pieces if piece.reasons] == ['"Ms Jones"', '"Stop sign"']
     (entry,) = await ledger(environment)
-    assert (entry.act, entry.who, entry.why, entry.letter) == (Act.REVEAL, "ann", "a call from p1", letter.place)
+    assert (entry.act, entry.who, entry.why, entry.letter) == (Action.REVEAL, "ann", "a call from p1", letter.place)
 
 
 # what a person may try on letters without a word in the ledger

@@ -13,11 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import encode_observation, observation_columns
-from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.outcome_update import AwaitingPrediction, Joined, Unknown, encode_update
 from stream_scorer.core.records.prediction import encode_predictions
-from stream_scorer.core.records.record import KeptRecord, Outgoing, Source, rfc3339
-from stream_scorer.core.state.entry import Entry, Predicted, Waiting, unpack
+from stream_scorer.core.records.record import BufferedRecord, ProducerRecord, Source, rfc3339
+from stream_scorer.core.state.entry import BufferedOutcome, Entry, ScoredObservation, unpack
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.runtime.state.restore import BEYOND_WINDOW_MS, Progress, Restoration, open_store, restore
 from stream_scorer.runtime.state.rocksdb import shared_memory
@@ -58,19 +58,19 @@ async def restored(store: LaneStore, hand: Hand, progress: list[Progress] | None
         partition=LANE,
         predictions=hand.names.predictions,
         outcome_updates=hand.names.outcome_updates,
-        clock=Clock(NOW_MS, WINDOW_MS),
+        clock=WindowClock(NOW_MS, WINDOW_MS),
         on_progress=None if progress is None else progress.append,
     )
 
 
-def a_prediction(id_: str, *, offset: int = 0, age_ms: int = 0, proba: float = 0.7) -> Outgoing:
+def a_prediction(id_: str, *, offset: int = 0, age_ms: int = 0, proba: float = 0.7) -> ProducerRecord:
     (value,) = encode_predictions(
         [id_.encode()], [CODE], [proba], [offset], partition=LANE, speaker=SPEAKER, scored_at=rfc3339(NOW_MS - age_ms)
     )
-    return Outgoing(id_.encode(), value, NOW_MS - age_ms)
+    return ProducerRecord(id_.encode(), value, NOW_MS - age_ms)
 
 
-def a_joined(id_: str, *, revision: int = 1, true_class: bool = True) -> Outgoing:
+def a_joined(id_: str, *, revision: int = 1, true_class: bool = True) -> ProducerRecord:
     observation = msgspec.convert(observation_columns(CODE), Observation)
     assert encode_observation(observation) == CODE
     update = Joined(
@@ -88,17 +88,19 @@ def a_joined(id_: str, *, revision: int = 1, true_class: bool = True) -> Outgoin
         delay_s=0.0,
         source=Source(LANE, 50),
     )
-    return Outgoing(id_.encode(), encode_update(update), NOW_MS)
+    return ProducerRecord(id_.encode(), encode_update(update), NOW_MS)
 
 
-def an_awaiting(id_: str, *, offset: int = 60) -> Outgoing:
-    kept = KeptRecord(NOW_MS, b"{}")
+def an_awaiting(id_: str, *, offset: int = 60) -> ProducerRecord:
+    kept = BufferedRecord(NOW_MS, b"{}")
     update = AwaitingPrediction(id_, True, rfc3339(NOW_MS), Source(LANE, offset), kept)
-    return Outgoing(id_.encode(), encode_update(update), NOW_MS)
+    return ProducerRecord(id_.encode(), encode_update(update), NOW_MS)
 
 
-def an_unknown(id_: str, *, offset: int = 60) -> Outgoing:
-    return Outgoing(id_.encode(), encode_update(Unknown(id_, True, rfc3339(NOW_MS), Source(LANE, offset))), NOW_MS)
+def an_unknown(id_: str, *, offset: int = 60) -> ProducerRecord:
+    return ProducerRecord(
+        id_.encode(), encode_update(Unknown(id_, True, rfc3339(NOW_MS), Source(LANE, offset))), NOW_MS
+    )
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -107,7 +109,11 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def publish(
-    hand: Hand, predictions: Sequence[Outgoing] = (), updates: Sequence[Outgoing] = (), *, abort: bool = False
+    hand: Hand,
+    predictions: Sequence[ProducerRecord] = (),
+    updates: Sequence[ProducerRecord] = (),
+    *,
+    abort: bool = False,
 ) -> None:
     """One transaction of the lane's."""
     await hand.producer.begin_transaction()
@@ -126,7 +132,7 @@ def found(store: LaneStore, *ids: str) -> list[Entry | None]:
 
 def an_entry(offset: int, *, age_ms: int = 0, true_class: bool | None = None, revision: int = 0) -> Entry:
     at_ms = NOW_MS - age_ms
-    return Entry(Predicted(CODE, 0.7, True, 0, offset, at_ms, at_ms, true_class, revision))
+    return Entry(ScoredObservation(CODE, 0.7, True, 0, offset, at_ms, at_ms, true_class, revision))
 
 
 async def test_an_empty_store_learns_all_that_was_committed_and_nothing_else(hand: Hand, tmp_path: Path) -> None:
@@ -145,7 +151,7 @@ async def test_an_empty_store_learns_all_that_was_committed_and_nothing_else(han
             an_entry(2, true_class=False, revision=2),
             an_entry(3),
             None,
-            Entry(None, (Waiting(True, NOW_MS, 60, KeptRecord(NOW_MS, b"{}")),)),
+            Entry(None, (BufferedOutcome(True, NOW_MS, 60, BufferedRecord(NOW_MS, b"{}")),)),
         ]
         assert store.models[0] == (SPEAKER.model, SPEAKER.role)
         assert store.waiting_before(NOW_MS + 1, 10) == [(NOW_MS, b"early")]
@@ -240,7 +246,7 @@ async def test_records_that_are_not_ours_are_passed_over_and_counted(
     hand: Hand, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys_and_values = [(b"x", b"{}"), (None, a_prediction("x").value), (b"y", b"\xff"), (b"z", None)]
-    strange = [Outgoing(key, value, NOW_MS) for key, value in keys_and_values]
+    strange = [ProducerRecord(key, value, NOW_MS) for key, value in keys_and_values]
     await publish(hand, [strange[0], a_prediction("a", offset=1), *strange[1:]], [*strange, an_awaiting("early")])
     with opened(tmp_path) as store, caplog.at_level(logging.WARNING):
         assert (await restored(store, hand))[:4] == (5, 5, 8, True)

@@ -13,7 +13,7 @@ from stream_scorer.commands.dead_letters import producers
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.dead_letters.producer_scorecards import UNNAMED, Scorecard
-from stream_scorer.core.records.record import Outgoing, rfc3339
+from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.operations.reports.producer_scorecards import scorecards
 from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
@@ -30,7 +30,7 @@ async def hand(broker: Broker, prefix: str) -> AsyncIterator[Hand]:
 
 
 async def sent(hand: Hand, producer: str, id_: str, *, age_ms: int = 0, topic: str = "", **changes: Any) -> Written:
-    record = Outgoing(None, an_event(id_, **changes), now_ms() - age_ms, [("client-id", producer.encode())])
+    record = ProducerRecord(None, an_event(id_, **changes), now_ms() - age_ms, [("client-id", producer.encode())])
     return await hand.write(topic or hand.names.observations, home(id_), record)
 
 
@@ -69,7 +69,7 @@ async def test_from_a_time_on_letters_of_older_records_do_not_count(hand: Hand) 
         letter = await hand.reject(old, OUT_OF_RANGE, Stage.CONTRACT)
         # the same letter with the time of now: a range of times may hold letters of records that it does not hold
         await hand.write(
-            letter.topic, letter.partition, Outgoing(letter.key, letter.value, now_ms(), [*letter.headers])
+            letter.topic, letter.partition, ProducerRecord(letter.key, letter.value, now_ms(), [*letter.headers])
         )
     found = await cards(hand, now_ms() - HOUR_MS // 2)
     assert (found["east"].sent, found["east"].broken) == (1, 0)

@@ -14,7 +14,7 @@ from stream_scorer.commands import smoke as command
 from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
-from stream_scorer.core.contract.smoke_test_ids import is_smoke_id, smoke_id, smoke_places
+from stream_scorer.core.contract.smoke_test_ids import is_smoke_id, smoke_id, smoke_test_indices
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import Source
 from stream_scorer.errors import TopicsError
@@ -129,8 +129,8 @@ def test_an_id_of_a_producer_s_own_is_no_smoke_test_s(id_: str) -> None:
 
 def test_smoke_tests_are_found_among_other_ids() -> None:
     others = [b"ev-1", b"smoke-1", b"x" + ID.encode(), b"a\nsmoke-"]
-    assert smoke_places([]) == smoke_places(others) == []
-    assert smoke_places([ID.encode(), *others, ID.encode(), smoke_id(8).encode()]) == [0, 5, 6]
+    assert smoke_test_indices([]) == smoke_test_indices(others) == []
+    assert smoke_test_indices([ID.encode(), *others, ID.encode(), smoke_id(8).encode()]) == [0, 5, 6]
 
 
 REASON = Reason(Code.INVALID_VALUE, "hour", "wrong")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from stream_scorer.commands import trace as command
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.records.record import Outgoing
+from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.operations.audit.id_trace import Trace, trace
 from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
@@ -61,7 +61,7 @@ async def test_every_record_of_an_id_is_found_and_none_of_another(hand: Hand) ->
 async def test_times_ascend(hand: Hand) -> None:
     async with hand.producer.transaction():
         for age_ms in (5_000, 9_000, 1_000):
-            await hand.write(hand.names.observations, home("a"), Outgoing(None, an_event("a"), now_ms() - age_ms))
+            await hand.write(hand.names.observations, home("a"), ProducerRecord(None, an_event("a"), now_ms() - age_ms))
     found = await trace(hand.options, hand.names, "a")
     assert [seen.offset for seen in found.records] == [1, 0, 2]
 
@@ -75,7 +75,7 @@ async def test_what_was_aborted_is_not_known(hand: Hand) -> None:
 
 async def test_from_a_time_on_older_records_are_not_read(hand: Hand) -> None:
     async with hand.producer.transaction():
-        await hand.write(hand.names.observations, home("a"), Outgoing(None, an_event("a"), now_ms() - 3_600_000))
+        await hand.write(hand.names.observations, home("a"), ProducerRecord(None, an_event("a"), now_ms() - 3_600_000))
         young = await hand.observe(an_event("a"), home("a"))
     found = await trace(hand.options, hand.names, "a", since_ms=now_ms() - 60_000)
     assert places(found) == [young.name]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
 
-from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.commit_slots import Turns
 from stream_scorer.runtime.lanes.consumer import Intake
@@ -58,7 +58,7 @@ class SlowToOpen:
             before_commit=lambda: None,
             committed=lambda batch, work: None,
             batch_records_max=100,
-            clock=lambda: Clock(time.time_ns() // 1_000_000, 3_600_000),
+            clock=lambda: WindowClock(time.time_ns() // 1_000_000, 3_600_000),
             turns=Turns(),
         )
 

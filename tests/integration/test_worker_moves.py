@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.models.synthetic.generator import Generator
 from tests.builders import an_event, an_outcome
@@ -149,7 +149,7 @@ async def test_ten_thousand_mutated_events_end_once_each_with_the_reasons_that_t
     assert sum(account.ended.values()) - account.ended["move"] == len(values)
     letters = {source_of(letter): codes_of(letter) for letter in account.read.letters}
     for record in account.read.observations:
-        verdict = examine_observation(record.value)
+        verdict = validate_observation(record.value)
         codes = [reason.code.value for reason in verdict if isinstance(reason, Reason)]
         found = letters.get((environment.names.observations, place(record)), [])
         assert found == codes or (not codes and found == ["conflict"])

@@ -15,15 +15,15 @@ from stream_scorer.core.contract.observation_events import decode_event
 from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.dead_letter import dead_letter
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.core.records.prediction import Speaker, encode_predictions
-from stream_scorer.core.records.record import Outgoing, rfc3339
+from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
+from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.core.records.repartitioning import move
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.builders import an_observation
 
 PARTITIONS = 4
-SPEAKER = Speaker("model@0123456789ab", "champion", 0.5)
+SPEAKER = ModelIdentity("model@0123456789ab", "champion", 0.5)
 
 
 class Written(NamedTuple):
@@ -52,7 +52,7 @@ class Hand:
         self.group = settings.group_name
         self.options = {"bootstrap_servers": settings.kafka.bootstrap}
 
-    async def write(self, topic: str, partition: int, record: Outgoing) -> Written:
+    async def write(self, topic: str, partition: int, record: ProducerRecord) -> Written:
         key, value, timestamp, headers = record
         sent = await self.producer.send_and_wait(
             topic, value, key, partition, timestamp_ms=timestamp, headers=[*headers]
@@ -60,10 +60,10 @@ class Hand:
         return Written(topic, partition, sent.offset, timestamp, key, value, tuple(headers))
 
     async def observe(self, value: bytes | None, partition: int, *, key: bytes | None = None) -> Written:
-        return await self.write(self.names.observations, partition, Outgoing(key, value, now_ms()))
+        return await self.write(self.names.observations, partition, ProducerRecord(key, value, now_ms()))
 
     async def report(self, value: bytes | None, partition: int) -> Written:
-        return await self.write(self.names.outcomes, partition, Outgoing(None, value, now_ms()))
+        return await self.write(self.names.outcomes, partition, ProducerRecord(None, value, now_ms()))
 
     async def predict(self, record: Written) -> Written:
         event = decode_event(record.value or b"")
@@ -77,7 +77,7 @@ class Hand:
             speaker=SPEAKER,
             scored_at=rfc3339(now_ms()),
         )
-        return await self.write(self.names.predictions, record.partition, Outgoing(id_, value, record.timestamp))
+        return await self.write(self.names.predictions, record.partition, ProducerRecord(id_, value, record.timestamp))
 
     async def reject(self, record: Written, reason: Reason | None = None, stage: Stage = Stage.DECODE) -> Written:
         letter = dead_letter(
@@ -90,11 +90,11 @@ class Hand:
             version="1",
             limit_bytes=1 << 20,
         )
-        return await self.write(self.names.dead_letters, record.partition, Outgoing(*letter))
+        return await self.write(self.names.dead_letters, record.partition, ProducerRecord(*letter))
 
     async def move(self, record: Written, to: int) -> Written:
         key = str(msgspec.json.decode(record.value or b"")["id"]).encode()
-        return await self.write(record.topic, to, Outgoing(*move(record, record.partition, key)))
+        return await self.write(record.topic, to, ProducerRecord(*move(record, record.partition, key)))
 
     async def update(self, record: Written, status: str, **changes: object) -> Written:
         event = msgspec.json.decode(record.value or b"")
@@ -111,7 +111,9 @@ class Hand:
         said |= {"outcome_at": rfc3339(record.timestamp)} | changes
         value = json.dumps(said).encode()
         key = str(event["id"]).encode()
-        return await self.write(self.names.outcome_updates, record.partition, Outgoing(key, value, record.timestamp))
+        return await self.write(
+            self.names.outcome_updates, record.partition, ProducerRecord(key, value, record.timestamp)
+        )
 
     async def commit(self, *records: Written) -> None:
         """Commit for the group that everything up to these records was read."""

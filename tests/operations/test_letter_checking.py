@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stream_scorer.core.contract import reasons
-from stream_scorer.core.dead_letters.repair import Fix, make_fix, mend
+from stream_scorer.core.dead_letters.repair import Fix, apply_fix, parse_fix
 from stream_scorer.operations.dead_letters.replay.dry_run import Judged, Verdict
 from tests.builders import an_event
 from tests.core.letter_builders import a_letter, reasons_of
@@ -30,10 +30,10 @@ def test_the_reasons_of_a_check_quote_nothing_of_the_record() -> None:
     ],
 )
 def test_a_mended_letter_keeps_its_id_or_has_another(path: str, keeps_id: bool) -> None:
-    fix = make_fix(patch=json.dumps([{"op": "copy", "from": "/observation/StatuteReason", "path": path}]))
+    fix = parse_fix(patch=json.dumps([{"op": "copy", "from": "/observation/StatuteReason", "path": path}]))
     assert isinstance(fix, Fix)
     letter = a_letter(an_event("ev-1", StatuteReason=SECRET))
-    mended = mend(letter.value, fix)
+    mended = apply_fix(letter.value, fix)
     assert isinstance(mended, bytes)
     judged = Judged(letter, Verdict.WOULD_CONFLICT, (reasons.conflict(SECRET, 3, ()),), mended)
     assert judged.keeps_id is keeps_id

@@ -6,8 +6,8 @@ from zlib import crc32
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.records.audit_log import Act, LedgerEntry, encode_entry
-from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Place, read_letter
+from stream_scorer.core.records.audit_log import Action, AuditEntry, encode_entry
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, SourcePosition, read_letter
 from stream_scorer.operations.dead_letters.index.dictionaries import FAULTS_MAX, PRODUCERS_MAX, Fault, Tables
 from stream_scorer.operations.dead_letters.index.rows import (
     ACTS,
@@ -65,7 +65,7 @@ def test_a_row_says_what_the_letter_says(records: list[Record]) -> None:
     for record, row in zip(records, letter_rows(2, records, tables, SIDES), strict=True):
         letter = read_letter(2, record)
         faults: Sequence[Fault] = tables.faults.values[row["faults"]]
-        if not isinstance(letter, Letter):
+        if not isinstance(letter, DeadLetter):
             assert faults == ((UNREADABLE, None),)
             assert row["origin"] == place_number(LETTERS_SIDE, 2, record.offset)
             continue
@@ -91,18 +91,18 @@ def test_faults_that_somebody_makes_up_share_one_number_beyond_a_bound() -> None
 
 
 def test_acts_are_rows_and_what_is_no_act_is_passed_over() -> None:
-    entry = LedgerEntry(
-        act=Act.REPLAY,
+    entry = AuditEntry(
+        act=Action.REPLAY,
         who="ann",
         at="2026-11-22T08:00:00.000Z",
-        origin=Origin(TOPIC, 2, 17),
-        letter=Place(2, 1_017),
+        origin=SourcePosition(TOPIC, 2, 17),
+        letter=Position(2, 1_017),
         replays=2,
-        became=Origin(TOPIC, 3, 5),
+        became=SourcePosition(TOPIC, 3, 5),
     )
     records = [Record(4, 0, None, b"nonsense"), Record(5, 0, None, encode_entry(entry))]
     (row,) = act_rows(records, SIDES)
-    assert (row["offset"], row["replays"], ACTS[row["act"]]) == (5, 2, Act.REPLAY)
+    assert (row["offset"], row["replays"], ACTS[row["act"]]) == (5, 2, Action.REPLAY)
     assert (row["origin"], row["became"]) == (place_number(0, 2, 17), place_number(0, 3, 5))
     (stranger,) = act_rows(records[1:], {})
     assert (stranger["origin"], stranger["became"]) == (NOWHERE, NOWHERE)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from stream_scorer.core.contract.smoke_test_ids import smoke_id
-from stream_scorer.core.observations.scoring import Brake
-from stream_scorer.core.records.prediction import Speaker
-from stream_scorer.core.state.model_ids import Models
+from stream_scorer.core.observations.scoring import FailureThreshold
+from stream_scorer.core.records.prediction import ModelIdentity
+from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.lanes.batch import Batch, Work
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
@@ -29,7 +29,7 @@ class KeptStore:
     """What a lane's state asks of a store, in a dictionary."""
 
     def __init__(self) -> None:
-        self.models = Models()
+        self.models = ModelIds()
         self.kept: dict[bytes, bytes] = {}
 
     def get_many(self, ids: Sequence[bytes]) -> list[bytes | None]:
@@ -49,9 +49,9 @@ class Steps:
 
     def __init__(self) -> None:
         limits = Limits(1, 65_536, 65_536, True, False, False, 3_600_000)
-        self.observing = ObservationStep(NAMES, limits, Brake(0.5, 10), lambda: NOW_MS)
+        self.observing = ObservationStep(NAMES, limits, FailureThreshold(0.5, 10), lambda: NOW_MS)
         self.observing.serve(
-            ServedModel(Speaker(*MODEL, 0.5), lambda codes: np.full(len(codes), 0.75), expensive=False)
+            ServedModel(ModelIdentity(*MODEL, 0.5), lambda codes: np.full(len(codes), 0.75), expensive=False)
         )
         self.joining = OutcomeStep(NAMES, limits, lambda: NOW_MS)
         self.store = KeptStore()

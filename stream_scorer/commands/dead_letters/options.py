@@ -12,7 +12,7 @@ from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
     from stream_scorer.core.dead_letters.repair import Fix
-    from stream_scorer.core.records.dead_letter_reader import Place
+    from stream_scorer.core.records.dead_letter_reader import Position
     from stream_scorer.operations.dead_letters.query.filters import Filter
 
 UNREADABLE = "unreadable"
@@ -106,11 +106,11 @@ def filter_from(
     return found
 
 
-def place_from(text: str) -> "Place":
+def place_from(text: str) -> "Position":
     """The place that a person named. Raises SettingsError."""
-    from stream_scorer.core.records.dead_letter_reader import Place
+    from stream_scorer.core.records.dead_letter_reader import Position
 
-    place = Place.parse(text)
+    place = Position.parse(text)
     if place is None:
         raise SettingsError(f"{text}: not a letter's place. Say PARTITION@OFFSET, as `dead-letters list` shows them")
     return place
@@ -118,14 +118,14 @@ def place_from(text: str) -> "Place":
 
 def fix_from(patch: str | None, named: Sequence[str] | None, sets: Sequence[str] | None) -> "Fix":
     """The fix that options name. Raises SettingsError."""
-    from stream_scorer.core.dead_letters.repair import CannotMend, make_fix
+    from stream_scorer.core.dead_letters.repair import FixError, parse_fix
 
     if patch is not None and patch.startswith("@"):
         try:
             patch = Path(patch[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"--patch: {patch[1:]} can't be read: {error}") from error
-    fix = make_fix(patch, named or (), sets or ())
-    if isinstance(fix, CannotMend):
+    fix = parse_fix(patch, named or (), sets or ())
+    if isinstance(fix, FixError):
         raise SettingsError(fix.why)
     return fix

@@ -17,7 +17,7 @@ from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
 from stream_scorer.operations.dead_letters.replay.replay import Skip
 
 if TYPE_CHECKING:
-    from stream_scorer.core.dead_letters.highlighting import Piece
+    from stream_scorer.core.dead_letters.highlighting import Segment
 
 SHOWN_CHARACTERS_MAX = 20_000
 EXAMPLES_MAX = 10
@@ -130,7 +130,7 @@ def print_shown(shown: Any) -> None:
         out.print("What it says of a person is masked; --reveal shows it and leaves your name in the ledger.")
 
 
-def marked(pieces: "list[Piece]") -> Text:
+def marked(pieces: "list[Segment]") -> Text:
     """The value, with each fault's number where it is."""
     text = Text()
     for piece in pieces:

@@ -49,9 +49,9 @@ def producers(
     if as_json:
         typer.echo(json.dumps({"producers": [_as_object(card) for card in cards], "records_read": found.records_read}))
     elif name is not None and cards:
-        from stream_scorer.core.dead_letters.producer_notices import message_to
+        from stream_scorer.core.dead_letters.producer_notices import notice_text
 
-        typer.echo(message_to(cards[0]), nl=False)
+        typer.echo(notice_text(cards[0]), nl=False)
     elif name is not None:
         typer.echo(f"nothing is known of a producer {printable(name)} ({found.records_read:,} records read)")
     else:
@@ -74,11 +74,11 @@ async def _scorecards(resolved: "Settings", since_ms: int | None, *, quiet: bool
 def _as_object(card: "Scorecard") -> dict[str, Any]:
     import msgspec
 
-    from stream_scorer.core.dead_letters.producer_notices import message_to
+    from stream_scorer.core.dead_letters.producer_notices import notice_text
 
     said: dict[str, Any] = {name: getattr(card, name) for name in card.__struct_fields__ if name != "faults"}
     said |= {"broken_share": card.broken_share, "moved_share": card.moved_share}
-    return said | {"faults": msgspec.to_builtins(card.ranked_faults), "message": message_to(card)}
+    return said | {"faults": msgspec.to_builtins(card.ranked_faults), "message": notice_text(card)}
 
 
 def _print(found: "Scorecards") -> None:

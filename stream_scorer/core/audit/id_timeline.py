@@ -10,17 +10,17 @@ from typing import Any, Final
 
 import msgspec
 
-from stream_scorer.core.contract.batch_decoding import Accepted
-from stream_scorer.core.contract.observation_events import examine_observation
-from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.batch_decoding import ValidEvent
+from stream_scorer.core.contract.observation_events import validate_observation
+from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.core.records.record import MOVED_FROM, Incoming, last_header, rfc3339
+from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header, rfc3339
 
 
-class What(StrEnum):
+class RecordKind(StrEnum):
     """What kind of record it is, in the order in which one id's records of one moment come about."""
 
     OBSERVATION = "observation"
@@ -31,14 +31,14 @@ class What(StrEnum):
     OUTCOME_UPDATE = "outcome update"
 
 
-class Sighting(msgspec.Struct, frozen=True):
+class TimelineEntry(msgspec.Struct, frozen=True):
     """One record that knows of the id. `time` is the record's own; `details` depend on `what`."""
 
     time: str
     topic: str
     partition: int
     offset: int
-    what: What
+    what: RecordKind
     details: dict[str, Any]
 
 
@@ -56,7 +56,7 @@ UPDATE_DETAILS: Final = (
 )
 
 
-def spotter(id_: bytes) -> Callable[[Sequence[Incoming]], list[Incoming]]:
+def id_matcher(id_: bytes) -> Callable[[Sequence[ConsumedRecord]], list[ConsumedRecord]]:
     """A function that finds, among records, those that know of the id: by their key, or by the id that their value has.
 
     A search for bytes passes over nearly all of them without decoding one. An id may be written with escapes, so a
@@ -64,7 +64,7 @@ def spotter(id_: bytes) -> Callable[[Sequence[Incoming]], list[Incoming]]:
     """
     as_json = msgspec.json.encode(id_.decode())
 
-    def spot(records: Sequence[Incoming]) -> list[Incoming]:
+    def spot(records: Sequence[ConsumedRecord]) -> list[ConsumedRecord]:
         near = [
             record
             for record in records
@@ -86,25 +86,25 @@ def _is_about(value: bytes, id_: bytes, as_json: bytes) -> bool:
     return as_json in value
 
 
-def sighting(what: What, topic: str, partition: int, record: Incoming, partitions: int) -> Sighting:
+def sighting(what: RecordKind, topic: str, partition: int, record: ConsumedRecord, partitions: int) -> TimelineEntry:
     """What the record says of its id, without what it says of people."""
     details = DETAILS[what](record)
-    if what in (What.OBSERVATION, What.OUTCOME) and (id_ := details.pop("id", None)) is not None:
+    if what in (RecordKind.OBSERVATION, RecordKind.OUTCOME) and (id_ := details.pop("id", None)) is not None:
         home = partition_of(id_, partitions)
         if home != partition:
             details["belongs_on_partition"] = home
-    return Sighting(rfc3339(max(record.timestamp, 0)), topic, partition, record.offset, what, details)
+    return TimelineEntry(rfc3339(max(record.timestamp, 0)), topic, partition, record.offset, what, details)
 
 
-def in_order(sightings: Sequence[Sighting]) -> list[Sighting]:
+def in_order(sightings: Sequence[TimelineEntry]) -> list[TimelineEntry]:
     """By time; of one time, inputs before what came of them."""
-    ranks = {what: rank for rank, what in enumerate(What)}
+    ranks = {what: rank for rank, what in enumerate(RecordKind)}
     return sorted(sightings, key=lambda seen: (seen.time, ranks[seen.what], seen.partition, seen.offset))
 
 
-def _input_details(record: Incoming, found: Accepted[Any] | tuple[Any, ...]) -> dict[str, Any]:
+def _input_details(record: ConsumedRecord, found: ValidEvent[Any] | tuple[Any, ...]) -> dict[str, Any]:
     details: dict[str, Any]
-    if isinstance(found, Accepted):
+    if isinstance(found, ValidEvent):
         details = {"contract": "kept", "id": found.id}
     else:
         details = {"contract": "broken", "faults": [_fault(reason.code, reason.field) for reason in found]}
@@ -113,25 +113,25 @@ def _input_details(record: Incoming, found: Accepted[Any] | tuple[Any, ...]) -> 
     return details | {name: _json_or_text(value) for name, value in found_headers.items() if value is not None}
 
 
-def _observation_details(record: Incoming) -> dict[str, Any]:
-    return _input_details(record, examine_observation(record.value, len(record.value or b"")))
+def _observation_details(record: ConsumedRecord) -> dict[str, Any]:
+    return _input_details(record, validate_observation(record.value, len(record.value or b"")))
 
 
-def _outcome_details(record: Incoming) -> dict[str, Any]:
-    found = examine_outcome(record.value)
-    said = {"true_class": found.content} if isinstance(found, Accepted) else {}
+def _outcome_details(record: ConsumedRecord) -> dict[str, Any]:
+    found = validate_outcome(record.value)
+    said = {"true_class": found.content} if isinstance(found, ValidEvent) else {}
     return said | _input_details(record, found)
 
 
-def _value_details(fields: Sequence[str]) -> Callable[[Incoming], dict[str, Any]]:
-    def details(record: Incoming) -> dict[str, Any]:
+def _value_details(fields: Sequence[str]) -> Callable[[ConsumedRecord], dict[str, Any]]:
+    def details(record: ConsumedRecord) -> dict[str, Any]:
         event = parse(record.value)
         return {field: event[field] for field in fields if field in event} if isinstance(event, dict) else {}
 
     return details
 
 
-def _dead_letter_details(record: Incoming) -> dict[str, Any]:
+def _dead_letter_details(record: ConsumedRecord) -> dict[str, Any]:
     headers = {name: last_header(record.headers, name) or b"" for name in (ERRORS, STAGE, SOURCE, FAILED_AT, REPLAYS)}
     errors = _json_or_text(headers[ERRORS])
     faults = [_fault(error.get("code"), error.get("field")) for error in errors] if isinstance(errors, list) else errors
@@ -155,11 +155,11 @@ def _json_or_text(header: bytes) -> Any:
         return header.decode(errors="replace")
 
 
-DETAILS: Final[Mapping[What, Callable[[Incoming], dict[str, Any]]]] = {
-    What.OBSERVATION: _observation_details,
-    What.OUTCOME: _outcome_details,
-    What.PREDICTION: _value_details(PREDICTION_DETAILS),
-    What.SHADOW_PREDICTION: _value_details(("lane", *PREDICTION_DETAILS)),
-    What.DEAD_LETTER: _dead_letter_details,
-    What.OUTCOME_UPDATE: _value_details(UPDATE_DETAILS),
+DETAILS: Final[Mapping[RecordKind, Callable[[ConsumedRecord], dict[str, Any]]]] = {
+    RecordKind.OBSERVATION: _observation_details,
+    RecordKind.OUTCOME: _outcome_details,
+    RecordKind.PREDICTION: _value_details(PREDICTION_DETAILS),
+    RecordKind.SHADOW_PREDICTION: _value_details(("lane", *PREDICTION_DETAILS)),
+    RecordKind.DEAD_LETTER: _dead_letter_details,
+    RecordKind.OUTCOME_UPDATE: _value_details(UPDATE_DETAILS),
 }

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.core.contract.outcome_events import decode_outcomes
 from stream_scorer.core.records.partitioner import partitions_of
-from stream_scorer.core.records.record import Incoming
+from stream_scorer.core.records.record import ConsumedRecord
 
 Rows = NDArray[np.void]
 
 
-class Side(IntEnum):
+class InputTopic(IntEnum):
     """Which input topic a record lies in, or speaks of."""
 
     OBSERVATIONS = 0
@@ -42,7 +42,7 @@ BROKEN: Final = -1
 EVENT_BYTES_ANY: Final = 1 << 40
 
 
-def input_rows(side: Side, partition: int, records: Sequence[Incoming], partitions: int) -> Rows:
+def input_rows(side: InputTopic, partition: int, records: Sequence[ConsumedRecord], partitions: int) -> Rows:
     """One row for each record of an input partition, in their order."""
     values = [record.value for record in records]
     rows = np.empty(len(records), dtype=INPUT)
@@ -61,8 +61,8 @@ def input_rows(side: Side, partition: int, records: Sequence[Incoming], partitio
     return rows
 
 
-def _accepted(side: Side, values: Sequence[bytes | None]) -> tuple[Sequence[int], Sequence[bytes], Sequence[int]]:
-    if side is Side.OBSERVATIONS:
+def _accepted(side: InputTopic, values: Sequence[bytes | None]) -> tuple[Sequence[int], Sequence[bytes], Sequence[int]]:
+    if side is InputTopic.OBSERVATIONS:
         observations = decode_observations(values, EVENT_BYTES_ANY)
         return observations.positions, observations.ids, observations.codes
     outcomes = decode_outcomes(values)

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.audit.inputs import BROKEN, Rows, Side
-from stream_scorer.core.audit.traces import Trace
+from stream_scorer.core.audit.inputs import BROKEN, InputTopic, Rows
+from stream_scorer.core.audit.traces import OutputKind
 
 Flags = NDArray[np.bool_]
 Counts = NDArray[np.int64]
@@ -20,7 +20,7 @@ Counts = NDArray[np.int64]
 _OFFSET_BITS: Final = 44
 
 
-class End(StrEnum):
+class Disposition(StrEnum):
     """Where an input can end. `awaiting` is still open: its observation may come, or its join window pass."""
 
     PREDICTION = "prediction"
@@ -33,53 +33,59 @@ class End(StrEnum):
     AWAITING = "awaiting"
 
 
-class Account(NamedTuple):
+class Reconciliation(NamedTuple):
     """One input topic settled. Flags of inputs and of traces stand in the order of the rows that were given."""
 
-    ends: dict[End, Flags]
+    ends: dict[Disposition, Flags]
     unaccounted: Flags
     duplicated: Flags
     strays: Flags  # traces that fit no input among the rows
     predicted_twice: Flags  # inputs with a prediction whose id had one already, within the join window
 
 
-def settle(side: Side, inputs: Rows, traces: Rows, *, window_ms: int, now_ms: int) -> Account:
+def reconcile(side: InputTopic, inputs: Rows, traces: Rows, *, window_ms: int, now_ms: int) -> Reconciliation:
     """Where each input ended. `inputs` are sorted by partition and offset; `traces` are those of this side, in any
     order. `window_ms` is the join window, `now_ms` the clock: no record is younger."""
     at, fits = match(inputs, traces)
-    counts = {kind: np.bincount(at[fits & (traces["kind"] == kind)], minlength=len(inputs)) for kind in Trace}
+    counts = {kind: np.bincount(at[fits & (traces["kind"] == kind)], minlength=len(inputs)) for kind in OutputKind}
     since = np.zeros(len(inputs), dtype=np.int64)
     np.maximum.at(since, at[fits], traces["since"][fits])
     # an outcome that nobody could join becomes a dead letter and an update in one transaction: both halves make one end
-    halves = counts[Trace.UNKNOWN], counts[Trace.UNKNOWN_LETTER]
+    halves = counts[OutputKind.UNKNOWN], counts[OutputKind.UNKNOWN_LETTER]
     unknown = np.minimum(*halves)
     torn = halves[0] != halves[1]
-    ended = counts[Trace.PREDICTION] + counts[Trace.DEAD_LETTER] + counts[Trace.MOVE] + counts[Trace.JOINED] + unknown
-    awaiting = counts[Trace.AWAITING]
+    ended = (
+        counts[OutputKind.PREDICTION]
+        + counts[OutputKind.DEAD_LETTER]
+        + counts[OutputKind.MOVE]
+        + counts[OutputKind.JOINED]
+        + unknown
+    )
+    awaiting = counts[OutputKind.AWAITING]
     silent = (ended == 0) & (awaiting == 0) & ~torn
-    predicted = counts[Trace.PREDICTION] > 0
-    if side is Side.OBSERVATIONS:
+    predicted = counts[OutputKind.PREDICTION] > 0
+    if side is InputTopic.OBSERVATIONS:
         derived = silent & redelivered(inputs, silent, predicted, since, window_ms, now_ms)
     else:
-        answered = (counts[Trace.JOINED] > 0) | (unknown > 0) | (awaiting > 0)
+        answered = (counts[OutputKind.JOINED] > 0) | (unknown > 0) | (awaiting > 0)
         # what still waits is remembered, however old it is: it expires only once its observations are read to their end
         since[(awaiting > 0) & (ended == 0)] = now_ms
         derived = silent & repeated(inputs, silent, answered, since, window_ms, now_ms)
     ends = {
-        End.PREDICTION: predicted,
-        End.DEAD_LETTER: counts[Trace.DEAD_LETTER] > 0,
-        End.MOVE: counts[Trace.MOVE] > 0,
-        End.JOINED: counts[Trace.JOINED] > 0,
-        End.UNKNOWN: unknown > 0,
-        End.AWAITING: (awaiting > 0) & (ended == 0) & ~torn,
-        (End.REDELIVERY if side is Side.OBSERVATIONS else End.REPEAT): derived,
+        Disposition.PREDICTION: predicted,
+        Disposition.DEAD_LETTER: counts[OutputKind.DEAD_LETTER] > 0,
+        Disposition.MOVE: counts[OutputKind.MOVE] > 0,
+        Disposition.JOINED: counts[OutputKind.JOINED] > 0,
+        Disposition.UNKNOWN: unknown > 0,
+        Disposition.AWAITING: (awaiting > 0) & (ended == 0) & ~torn,
+        (Disposition.REDELIVERY if side is InputTopic.OBSERVATIONS else Disposition.REPEAT): derived,
     }
-    return Account(
+    return Reconciliation(
         ends=ends,
         unaccounted=(silent & ~derived) | (torn & (unknown == 0)),
         duplicated=(ended > 1) | (awaiting > 1) | (torn & (unknown > 0)),
         strays=~fits,
-        predicted_twice=predicted & again(inputs, predicted, since, window_ms),
+        predicted_twice=predicted & predicted_again(inputs, predicted, since, window_ms),
     )
 
 
@@ -103,13 +109,13 @@ def match(inputs: Rows, traces: Rows) -> tuple[NDArray[np.int64], Flags]:
     same_value = inputs["value"][at] == traces["value"]
     same_partition = partition == traces["partition"]
     kind = traces["kind"]
-    says_code = np.isin(kind, (Trace.PREDICTION, Trace.JOINED, Trace.AWAITING))
+    says_code = np.isin(kind, (OutputKind.PREDICTION, OutputKind.JOINED, OutputKind.AWAITING))
     fits = same_id & same_partition & ((code == traces["code"]) | ~says_code)
-    letter = np.isin(kind, (Trace.DEAD_LETTER, Trace.UNKNOWN_LETTER))
+    letter = np.isin(kind, (OutputKind.DEAD_LETTER, OutputKind.UNKNOWN_LETTER))
     fits = np.where(letter, same_partition & (same_value | ~traces["whole"]), fits)
     # a move is one only from a partition that is not the id's to the one that is
     moved = same_id & same_value & (home != partition) & (home == traces["partition"])
-    fits = np.where(kind == Trace.MOVE, moved, fits)
+    fits = np.where(kind == OutputKind.MOVE, moved, fits)
     return at.astype(np.int64), found & fits
 
 
@@ -132,7 +138,7 @@ def repeated(inputs: Rows, silent: Flags, answered: Flags, since: Counts, window
     return same_class & _remembered(inputs, wanted, before, since, window_ms, now_ms)
 
 
-def again(inputs: Rows, predicted: Flags, since: Counts, window_ms: int) -> Flags:
+def predicted_again(inputs: Rows, predicted: Flags, since: Counts, window_ms: int) -> Flags:
     """Which predicted inputs have an id that was predicted before, within the join window."""
     before = last_before(_key_with_partition(inputs, inputs["id"]), predicted, predicted)
     repeated = before >= 0

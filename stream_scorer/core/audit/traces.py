@@ -14,13 +14,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.audit.inputs import Rows, Side
+from stream_scorer.core.audit.inputs import InputTopic, Rows
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.records.dead_letter import ERRORS, SOURCE, TRUNCATED
-from stream_scorer.core.records.record import MOVED_FROM, Incoming, last_header
+from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header
 
 
-class Trace(IntEnum):
+class OutputKind(IntEnum):
     """What kind of record speaks of an input."""
 
     PREDICTION = 0
@@ -48,7 +48,7 @@ TRACE: Final = np.dtype(
         ("since", np.int64),  # ms since 1970: from when on its id is remembered
     ]
 )
-NOWHERE: Final = -1
+NO_SOURCE: Final = -1
 
 
 # Bounded as the rows are: whoever writes more than that into a header does not name a record.
@@ -91,7 +91,11 @@ _decode_source: Final = msgspec.json.Decoder(_Source).decode
 _decode_letter_source: Final = msgspec.json.Decoder(_LetterSource).decode
 _decode_reasons: Final = msgspec.json.Decoder(list[_Reason]).decode
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
-_STATUSES: Final = {"joined": Trace.JOINED, "unknown": Trace.UNKNOWN, "awaiting_prediction": Trace.AWAITING}
+_STATUSES: Final = {
+    "joined": OutputKind.JOINED,
+    "unknown": OutputKind.UNKNOWN,
+    "awaiting_prediction": OutputKind.AWAITING,
+}
 
 
 # Inputs
@@ -100,23 +104,23 @@ _STATUSES: Final = {"joined": Trace.JOINED, "unknown": Trace.UNKNOWN, "awaiting_
 # Traces
 
 
-def move_rows(side: Side, partition: int, records: Sequence[Incoming]) -> Rows:
+def move_rows(side: InputTopic, partition: int, records: Sequence[ConsumedRecord]) -> Rows:
     """One row for each record of an input partition that says it was moved there."""
     with_headers = [record for record in records if record.headers]
     said = [(record, last_header(record.headers, MOVED_FROM)) for record in with_headers]
     moved = [(record, header) for record, header in said if header is not None]
     rows = _trace_rows(partition, [record for record, _ in moved])
-    rows["kind"], rows["side"] = Trace.MOVE, side
+    rows["kind"], rows["side"] = OutputKind.MOVE, side
     rows["id"] = [hash(record.key) for record, _ in moved]
     rows["value"] = [hash(record.value) for record, _ in moved]
     _fill_sources(rows, [_source_or_none(header) for _, header in moved])
     return rows
 
 
-def prediction_rows(partition: int, records: Sequence[Incoming]) -> Rows:
+def prediction_rows(partition: int, records: Sequence[ConsumedRecord]) -> Rows:
     """One row for each prediction; one that can't be read, or whose key is not its id, comes from nowhere."""
     rows = _trace_rows(partition, records)
-    rows["kind"], rows["side"], rows["prompt"] = Trace.PREDICTION, Side.OBSERVATIONS, True
+    rows["kind"], rows["side"], rows["prompt"] = OutputKind.PREDICTION, InputTopic.OBSERVATIONS, True
     good, predictions = _decode_keyed(records, _decode_prediction)
     rows["id"][good] = [hash(prediction.id.encode()) for prediction in predictions]
     rows["code"][good] = [prediction.observation_code for prediction in predictions]
@@ -126,10 +130,10 @@ def prediction_rows(partition: int, records: Sequence[Incoming]) -> Rows:
     return rows
 
 
-def update_rows(partition: int, records: Sequence[Incoming]) -> Rows:
+def update_rows(partition: int, records: Sequence[ConsumedRecord]) -> Rows:
     """One row for each outcome update; one that can't be read, or whose key is not its id, comes from nowhere."""
     rows = _trace_rows(partition, records)
-    rows["kind"], rows["side"] = Trace.JOINED, Side.OUTCOMES
+    rows["kind"], rows["side"] = OutputKind.JOINED, InputTopic.OUTCOMES
     good, updates = _decode_keyed(records, _decode_update)
     rows["kind"][good] = [_STATUSES[update.status] for update in updates]
     rows["id"][good] = [hash(update.id.encode()) for update in updates]
@@ -142,17 +146,17 @@ def update_rows(partition: int, records: Sequence[Incoming]) -> Rows:
     return rows
 
 
-def dead_letter_rows(partition: int, records: Sequence[Incoming], sides: Mapping[str, Side]) -> Rows:
+def dead_letter_rows(partition: int, records: Sequence[ConsumedRecord], sides: Mapping[str, InputTopic]) -> Rows:
     """One row for each dead letter. `sides`: the inputs by name; a letter about another topic comes from nowhere."""
     rows = _trace_rows(partition, records)
     sources = [_letter_source_or_none(record, sides) for record in records]
-    side_of = [Side.OBSERVATIONS if source is None else sides[source.topic] for source in sources]
+    side_of = [InputTopic.OBSERVATIONS if source is None else sides[source.topic] for source in sources]
     late = [
-        side is Side.OUTCOMES and Code.UNKNOWN_ID in _codes(record)
+        side is InputTopic.OUTCOMES and Code.UNKNOWN_ID in _codes(record)
         for side, record in zip(side_of, records, strict=True)
     ]
     rows["side"] = side_of
-    rows["kind"] = [Trace.UNKNOWN_LETTER if waited else Trace.DEAD_LETTER for waited in late]
+    rows["kind"] = [OutputKind.UNKNOWN_LETTER if waited else OutputKind.DEAD_LETTER for waited in late]
     rows["prompt"] = [not waited for waited in late]
     rows["value"] = [hash(record.value) for record in records]
     rows["whole"] = [last_header(record.headers, TRUNCATED) in (None, b"null") for record in records]
@@ -160,17 +164,17 @@ def dead_letter_rows(partition: int, records: Sequence[Incoming], sides: Mapping
     return rows
 
 
-def _trace_rows(partition: int, records: Sequence[Incoming]) -> Rows:
+def _trace_rows(partition: int, records: Sequence[ConsumedRecord]) -> Rows:
     rows = np.zeros(len(records), dtype=TRACE)
     rows["partition"], rows["whole"] = partition, True
     rows["offset"] = [record.offset for record in records]
-    rows["source_partition"] = rows["source_offset"] = NOWHERE
+    rows["source_partition"] = rows["source_offset"] = NO_SOURCE
     return rows
 
 
 def _fill_sources(rows: Rows, sources: Sequence[_Source | None]) -> None:
-    rows["source_partition"] = [NOWHERE if source is None else source.partition for source in sources]
-    rows["source_offset"] = [NOWHERE if source is None else source.offset for source in sources]
+    rows["source_partition"] = [NO_SOURCE if source is None else source.partition for source in sources]
+    rows["source_offset"] = [NO_SOURCE if source is None else source.offset for source in sources]
 
 
 def _source_or_none(header: bytes) -> _Source | None:
@@ -180,7 +184,7 @@ def _source_or_none(header: bytes) -> _Source | None:
         return None
 
 
-def _letter_source_or_none(record: Incoming, sides: Mapping[str, Side]) -> _LetterSource | None:
+def _letter_source_or_none(record: ConsumedRecord, sides: Mapping[str, InputTopic]) -> _LetterSource | None:
     try:
         source = _decode_letter_source(last_header(record.headers, SOURCE) or b"")
     except _UNREADABLE:
@@ -188,14 +192,14 @@ def _letter_source_or_none(record: Incoming, sides: Mapping[str, Side]) -> _Lett
     return source if source.topic in sides else None
 
 
-def _codes(record: Incoming) -> set[str]:
+def _codes(record: ConsumedRecord) -> set[str]:
     try:
         return {reason.code for reason in _decode_reasons(last_header(record.headers, ERRORS) or b"")}
     except _UNREADABLE:
         return set()
 
 
-def _decode_keyed(records: Sequence[Incoming], decode: Callable[[bytes], Any]) -> tuple[list[int], list[Any]]:
+def _decode_keyed(records: Sequence[ConsumedRecord], decode: Callable[[bytes], Any]) -> tuple[list[int], list[Any]]:
     """Which of the records can be read and carry their id as the key, and what they say."""
     good: list[int] = []
     events = []

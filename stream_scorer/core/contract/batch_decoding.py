@@ -19,10 +19,10 @@ Content = TypeVar("Content")
 REFUSED = (msgspec.DecodeError, ValueError, RecursionError, TypeError)
 
 # What surrounds a second look that nobody times
-UNWATCHED: Final[AbstractContextManager[None]] = nullcontext()
+NO_TIMER: Final[AbstractContextManager[None]] = nullcontext()
 
 
-class Accepted(NamedTuple, Generic[Content]):
+class ValidEvent(NamedTuple, Generic[Content]):
     """What a value says that keeps its contract."""
 
     id: bytes
@@ -39,7 +39,7 @@ class Event(Protocol):
 EventT = TypeVar("EventT", bound=Event)
 
 
-class Looks(NamedTuple, Generic[Content]):
+class DecodedBatch(NamedTuple, Generic[Content]):
     """Those that pass, in their order, as three lists of one length; and the others."""
 
     positions: list[int]
@@ -48,14 +48,14 @@ class Looks(NamedTuple, Generic[Content]):
     rejected: list[tuple[int, tuple[Reason, ...]]]
 
 
-def look_twice(
+def decode_batch(
     values: Sequence[bytes | None],
     decode: Callable[[bytes], EventT],
     contents_of: Callable[[list[EventT]], list[Content]],
-    examine: Callable[[bytes | None], "Accepted[Content] | tuple[Reason, ...]"],
+    examine: Callable[[bytes | None], "ValidEvent[Content] | tuple[Reason, ...]"],
     limit_bytes: int | None = None,
-    second_look: AbstractContextManager[None] = UNWATCHED,
-) -> Looks[Content]:
+    second_look: AbstractContextManager[None] = NO_TIMER,
+) -> DecodedBatch[Content]:
     """Decode the values; `examine` has the last word on each that `decode` refuses, or that is too large, or its id is.
     `second_look` is entered while it is asked, and not at all where it has nothing to say: who wants to can time it.
 
@@ -75,7 +75,7 @@ def look_twice(
         for index in [index for index, encoded in enumerate(ids) if len(encoded) > ID_BYTES_MAX][::-1]:
             refused.append(positions[index])
             del positions[index], ids[index], contents[index]
-    looks = Looks(positions, ids, contents, [])
+    looks = DecodedBatch(positions, ids, contents, [])
     if refused:
         with second_look:
             for position in sorted(refused):
@@ -105,9 +105,9 @@ def ids_of(events: Sequence[Event]) -> list[bytes]:
         return [str(event.id).encode() for event in events]
 
 
-def settle(looks: Looks[Content], position: int, found: "Accepted[Content] | tuple[Reason, ...]") -> None:
+def settle(looks: DecodedBatch[Content], position: int, found: "ValidEvent[Content] | tuple[Reason, ...]") -> None:
     """Put the verdict of a second look where it belongs, so that what passes stays in its order."""
-    if not isinstance(found, Accepted):
+    if not isinstance(found, ValidEvent):
         looks.rejected.append((position, found))
         return
     index = bisect(looks.positions, position)
@@ -116,10 +116,10 @@ def settle(looks: Looks[Content], position: int, found: "Accepted[Content] | tup
     looks.contents.insert(index, found.content)
 
 
-def verdict(
+def combine(
     encoded_id: bytes | tuple[Reason, ...], content: Content | tuple[Reason, ...]
-) -> Accepted[Content] | tuple[Reason, ...]:
+) -> ValidEvent[Content] | tuple[Reason, ...]:
     """One verdict from those on an event's two parts, each of which is what it says or its faults."""
     if isinstance(content, tuple):
         return content if isinstance(encoded_id, bytes) else encoded_id + content
-    return Accepted(encoded_id, content) if isinstance(encoded_id, bytes) else encoded_id
+    return ValidEvent(encoded_id, content) if isinstance(encoded_id, bytes) else encoded_id

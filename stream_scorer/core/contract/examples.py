@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.columns import DEPTH_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX, INTEGER_DIGITS_MAX
-from stream_scorer.core.contract.observation_events import examine_observation
-from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.observation_events import validate_observation
+from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.contract.reasons import Reason
 
 COLUMNS: dict[str, object] = {
@@ -157,12 +157,12 @@ def written_value(value: bytes) -> dict[str, str]:
 
 def verdict_on(topic: str, value: bytes) -> dict[str, Any]:
     """Either id and content, or the errors, in the words that dead letters carry."""
-    found: Accepted[int] | Accepted[bool] | tuple[Reason, ...]
+    found: ValidEvent[int] | ValidEvent[bool] | tuple[Reason, ...]
     if topic == "observations":
-        found, content = examine_observation(value), "observation_code"
+        found, content = validate_observation(value), "observation_code"
     else:
-        found, content = examine_outcome(value), "true_class"
-    if isinstance(found, Accepted):
+        found, content = validate_outcome(value), "true_class"
+    if isinstance(found, ValidEvent):
         return {"ok": True, "id": found.id.decode(), content: found.content}
     errors = [{"code": reason.code, "field": reason.field, "message": reason.message} for reason in found]
     return {"ok": False, "errors": errors}

@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from stream_scorer.core.contract import reasons
-from stream_scorer.core.contract.batch_decoding import UNWATCHED, Accepted, look_twice, verdict
+from stream_scorer.core.contract.batch_decoding import NO_TIMER, ValidEvent, combine, decode_batch
 from stream_scorer.core.contract.columns import EVENT_BYTES_MAX, ID_BYTES_MAX, check_id, check_observation
 from stream_scorer.core.contract.columns import (
     Observation as Observation,  # the table, for those who come for the event
@@ -49,11 +49,11 @@ decode_event = msgspec.json.Decoder(ObservationEvent).decode
 def decode_observations(
     values: Sequence[bytes | None],
     limit_bytes: int = EVENT_BYTES_MAX,
-    second_look: AbstractContextManager[None] = UNWATCHED,
+    second_look: AbstractContextManager[None] = NO_TIMER,
 ) -> DecodedBatch:
     """Decode and validate a batch; each value is among those that pass or among the rejected, and nothing is raised."""
-    examine = partial(examine_observation, limit_bytes=limit_bytes)
-    return DecodedBatch(*look_twice(values, decode_event, codes_of, examine, limit_bytes, second_look))
+    examine = partial(validate_observation, limit_bytes=limit_bytes)
+    return DecodedBatch(*decode_batch(values, decode_event, codes_of, examine, limit_bytes, second_look))
 
 
 def codes_of(events: Sequence[ObservationEvent]) -> list[int]:
@@ -76,7 +76,9 @@ def codes_of(events: Sequence[ObservationEvent]) -> list[int]:
     ]
 
 
-def examine_observation(value: bytes | None, limit_bytes: int = EVENT_BYTES_MAX) -> Accepted[int] | tuple[Reason, ...]:
+def validate_observation(
+    value: bytes | None, limit_bytes: int = EVENT_BYTES_MAX
+) -> ValidEvent[int] | tuple[Reason, ...]:
     """The second look: what a faultless event says, else every reason, in order. Slow, and right on any bytes."""
     if value is not None and len(value) > limit_bytes:
         return (reasons.too_large(len(value), limit_bytes),)
@@ -84,7 +86,7 @@ def examine_observation(value: bytes | None, limit_bytes: int = EVENT_BYTES_MAX)
     if isinstance(event, Reason):
         return (event,)
     columns = check_observation(event)
-    return verdict(check_id(event), columns if isinstance(columns, tuple) else encode_columns(columns))
+    return combine(check_id(event), columns if isinstance(columns, tuple) else encode_columns(columns))
 
 
 def stage_of(found: Sequence[Reason]) -> Stage:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 from stream_scorer.core.contract import reasons
-from stream_scorer.core.contract.batch_decoding import UNWATCHED, Accepted, look_twice, verdict
+from stream_scorer.core.contract.batch_decoding import NO_TIMER, ValidEvent, combine, decode_batch
 from stream_scorer.core.contract.columns import ID_BYTES_MAX, check_id
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.contract.strict_json import parse_object
@@ -40,20 +40,20 @@ decode_event = msgspec.json.Decoder(OutcomeEvent).decode
 
 
 def decode_outcomes(
-    values: Sequence[bytes | None], second_look: AbstractContextManager[None] = UNWATCHED
+    values: Sequence[bytes | None], second_look: AbstractContextManager[None] = NO_TIMER
 ) -> DecodedOutcomes:
     """Decode and validate a batch; each value is among those that pass or among the rejected, and nothing is raised."""
-    return DecodedOutcomes(*look_twice(values, decode_event, classes_of, examine_outcome, None, second_look))
+    return DecodedOutcomes(*decode_batch(values, decode_event, classes_of, validate_outcome, None, second_look))
 
 
 def classes_of(events: Sequence[OutcomeEvent]) -> list[bool]:
     return [bool(event.true_class) for event in events]
 
 
-def examine_outcome(value: bytes | None) -> Accepted[bool] | tuple[Reason, ...]:
+def validate_outcome(value: bytes | None) -> ValidEvent[bool] | tuple[Reason, ...]:
     """The second look: what a faultless event says, else every reason, in order. Slow, and right on any bytes."""
     event = parse_object(value)
-    return (event,) if isinstance(event, Reason) else verdict(check_id(event), check_class(event))
+    return (event,) if isinstance(event, Reason) else combine(check_id(event), check_class(event))
 
 
 def check_class(event: Mapping[str, object]) -> bool | tuple[Reason, ...]:

@@ -23,7 +23,7 @@ def is_smoke_id(id_: bytes) -> bool:
     return _is_smoke_id(id_) is not None
 
 
-def smoke_places(ids: Sequence[bytes]) -> list[int]:
+def smoke_test_indices(ids: Sequence[bytes]) -> list[int]:
     """Where the ids of smoke tests' events stand among these; nearly always nowhere. One look over all ids at once,
     0.04 µs each, because every batch is asked; one `startswith` after the other would take 0.15."""
     if _PREFIX not in b"\n".join(ids):

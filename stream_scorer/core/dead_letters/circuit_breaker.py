@@ -7,14 +7,14 @@ from collections import deque
 from typing import NamedTuple
 
 
-class Pulled(NamedTuple):
+class Tripped(NamedTuple):
     """Why the brake was pulled: so many dead letters of so many records, within the window."""
 
     letters: int
     records: int
 
 
-class LetterBrake:
+class CircuitBreaker:
     """Watches over `window_ms`. Once it is pulled it holds for as long as a window, then begins to count anew: a flood
     that goes on gets `records_min` records further each time, and no more than a batch beyond."""
 
@@ -24,7 +24,7 @@ class LetterBrake:
         self._records = self._letters = 0
         self._holds_until_ms = 0
 
-    def add(self, now_ms: int, records: int, letters: int) -> Pulled | None:
+    def add(self, now_ms: int, records: int, letters: int) -> Tripped | None:
         """Count a batch that was committed. Says why where it pulls the brake; while it is pulled it counts nothing."""
         if now_ms < self._holds_until_ms:
             return None
@@ -37,7 +37,7 @@ class LetterBrake:
             self._letters -= letters_then
         if self._records < self._records_min or self._letters <= self._share * self._records:
             return None
-        pulled = Pulled(self._letters, self._records)
+        pulled = Tripped(self._letters, self._records)
         self._seen.clear()
         self._records = self._letters = 0
         self._holds_until_ms = now_ms + self._window_ms

@@ -19,7 +19,7 @@ _BYTE: Final = re.compile(r"\(byte (\d{1,12})\)\Z")
 MASK: Final = "•••"
 
 
-class Mark(msgspec.Struct, frozen=True, order=True):
+class Highlight(msgspec.Struct, frozen=True, order=True):
     """Bytes from `begin` to before `end` are at fault, by that reason; none of them where something is missing."""
 
     begin: int
@@ -27,7 +27,7 @@ class Mark(msgspec.Struct, frozen=True, order=True):
     reason: int
 
 
-class Piece(msgspec.Struct, frozen=True):
+class Segment(msgspec.Struct, frozen=True):
     """A run of bytes with the same marks, as text: bytes that are not UTF-8 as `\\xNN`. Of a masked one only that it is
     there."""
 
@@ -36,25 +36,25 @@ class Piece(msgspec.Struct, frozen=True):
     masked: bool = False
 
 
-def marks(value: bytes | None, reasons: Sequence[Reason]) -> tuple[Mark, ...]:
+def highlights(value: bytes | None, reasons: Sequence[Reason]) -> tuple[Highlight, ...]:
     """Where in the value its reasons are, in the order of the bytes."""
     if not value:
-        return tuple(Mark(0, 0, number) for number in range(len(reasons)))
+        return tuple(Highlight(0, 0, number) for number in range(len(reasons)))
     event = parse(value)
     if not isinstance(event, dict):
         return tuple(_whole_or_byte(value, number, reason) for number, reason in enumerate(reasons))
     text = value.decode()
     found = object_at(text, 0)
     spans = [(number, span) for number, reason in enumerate(reasons) for span in _spans(reason, text, found)]
-    return tuple(sorted(Mark(*in_bytes(text, span), number) for number, span in spans))
+    return tuple(sorted(Highlight(*in_bytes(text, span), number) for number, span in spans))
 
 
-def _whole_or_byte(value: bytes, number: int, reason: Reason) -> Mark:
+def _whole_or_byte(value: bytes, number: int, reason: Reason) -> Highlight:
     said = _BYTE.search(reason.message) if reason.code is Code.NOT_JSON else None
     if said is None:
-        return Mark(0, len(value), number)
+        return Highlight(0, len(value), number)
     at = min(int(said[1]), len(value))
-    return Mark(at, min(at + 1, len(value)), number)
+    return Highlight(at, min(at + 1, len(value)), number)
 
 
 def _spans(reason: Reason, text: str, event: Object) -> Iterator[Span]:
@@ -99,22 +99,22 @@ def in_bytes(text: str, span: Span) -> Span:
     return Span(begin, begin + len(text[span.begin : span.end].encode()))
 
 
-def pieces(value: bytes | None, found: Sequence[Mark], masked: Sequence[Span] = ()) -> list[Piece]:
+def segments(value: bytes | None, found: Sequence[Highlight], masked: Sequence[Span] = ()) -> list[Segment]:
     """The value cut where marks or masks begin and end."""
     value = value or b""
     edges = {0, len(value)}
     for begin, end in [*((mark.begin, mark.end) for mark in found), *masked]:
         edges |= {begin, end}
     ordered = sorted(edge for edge in edges if 0 <= edge <= len(value))
-    cut: list[Piece] = []
+    cut: list[Segment] = []
     for number, begin in enumerate(ordered):
         here = tuple(sorted({mark.reason for mark in found if mark.begin == mark.end == begin}))
         if here:
-            cut.append(Piece("", here))
+            cut.append(Segment("", here))
         if number + 1 == len(ordered):
             break
         end = ordered[number + 1]
         reasons = tuple(sorted({mark.reason for mark in found if mark.begin <= begin and end <= mark.end}))
         hidden = any(span.begin <= begin and end <= span.end for span in masked)
-        cut.append(Piece(MASK if hidden else value[begin:end].decode(errors="backslashreplace"), reasons, hidden))
+        cut.append(Segment(MASK if hidden else value[begin:end].decode(errors="backslashreplace"), reasons, hidden))
     return cut

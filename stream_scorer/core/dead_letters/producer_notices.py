@@ -11,7 +11,7 @@ from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.dead_letters.producer_scorecards import OTHERS, UNNAMED, Fault, Scorecard
 from stream_scorer.core.records.record import rfc3339
 
-FAULTS_TOLD: Final = 10
+FAULTS_LISTED: Final = 10
 # Where a message goes on to what would be right, which is said once
 ALLOWED: Final = ". Allowed values are: "
 # the end of the year 9999, beyond which no time can be written
@@ -38,13 +38,13 @@ ADVICE: Final[Mapping[Code, str]] = {
 GREETED_OTHERWISE: Final = {UNNAMED: "whoever sends records without a client-id header", OTHERS: "all other producers"}
 
 
-def message_to(card: Scorecard) -> str:
+def notice_text(card: Scorecard) -> str:
     """The message as plain text; what it says is the card's."""
     paragraphs = [f"To {GREETED_OTHERWISE.get(card.producer, _one_line(card.producer))}", _figures(card)]
     faults = card.ranked_faults
-    paragraphs += [_fault(number, fault) for number, fault in enumerate(faults[:FAULTS_TOLD], start=1)]
-    if len(faults) > FAULTS_TOLD:
-        paragraphs.append(f"… and {len(faults) - FAULTS_TOLD} more kinds of faults.")
+    paragraphs += [_fault(number, fault) for number, fault in enumerate(faults[:FAULTS_LISTED], start=1)]
+    if len(faults) > FAULTS_LISTED:
+        paragraphs.append(f"… and {len(faults) - FAULTS_LISTED} more kinds of faults.")
     if card.moved:
         paragraphs.append(_moved(card))
     if card.producer == UNNAMED:

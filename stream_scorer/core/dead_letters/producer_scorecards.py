@@ -10,8 +10,14 @@ import msgspec
 
 from stream_scorer.core.contract.reasons import RANKS, Code, Reason, Stage
 from stream_scorer.core.dead_letters.redaction import masked_reason
-from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Letter, Origin, producer_of, read_letter
-from stream_scorer.core.records.record import MOVED_FROM, Incoming, last_header
+from stream_scorer.core.records.dead_letter_reader import (
+    REPLAYED_FROM,
+    DeadLetter,
+    SourcePosition,
+    producer_of,
+    read_letter,
+)
+from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header
 
 UNNAMED: Final = "(unnamed)"
 OTHERS: Final = "(others)"
@@ -20,7 +26,7 @@ FAULTS_MAX: Final = 100
 EXAMPLES_MAX: Final = 3
 
 # What went wrong later is the model's fault, not the producer's
-THEIRS: Final = frozenset({Stage.DECODE, Stage.CONTRACT, Stage.CONFLICT, Stage.OUTCOME})
+PRODUCER_FAULTS: Final = frozenset({Stage.DECODE, Stage.CONTRACT, Stage.CONFLICT, Stage.OUTCOME})
 # A wrong value of these says nothing of the person who was stopped, and whoever is to mend it must see it
 IMPERSONAL: Final = frozenset({"StatuteReason", "InterventionReasonCode", "SearchAuthorizationCode", "day_of_week"})
 
@@ -28,7 +34,7 @@ IMPERSONAL: Final = frozenset({"StatuteReason", "InterventionReasonCode", "Searc
 class Example(msgspec.Struct, frozen=True):
     """A record with the fault: where it lies, and what was said of it, without what that tells of a person."""
 
-    origin: Origin
+    origin: SourcePosition
     message: str
 
 
@@ -72,16 +78,16 @@ class Scorecard(msgspec.Struct, kw_only=True):
         return sorted(self.faults.values(), key=lambda fault: (-fault.count, RANKS[fault.code], fault.field or ""))
 
 
-class Tally:
+class ScorecardBuilder:
     """Adds records up to scorecards. `counts_letter` says whether a dead letter's record is among the inputs that are
     added: the letters of others would make shares too large."""
 
-    def __init__(self, counts_letter: Callable[[Origin], bool] = lambda origin: True) -> None:
+    def __init__(self, counts_letter: Callable[[SourcePosition], bool] = lambda origin: True) -> None:
         self._counts_letter = counts_letter
         self._cards: dict[str, Scorecard] = {}
         self.unreadable = 0
 
-    def add_inputs(self, records: Iterable[Incoming]) -> None:
+    def add_inputs(self, records: Iterable[ConsumedRecord]) -> None:
         """Add records of an input topic."""
         # a loop over every record that is retained: most have no header, and all of those are one producer's
         bare = self._card(None)
@@ -102,16 +108,16 @@ class Tally:
             if card.last_ms is None or time_ms > card.last_ms:
                 card.last_ms = time_ms
 
-    def add_letters(self, partition: int, records: Iterable[Incoming]) -> None:
+    def add_letters(self, partition: int, records: Iterable[ConsumedRecord]) -> None:
         """Add records of a partition of the dead letters."""
         for record in records:
             letter = read_letter(partition, record)
-            if not isinstance(letter, Letter):
+            if not isinstance(letter, DeadLetter):
                 self.unreadable += 1
-            elif letter.stage in THEIRS and _is_first(letter) and self._counts_letter(letter.origin):
+            elif letter.stage in PRODUCER_FAULTS and _is_first(letter) and self._counts_letter(letter.origin):
                 self._add_letter(self._card(letter.producer), letter)
 
-    def _add_letter(self, card: Scorecard, letter: Letter) -> None:
+    def _add_letter(self, card: Scorecard, letter: DeadLetter) -> None:
         time_ms = letter.timestamp_ms
         card.broken += 1
         card.broken_since_ms = _earlier(card.broken_since_ms, time_ms)
@@ -127,7 +133,7 @@ class Tally:
             fault.count += 1
             fault.first_ms, fault.last_ms = min(fault.first_ms, time_ms), max(fault.last_ms, time_ms)
             if len(fault.examples) < EXAMPLES_MAX:
-                fault.examples.append(Example(letter.origin, fit_to_show(reason)))
+                fault.examples.append(Example(letter.origin, redacted_message(reason)))
 
     def _card(self, producer: str | None) -> Scorecard:
         name = UNNAMED if producer is None else producer
@@ -144,14 +150,14 @@ class Tally:
         return sorted(seen, key=lambda card: (-card.broken, -card.moved, -card.sent, card.producer))
 
 
-def fit_to_show(reason: Reason) -> str:
+def redacted_message(reason: Reason) -> str:
     """A reason's message without what it quotes, but for values that say nothing of a person."""
     if reason.code is Code.INVALID_VALUE and reason.field in IMPERSONAL:
         return reason.message
     return masked_reason(reason).message
 
 
-def _is_first(letter: Letter) -> bool:
+def _is_first(letter: DeadLetter) -> bool:
     return last_header(letter.headers, REPLAYED_FROM) is None
 
 

@@ -6,21 +6,21 @@ from typing import NamedTuple
 import stream_scorer
 from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.dead_letter import dead_letter
-from stream_scorer.core.records.dead_letter_reader import replays_said
-from stream_scorer.core.records.record import Incoming, Outgoing, Truncation
+from stream_scorer.core.records.dead_letter_reader import claimed_replays
+from stream_scorer.core.records.record import ConsumedRecord, ProducerRecord, Truncation
 
 
-class Rejected(NamedTuple):
+class RejectedRecord(NamedTuple):
     """A record that becomes a dead letter. `truncation`: what was cut from it before, where it had to be carried
     along."""
 
-    record: Incoming
+    record: ConsumedRecord
     reasons: Sequence[Reason]
     stage: Stage
     truncation: Truncation | None = None
 
 
-def bury(one: Rejected, topic: str, partition: int, now_ms: int, limit_bytes: int) -> Outgoing:
+def bury(one: RejectedRecord, topic: str, partition: int, now_ms: int, limit_bytes: int) -> ProducerRecord:
     """The dead letter of a record that was read from this topic and partition."""
     return dead_letter(
         one.record,
@@ -31,6 +31,6 @@ def bury(one: Rejected, topic: str, partition: int, now_ms: int, limit_bytes: in
         failed_at_ms=now_ms,
         version=stream_scorer.__version__,
         limit_bytes=limit_bytes,
-        replays=replays_said(one.record.headers),
+        replays=claimed_replays(one.record.headers),
         truncation=one.truncation,
     )

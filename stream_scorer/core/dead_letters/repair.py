@@ -29,7 +29,7 @@ _PATCH_FAULTS: Final = (
 )
 
 
-class CannotMend(msgspec.Struct, frozen=True):
+class FixError(msgspec.Struct, frozen=True):
     """Why a fix can't be made, or does not fit a letter."""
 
     why: str
@@ -57,17 +57,17 @@ class Fix(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_FIX: Final = Fix()
 
 
-def make_fix(patch: str | None = None, named: Sequence[str] = (), sets: Sequence[str] = ()) -> Fix | CannotMend:
+def parse_fix(patch: str | None = None, named: Sequence[str] = (), sets: Sequence[str] = ()) -> Fix | FixError:
     """A fix as a person gives it: the patch as JSON, fixes by their names, `COLUMN=VALUE`."""
     if patch is not None and (wrong := _wrong_with(patch)) is not None:
-        return CannotMend(f"not a JSON Patch (RFC 6902): {wrong}")
+        return FixError(f"not a JSON Patch (RFC 6902): {wrong}")
     unknown = [name for name in named if name not in list(NamedFix)]
     if unknown:
-        return CannotMend(f"no such fix: {unknown[0]}. There are {', '.join(NamedFix)}")
+        return FixError(f"no such fix: {unknown[0]}. There are {', '.join(NamedFix)}")
     made = []
     for text in sets:
         one = _set(text)
-        if isinstance(one, CannotMend):
+        if isinstance(one, FixError):
             return one
         made.append(one)
     return Fix(patch, tuple(fix for fix in NamedFix if fix in named), tuple(made))
@@ -92,33 +92,33 @@ def _wrong_with(patch: str) -> str | None:
     return None
 
 
-def _set(text: str) -> tuple[str, str | bool | int] | CannotMend:
+def _set(text: str) -> tuple[str, str | bool | int] | FixError:
     name, equals, given = text.partition("=")
     kind = bool if name == TRUE_CLASS else _BY_NAME[name].kind if name in _BY_NAME else None
     if not equals or kind is None:
-        return CannotMend(f"{text}: say COLUMN=VALUE with one of {', '.join([*_BY_NAME, TRUE_CLASS])}")
+        return FixError(f"{text}: say COLUMN=VALUE with one of {', '.join([*_BY_NAME, TRUE_CLASS])}")
     if kind is str:
         return name, given
     if kind is int:
-        return (name, int(given)) if _INTEGER.fullmatch(given) else CannotMend(f"{text}: {name} is a whole number")
-    return (name, _TRUTH[given.lower()]) if given.lower() in _TRUTH else CannotMend(f"{text}: say true or false")
+        return (name, int(given)) if _INTEGER.fullmatch(given) else FixError(f"{text}: {name} is a whole number")
+    return (name, _TRUTH[given.lower()]) if given.lower() in _TRUTH else FixError(f"{text}: say true or false")
 
 
-def mend(value: bytes | None, fix: Fix) -> bytes | CannotMend | None:
+def apply_fix(value: bytes | None, fix: Fix) -> bytes | FixError | None:
     """The value as the fix makes it."""
     if not fix:
         return value
     event: Any = parse(value)
     if isinstance(event, Reason):
-        return CannotMend(f"only JSON can be mended. {event.message}")
+        return FixError(f"only JSON can be mended. {event.message}")
     before = _encode(event)
     if fix.patch is not None:
         event = _patched(event, fix.patch)
-        if isinstance(event, CannotMend):
+        if isinstance(event, FixError):
             return event
     if fix.named or fix.sets:
         if not isinstance(event, dict):
-            return CannotMend("it is not a JSON object")
+            return FixError("it is not a JSON object")
         for named in fix.named:
             FIXES[named](event)
         for name, given in fix.sets:
@@ -126,7 +126,7 @@ def mend(value: bytes | None, fix: Fix) -> bytes | CannotMend | None:
                 return fault
     after = _encode(event)
     if after is None:
-        return CannotMend("a number in it is beyond what JSON can say, or it is nested too deep")
+        return FixError("a number in it is beyond what JSON can say, or it is nested too deep")
     return value if after == before else after
 
 
@@ -153,9 +153,9 @@ def _patched(event: object, patch: str) -> Any:
     return event
 
 
-def _misfit(number: int, operation: Mapping[str, Any], why: str) -> CannotMend:
+def _misfit(number: int, operation: Mapping[str, Any], why: str) -> FixError:
     path = cut(str(operation["path"]), PATH_CHARACTERS_MAX)
-    return CannotMend(f"the patch does not fit: operation {number} ({operation['op']} {path!r}): {why}")
+    return FixError(f"the patch does not fit: operation {number} ({operation['op']} {path!r}): {why}")
 
 
 def _encode(event: object) -> bytes | None:
@@ -165,13 +165,13 @@ def _encode(event: object) -> bytes | None:
         return None
 
 
-def _put(event: Event, name: str, given: str | bool | int) -> CannotMend | None:
+def _put(event: Event, name: str, given: str | bool | int) -> FixError | None:
     if name == TRUE_CLASS:
         event[name] = given
         return None
     observation = event.get("observation")
     if not isinstance(observation, dict):
-        return CannotMend(f"it has no observation to set {name} in")
+        return FixError(f"it has no observation to set {name} in")
     observation[name] = given
     return None
 

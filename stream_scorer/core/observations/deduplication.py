@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stream_scorer.core.contract.observation_code import observation_columns
 from stream_scorer.core.contract.reasons import Reason, conflict
-from stream_scorer.core.state.entry import live_code, unpack, waiting_since_ms
+from stream_scorer.core.state.entry import code_within_window, unpack, waiting_since_ms
 
 
 class Batch(NamedTuple):
@@ -19,12 +19,12 @@ class Batch(NamedTuple):
     offsets: Sequence[int]
 
 
-class Admission(NamedTuple):
+class DeduplicationResult(NamedTuple):
     """What becomes of the observations of a batch, by position; together, every position once.
 
     `new`: to be scored, ascending. `waiting`: those of `new` whose outcome came first. `redelivered`: seen before,
     nothing to do. `conflicts`: seen before and to be refused. `repeats`: first position of an id in `new` -> its later
-    ones, undecided until the first is scored (see `admit_repeats`).
+    ones, undecided until the first is scored (see `deduplicate_repeats`).
     """
 
     new: Sequence[int]
@@ -34,15 +34,17 @@ class Admission(NamedTuple):
     repeats: dict[int, list[int]]
 
 
-def admit_observations(
+def deduplicate_observations(
     batch: Batch, found: list[bytes | None], *, window_starts_ms: int, repeats_are_conflicts: bool = False
-) -> Admission:
+) -> DeduplicationResult:
     """Decide each observation of the batch, given the packed entry found for each id (None: none). What was scored
     before `window_starts_ms` (the clock less the join window) is the same as never seen."""
     ids, count = batch.ids, len(batch.ids)
     if found.count(None) == count and len(set(ids)) == count:
-        return Admission(range(count), [], [], [], {})  # nearly every batch; what follows costs far more a position
-    admission = Admission([], [], [], [], {})
+        return DeduplicationResult(
+            range(count), [], [], [], {}
+        )  # nearly every batch; what follows costs far more a position
+    admission = DeduplicationResult([], [], [], [], {})
     new: list[int] = []
     first_of: dict[bytes, int] = {}
     for position, (id_, entry) in enumerate(zip(ids, found, strict=True)):
@@ -50,7 +52,7 @@ def admit_observations(
         if first is not None:
             admission.repeats.setdefault(first, []).append(position)
             continue
-        seen = live_code(entry, window_starts_ms) if entry is not None else None
+        seen = code_within_window(entry, window_starts_ms) if entry is not None else None
         if seen is not None and entry is not None:
             predicted = unpack(entry).predicted
             first_offset = predicted.offset if predicted is not None else 0
@@ -63,13 +65,13 @@ def admit_observations(
     return admission._replace(new=new)
 
 
-def admit_repeats(
-    batch: Batch, admission: Admission, failed: Collection[int], *, repeats_are_conflicts: bool = False
-) -> Admission:
+def deduplicate_repeats(
+    batch: Batch, admission: DeduplicationResult, failed: Collection[int], *, repeats_are_conflicts: bool = False
+) -> DeduplicationResult:
     """Decide the batch's repeats once their firsts were scored. A repeat of one in `failed` (positions that became dead
     letters) is the first of its id in turn and comes back as `new`: call again after scoring it, until nothing is new.
     Outputs go out in the order of positions."""
-    decided = Admission([], [], [], [], {})
+    decided = DeduplicationResult([], [], [], [], {})
     new: list[int] = []
     for first, later in admission.repeats.items():
         if first not in failed:
@@ -87,7 +89,12 @@ def admit_repeats(
 
 
 def _refuse_or_pass_over(
-    admission: Admission, batch: Batch, position: int, seen: int, first_offset: int, repeats_are_conflicts: bool
+    admission: DeduplicationResult,
+    batch: Batch,
+    position: int,
+    seen: int,
+    first_offset: int,
+    repeats_are_conflicts: bool,
 ) -> None:
     code = batch.codes[position]
     if code == seen and not repeats_are_conflicts:

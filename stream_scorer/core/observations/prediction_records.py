@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from stream_scorer.core.observations.validation import Rows
-from stream_scorer.core.records.prediction import Speaker, encode_predictions
-from stream_scorer.core.records.record import NO_HEADERS, Headers, Publishable, traced
+from stream_scorer.core.observations.validation import ValidObservations
+from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
+from stream_scorer.core.records.record import NO_HEADERS, Headers, Publishable, trace_headers
 
 
 def cloud_event(topic: str, partition: int, offset: int, scored_at: str) -> Headers:
@@ -21,11 +21,11 @@ def cloud_event(topic: str, partition: int, offset: int, scored_at: str) -> Head
 
 
 def predict(
-    rows: Rows,
+    rows: ValidObservations,
     probabilities: Sequence[float],
     *,
     partition: int,
-    speaker: Speaker,
+    speaker: ModelIdentity,
     scored_at: str,
     with_observation: bool,
     cloud_events_of: str | None = None,
@@ -43,7 +43,7 @@ def predict(
         with_observation=with_observation,
     )
     times = [record.timestamp for record in rows.records]
-    headers = [traced(found) if (found := record.headers) else NO_HEADERS for record in rows.records]
+    headers = [trace_headers(found) if (found := record.headers) else NO_HEADERS for record in rows.records]
     if cloud_events_of is not None:
         headers = [
             carried + cloud_event(cloud_events_of, partition, offset, scored_at)

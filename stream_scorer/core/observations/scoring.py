@@ -22,14 +22,14 @@ Probabilities = NDArray[np.float64]
 Predict = Callable[[Codes], object]
 
 
-class Brake(NamedTuple):
+class FailureThreshold(NamedTuple):
     """When failing rows say that the model is broken, not the rows: more than `share` of at least `rows_min` rows."""
 
     share: float
     rows_min: int
 
 
-class ModelAtFault(Exception):
+class ModelFailure(Exception):
     """So many rows can't be scored that it must be the model. The batch stays uncommitted; nothing of it reaches the
     dead letters."""
 
@@ -42,9 +42,9 @@ class Scored(NamedTuple):
     rejected: dict[int, Reason]
 
 
-def score(codes: Codes, predict: Predict, brake: Brake) -> Scored:
+def score(codes: Codes, predict: Predict, brake: FailureThreshold) -> Scored:
     """Probabilities for `codes`, shape (n,). A `predict` that raises, or returns another number of rows, is bisected
-    until the culprits stand alone. Raises `ModelAtFault` when the brake's share fails."""
+    until the culprits stand alone. Raises `ModelFailure` when the brake's share fails."""
     returned = _ask(predict, codes)
     if isinstance(returned, np.ndarray) and bool(((returned >= 0.0) & (returned <= 1.0)).all()):
         return Scored(returned, {})  # NaN compares false, so this is every check at once
@@ -76,13 +76,13 @@ def _without_invalid(probabilities: Probabilities) -> Scored:
     return Scored(probabilities, {int(row): invalid_output(float(probabilities[row])) for row in bad})
 
 
-def _pull(brake: Brake, failed: int, decided: int, example: Reason | None) -> None:
+def _pull(brake: FailureThreshold, failed: int, decided: int, example: Reason | None) -> None:
     if decided >= brake.rows_min and failed > brake.share * decided and example is not None:
-        why = headline(example)
-        raise ModelAtFault(f"{failed} of {decided} observations could not be scored, the first with {why}")
+        why = log_summary(example)
+        raise ModelFailure(f"{failed} of {decided} observations could not be scored, the first with {why}")
 
 
-def headline(reason: Reason) -> str:
+def log_summary(reason: Reason) -> str:
     """A reason as a log may show it: the code, and the exception's name. What an exception says may quote the row."""
     if reason.code is not Code.SCORING_FAILED:
         return reason.code.value
@@ -96,7 +96,7 @@ class _Bisection:
     fails on every row is found out after about `rows_min` rows, not after all of them.
     """
 
-    def __init__(self, codes: Codes, predict: Predict, brake: Brake, first_answer: Reason) -> None:
+    def __init__(self, codes: Codes, predict: Predict, brake: FailureThreshold, first_answer: Reason) -> None:
         self.codes, self.predict, self.brake, self.first_answer = codes, predict, brake, first_answer
         self.probabilities = np.full(len(codes), np.nan)
         self.rejected: dict[int, Reason] = {}
@@ -126,13 +126,13 @@ class _Bisection:
 class RecentFailures:
     """The brake over many small batches: the share that failed among the last rows, at least `rows_min` of them."""
 
-    def __init__(self, brake: Brake) -> None:
+    def __init__(self, brake: FailureThreshold) -> None:
         self.brake = brake
         self._batches: deque[tuple[int, int]] = deque()
         self._rows = self._failed = 0
 
     def add(self, rows: int, rejected: dict[int, Reason]) -> None:
-        """Count a scored batch. Raises `ModelAtFault` when the brake's share of the recent rows failed."""
+        """Count a scored batch. Raises `ModelFailure` when the brake's share of the recent rows failed."""
         self._batches.append((rows, len(rejected)))
         self._rows, self._failed = self._rows + rows, self._failed + len(rejected)
         while self._rows - self._batches[0][0] >= self.brake.rows_min:

@@ -10,13 +10,13 @@ import msgspec
 
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import observation_columns
-from stream_scorer.core.quality.counts import Quality
+from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.records import outcome_update
-from stream_scorer.core.records.clock import Clock
-from stream_scorer.core.records.record import NO_HEADERS, Headers, KeptRecord, Outgoing, Source, traced
+from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.record import NO_HEADERS, BufferedRecord, Headers, ProducerRecord, Source, trace_headers
 from stream_scorer.core.records.timestamps import rfc3339
-from stream_scorer.core.state.entry import Entry, Predicted, Waiting
-from stream_scorer.core.state.model_ids import Models
+from stream_scorer.core.state.entry import BufferedOutcome, Entry, ScoredObservation
+from stream_scorer.core.state.model_ids import ModelIds
 
 # Outcomes of one id that wait together: only one that contradicts the one before it waits too, so more than two or
 # three is a fault or an attack, and the oldest is then given up as unknown.
@@ -34,33 +34,35 @@ class Outcome(NamedTuple):
     headers: Headers = NO_HEADERS
 
 
-class GivenUp(NamedTuple):
+class ExpiredOutcome(NamedTuple):
     """An outcome that becomes a dead letter because its observation did not come."""
 
     id: bytes
     offset: int
-    record: KeptRecord
+    record: BufferedRecord
 
 
-class Answers:
+class JoinResult:
     """What comes of a lane's outcomes: `updates` and `given_up` to publish in the batch's transaction, `entries` to
     keep once it has committed (None: none left). `repeats` and `awaiting` hold offsets of outcomes; `counted` and
     `retracted` are what quality figures gain and lose."""
 
-    def __init__(self, partition: int, models: Models) -> None:
+    def __init__(self, partition: int, models: ModelIds) -> None:
         self.partition = partition
         self.models = models
-        self.updates: list[Outgoing] = []
-        self.given_up: list[GivenUp] = []
+        self.updates: list[ProducerRecord] = []
+        self.given_up: list[ExpiredOutcome] = []
         self.entries: dict[bytes, bytes | None] = {}
         self.joined = self.corrections = 0
         self.repeats: list[int] = []
         self.awaiting: list[int] = []
-        self.counted = Quality()
-        self.retracted = Quality()
+        self.counted = QualityCounts()
+        self.retracted = QualityCounts()
 
 
-def answer(outcome: Outcome, entry: Entry, record: Callable[[], KeptRecord], answers: Answers, clock: Clock) -> Entry:
+def apply_outcome(
+    outcome: Outcome, entry: Entry, record: Callable[[], BufferedRecord], answers: JoinResult, clock: WindowClock
+) -> Entry:
     """Answer one outcome, whatever its entry says; the entry afterwards."""
     predicted = entry.predicted
     if predicted is not None and predicted.scored_ms >= clock.window_starts_ms:
@@ -72,7 +74,7 @@ def answer(outcome: Outcome, entry: Entry, record: Callable[[], KeptRecord], ans
     if seen or (entry.waiting and entry.waiting[-1].true_class == outcome.true_class):
         answers.repeats.append(outcome.offset)
         return entry
-    waiting = Waiting(outcome.true_class, outcome.outcome_ms, outcome.offset, record())
+    waiting = BufferedOutcome(outcome.true_class, outcome.outcome_ms, outcome.offset, record())
     answers.awaiting.append(outcome.offset)
     update = outcome_update.AwaitingPrediction(
         id=outcome.id.decode(),
@@ -82,15 +84,15 @@ def answer(outcome: Outcome, entry: Entry, record: Callable[[], KeptRecord], ans
         record=waiting.record,
     )
     answers.updates.append(
-        Outgoing(outcome.id, outcome_update.encode_update(update), outcome.outcome_ms, outcome.headers)
+        ProducerRecord(outcome.id, outcome_update.encode_update(update), outcome.outcome_ms, outcome.headers)
     )
     if len(entry.waiting) < WAITING_MAX:
         return Entry(predicted, (*entry.waiting, waiting))
-    give_up(outcome.id, entry.waiting[0], answers, clock.now_ms)
+    expire_outcome(outcome.id, entry.waiting[0], answers, clock.now_ms)
     return Entry(predicted, (*entry.waiting[1:], waiting))
 
 
-def join(outcome: Outcome, predicted: Predicted, answers: Answers) -> Predicted:
+def join(outcome: Outcome, predicted: ScoredObservation, answers: JoinResult) -> ScoredObservation:
     """Join an outcome that is its prediction's first or contradicts the one before; the prediction afterwards."""
     model, role = answers.models[predicted.model]
     true_class = outcome.true_class
@@ -110,7 +112,7 @@ def join(outcome: Outcome, predicted: Predicted, answers: Answers) -> Predicted:
         source=Source(answers.partition, outcome.offset),
     )
     at_ms = max(outcome.outcome_ms, predicted.event_ms)
-    answers.updates.append(Outgoing(outcome.id, outcome_update.encode_update(update), at_ms, outcome.headers))
+    answers.updates.append(ProducerRecord(outcome.id, outcome_update.encode_update(update), at_ms, outcome.headers))
     was = predicted.true_class
     if was is None:
         answers.joined += 1
@@ -121,7 +123,7 @@ def join(outcome: Outcome, predicted: Predicted, answers: Answers) -> Predicted:
     return msgspec.structs.replace(predicted, true_class=true_class, revision=update.revision)
 
 
-def give_up(id_: bytes, waiting: Waiting, answers: Answers, now_ms: int) -> None:
+def expire_outcome(id_: bytes, waiting: BufferedOutcome, answers: JoinResult, now_ms: int) -> None:
     """End an outcome whose observation did not come: its terminal update, and the dead letter made of its record."""
     update = outcome_update.Unknown(
         id=id_.decode(),
@@ -129,5 +131,7 @@ def give_up(id_: bytes, waiting: Waiting, answers: Answers, now_ms: int) -> None
         outcome_at=rfc3339(waiting.outcome_ms),
         source=Source(answers.partition, waiting.offset),
     )
-    answers.updates.append(Outgoing(id_, outcome_update.encode_update(update), now_ms, traced(waiting.record.headers)))
-    answers.given_up.append(GivenUp(id_, waiting.offset, waiting.record))
+    answers.updates.append(
+        ProducerRecord(id_, outcome_update.encode_update(update), now_ms, trace_headers(waiting.record.headers))
+    )
+    answers.given_up.append(ExpiredOutcome(id_, waiting.offset, waiting.record))

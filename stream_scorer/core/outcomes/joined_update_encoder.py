@@ -15,7 +15,7 @@ from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.observation_code import STRIDES
 from stream_scorer.core.records.outcome_update import encode_update
 from stream_scorer.core.records.timestamps import rfc3339
-from stream_scorer.core.state.model_ids import Models
+from stream_scorer.core.state.model_ids import ModelIds
 
 Numbers = NDArray[np.int64]
 Decisions = NDArray[np.bool_]
@@ -40,7 +40,7 @@ class JoinedColumns(NamedTuple):
     outcome_ms: Numbers
 
 
-def encode_joined(columns: JoinedColumns, partition: int, models: Models) -> list[bytes]:
+def encode_joined(columns: JoinedColumns, partition: int, models: ModelIds) -> list[bytes]:
     """One encoded update of revision 1 for each row.
 
     What rows share (model, decision, class) is encoded once into a template, all numbers are written by one call, and

@@ -24,7 +24,7 @@ Codes = NDArray[np.int64]
 Decisions = NDArray[np.bool_]
 
 
-class Cells:
+class ConfusionCounts:
     """The counts of one model in one role. Shapes: `joined` (race, sex, ethnicity, predicted, actual), `squared_error`
     (race, sex, ethnicity), `predicted` (race, sex, ethnicity, predicted); the last axes are false, true."""
 
@@ -41,23 +41,23 @@ class Cells:
         self.joined.reshape(-1)[group * 4 + prediction * 2 + actual] += 1
         self.squared_error.reshape(-1)[group] += (proba - actual) ** 2
 
-    def add(self, other: "Cells", sign: int = 1) -> None:
+    def add(self, other: "ConfusionCounts", sign: int = 1) -> None:
         """Add the other's counts, or subtract them with a `sign` of -1."""
         self.joined += sign * other.joined
         self.squared_error += sign * other.squared_error
         self.predicted += sign * other.predicted
 
 
-class Quality:
+class QualityCounts:
     """Counts by model and role."""
 
     def __init__(self) -> None:
-        self.models: dict[Model, Cells] = {}
+        self.models: dict[Model, ConfusionCounts] = {}
 
-    def __getitem__(self, model: Model) -> Cells:
+    def __getitem__(self, model: Model) -> ConfusionCounts:
         cells = self.models.get(model)
         if cells is None:
-            cells = self.models[model] = Cells()
+            cells = self.models[model] = ConfusionCounts()
         return cells
 
     def __bool__(self) -> bool:
@@ -78,14 +78,14 @@ class Quality:
         errors = np.bincount(group, weights=(probas - actual) ** 2, minlength=GROUPS)
         cells.squared_error += errors.reshape(GROUP_SIZES)
 
-    def add(self, other: "Quality", sign: int = 1) -> None:
+    def add(self, other: "QualityCounts", sign: int = 1) -> None:
         """Add the other's counts, or subtract them (retracted ones) with a `sign` of -1."""
         for model, cells in other.models.items():
             self[model].add(cells, sign)
 
-    def total(self) -> Cells:
+    def total(self) -> ConfusionCounts:
         """All models and roles together."""
-        total = Cells()
+        total = ConfusionCounts()
         for cells in self.models.values():
             total.add(cells)
         return total

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.quality.confidence_intervals import Interval, newcombe, wilson
-from stream_scorer.core.quality.counts import GROUP_COLUMNS, Cells, Decisions
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, ConfusionCounts, Decisions
 
 
 class GroupFigures(NamedTuple):
@@ -24,7 +24,7 @@ class GroupFigures(NamedTuple):
     coverage: Interval | None
 
 
-class Gap(NamedTuple):
+class GroupGap(NamedTuple):
     """The largest difference of discovery rates between two values of a column; the interval is Newcombe's."""
 
     column: str
@@ -33,7 +33,7 @@ class Gap(NamedTuple):
     gap: Interval
 
 
-class Figures(NamedTuple):
+class QualityMetrics(NamedTuple):
     """What the counts say. A figure that can't be known yet is None."""
 
     predictions: int
@@ -46,10 +46,12 @@ class Figures(NamedTuple):
     brier: float | None
     coverage: Interval | None
     groups: tuple[GroupFigures, ...]
-    gaps: tuple[Gap, ...]
+    gaps: tuple[GroupGap, ...]
 
 
-def figures(cells: Cells, *, group_positives_min: int = 1, covered: NDArray[np.int64] | None = None) -> Figures:
+def figures(
+    cells: ConfusionCounts, *, group_positives_min: int = 1, covered: NDArray[np.int64] | None = None
+) -> QualityMetrics:
     """Success rate, recall, Brier score and coverage with their 95 % intervals, discovery rates by group and their
     largest gap by column; a gap looks at values with at least `group_positives_min` positive predictions. `covered`
     says how many of the predictions, by (race, sex, ethnicity), have an outcome; else all that were joined count."""
@@ -61,7 +63,7 @@ def figures(cells: Cells, *, group_positives_min: int = 1, covered: NDArray[np.i
     predictions = int(cells.predicted.sum())
     by_column = {column: _group_figures(cells, covered, axis) for axis, column in enumerate(GROUP_COLUMNS)}
     gaps = [_gap(column, groups, group_positives_min) for column, groups in by_column.items()]
-    return Figures(
+    return QualityMetrics(
         predictions=predictions,
         joined=joined,
         predicted_positive=positive,
@@ -76,7 +78,7 @@ def figures(cells: Cells, *, group_positives_min: int = 1, covered: NDArray[np.i
     )
 
 
-def _group_figures(cells: Cells, covered: NDArray[np.int64], axis: int) -> list[GroupFigures]:
+def _group_figures(cells: ConfusionCounts, covered: NDArray[np.int64], axis: int) -> list[GroupFigures]:
     others = tuple(other for other in range(len(GROUP_COLUMNS)) if other != axis)
     counts, predicted = cells.joined.sum(axis=others), cells.predicted.sum(axis=others)
     return [
@@ -98,7 +100,7 @@ def _coverage(covered: int, predictions: int) -> Interval | None:
     return wilson(covered, predictions) if covered <= predictions else None
 
 
-def _gap(column: str, groups: Sequence[GroupFigures], positives_min: int) -> Gap | None:
+def _gap(column: str, groups: Sequence[GroupFigures], positives_min: int) -> GroupGap | None:
     rated = [
         (group, group.discovery_rate)
         for group in groups
@@ -108,7 +110,7 @@ def _gap(column: str, groups: Sequence[GroupFigures], positives_min: int) -> Gap
         return None
     rated.sort(key=lambda each: each[1].value)
     (lowest, low), (highest, high) = rated[0], rated[-1]
-    return Gap(column, highest.value, lowest.value, newcombe(high, low))
+    return GroupGap(column, highest.value, lowest.value, newcombe(high, low))
 
 
 def verify_success_rate_above(
@@ -132,7 +134,7 @@ def verify_success_rate_above(
     return float(actual.astype(bool)[positive].mean()) >= min_success_rate
 
 
-def as_json(said: Figures) -> dict[str, object]:
+def as_json(said: QualityMetrics) -> dict[str, object]:
     """The figures as plain objects for JSON, by their names."""
     return {name: _plain(part) for name, part in said._asdict().items()}
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import CODES, DIGITS
 from stream_scorer.core.contract.smoke_test_ids import is_smoke_id
-from stream_scorer.core.quality.counts import GROUP_COLUMNS, Cells, Quality
-from stream_scorer.core.quality.figures import Figures, figures
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, ConfusionCounts, QualityCounts
+from stream_scorer.core.quality.figures import QualityMetrics, figures
 from stream_scorer.core.records.outcome_update import Probability
 from stream_scorer.core.records.timestamps import milliseconds
-from stream_scorer.core.state.model_ids import Models
+from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.core.state.restore import Records
 
 # 31 and 40 bytes: millions fit in memory. Ids stand in them as Python's hash of their bytes: 64 bits, with a key that
@@ -46,13 +46,13 @@ class ModelFigures(NamedTuple):
 
     model: str
     role: str
-    figures: Figures
+    figures: QualityMetrics
 
 
-class Findings(NamedTuple):
+class EvaluationResult(NamedTuple):
     """What the window holds. `corrections` are revisions after the first; `unreadable` records were not ours."""
 
-    all: Figures
+    all: QualityMetrics
     models: tuple[ModelFigures, ...]
     corrections: int
     unreadable: int
@@ -105,12 +105,12 @@ def _update(value: bytes) -> _Joined | _Awaiting | _Unknown:
     return update
 
 
-class Evidence:
+class WindowedEvaluation:
     """Collects records, each partition's in their order, and says what they amount to."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self._models = Models()
+        self._models = ModelIds()
         self._predicted = [np.empty(0, dtype=PREDICTED)]
         self._joined = [np.empty(0, dtype=JOINED)]
         self._corrections = self._unreadable = 0
@@ -135,13 +135,13 @@ class Evidence:
         self._corrections += int(((revisions > 1) & rows["in_window"]).sum())
         self._joined.append(rows)
 
-    def findings(self, *, group_positives_min: int = 1) -> Findings:
+    def findings(self, *, group_positives_min: int = 1) -> EvaluationResult:
         """What the records collected so far amount to; a gap between groups looks at those with so many positives."""
         predicted, joined = np.concatenate(self._predicted), np.concatenate(self._joined)
         self._predicted, self._joined = [predicted], [joined]
         predicted, last = _last_of_each(predicted), _last_of_each(joined[joined["in_window"]])
         covered = predicted[np.isin(_identity(predicted), _identity(joined))]
-        counted, cohort = Quality(), Quality()
+        counted, cohort = QualityCounts(), QualityCounts()
         for number in range(len(self._models)):
             model = self._models[number]
             for quality, rows in ((counted, predicted), (cohort, covered)):
@@ -151,13 +151,13 @@ class Evidence:
             codes = mine["code"].astype(np.int64)
             counted.count_joined(model, codes, mine["proba"], mine["prediction"], mine["actual"])
 
-        def said(cells: Cells, with_outcome: Cells) -> Figures:
+        def said(cells: ConfusionCounts, with_outcome: ConfusionCounts) -> QualityMetrics:
             covered = with_outcome.predicted.sum(axis=-1)
             return figures(cells, group_positives_min=group_positives_min, covered=covered)
 
         models = [ModelFigures(*model, said(counted[model], cohort[model])) for model in sorted(counted.models)]
         total = said(counted.total(), cohort.total())
-        return Findings(total, tuple(models), self._corrections, self._unreadable)
+        return EvaluationResult(total, tuple(models), self._corrections, self._unreadable)
 
     def _decode(self, records: Records, decode: Callable[[bytes], T]) -> list[tuple[int, bytes, T]]:
         """Position, key and content of each record that is ours."""

@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from stream_scorer.core.records.dead_letter_reader import Origin, Place
+from stream_scorer.core.records.dead_letter_reader import Position, SourcePosition
 
 
-class Act(StrEnum):
+class Action(StrEnum):
     """What can be done with a letter. `reveal`: somebody looked at what it says of a person."""
 
     REPLAY = "replay"
@@ -19,18 +19,18 @@ class Act(StrEnum):
     REVEAL = "reveal"
 
 
-class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One act. `replays`: how often the record has been replayed with this one; `became`: where it was published again;
     `fix`: how it was mended, without the values."""
 
-    act: Act
+    act: Action
     who: str
     at: str
-    origin: Origin
-    letter: Place
+    origin: SourcePosition
+    letter: Position
     why: str = ""
     replays: int = 0
-    became: Origin | None = None
+    became: SourcePosition | None = None
     fix: str = ""
 
     @property
@@ -40,10 +40,10 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 encode_entry: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(LedgerEntry).decode
+_decode: Final = msgspec.json.Decoder(AuditEntry).decode
 
 
-def decode_entry(value: bytes | None) -> LedgerEntry | None:
+def decode_entry(value: bytes | None) -> AuditEntry | None:
     """The act that a record of the ledger tells of; None where it tells of none."""
     try:
         return _decode(value or b"")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Clock(NamedTuple):
+class WindowClock(NamedTuple):
     """The worker's time, and the join window that ends now."""
 
     now_ms: int

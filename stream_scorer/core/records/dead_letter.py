@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
-from stream_scorer.core.records.record import Incoming, Outgoing, Truncation, rfc3339, size_bytes
+from stream_scorer.core.records.record import ConsumedRecord, ProducerRecord, Truncation, rfc3339, size_bytes
 
 ERRORS: Final = "scorer.errors"
 STAGE: Final = "scorer.stage"
@@ -44,7 +44,7 @@ class LetterSource(msgspec.Struct, frozen=True):
 
 
 def dead_letter(
-    record: Incoming,
+    record: ConsumedRecord,
     reasons: Sequence[Reason],
     stage: Stage,
     *,
@@ -55,7 +55,7 @@ def dead_letter(
     limit_bytes: int,
     replays: int = 0,
     truncation: Truncation | None = None,
-) -> Outgoing:
+) -> ProducerRecord:
     """The record that was read from `topic` and `partition` as a dead letter. One whose value, key and headers come to
     more than `limit_bytes` keeps the first 64 KiB of its value; of a record that was cut before, `truncation` says
     what."""
@@ -86,7 +86,7 @@ def dead_letter(
     # where nothing was cut, ours says `null`, if only there is one of that name that a producer made up
     if truncation is not None or any(name == TRUNCATED for name, _ in headers):
         added.append((TRUNCATED, _encode(truncation)))
-    return Outgoing(key, value, record.timestamp, headers + added)
+    return ProducerRecord(key, value, record.timestamp, headers + added)
 
 
 def encode_reasons(reasons: Sequence[Reason]) -> bytes:

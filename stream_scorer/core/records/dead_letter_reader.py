@@ -14,7 +14,7 @@ import msgspec
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
-from stream_scorer.core.records.record import Headers, Incoming, Truncation, last_header
+from stream_scorer.core.records.record import ConsumedRecord, Headers, Truncation, last_header
 
 # Where a replayed record was first read, JSON {"partition", "offset"}; its topic is the same
 REPLAYED_FROM: Final = "scorer.replayed-from"
@@ -29,7 +29,7 @@ _Partition = Annotated[int, msgspec.Meta(ge=0, lt=1 << 15)]
 _Offset = Annotated[int, msgspec.Meta(ge=0, lt=1 << 44)]
 
 
-class Place(msgspec.Struct, frozen=True, order=True):
+class Position(msgspec.Struct, frozen=True, order=True):
     """Where a letter lies in the topic of dead letters; `2@1234` for people."""
 
     partition: _Partition
@@ -45,7 +45,7 @@ class Place(msgspec.Struct, frozen=True, order=True):
         return cls(int(found[1]), int(found[2])) if found else None
 
 
-class Origin(msgspec.Struct, frozen=True, order=True):
+class SourcePosition(msgspec.Struct, frozen=True, order=True):
     """Where a letter's record was read. An input leaves at most one letter, so an origin names a letter too."""
 
     topic: str
@@ -56,18 +56,18 @@ class Origin(msgspec.Struct, frozen=True, order=True):
         return f"{self.topic}-{self.partition}@{self.offset}"
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """One dead letter. Value, key and `headers` are the record's own; `claimed_replays` is what its header says, and
     only the ledger knows whether that is true."""
 
-    place: Place
+    place: Position
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     timestamp_ms: int
     reasons: tuple[Reason, ...]
     stage: Stage
-    origin: Origin
+    origin: SourcePosition
     failed_ms: int
     version: str
     claimed_replays: int
@@ -80,10 +80,10 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         return id_of(self.value, self.key)
 
 
-class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+class UnreadableDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A record among the dead letters that says of itself nothing that we could read: somebody else wrote it."""
 
-    place: Place
+    place: Position
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
@@ -101,16 +101,16 @@ class _Identified(msgspec.Struct, gc=False):
 
 _decode_id: Final = msgspec.json.Decoder(_Identified).decode
 _decode_reasons: Final = msgspec.json.Decoder(tuple[Reason, ...]).decode
-_decode_origin: Final = msgspec.json.Decoder(Origin).decode
+_decode_origin: Final = msgspec.json.Decoder(SourcePosition).decode
 _decode_truncation: Final = msgspec.json.Decoder(Truncation).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def read_letter(partition: int, record: Incoming) -> Letter | Unreadable:
+def read_letter(partition: int, record: ConsumedRecord) -> DeadLetter | UnreadableDeadLetter:
     """The dead letter that a record of that partition is; on any record, and never raises."""
-    place = Place(partition, record.offset)
+    place = Position(partition, record.offset)
     headers = tuple((name, value or b"") for name, value in record.headers)
-    start = start_of_ours(headers)
+    start = own_headers_start(headers)
     try:
         if start is None:
             raise _NotOursError(f"it has no header {ERRORS}")
@@ -119,7 +119,7 @@ def read_letter(partition: int, record: Incoming) -> Letter | Unreadable:
         if not reasons:
             raise _NotOursError("it gives no reason")
         truncated = ours.get(TRUNCATED)
-        return Letter(
+        return DeadLetter(
             place=place,
             key=record.key,
             value=record.value,
@@ -137,7 +137,7 @@ def read_letter(partition: int, record: Incoming) -> Letter | Unreadable:
     except (*_UNREADABLE, ValueError) as error:
         # a decoder's own words may quote what a stranger wrote there
         why = str(error) if isinstance(error, _NotOursError) else "its headers are not as we write them"
-        return Unreadable(
+        return UnreadableDeadLetter(
             place=place,
             key=record.key,
             value=record.value,
@@ -147,7 +147,7 @@ def read_letter(partition: int, record: Incoming) -> Letter | Unreadable:
         )
 
 
-def start_of_ours(headers: Sequence[tuple[str, bytes]]) -> int | None:
+def own_headers_start(headers: Sequence[tuple[str, bytes]]) -> int | None:
     """Where the run of our headers begins, which a dead letter's writer appended in one piece."""
     for index in range(len(headers) - 1, -1, -1):
         if headers[index][0] == ERRORS:
@@ -189,14 +189,14 @@ def milliseconds(time: bytes) -> int:
 # Replays
 
 
-def replay_headers(letter: Letter, replays: int) -> Headers:
+def replay_headers(letter: DeadLetter, replays: int) -> Headers:
     """The headers of a letter's record when it is replayed for the `replays`th time: its own, and ours behind them."""
     own = [(name, value) for name, value in letter.headers if not name.startswith("scorer.")]
     origin = {"partition": letter.origin.partition, "offset": letter.origin.offset}
     return [*own, (REPLAYED_FROM, _encode(origin)), (REPLAYS, b"%d" % replays)]
 
 
-def replays_said(headers: Sequence[tuple[str, bytes]]) -> int:
+def claimed_replays(headers: Sequence[tuple[str, bytes]]) -> int:
     """How often a record was replayed, as its headers say; handed on to its dead letter.
 
     A producer can write these headers too. That is harmless: what is parked and what is not is decided by the ledger,

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 
 from stream_scorer.core.contract.columns import Observation
-from stream_scorer.core.records.record import KeptRecord, Source
+from stream_scorer.core.records.record import BufferedRecord, Source
 
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Revision = Annotated[int, msgspec.Meta(ge=1)]
@@ -42,7 +42,7 @@ class AwaitingPrediction(msgspec.Struct, frozen=True, gc=False, tag_field="statu
     true_class: bool
     outcome_at: str
     source: Source
-    record: KeptRecord
+    record: BufferedRecord
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False, tag_field="status", tag="unknown"):

@@ -31,7 +31,7 @@ class Prediction(msgspec.Struct, gc=False):
     observation: dict[str, str | bool | int] | msgspec.UnsetType = msgspec.UNSET
 
 
-class Speaker(msgspec.Struct, frozen=True):
+class ModelIdentity(msgspec.Struct, frozen=True):
     """Who predicts: the model's `<name>@<digest>`, its role, and the threshold from which on a prediction is true."""
 
     model: str
@@ -52,7 +52,7 @@ def encode_predictions(
     offsets: Sequence[int],
     *,
     partition: int,
-    speaker: Speaker,
+    speaker: ModelIdentity,
     scored_at: str,
     with_observation: bool = False,
 ) -> list[bytes]:
@@ -81,7 +81,7 @@ def encode_predictions(
     ]
 
 
-def _template(decision: bool, partition: int, speaker: Speaker, scored_at: str, with_observation: bool) -> bytes:
+def _template(decision: bool, partition: int, speaker: ModelIdentity, scored_at: str, with_observation: bool) -> bytes:
     """A prediction as a format of bytes with holes for id, probability, observation code, offset (and the ten
     columns)."""
     shared = (

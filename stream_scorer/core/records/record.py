@@ -20,7 +20,7 @@ TRACE_HEADERS: Final = ("traceparent", "tracestate")
 MOVED_FROM: Final = "scorer.moved-from"
 
 
-class Outgoing(NamedTuple):
+class ProducerRecord(NamedTuple):
     """One record to publish; its topic and partition belong to the list that it stands in. Where thousands are made at
     once they are made as plain tuples of the same four."""
 
@@ -30,11 +30,11 @@ class Outgoing(NamedTuple):
     headers: Headers = NO_HEADERS
 
 
-# What a publisher takes: an `Outgoing`, or a plain tuple like it
+# What a publisher takes: an `ProducerRecord`, or a plain tuple like it
 Publishable = tuple[bytes | None, bytes | None, int, Headers]
 
 
-class Incoming(Protocol):
+class ConsumedRecord(Protocol):
     """One record as it was read; named as the Kafka client's decoder names its own, so that none is made anew.
     `timestamp` in milliseconds since 1970, -1 for none. Topic and partition belong to the list that it stands in."""
 
@@ -62,7 +62,7 @@ def rfc3339(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def traced(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
+def trace_headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
     """Of a record's headers, those that every output carries on: the last of each name, if it is of a size that the
     standard allows. Anything longer could make an output too large to be published, and block its partition."""
     found = {
@@ -92,7 +92,7 @@ class Truncation(msgspec.Struct, frozen=True):
     headers_bytes: int
 
 
-def size_bytes(record: Incoming) -> int:
+def size_bytes(record: ConsumedRecord) -> int:
     """About what a record takes in a topic: value, key and headers."""
     # each header's two lengths take up to four bytes more on the wire: a million tiny ones are as much as a few large
     # ones
@@ -100,7 +100,7 @@ def size_bytes(record: Incoming) -> int:
     return len(record.value or b"") + len(record.key or b"") + headers
 
 
-class KeptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+class BufferedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """The record of an outcome that waits, as it was read, so that it can still become a dead letter; `timestamp` in ms
     since 1970. `truncation` says what was cut where the record was too large to be carried along."""
 

@@ -10,8 +10,8 @@ from stream_scorer.core.contract.reasons import Reason, too_large
 from stream_scorer.core.records.partitioner import partitions_of
 from stream_scorer.core.records.record import (
     MOVED_FROM,
-    Incoming,
-    Outgoing,
+    ConsumedRecord,
+    ProducerRecord,
     size_bytes,
 )
 
@@ -19,22 +19,24 @@ from stream_scorer.core.records.record import (
 MOVED_BYTES_MAX: Final = 1_000_000
 
 
-class Home(NamedTuple):
+class RepartitionResult(NamedTuple):
     """Where records belong. `stay`: places of those that lie there already; `moved`: the others, to be published again,
     by the partition of their id; `stuck`: places of those that are too large to be moved, and why."""
 
     stay: Sequence[int]
-    moved: dict[int, list[Outgoing]]
+    moved: dict[int, list[ProducerRecord]]
     stuck: list[tuple[int, Reason]]
 
 
-def send_home(ids: Sequence[bytes], records: Sequence[Incoming], *, partition: int, partitions: int) -> Home:
+def repartition(
+    ids: Sequence[bytes], records: Sequence[ConsumedRecord], *, partition: int, partitions: int
+) -> RepartitionResult:
     """Tell records that belong to the partition that they were read from from those that do not."""
     owners = partitions_of(ids, partitions)
     astray = np.flatnonzero(owners != partition).tolist()
     if not astray:
-        return Home(range(len(ids)), {}, [])
-    moved: defaultdict[int, list[Outgoing]] = defaultdict(list)
+        return RepartitionResult(range(len(ids)), {}, [])
+    moved: defaultdict[int, list[ProducerRecord]] = defaultdict(list)
     stuck: list[tuple[int, Reason]] = []
     for row in astray:
         size = size_bytes(records[row])
@@ -42,11 +44,11 @@ def send_home(ids: Sequence[bytes], records: Sequence[Incoming], *, partition: i
             stuck.append((row, too_large(size, MOVED_BYTES_MAX)))
         else:
             moved[int(owners[row])].append(move(records[row], partition, ids[row]))
-    return Home(np.flatnonzero(owners == partition).tolist(), moved, stuck)
+    return RepartitionResult(np.flatnonzero(owners == partition).tolist(), moved, stuck)
 
 
-def move(record: Incoming, partition: int, key: bytes) -> Outgoing:
+def move(record: ConsumedRecord, partition: int, key: bytes) -> ProducerRecord:
     """The record again, for the partition of its id, keyed by its id; says in a header that it was found on
     `partition`, and where there."""
     source = b'{"partition":%d,"offset":%d}' % (partition, record.offset)
-    return Outgoing(key, record.value, record.timestamp, [*record.headers, (MOVED_FROM, source)])
+    return ProducerRecord(key, record.value, record.timestamp, [*record.headers, (MOVED_FROM, source)])

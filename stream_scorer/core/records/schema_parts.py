@@ -13,7 +13,7 @@ from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.records.dead_letter import LetterSource
 from stream_scorer.core.records.prediction import Role
-from stream_scorer.core.records.record import KeptRecord, Source, Truncation
+from stream_scorer.core.records.record import BufferedRecord, Source, Truncation
 
 Schema = dict[str, Any]
 Described = Mapping[str, Schema]
@@ -90,7 +90,7 @@ HEADER: Schema = {
     "maxItems": 2,
 }
 KEPT_RECORD = fields_of(
-    KeptRecord,
+    BufferedRecord,
     {
         "timestamp": TIMESTAMP,
         "value": BASE64,

@@ -6,9 +6,9 @@ Invariant: made of the contract and the records that we write.
 from typing import get_args
 
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.records.audit_log import Act, LedgerEntry
+from stream_scorer.core.records.audit_log import Action, AuditEntry
 from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
-from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Origin, Place
+from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Position, SourcePosition
 from stream_scorer.core.records.outcome_update import Update
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import MOVED_FROM
@@ -35,8 +35,8 @@ from stream_scorer.core.records.schema_parts import (
 )
 from stream_scorer.core.records.schema_parts import SOURCE as SOURCE_OF_A_RECORD
 
-PLACE_OF_A_LETTER = fields_of(Place, {"partition": COUNT, "offset": COUNT})
-ORIGIN = fields_of(Origin, {"topic": TEXT, "partition": COUNT, "offset": COUNT})
+PLACE_OF_A_LETTER = fields_of(Position, {"partition": COUNT, "offset": COUNT})
+ORIGIN = fields_of(SourcePosition, {"topic": TEXT, "partition": COUNT, "offset": COUNT})
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -143,7 +143,7 @@ def model_switch() -> Schema:
 def ledger_entry() -> Schema:
     described: Described = {
         "act": {
-            "enum": [act.value for act in Act],
+            "enum": [act.value for act in Action],
             "description": "`reveal`: somebody looked at what the letter says of a person",
         },
         "who": TEXT,
@@ -155,7 +155,7 @@ def ledger_entry() -> Schema:
         "became": ORIGIN | {"description": "Where the record was published again"},
         "fix": TEXT | {"description": "How it was mended: names and paths, no values"},
     }
-    return titled("Ledger entry", "What an operator did with a dead letter", fields_of(LedgerEntry, described))
+    return titled("Ledger entry", "What an operator did with a dead letter", fields_of(AuditEntry, described))
 
 
 def schemas() -> dict[str, Schema]:

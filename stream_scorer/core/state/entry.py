@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from stream_scorer.core.records.record import KeptRecord
+from stream_scorer.core.records.record import BufferedRecord
 
 # Goes up with every change of the layout: a store with another version is dropped and made again from the topics.
 ENTRY_VERSION: Final = 1
@@ -39,7 +39,7 @@ _SCORED_AT: Final = 26
 _EMPTY_ROW: Final = _ROW.pack(NO_CODE | TAIL, 0, 0.0, 0, 0, 0, 0, 0, 0)
 
 
-class Predicted(msgspec.Struct, frozen=True, gc=False):
+class ScoredObservation(msgspec.Struct, frozen=True, gc=False):
     """What is known of a scored observation. `offset` is `OFFSET_UNKNOWN` where only a joined update tells of it;
     `true_class` is None and `revision` 0 until its outcome comes."""
 
@@ -54,25 +54,25 @@ class Predicted(msgspec.Struct, frozen=True, gc=False):
     revision: int = 0
 
 
-class Waiting(msgspec.Struct, frozen=True, array_like=True):
+class BufferedOutcome(msgspec.Struct, frozen=True, array_like=True):
     """An outcome whose observation has not come; `offset` is its own in the outcomes' partition."""
 
     true_class: bool
     outcome_ms: int
     offset: int
-    record: KeptRecord
+    record: BufferedRecord
 
 
 class Entry(msgspec.Struct, frozen=True):
     """Everything about one id. Both parts are there only where the prediction is older than the join window."""
 
-    predicted: Predicted | None
-    waiting: tuple[Waiting, ...] = ()
+    predicted: ScoredObservation | None
+    waiting: tuple[BufferedOutcome, ...] = ()
 
 
 class _Tail(msgspec.Struct, frozen=True, array_like=True):
     revision: int
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[BufferedOutcome, ...]
 
 
 _decode_tail: Final = msgspec.msgpack.Decoder(_Tail).decode
@@ -109,7 +109,7 @@ def unpack(packed: bytes) -> Entry:
         return Entry(None, waiting)
     answered = bool(head & ANSWERED)
     offset += offset_high << 32
-    predicted = Predicted(
+    predicted = ScoredObservation(
         code=code,
         proba=proba,
         prediction=bool(head & PREDICTION),
@@ -123,7 +123,7 @@ def unpack(packed: bytes) -> Entry:
     return Entry(predicted, waiting)
 
 
-def live_code(packed: bytes, window_starts_ms: int) -> int | None:
+def code_within_window(packed: bytes, window_starts_ms: int) -> int | None:
     """The code of the id's observation if it was scored within the join window, without unpacking the rest."""
     (head,) = _HEAD.unpack_from(packed)
     code: int = head & CODE_MASK
@@ -138,6 +138,6 @@ def waiting_since_ms(packed: bytes) -> int | None:
     return min((waiting.outcome_ms for waiting in _decode_tail(packed[ROW_BYTES:]).waiting), default=None)
 
 
-def is_forgotten(packed: bytes, window_starts_ms: int) -> bool:
+def is_expired(packed: bytes, window_starts_ms: int) -> bool:
     """True when nothing waits here and the prediction is older than the join window: a store may drop the entry."""
-    return live_code(packed, window_starts_ms) is None and waiting_since_ms(packed) is None
+    return code_within_window(packed, window_starts_ms) is None and waiting_since_ms(packed) is None

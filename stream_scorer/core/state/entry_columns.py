@@ -46,25 +46,25 @@ def pack_predictions(
     rows["model"] = models
     rows["proba"] = probas
     for name, numbers in (("offset", offsets), ("event_ms", event_ms), ("scored_ms", scored_ms)):
-        wide = np.asarray(numbers, dtype=np.int64)
-        rows[name] = wide & 0xFFFFFFFF
-        rows[name + "_high"] = wide >> 32 & 0xFFFF
-    return split_rows(rows)
+        int48_column = np.asarray(numbers, dtype=np.int64)
+        rows[name] = int48_column & 0xFFFFFFFF
+        rows[name + "_high"] = int48_column >> 32 & 0xFFFF
+    return rows_to_bytes(rows)
 
 
-def split_rows(rows: Rows) -> list[bytes]:
+def rows_to_bytes(rows: Rows) -> list[bytes]:
     """Each row as its own bytes."""
     packed: list[bytes] = rows.view(f"V{ROW_BYTES}").tolist()
     return packed
 
 
-def join_rows(packed: Sequence[bytes]) -> Rows:
+def rows_from_bytes(packed: Sequence[bytes]) -> Rows:
     """Entries without a tail (`ROW_BYTES` long) as rows that can be written to."""
     rows: Rows = np.frombuffer(bytearray().join(packed), dtype=ROWS)
     return rows
 
 
-def wide(rows: Rows, name: str) -> NDArray[np.int64]:
+def int48_column(rows: Rows, name: str) -> NDArray[np.int64]:
     """One of the three numbers of six bytes of every row."""
     low: NDArray[np.int64] = rows[name].astype(np.int64)
     return low + (rows[name + "_high"].astype(np.int64) << 32)

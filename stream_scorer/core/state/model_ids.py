@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 
-class Models:
+class ModelIds:
     """The lane's table of models: (name, role) to a number of two bytes and back. It only grows."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
@@ -33,5 +33,5 @@ class Models:
         return msgspec.msgpack.encode(self._pairs)
 
     @classmethod
-    def decode(cls, encoded: bytes) -> "Models":
+    def decode(cls, encoded: bytes) -> "ModelIds":
         return cls(msgspec.msgpack.decode(encoded, type=list[tuple[str, str]]))

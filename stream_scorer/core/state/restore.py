@@ -18,14 +18,14 @@ from stream_scorer.core.state.entry import (
     OFFSET_UNKNOWN,
     ROW_BYTES,
     TRUE_CLASS,
+    BufferedOutcome,
     Entry,
-    Predicted,
-    Waiting,
+    ScoredObservation,
     pack,
     unpack,
 )
-from stream_scorer.core.state.entry_columns import join_rows, pack_predictions, split_rows, wide
-from stream_scorer.core.state.model_ids import Models
+from stream_scorer.core.state.entry_columns import int48_column, pack_predictions, rows_from_bytes, rows_to_bytes
+from stream_scorer.core.state.model_ids import ModelIds
 
 
 class Records(NamedTuple):
@@ -63,7 +63,7 @@ _decode_prediction: Final = msgspec.json.Decoder(_Prediction).decode
 _decode_predictions: Final = msgspec.json.Decoder(list[_Prediction]).decode
 
 
-def restore_predictions(records: Records, found: Sequence[bytes | None], models: Models) -> Restored:
+def restore_predictions(records: Records, found: Sequence[bytes | None], models: ModelIds) -> Restored:
     """The entries after these predictions, given the packed entry found for each key (None: none). `models` learns
     those that are new to it."""
     keys, values, timestamps_ms = records
@@ -85,7 +85,7 @@ def restore_predictions(records: Records, found: Sequence[bytes | None], models:
     return Restored(entries, unreadable)
 
 
-def _pack(predictions: Sequence[_Prediction], timestamps_ms: Sequence[int], models: Models) -> list[bytes]:
+def _pack(predictions: Sequence[_Prediction], timestamps_ms: Sequence[int], models: ModelIds) -> list[bytes]:
     scored_ms = np.array([milliseconds(each.scored_at) for each in predictions], dtype=np.int64)
     timestamps = np.asarray(timestamps_ms, dtype=np.int64)
     return pack_predictions(
@@ -111,7 +111,7 @@ def _with_prediction(entry: Entry, new: Entry) -> Entry:
     return Entry(known, entry.waiting)
 
 
-def restore_updates(records: Records, found: Sequence[bytes | None], models: Models) -> Restored:
+def restore_updates(records: Records, found: Sequence[bytes | None], models: ModelIds) -> Restored:
     """The entries after these outcome updates, given the packed entry found for each key (None: none)."""
     decoded = _decode_each(records.values, outcome_update.decode_update_list, outcome_update.decode_update, _times)
     plain = _plain_joined(records.keys, decoded, found)
@@ -138,16 +138,16 @@ def _plain_joined(
     joined = [update for update in decoded if type(update) is outcome_update.Joined and update.revision == 1]
     if not len(packed) == len(joined) == len(set(ids)) == len(keys):
         return None
-    rows = join_rows(packed)
+    rows = rows_from_bytes(packed)
     scored_ms = np.array([milliseconds(update.scored_at) for update in joined], dtype=np.int64)
-    if (wide(rows, "scored_ms") != scored_ms).any() or (rows["head"] & ANSWERED).any():
+    if (int48_column(rows, "scored_ms") != scored_ms).any() or (rows["head"] & ANSWERED).any():
         return None
     actual = np.array([update.true_class for update in joined], dtype=np.bool_)
     rows["head"] |= (ANSWERED + actual * TRUE_CLASS).astype(np.uint32)
-    return dict(zip(ids, split_rows(rows), strict=True))
+    return dict(zip(ids, rows_to_bytes(rows), strict=True))
 
 
-def with_update(entry: Entry, update: outcome_update.Update, models: Models) -> Entry:
+def with_update(entry: Entry, update: outcome_update.Update, models: ModelIds) -> Entry:
     """The entry after an outcome update."""
     offset = update.source.offset
     waiting = tuple(each for each in entry.waiting if each.offset != offset)
@@ -157,14 +157,16 @@ def with_update(entry: Entry, update: outcome_update.Update, models: Models) -> 
         return Entry(entry.predicted, waiting)
     if len(waiting) < len(entry.waiting):
         return entry
-    new = Waiting(update.true_class, milliseconds(update.outcome_at), offset, update.record)
+    new = BufferedOutcome(update.true_class, milliseconds(update.outcome_at), offset, update.record)
     return Entry(entry.predicted, (*waiting, new))
 
 
-def _with_outcome(known: Predicted | None, update: outcome_update.Joined, models: Models) -> Predicted:
+def _with_outcome(
+    known: ScoredObservation | None, update: outcome_update.Joined, models: ModelIds
+) -> ScoredObservation:
     scored_ms = milliseconds(update.scored_at)
     if known is None or known.scored_ms < scored_ms:
-        return Predicted(
+        return ScoredObservation(
             code=encode_observation(update.observation),
             proba=update.proba,
             prediction=update.prediction,

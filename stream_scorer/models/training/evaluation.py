@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.quality.confidence_intervals import Z_95, Interval, wilson
-from stream_scorer.core.quality.counts import Quality
-from stream_scorer.core.quality.figures import Gap as Gap
+from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.quality.figures import GroupFigures, figures
+from stream_scorer.core.quality.figures import GroupGap as GroupGap
 from stream_scorer.models.dataframes import Codes
 from stream_scorer.models.serving.predict import Floats
 
@@ -53,13 +53,13 @@ class Evaluation(NamedTuple):
     calibration_intercept: Interval | None
     calibration: tuple[CalibrationBin, ...]
     groups: tuple[GroupFigures, ...]
-    gaps: tuple[Gap, ...]
+    gaps: tuple[GroupGap, ...]
 
 
 def evaluate(codes: Codes, probabilities: Floats, classes: Classes, threshold: float, seed: int = 0) -> Evaluation:
     """The figures of at least one labelled row; all arrays of shape (n,). The same seed gives the same intervals."""
     decisions = probabilities >= threshold
-    quality, model = Quality(), ("", "")
+    quality, model = QualityCounts(), ("", "")
     quality.count_predictions(model, codes, decisions)
     quality.count_joined(model, codes, probabilities, decisions, classes)
     counted = figures(quality[model], group_positives_min=GROUP_POSITIVES_MIN)

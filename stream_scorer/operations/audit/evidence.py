@@ -11,8 +11,8 @@ import numpy as np
 from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
-from stream_scorer.core.audit.inputs import BROKEN, INPUT, Rows, Side, input_rows
-from stream_scorer.core.audit.reconciliation import Account, Flags, settle
+from stream_scorer.core.audit.inputs import BROKEN, INPUT, InputTopic, Rows, input_rows
+from stream_scorer.core.audit.reconciliation import Flags, Reconciliation, reconcile
 from stream_scorer.core.audit.traces import TRACE, dead_letter_rows, move_rows, prediction_rows, update_rows
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.audit.operator_actions import ActEvidence, Places, apart, together
@@ -48,9 +48,9 @@ class Evidence:
         self._reader = reader
         self._names = names
         self._on_read = on_read
-        self._sides = {names.observations: Side.OBSERVATIONS, names.outcomes: Side.OUTCOMES}
-        self._inputs: dict[Side, list[Rows]] = {side: [] for side in Side}
-        self._traces: dict[Side, list[Rows]] = {side: [] for side in Side}
+        self._sides = {names.observations: InputTopic.OBSERVATIONS, names.outcomes: InputTopic.OUTCOMES}
+        self._inputs: dict[InputTopic, list[Rows]] = {side: [] for side in InputTopic}
+        self._traces: dict[InputTopic, list[Rows]] = {side: [] for side in InputTopic}
         self.acts = ActEvidence(self._sides)
         self.not_yet_read = 0
 
@@ -82,52 +82,52 @@ class Evidence:
             self._asked[partition], self._unread[partition] = Span(first, known), Span(known, last)
         self._begins, self._ends = self._bounds(0), self._bounds(1)
         # for each side and partition, the first input whose traces retention has left
-        self._provable = {side: np.zeros(self._partitions, dtype=np.int64) for side in Side}
-        self._provable_seen: set[tuple[TopicPartition, Side]] = set()
+        self._provable = {side: np.zeros(self._partitions, dtype=np.int64) for side in InputTopic}
+        self._provable_seen: set[tuple[TopicPartition, InputTopic]] = set()
 
     async def _offsets(self, at: At) -> Mapping[TopicPartition, int]:
         if at.time_ms is not None:
             return await self._reader.offsets_at(self._input_spans, at.time_ms)
         return {} if at.offset is None else dict.fromkeys(self._input_spans, at.offset)
 
-    def _bounds(self, which: int) -> dict[Side, NDArray[np.int64]]:
-        bounds = {side: np.zeros(self._partitions, dtype=np.int64) for side in Side}
+    def _bounds(self, which: int) -> dict[InputTopic, NDArray[np.int64]]:
+        bounds = {side: np.zeros(self._partitions, dtype=np.int64) for side in InputTopic}
         for partition, span in self._asked.items():
             bounds[self._sides[partition.topic]][partition.partition] = span[which]
         return bounds
 
-    def is_asked(self, side: Side, partitions: NDArray[np.int32], offsets: NDArray[np.int64]) -> Flags:
+    def is_asked(self, side: InputTopic, partitions: NDArray[np.int32], offsets: NDArray[np.int64]) -> Flags:
         """Which of these places lie among the inputs that are asked about."""
         there = (partitions >= 0) & (partitions < self._partitions)
         number = np.where(there, partitions, 0)
         asked: Flags = there & (offsets >= self._begins[side][number]) & (offsets < self._ends[side][number])
         return asked
 
-    def is_about(self, side: Side, traces: Rows) -> Flags:
+    def is_about(self, side: InputTopic, traces: Rows) -> Flags:
         """Which traces name an input that is asked about, or nothing that could be one."""
         nowhere = (traces["source_offset"] < 0) | (traces["source_partition"] >= self._partitions)
         about: Flags = nowhere | self.is_asked(side, traces["source_partition"], traces["source_offset"])
         return about
 
-    def asked_of(self, places: Places) -> dict[Side, Places]:
+    def asked_of(self, places: Places) -> dict[InputTopic, Places]:
         """Those of the places that are inputs which are asked about, by side."""
         sides, partitions, offsets = apart(places)
         return {
             side: places[(sides == side) & self.is_asked(side, partitions, offsets)] for side in self._sides.values()
         }
 
-    def dead_letters(self, side: Side, flags: Flags) -> Places:
+    def dead_letters(self, side: InputTopic, flags: Flags) -> Places:
         """The places of inputs that are flagged."""
         return together(side, self.inputs(side), flags)
 
-    def is_beyond_retention(self, side: Side, inputs: Rows) -> Flags:
+    def is_beyond_retention(self, side: InputTopic, inputs: Rows) -> Flags:
         """Which inputs are so old that what was said of them may be gone already."""
         old: Flags = inputs["offset"] < self._provable[side][inputs["partition"]]
         return old
 
     # What is read
 
-    def inputs(self, side: Side) -> Rows:
+    def inputs(self, side: InputTopic) -> Rows:
         """The inputs, sorted by partition and offset."""
         rows = _joined(self._inputs, side, INPUT)
         if len(self._inputs[side]) > 1:
@@ -135,7 +135,7 @@ class Evidence:
         self._inputs[side] = [rows]
         return rows
 
-    def traces(self, side: Side) -> Rows:
+    def traces(self, side: InputTopic) -> Rows:
         """All that is said of them."""
         rows = _joined(self._traces, side, TRACE)
         self._traces[side] = [rows]
@@ -145,7 +145,7 @@ class Evidence:
         """Read both input topics and all that the workers wrote."""
         async for partition, rows in self._trace_rows():
             self._note_retention(partition, rows)
-            for side in Side:
+            for side in InputTopic:
                 self._traces[side].append(rows[(rows["side"] == side) & self.is_about(side, rows)])
         async for _, records in self._read(self._ledger_spans):
             self.acts.add_ledger(records)
@@ -160,9 +160,9 @@ class Evidence:
                 self._inputs[side].append(input_rows(side, number, asked, self._partitions))
             self.not_yet_read += len(_within(records, self._unread[partition]))
 
-    async def settle(self, window_ms: int, now_ms: int) -> dict[Side, Account]:
+    async def settle(self, window_ms: int, now_ms: int) -> dict[InputTopic, Reconciliation]:
         """Both sides settled; where an input before the range may explain what is missing, once that was read too."""
-        accounts = {side: self._settle(side, window_ms, now_ms) for side in Side}
+        accounts = {side: self._settle(side, window_ms, now_ms) for side in InputTopic}
         ids = {side: self._missing_ids(side, account) for side, account in accounts.items()}
         before = {
             partition: Span(span.begin, self._asked[partition].begin)
@@ -176,15 +176,15 @@ class Evidence:
             rows = input_rows(side, partition.partition, records, self._partitions)
             self._inputs[side].append(rows[np.isin(rows["id"], ids[side])])
         async for _, rows in self._trace_rows():
-            for side in Side:
+            for side in InputTopic:
                 others = rows[(rows["side"] == side) & ~self.is_about(side, rows)]
                 self._traces[side].append(others[np.isin(others["id"], ids[side])])
-        return {side: self._settle(side, window_ms, now_ms) for side in Side}
+        return {side: self._settle(side, window_ms, now_ms) for side in InputTopic}
 
-    def _settle(self, side: Side, window_ms: int, now_ms: int) -> Account:
-        return settle(side, self.inputs(side), self.traces(side), window_ms=window_ms, now_ms=now_ms)
+    def _settle(self, side: InputTopic, window_ms: int, now_ms: int) -> Reconciliation:
+        return reconcile(side, self.inputs(side), self.traces(side), window_ms=window_ms, now_ms=now_ms)
 
-    def _missing_ids(self, side: Side, account: Account) -> NDArray[np.int64]:
+    def _missing_ids(self, side: InputTopic, account: Reconciliation) -> NDArray[np.int64]:
         inputs = self.inputs(side)
         return np.unique(inputs["id"][account.unaccounted & (inputs["code"] != BROKEN)])
 
@@ -208,7 +208,7 @@ class Evidence:
         """Where retention has deleted traces, the first that is left says from which input on all of them are there."""
         if self._spans[partition].begin == 0:
             return
-        for side in Side:
+        for side in InputTopic:
             prompt = rows[(rows["side"] == side) & rows["prompt"] & (rows["source_partition"] == partition.partition)]
             if len(prompt) and partition.partition < self._partitions and (partition, side) not in self._provable_seen:
                 self._provable_seen.add((partition, side))
@@ -216,7 +216,7 @@ class Evidence:
                 provable[partition.partition] = max(int(provable[partition.partition]), first)
 
 
-def _joined(rows: Mapping[Side, list[Rows]], side: Side, kind: np.dtype[np.void]) -> Rows:
+def _joined(rows: Mapping[InputTopic, list[Rows]], side: InputTopic, kind: np.dtype[np.void]) -> Rows:
     return np.concatenate(rows[side]) if rows[side] else np.empty(0, dtype=kind)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from stream_scorer.core.audit.id_timeline import Sighting, What, in_order, sighting, spotter
+from stream_scorer.core.audit.id_timeline import RecordKind, TimelineEntry, id_matcher, in_order, sighting
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.operations.audit.evidence import OnRead
 from stream_scorer.operations.reading.topic_reader import Reader, Span
@@ -21,7 +21,7 @@ class Trace(msgspec.Struct, frozen=True):
 
     id: str
     partition: int
-    records: list[Sighting]
+    records: list[TimelineEntry]
     records_read: int
 
 
@@ -39,16 +39,16 @@ async def trace(
     topics are not there.
     """
     topics = {
-        names.observations: What.OBSERVATION,
-        names.outcomes: What.OUTCOME,
-        names.predictions: What.PREDICTION,
-        names.shadow_predictions: What.SHADOW_PREDICTION,
-        names.dead_letters: What.DEAD_LETTER,
-        names.outcome_updates: What.OUTCOME_UPDATE,
+        names.observations: RecordKind.OBSERVATION,
+        names.outcomes: RecordKind.OUTCOME,
+        names.predictions: RecordKind.PREDICTION,
+        names.shadow_predictions: RecordKind.SHADOW_PREDICTION,
+        names.dead_letters: RecordKind.DEAD_LETTER,
+        names.outcome_updates: RecordKind.OUTCOME_UPDATE,
     }
     wanted = id_.encode()
-    spot = spotter(wanted)
-    found: list[Sighting] = []
+    spot = id_matcher(wanted)
+    found: list[TimelineEntry] = []
     async with Reader(options) as reader:
         spans = await reader.spans(topics)
         if since_ms is not None:

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.audit.inputs import Side
+from stream_scorer.core.audit.inputs import InputTopic
 from stream_scorer.core.audit.reconciliation import Flags
-from stream_scorer.core.records.audit_log import Act
+from stream_scorer.core.records.audit_log import Action
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM
-from stream_scorer.core.records.record import Incoming, Source, last_header
+from stream_scorer.core.records.record import ConsumedRecord, Source, last_header
 from stream_scorer.operations.dead_letters.index.rows import ACT, ACTS, NOWHERE, Rows, act_rows, place_number
 
 _PARTITION_MAX: Final = (1 << 15) - 1
@@ -46,15 +46,15 @@ class ActsFound(NamedTuple):
 class ActEvidence:
     """The ledger and all inputs that say to be replays."""
 
-    def __init__(self, sides: Mapping[str, Side]) -> None:
+    def __init__(self, sides: Mapping[str, InputTopic]) -> None:
         self._sides = {topic: int(side) for topic, side in sides.items()}
         self._acts: list[Rows] = []
         self._claims: list[tuple[int, int]] = []
 
-    def add_ledger(self, records: Sequence[Incoming]) -> None:
+    def add_ledger(self, records: Sequence[ConsumedRecord]) -> None:
         self._acts.append(act_rows(records, self._sides))
 
-    def add_inputs(self, side: Side, partition: int, records: Sequence[Incoming]) -> None:
+    def add_inputs(self, side: InputTopic, partition: int, records: Sequence[ConsumedRecord]) -> None:
         """Note the records that say to have been replayed."""
         for record in records:
             if record.headers and (said := last_header(record.headers, REPLAYED_FROM)) is not None:
@@ -82,8 +82,8 @@ class ActEvidence:
     def decided(self, letters: Places) -> Decided:
         """What was decided on the dead letters of these inputs."""
         acts = self._all()
-        replayed = np.isin(letters, acts["origin"][acts["act"] == ACTS.index(Act.REPLAY)])
-        discarded = np.isin(letters, acts["origin"][acts["act"] == ACTS.index(Act.DISCARD)])
+        replayed = np.isin(letters, acts["origin"][acts["act"] == ACTS.index(Action.REPLAY)])
+        discarded = np.isin(letters, acts["origin"][acts["act"] == ACTS.index(Action.DISCARD)])
         return Decided(int(replayed.sum()), int((discarded & ~replayed).sum()))
 
     def _all(self) -> Rows:
@@ -92,11 +92,11 @@ class ActEvidence:
 
     def _replays(self) -> Rows:
         acts = self._all()
-        replays: Rows = acts[(acts["act"] == ACTS.index(Act.REPLAY)) & (acts["became"] != NOWHERE)]
+        replays: Rows = acts[(acts["act"] == ACTS.index(Action.REPLAY)) & (acts["became"] != NOWHERE)]
         return replays
 
 
-def _origin(side: Side, said: bytes) -> int:
+def _origin(side: InputTopic, said: bytes) -> int:
     try:
         source = _decode_source(said)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -112,7 +112,7 @@ def apart(places: Places) -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[
     return sides, (places >> 44 & 0xFFFF).astype(np.int32), places & _OFFSET_MAX
 
 
-def together(side: Side, rows: Rows, flags: Flags) -> Places:
+def together(side: InputTopic, rows: Rows, flags: Flags) -> Places:
     """The places of the flagged input rows."""
     chosen = rows[flags]
     places: Places = (int(side) << 60) | (chosen["partition"].astype(np.int64) << 44) | chosen["offset"]

@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from stream_scorer.core.audit.inputs import Rows, Side
-from stream_scorer.core.audit.reconciliation import Account, End, Flags
-from stream_scorer.core.audit.traces import Trace
+from stream_scorer.core.audit.inputs import InputTopic, Rows
+from stream_scorer.core.audit.reconciliation import Disposition, Flags, Reconciliation
+from stream_scorer.core.audit.traces import OutputKind
 from stream_scorer.operations.audit.evidence import At, Evidence, OnRead, Question
 from stream_scorer.operations.audit.operator_actions import Places, apart
 from stream_scorer.operations.reading.topic_reader import Reader
@@ -99,16 +99,21 @@ async def audit(
 
 
 def _report(
-    evidence: Evidence, names: TopicNames, accounts: Mapping[Side, Account], *, records_read: int, seconds: float
+    evidence: Evidence,
+    names: TopicNames,
+    accounts: Mapping[InputTopic, Reconciliation],
+    *,
+    records_read: int,
+    seconds: float,
 ) -> AuditReport:
     inputs: dict[str, int] = {}
-    ended = dict.fromkeys(End, 0)
+    ended = dict.fromkeys(Disposition, 0)
     beyond_retention = 0
     unaccounted, duplicated, strays, forged, twice = _Names(), _Names(), _Names(), _Names(), _Names()
     letters_replayed = letters_discarded = 0
     for side, account in accounts.items():
         rows, traces = evidence.inputs(side), evidence.traces(side)
-        topic = names.observations if side is Side.OBSERVATIONS else names.outcomes
+        topic = names.observations if side is InputTopic.OBSERVATIONS else names.outcomes
         asked = evidence.is_asked(side, rows["partition"], rows["offset"])
         inputs[side.name.lower()] = int(asked.sum())
         for end, flags in account.ends.items():
@@ -122,8 +127,8 @@ def _report(
         duplicated.add(topic, rows[account.duplicated & asked])
         twice.add(topic, rows[account.predicted_twice & asked])
         astray = traces[account.strays & evidence.is_about(side, traces)]
-        for kind in Trace:
-            found = forged if kind is Trace.MOVE else strays
+        for kind in OutputKind:
+            found = forged if kind is OutputKind.MOVE else strays
             found.add(_topic_of(kind, topic, names), astray[astray["kind"] == kind])
     acts = evidence.acts.found()
     lost, doubled, false = (_named(evidence, names, places) for places in (acts.lost, acts.twice, acts.forged))
@@ -156,8 +161,8 @@ def _report(
     )
 
 
-def _letters(account: Account) -> Flags:
-    return account.ends[End.DEAD_LETTER] | account.ends.get(End.UNKNOWN, np.zeros(1, dtype=bool))
+def _letters(account: Reconciliation) -> Flags:
+    return account.ends[Disposition.DEAD_LETTER] | account.ends.get(Disposition.UNKNOWN, np.zeros(1, dtype=bool))
 
 
 def _named(evidence: Evidence, names: TopicNames, places: Places) -> "_Names":
@@ -167,16 +172,16 @@ def _named(evidence: Evidence, names: TopicNames, places: Places) -> "_Names":
         _, partitions, offsets = apart(asked)
         rows = np.empty(len(asked), dtype=[("partition", np.int32), ("offset", np.int64)])
         rows["partition"], rows["offset"] = partitions, offsets
-        found.add(names.observations if side is Side.OBSERVATIONS else names.outcomes, rows)
+        found.add(names.observations if side is InputTopic.OBSERVATIONS else names.outcomes, rows)
     return found
 
 
-def _topic_of(kind: Trace, input_topic: str, names: TopicNames) -> str:
-    if kind is Trace.MOVE:
+def _topic_of(kind: OutputKind, input_topic: str, names: TopicNames) -> str:
+    if kind is OutputKind.MOVE:
         return input_topic
-    if kind is Trace.PREDICTION:
+    if kind is OutputKind.PREDICTION:
         return names.predictions
-    return names.dead_letters if kind in (Trace.DEAD_LETTER, Trace.UNKNOWN_LETTER) else names.outcome_updates
+    return names.dead_letters if kind in (OutputKind.DEAD_LETTER, OutputKind.UNKNOWN_LETTER) else names.outcome_updates
 
 
 class _Names:

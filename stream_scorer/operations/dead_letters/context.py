@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Unreadable
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, SourcePosition, UnreadableDeadLetter
 from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.rows import origin_number
 from stream_scorer.operations.reading.topic_reader import Reader
@@ -37,7 +37,7 @@ class Access:
         """The topics that letters may be replayed to."""
         return self.names.observations, self.names.outcomes
 
-    def time_of_replay(self, letter: Letter, clock_ms: int) -> int:
+    def time_of_replay(self, letter: DeadLetter, clock_ms: int) -> int:
         """The timestamp of a letter's record when it is replayed: its own, because that is when the stop was. One so
         old that its topic's retention would soon delete it, before a worker that is down for a while has read it, is
         replayed with the clock's time."""
@@ -50,14 +50,14 @@ class Access:
         """How long each topic keeps its records; negative: for ever."""
         return {topic.name: topic.retention_ms for topic in definitions_for(self.settings)}
 
-    def origin_of(self, letter: Letter | Unreadable) -> Origin:
+    def origin_of(self, letter: DeadLetter | UnreadableDeadLetter) -> SourcePosition:
         """What the ledger knows a letter by: where its record was read; where that is no input of ours, the letter's
         own place."""
-        if isinstance(letter, Letter) and letter.origin.topic in self.inputs:
+        if isinstance(letter, DeadLetter) and letter.origin.topic in self.inputs:
             return letter.origin
-        return Origin(self.names.dead_letters, letter.place.partition, letter.place.offset)
+        return SourcePosition(self.names.dead_letters, letter.place.partition, letter.place.offset)
 
-    def number_of(self, letter: Letter | Unreadable) -> int:
+    def number_of(self, letter: DeadLetter | UnreadableDeadLetter) -> int:
         """The same as a number."""
         return origin_number(self.origin_of(letter), self.index.sides)
 

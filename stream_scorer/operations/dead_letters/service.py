@@ -13,10 +13,10 @@ from dataclasses import replace as replaced
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason
-from stream_scorer.core.dead_letters.highlighting import Piece, marks, pieces
+from stream_scorer.core.dead_letters.highlighting import Segment, highlights, segments
 from stream_scorer.core.dead_letters.redaction import masked_spans
 from stream_scorer.core.dead_letters.repair import NO_FIX, Fix
-from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
 from stream_scorer.errors import GoneError
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.index.index import Index, OnRead
@@ -44,11 +44,11 @@ ALL_WAITING = Filter()
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """One letter as a fix would make it, and what the contract says of that."""
 
-    place: Place
+    place: Position
     verdict: Verdict
     changed: bool
     reasons: list[Reason]
-    pieces: list[Piece]
+    pieces: list[Segment]
     why: str = ""
 
 
@@ -110,13 +110,17 @@ class Office:
             return aggregation.count_over_time(chunks, since_ms, until_ms, buckets)
 
     async def find(
-        self, filter_: Filter = ALL_WAITING, limit: int = 50, before: Place | None = None, on_read: OnRead | None = None
+        self,
+        filter_: Filter = ALL_WAITING,
+        limit: int = 50,
+        before: Position | None = None,
+        on_read: OnRead | None = None,
     ) -> list[Listed]:
         """Letters one by one, the last failure first; with `before`, those behind that one."""
         async with self._turn:
             return await newest(self._access, filter_, limit, before, on_read)
 
-    async def letter(self, place: Place) -> Letter | Unreadable:
+    async def letter(self, place: Position) -> DeadLetter | UnreadableDeadLetter:
         """One letter with all that it says: not for eyes that the ledger does not know of. Raises GoneError."""
         async with self._turn:
             is_there = self._access.index.holds(place.partition, place.offset)
@@ -128,17 +132,17 @@ class Office:
             )
         return found
 
-    async def show(self, place: Place) -> Shown:
+    async def show(self, place: Position) -> Shown:
         """One letter, masked."""
         return view.shown(self._access, await self.letter(place), revealed=False)
 
-    async def reveal(self, place: Place, why: str = "") -> Shown:
+    async def reveal(self, place: Position, why: str = "") -> Shown:
         """One letter with all that it says, once the ledger knows who looks."""
         letter = await self.letter(place)
         await note_reveal(self._access, letter, why)
         return view.shown(self._access, letter, revealed=True)
 
-    async def preview(self, place: Place, fix: Fix, *, revealed: bool = False) -> Preview:
+    async def preview(self, place: Position, fix: Fix, *, revealed: bool = False) -> Preview:
         """What a fix would make of one letter. Its id is not looked up: see `check`."""
         judged = dry_run.judge(self._access, await self.letter(place), fix)
         hidden = [] if revealed else masked_spans(judged.value, judged.letter.value)
@@ -147,11 +151,11 @@ class Office:
             verdict=judged.verdict,
             changed=judged.changed,
             reasons=list(judged.reasons if revealed else judged.masked_reasons),
-            pieces=pieces(judged.value, marks(judged.value, judged.reasons), hidden),
+            pieces=segments(judged.value, highlights(judged.value, judged.reasons), hidden),
             why=judged.why,
         )
 
-    async def history(self, place: Place) -> History:
+    async def history(self, place: Position) -> History:
         """One letter's life."""
         letter = await self.letter(place)
         async with self._turn:

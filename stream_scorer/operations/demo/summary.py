@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from stream_scorer.core.audit.reconciliation import End
+from stream_scorer.core.audit.reconciliation import Disposition
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.records.dead_letter import ERRORS, STAGE
 from stream_scorer.core.records.record import last_header
@@ -136,13 +136,13 @@ async def count_up(settings: Settings, latencies_ms: Sequence[float]) -> Summary
 
 def _summary(report: AuditReport, counts: _Counts, latencies_ms: Sequence[float], counting_s: float) -> Summary:
     return Summary(
-        observations=report.inputs["observations"] - report.ended[End.MOVE],
+        observations=report.inputs["observations"] - report.ended[Disposition.MOVE],
         predictions=counts.predictions,
         dead_letters=counts.letters.total(),
         dead_letters_by_code=dict(counts.letters.most_common()),
-        redelivered=report.ended[End.REDELIVERY],
+        redelivered=report.ended[Disposition.REDELIVERY],
         conflicts=counts.letters[Code.CONFLICT],
-        moved=report.ended[End.MOVE],
+        moved=report.ended[Disposition.MOVE],
         unaccounted=report.unaccounted,
         duplicated=report.duplicated + report.predicted_twice + report.strays,
         outcomes=report.inputs["outcomes"],
@@ -150,9 +150,9 @@ def _summary(report: AuditReport, counts: _Counts, latencies_ms: Sequence[float]
         joined=counts.updates["joined"],
         corrected=counts.updates["corrected"],
         waited=counts.updates["awaiting_prediction"],
-        awaiting=report.ended[End.AWAITING],
+        awaiting=report.ended[Disposition.AWAITING],
         unknown=counts.updates["unknown"],
-        repeats=report.ended[End.REPEAT],
+        repeats=report.ended[Disposition.REPEAT],
         outcome_dead_letters=counts.outcome_letters.total(),
         outcome_dead_letters_by_code=dict(counts.outcome_letters.most_common()),
         success_rate=counts.success_rate,

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.columns import COLUMNS, EVENT_BYTES_MAX, ID_BYTES_MAX, Column
 from stream_scorer.core.contract.examples import OBSERVATIONS, OUTCOMES
-from stream_scorer.core.contract.observation_events import examine_observation, stage_of
-from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.observation_events import stage_of, validate_observation
+from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.contract.reasons import (
     Code,
     Reason,
@@ -92,12 +92,12 @@ def example_of(code: Code) -> tuple[str, Stage, Reason]:
 def faulty_examples() -> Iterator[tuple[str, Stage, tuple[Reason, ...]]]:
     """The examples that break the contract: name, stage and reasons; observations first."""
     for name, value in OBSERVATIONS.items():
-        observation = examine_observation(encoded(value))
-        if not isinstance(observation, Accepted):
+        observation = validate_observation(encoded(value))
+        if not isinstance(observation, ValidEvent):
             yield name, stage_of(observation), observation
     for name, value in OUTCOMES.items():
-        outcome = examine_outcome(encoded(value))
-        if not isinstance(outcome, Accepted):
+        outcome = validate_outcome(encoded(value))
+        if not isinstance(outcome, ValidEvent):
             yield name, Stage.OUTCOME, outcome
 
 

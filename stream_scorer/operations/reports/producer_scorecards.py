@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
-from stream_scorer.core.dead_letters.producer_scorecards import Scorecard, Tally
-from stream_scorer.core.records.dead_letter_reader import Origin
+from stream_scorer.core.dead_letters.producer_scorecards import Scorecard, ScorecardBuilder
+from stream_scorer.core.records.dead_letter_reader import SourcePosition
 from stream_scorer.operations.audit.evidence import OnRead
 from stream_scorer.operations.reading.topic_reader import Reader, Span
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
@@ -36,11 +36,11 @@ async def scorecards(
             begins = await reader.offsets_at(spans, since_ms)
             spans = {partition: Span(begins[partition], span.end) for partition, span in spans.items()}
 
-        def is_counted(origin: Origin) -> bool:
+        def is_counted(origin: SourcePosition) -> bool:
             span = spans.get(TopicPartition(origin.topic, origin.partition))
             return span is not None and span.begin <= origin.offset < span.end
 
-        tally = Tally(is_counted)
+        tally = ScorecardBuilder(is_counted)
         offsets = sum(span.end - span.begin for span in spans.values())
         async for (topic, partition), records in reader.read(spans):
             if topic == names.dead_letters:

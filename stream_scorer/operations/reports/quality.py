@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from stream_scorer.core.quality.windowed_evaluation import Evidence, Findings, Window
+from stream_scorer.core.quality.windowed_evaluation import EvaluationResult, Window, WindowedEvaluation
 from stream_scorer.core.state.restore import Records
 from stream_scorer.operations.reading.topic_reader import Reader, Record
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
-__all__ = ["Findings", "OnRead", "QualityReport", "Window", "quality"]
+__all__ = ["EvaluationResult", "OnRead", "QualityReport", "Window", "quality"]
 
 # Records read so far, offsets in all
 OnRead = Callable[[int, int], None]
@@ -23,7 +23,7 @@ class QualityReport(NamedTuple):
     """What was found, in which window, and what it took."""
 
     window: Window
-    findings: Findings
+    findings: EvaluationResult
     records_read: int
     seconds: float
 
@@ -42,7 +42,7 @@ async def quality(
     A prediction's record has its observation's time, a joined update's the later one of observation and outcome.
     Raises OutageError where Kafka does not answer, TopicsError where the topics are not there.
     """
-    started, evidence = time.monotonic(), Evidence(window)
+    started, evidence = time.monotonic(), WindowedEvaluation(window)
     async with Reader(options) as reader:
         spans = await reader.spans((names.predictions, names.outcome_updates))
         if window.begins_ms is not None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 
 from stream_scorer.core.contract.reasons import Code, Stage
-from stream_scorer.core.dead_letters.rejection import Rejected
+from stream_scorer.core.dead_letters.rejection import RejectedRecord
 from stream_scorer.core.observations.scoring import Codes, Probabilities
-from stream_scorer.core.outcomes.join import Answers
-from stream_scorer.core.quality.counts import Model, Quality
+from stream_scorer.core.outcomes.join import JoinResult
+from stream_scorer.core.quality.counts import Model, QualityCounts
 from stream_scorer.core.records.record import Publishable
 from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.state.pending_writes import LaneState
@@ -66,10 +66,10 @@ class Noted:
     predicted_ms: Sequence[int] = ()
     scored: list[tuple[Model, Codes, Probabilities]] = field(default_factory=list)
     steps_s: dict[str, float] = field(default_factory=dict)
-    counted: Quality = field(default_factory=Quality)
-    retracted: Quality = field(default_factory=Quality)
+    counted: QualityCounts = field(default_factory=QualityCounts)
+    retracted: QualityCounts = field(default_factory=QualityCounts)
 
-    def buried(self, rejected: Sequence[Rejected]) -> None:
+    def buried(self, rejected: Sequence[RejectedRecord]) -> None:
         """Note dead letters, by their first reason."""
         self.letters.update((one.reasons[0].code, one.stage) for one in rejected)
 
@@ -96,7 +96,7 @@ class Work:
             self.outputs[partition] = [*before, *records] if before else records
 
 
-def note_answers(work: Work, answers: Answers, updates: TopicPartition) -> None:
+def note_answers(work: Work, answers: JoinResult, updates: TopicPartition) -> None:
     """Add what came of outcomes to what is published, kept and counted."""
     work.publish(updates, answers.updates)
     work.entries.update(answers.entries)

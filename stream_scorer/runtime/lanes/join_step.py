@@ -12,15 +12,15 @@ from aiokafka import TopicPartition
 
 from stream_scorer.core.contract.outcome_events import decode_outcomes
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.contract.smoke_test_ids import smoke_places
-from stream_scorer.core.dead_letters.rejection import Rejected, bury
+from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
+from stream_scorer.core.dead_letters.rejection import RejectedRecord, bury
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes
-from stream_scorer.core.outcomes.expiry import expire_waiting, keep_record, record_and_reason
-from stream_scorer.core.outcomes.join import Answers
-from stream_scorer.core.quality.counts import Quality
-from stream_scorer.core.records.clock import Clock
-from stream_scorer.core.records.record import traced
-from stream_scorer.core.records.repartitioning import send_home
+from stream_scorer.core.outcomes.expiry import buffer_record, expire_waiting, record_and_reason
+from stream_scorer.core.outcomes.join import JoinResult
+from stream_scorer.core.quality.counts import QualityCounts
+from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.record import trace_headers
+from stream_scorer.core.records.repartitioning import repartition
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.lanes.batch import Batch, Work, note_answers
@@ -37,8 +37,8 @@ class OutcomeStep:
     def run(self, batch: Batch, work: Work) -> None:
         """Add to `work` what becomes of the batch's outcomes and of those that are due."""
         began_s, validated_s = time.perf_counter(), work.noted.steps_s.get("validate", 0.0)
-        clock = Clock(self._clock_ms(), self._limits.join_window_ms)
-        rejected: list[Rejected] = []
+        clock = WindowClock(self._clock_ms(), self._limits.join_window_ms)
+        rejected: list[RejectedRecord] = []
         if batch.outcomes:
             rejected += self._join(batch, work, clock)
             work.noted.replayed += count_replayed(batch.outcomes)
@@ -55,11 +55,11 @@ class OutcomeStep:
         steps_s = work.noted.steps_s
         steps_s["join"] = time.perf_counter() - began_s - (steps_s.get("validate", 0.0) - validated_s)
 
-    def _join(self, batch: Batch, work: Work, clock: Clock) -> list[Rejected]:
+    def _join(self, batch: Batch, work: Work, clock: WindowClock) -> list[RejectedRecord]:
         """Answer the batch's outcomes; gives those that break the contract."""
         decoded = decode_outcomes([record.value for record in batch.outcomes], work.noted.timing("validate"))
         records = [batch.outcomes[position] for position in decoded.positions]
-        home = send_home(decoded.ids, records, partition=batch.partition, partitions=self._limits.partitions)
+        home = repartition(decoded.ids, records, partition=batch.partition, partitions=self._limits.partitions)
         for owner, strays in home.moved.items():
             work.publish(TopicPartition(self._names.outcomes, owner), strays)
             work.noted.outcomes["moved"] += len(strays)
@@ -68,13 +68,19 @@ class OutcomeStep:
             decoded.classes,
             [record.offset for record in records],
             [record.timestamp for record in records],
-            {record.offset: carried for record in records if record.headers and (carried := traced(record.headers))},
+            {
+                record.offset: carried
+                for record in records
+                if record.headers and (carried := trace_headers(record.headers))
+            },
         )
-        broken = [Rejected(batch.outcomes[position], reasons, Stage.OUTCOME) for position, reasons in decoded.rejected]
-        broken += [Rejected(records[row], (reason,), Stage.OUTCOME) for row, reason in home.stuck]
+        broken = [
+            RejectedRecord(batch.outcomes[position], reasons, Stage.OUTCOME) for position, reasons in decoded.rejected
+        ]
+        broken += [RejectedRecord(records[row], (reason,), Stage.OUTCOME) for row, reason in home.stuck]
         if len(home.stay) < len(records):
             outcomes, records = outcomes.at(home.stay), [records[row] for row in home.stay]
-        if smoke := smoke_places(outcomes.ids):  # nobody should send such
+        if smoke := smoke_test_indices(outcomes.ids):  # nobody should send such
             broken += self._answer(
                 outcomes.at(smoke), [records[row] for row in smoke], batch, work, clock, in_figures=False
             )
@@ -88,26 +94,26 @@ class OutcomeStep:
         records: Sequence[Record],
         batch: Batch,
         work: Work,
-        clock: Clock,
+        clock: WindowClock,
         *,
         in_figures: bool = True,
-    ) -> list[Rejected]:
+    ) -> list[RejectedRecord]:
         """Join the outcomes to what is known of their ids; gives those that can no longer wait. `in_figures`: whether
         they count in figures of quality."""
         answers = join_outcomes(
             outcomes,
             self._find(batch, work, outcomes.ids),
-            lambda position: keep_record(records[position]),
+            lambda position: buffer_record(records[position]),
             partition=batch.partition,
             models=batch.state.models,
             clock=clock,
         )
         if not in_figures:
-            answers.counted, answers.retracted = Quality(), Quality()
+            answers.counted, answers.retracted = QualityCounts(), QualityCounts()
         note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
         return self._given_up(answers, batch, work)
 
-    def _expire(self, batch: Batch, work: Work, clock: Clock) -> list[Rejected]:
+    def _expire(self, batch: Batch, work: Work, clock: WindowClock) -> list[RejectedRecord]:
         """End the outcomes whose observation has not come within the join window."""
         ids = list(dict.fromkeys(id_ for _, id_ in batch.due))
         answers = expire_waiting(
@@ -124,10 +130,10 @@ class OutcomeStep:
             return [entries.get(id_, kept) for id_, kept in zip(ids, found, strict=True)]
         return found
 
-    def _given_up(self, answers: Answers, batch: Batch, work: Work) -> list[Rejected]:
+    def _given_up(self, answers: JoinResult, batch: Batch, work: Work) -> list[RejectedRecord]:
         rejected = []
         for given_up in answers.given_up:
             record, reason = record_and_reason(given_up, self._names.outcomes, batch.partition)
-            rejected.append(Rejected(record, (reason,), Stage.OUTCOME, given_up.record.truncation))
+            rejected.append(RejectedRecord(record, (reason,), Stage.OUTCOME, given_up.record.truncation))
         work.noted.outcomes["unknown"] += len(rejected)
         return rejected

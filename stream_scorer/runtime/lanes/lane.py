@@ -16,7 +16,7 @@ from functools import partial
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.kafka.record_batches import Ends
@@ -55,7 +55,7 @@ class Lane:
         before_commit: Callable[[], None],
         committed: Callable[[Batch, Work], None],
         batch_records_max: int,
-        clock: Callable[[], Clock],
+        clock: Callable[[], WindowClock],
         turns: Turns,
     ) -> None:
         self.partition = partition

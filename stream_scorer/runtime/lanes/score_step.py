@@ -14,18 +14,29 @@ from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
-from stream_scorer.core.contract.smoke_test_ids import smoke_places
-from stream_scorer.core.dead_letters.rejection import Rejected, bury
-from stream_scorer.core.observations.deduplication import Admission, admit_observations, admit_repeats
+from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
+from stream_scorer.core.dead_letters.rejection import RejectedRecord, bury
 from stream_scorer.core.observations.deduplication import Batch as Arrivals
+from stream_scorer.core.observations.deduplication import (
+    DeduplicationResult,
+    deduplicate_observations,
+    deduplicate_repeats,
+)
 from stream_scorer.core.observations.prediction_records import predict
-from stream_scorer.core.observations.scoring import Brake, Codes, Probabilities, RecentFailures, Scored, score
-from stream_scorer.core.observations.validation import Rows, sort_out
-from stream_scorer.core.outcomes.batch_join import join_waiting
+from stream_scorer.core.observations.scoring import (
+    Codes,
+    FailureThreshold,
+    Probabilities,
+    RecentFailures,
+    Scored,
+    score,
+)
+from stream_scorer.core.observations.validation import ValidObservations, validate_batch
+from stream_scorer.core.outcomes.batch_join import join_buffered
 from stream_scorer.core.quality.counts import Decisions
-from stream_scorer.core.records.clock import Clock
+from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.dead_letter import REPLAYS
-from stream_scorer.core.records.record import Incoming, rfc3339
+from stream_scorer.core.records.record import ConsumedRecord, rfc3339
 from stream_scorer.core.state.entry_columns import pack_predictions
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.lanes.batch import Batch, Work, note_answers
@@ -53,7 +64,7 @@ class Verdict(NamedTuple):
 class ObservationStep:
     """Scores batches with the model that it serves."""
 
-    def __init__(self, names: TopicNames, limits: Limits, brake: Brake, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, names: TopicNames, limits: Limits, brake: FailureThreshold, clock_ms: Callable[[], int]) -> None:
         self._names, self._limits, self._brake, self._clock_ms = names, limits, brake, clock_ms
         self._recent = RecentFailures(brake)
         self._executor: ThreadPoolExecutor | None = None
@@ -70,7 +81,7 @@ class ObservationStep:
             return
         limits, partition, steps_s = self._limits, batch.partition, work.noted.steps_s
         began_s = time.perf_counter()
-        sorted_ = sort_out(
+        sorted_ = validate_batch(
             batch.observations,
             partition=partition,
             partitions=limits.partitions,
@@ -80,9 +91,9 @@ class ObservationStep:
         steps_s["decode"] = _lap(began_s) - steps_s.get("validate", 0.0)
         began_s = time.perf_counter()
         rows = sorted_.rows
-        clock = Clock(self._clock_ms(), limits.join_window_ms)
+        clock = WindowClock(self._clock_ms(), limits.join_window_ms)
         found = batch.state.find(rows.ids)
-        admission = admit_observations(
+        admission = deduplicate_observations(
             Arrivals(rows.ids, rows.codes, rows.offsets),
             found,
             window_starts_ms=clock.window_starts_ms,
@@ -94,7 +105,7 @@ class ObservationStep:
         steps_s["predict"] = _lap(began_s)
         began_s = time.perf_counter()
         rejected = sorted_.rejected + [
-            Rejected(rows.records[row], (reason,), STAGE_OF_REFUSAL[reason.code])
+            RejectedRecord(rows.records[row], (reason,), STAGE_OF_REFUSAL[reason.code])
             for row, reason in verdict.refused.items()
         ]
         self._publish(batch, work, rows, verdict, rejected, clock)
@@ -112,7 +123,7 @@ class ObservationStep:
         ]
         steps_s["encode"] = _lap(began_s)
 
-    async def _judge(self, rows: Rows, admission: Admission) -> Verdict:
+    async def _judge(self, rows: ValidObservations, admission: DeduplicationResult) -> Verdict:
         scored = await self._score(
             [rows.codes[row] for row in admission.new] if len(admission.new) < len(rows.ids) else rows.codes
         )
@@ -134,7 +145,7 @@ class ObservationStep:
             if not admission.repeats:
                 break
             # a repeat of one that failed is the first of its id in turn
-            admission = admit_repeats(
+            admission = deduplicate_repeats(
                 arrivals, admission, failed, repeats_are_conflicts=self._limits.repeats_are_conflicts
             )
             scored = await self._score([rows.codes[row] for row in admission.new])
@@ -155,7 +166,13 @@ class ObservationStep:
         return scored
 
     def _publish(
-        self, batch: Batch, work: Work, rows: Rows, verdict: Verdict, rejected: Sequence[Rejected], clock: Clock
+        self,
+        batch: Batch,
+        work: Work,
+        rows: ValidObservations,
+        verdict: Verdict,
+        rejected: Sequence[RejectedRecord],
+        clock: WindowClock,
     ) -> None:
         partition, names, speaker = batch.partition, self._names, self._model.speaker
         accepted = rows.at(verdict.accepted)
@@ -178,7 +195,13 @@ class ObservationStep:
         work.noted.predicted_ms = [record.timestamp for record in accepted.records]
 
     def _keep(
-        self, batch: Batch, work: Work, rows: Rows, verdict: Verdict, found: Sequence[bytes | None], clock: Clock
+        self,
+        batch: Batch,
+        work: Work,
+        rows: ValidObservations,
+        verdict: Verdict,
+        found: Sequence[bytes | None],
+        clock: WindowClock,
     ) -> None:
         """Note the entries of what was scored, and answer the outcomes that came before their observations."""
         speaker, models = self._model.speaker, batch.state.models
@@ -202,14 +225,14 @@ class ObservationStep:
             ids = [rows.ids[row] for row in verdict.waiting]
             scored = [entry for id_ in ids if (entry := work.entries[id_]) is not None]
             waited = [entry for row in verdict.waiting if (entry := found[row]) is not None]
-            answers = join_waiting(ids, scored, waited, partition=batch.partition, models=models)
+            answers = join_buffered(ids, scored, waited, partition=batch.partition, models=models)
             note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
 
     def _count(
         self, work: Work, ids: Sequence[bytes], codes: Codes, decisions: Decisions, probabilities: Probabilities
     ) -> None:
         """Note what figures of quality and drift stand on, without smoke tests."""
-        if smoke := smoke_places(ids):
+        if smoke := smoke_test_indices(ids):
             others = np.ones(len(ids), dtype=np.bool_)
             others[smoke] = False
             codes, decisions, probabilities = codes[others], decisions[others], probabilities[others]
@@ -223,7 +246,7 @@ class ObservationStep:
             self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-def count_replayed(records: Sequence[Incoming]) -> int:
+def count_replayed(records: Sequence[ConsumedRecord]) -> int:
     """How many records say that an operator sent them again; whoever sends them again says so last."""
     return len([record for record in records if (headers := record.headers) and headers[-1][0] == REPLAYS])
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stream_scorer.core.observations.scoring import Predict
-from stream_scorer.core.records.prediction import Speaker
+from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.models.registry.reference_distributions import TrainedOn
 
 
@@ -12,7 +12,7 @@ class ServedModel:
     """The model as the worker needs it. `expensive`: it is asked in a thread of its own, so that heartbeats go on.
     `trained_on`: what its traffic is held against, where its card says so."""
 
-    speaker: Speaker
+    speaker: ModelIdentity
     predict: Predict
     expensive: bool
     trained_on: TrainedOn | None = None

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.quality.counts import Model, Quality
+from stream_scorer.core.quality.counts import Model, QualityCounts
 from stream_scorer.core.quality.drift_buckets import Codes, ProbabilityCounts
 from stream_scorer.models.registry.reference_distributions import TrainedOn
 from stream_scorer.runtime.metrics import catalogue as catalogue
@@ -24,7 +24,7 @@ class ModelFigures:
     """Counts by model and role; there from the start for every model that was announced."""
 
     def __init__(self) -> None:
-        self._counted, self._retracted = Quality(), Quality()
+        self._counted, self._retracted = QualityCounts(), QualityCounts()
         self._loaded: dict[Model, bool] = {}
         self._probabilities: dict[Model, ProbabilityCounts] = {}
         self._trained_on: dict[Model, TrainedOn] = {}
@@ -51,7 +51,7 @@ class ModelFigures:
         if (counts := self._probabilities.get(model)) is not None:
             counts.add(codes, probabilities)
 
-    def add(self, counted: Quality, retracted: Quality) -> None:
+    def add(self, counted: QualityCounts, retracted: QualityCounts) -> None:
         """Add a committed batch's counts."""
         if counted:
             self._counted.add(counted)

@@ -6,8 +6,8 @@ Invariant: an entry is seen by the next batch at once, and reaches the store onl
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from stream_scorer.core.records.clock import Clock
-from stream_scorer.core.state.model_ids import Models
+from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.runtime.state.store import LaneStore
 
 Entries = Mapping[bytes, bytes | None]
@@ -24,7 +24,7 @@ class LaneState:
         self._in_flight: deque[Entries] = deque()
 
     @property
-    def models(self) -> Models:
+    def models(self) -> ModelIds:
         """The lane's numbers for models."""
         return self.store.models
 
@@ -53,7 +53,7 @@ class LaneState:
         is in flight."""
         return self.store.waiting_before(window_starts_ms, records_max) if not self._in_flight else []
 
-    def forget(self, clock: Clock) -> int:
+    def forget(self, clock: WindowClock) -> int:
         """Drop some entries from before the join window, and say how many; a bounded piece of work, to be asked for
         again and again."""
         return self.store.sweep(clock, SWEPT_AT_ONCE_MAX)

@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.core.records.clock import Clock
-from stream_scorer.core.state.model_ids import Models
+from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.core.state.restore import Records, Restored, restore_predictions, restore_updates
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.kafka.batch_fetch import read
@@ -41,7 +41,7 @@ CHUNK_RECORDS: Final = 2_000
 LOOK_AGAIN_S: Final = 0.05
 TELL_EVERY_S: Final = 5.0
 
-Restore = Callable[[Records, Sequence[bytes | None], Models], Restored]
+Restore = Callable[[Records, Sequence[bytes | None], ModelIds], Restored]
 
 
 class Progress(NamedTuple):
@@ -86,7 +86,7 @@ async def restore(
     partition: int,
     predictions: str,
     outcome_updates: str,
-    clock: Clock,
+    clock: WindowClock,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Restoration:
     """Bring the store to the ends of both topics' partition. `options`: how to connect, as for any Kafka client.
@@ -130,7 +130,7 @@ async def restore(
 
 
 async def _spans(
-    store: LaneStore, consumer: AIOKafkaConsumer, topics: Sequence[TopicPartition], clock: Clock
+    store: LaneStore, consumer: AIOKafkaConsumer, topics: Sequence[TopicPartition], clock: WindowClock
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
     """From where to where to read each topic. Drops what the store holds where that does not fit the topics."""
     # under `read_committed` an end is the last stable offset: no open transaction is waited for

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from stream_scorer.core.contract.columns import ID_BYTES_MAX
-from stream_scorer.core.records.clock import Clock
-from stream_scorer.core.state.entry import ENTRY_VERSION, ROW_BYTES, is_forgotten, waiting_since_ms
-from stream_scorer.core.state.model_ids import Models
+from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.state.entry import ENTRY_VERSION, ROW_BYTES, is_expired, waiting_since_ms
+from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.state.rocksdb import (
     Memory,
@@ -58,7 +58,7 @@ class LaneStore:
         self._note = {"layout": LAYOUT_VERSION, "entries": ENTRY_VERSION, "identity": identity}
         self._rows: Any = None
         # The lane's table of models: learns what is new, and is kept by the next `write`.
-        self.models = Models()
+        self.models = ModelIds()
         self._models_kept = 0
         self._positions: dict[str, int] = {}
         self._waiting_from, self._swept_to = _WAITING, b""
@@ -147,7 +147,7 @@ class LaneStore:
             self._waiting_from = _waiting_key(*found[0])
         return found
 
-    def sweep(self, clock: Clock, ids_max: int) -> int:
+    def sweep(self, clock: WindowClock, ids_max: int) -> int:
         """Look at the next entries, at most so many, delete those that are forgotten, and say how many. Does nothing
         when all were looked at not long ago."""
         if clock.now_ms < self._next_sweep_ms:
@@ -162,7 +162,7 @@ class LaneStore:
                     go_on_at = id_
                     break
                 seen += 1
-                if is_forgotten(packed, window_starts_ms):
+                if is_expired(packed, window_starts_ms):
                     forgotten.append(id_)
         except Exception as error:
             self._fail(error)
@@ -239,7 +239,7 @@ class LaneStore:
     def _begin(self) -> None:
         self._rows = open_rows(self._claim.folder, self._memory)
         kept = dict(itertools.takewhile(lambda row: row[0].startswith(_LANE), self._rows.items(from_key=_LANE)))
-        self.models = Models.decode(kept.pop(_MODELS)) if _MODELS in kept else Models()
+        self.models = ModelIds.decode(kept.pop(_MODELS)) if _MODELS in kept else ModelIds()
         self._models_kept = len(self.models)
         self._positions = {
             key.removeprefix(_POSITION).decode(): int.from_bytes(offset, "big") for key, offset in kept.items()

@@ -18,8 +18,8 @@ import faust
 import faust.app.base
 import faust.worker
 
-from stream_scorer.core.observations.scoring import Brake
-from stream_scorer.core.records.prediction import Speaker
+from stream_scorer.core.observations.scoring import FailureThreshold
+from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.errors import ModelError
 from stream_scorer.models.registry.default_model import default_model_folder, ensure_default_model
 from stream_scorer.models.registry.model_directory import load_model
@@ -120,7 +120,7 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None, pag
     )
     names, brake = (
         TopicNames(settings.topics.prefix),
-        Brake(settings.worker.brake_share, settings.worker.brake_rows_min),
+        FailureThreshold(settings.worker.brake_share, settings.worker.brake_rows_min),
     )
     agents = Agents(app, ObservationStep(names, limits, brake, _now_ms), OutcomeStep(names, limits, _now_ms))
     app.delivery = delivery = Delivery(
@@ -191,4 +191,6 @@ def _served_model(settings: Settings) -> ServedModel:
         )
     model = load_model(folder, trusted_types=wanted.trusted_types)
     threshold = model.threshold if wanted.threshold is None else wanted.threshold
-    return ServedModel(Speaker(model.name, "champion", threshold), model.score, model.expensive, trained_on(model.card))
+    return ServedModel(
+        ModelIdentity(model.name, "champion", threshold), model.score, model.expensive, trained_on(model.card)
+    )

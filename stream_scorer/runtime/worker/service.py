@@ -18,10 +18,10 @@ import faust
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.core.dead_letters.circuit_breaker import LetterBrake
-from stream_scorer.core.observations.scoring import ModelAtFault
-from stream_scorer.core.records.clock import Clock
-from stream_scorer.core.records.prediction import Speaker
+from stream_scorer.core.dead_letters.circuit_breaker import CircuitBreaker
+from stream_scorer.core.observations.scoring import ModelFailure
+from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
@@ -88,7 +88,7 @@ class Delivery(faust.Service):
         self._hash_id = IdHash(settings.logging.id_hash_key)
         self._tell_unscored_at_s = 0.0
         self._letter_brake = letter_brake(settings.worker)
-        self.speaker: Speaker | None = None
+        self.speaker: ModelIdentity | None = None
         self._blocks = shared_memory(partitions)
         self._turns = Turns()
         self._server = Server(
@@ -219,8 +219,8 @@ class Delivery(faust.Service):
         self.metrics.restored(restored.seconds)
         return LaneState(store)
 
-    def _clock(self) -> Clock:
-        return Clock(time.time_ns() // 1_000_000, int(self.settings.worker.join_window_s * 1000))
+    def _clock(self) -> WindowClock:
+        return WindowClock(time.time_ns() // 1_000_000, int(self.settings.worker.join_window_s * 1000))
 
     def _count(self, batch: Batch, work: Work) -> None:
         now_ms = time.time_ns() // 1_000_000
@@ -237,7 +237,7 @@ class Delivery(faust.Service):
                 " ".join(map(self._hash_id, ids[:HASHES_TOLD_MAX])),
             )
 
-    def _watch_letters(self, brake: LetterBrake, records: int, letters: int, now_ms: int) -> None:
+    def _watch_letters(self, brake: CircuitBreaker, records: int, letters: int, now_ms: int) -> None:
         if (pulled := brake.add(now_ms, records, letters)) is not None:
             self.metrics.brake_pulled()
             log.error(
@@ -285,7 +285,7 @@ class Delivery(faust.Service):
     def _tell(self, error: BaseException) -> None:
         """Say once what ended the worker."""
         known: Known | None
-        if isinstance(error, ModelAtFault):
+        if isinstance(error, ModelFailure):
             known = ModelError(
                 f"The model is at fault, not the data: {error}. Nothing of this batch was committed or dead-lettered. "
                 "Roll back to a model that works, then start the worker again."
@@ -369,11 +369,11 @@ class Delivery(faust.Service):
 Pages = Callable[[web.Application, Delivery], None]
 
 
-def letter_brake(worker: WorkerSettings) -> LetterBrake | None:
+def letter_brake(worker: WorkerSettings) -> CircuitBreaker | None:
     """The brake on dead letters, where the settings want one."""
     if worker.dead_letter_brake_share is None:
         return None
-    return LetterBrake(
+    return CircuitBreaker(
         worker.dead_letter_brake_share,
         int(worker.dead_letter_brake_window_s * 1000),
         worker.dead_letter_brake_records_min,

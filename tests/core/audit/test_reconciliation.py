@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.audit.inputs import INPUT, Rows, Side, input_rows
-from stream_scorer.core.audit.reconciliation import Account, last_before, settle
+from stream_scorer.core.audit.inputs import INPUT, InputTopic, Rows, input_rows
+from stream_scorer.core.audit.reconciliation import Reconciliation, last_before, reconcile
 from stream_scorer.core.audit.traces import TRACE, dead_letter_rows, move_rows, prediction_rows, update_rows
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.observation_code import encode_observation
@@ -18,8 +18,8 @@ from stream_scorer.core.contract.observation_events import decode_event
 from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.dead_letter import dead_letter
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.core.records.prediction import Speaker, encode_predictions
-from stream_scorer.core.records.record import Outgoing, rfc3339
+from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
+from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.core.records.repartitioning import move
 from tests.builders import an_event, an_outcome
 
@@ -28,8 +28,8 @@ NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
 WINDOW_MS = 30 * DAY_MS
 OBSERVATIONS, OUTCOMES = "stops.observations", "stops.outcomes"
-SIDES = {OBSERVATIONS: Side.OBSERVATIONS, OUTCOMES: Side.OUTCOMES}
-SPEAKER = Speaker("model@0123456789ab", "champion", 0.5)
+SIDES = {OBSERVATIONS: InputTopic.OBSERVATIONS, OUTCOMES: InputTopic.OUTCOMES}
+SPEAKER = ModelIdentity("model@0123456789ab", "champion", 0.5)
 
 
 class Read(NamedTuple):
@@ -51,7 +51,7 @@ class Log:
     topic: str
     partitions: dict[int, list[Read]] = field(default_factory=dict)
 
-    def append(self, partition: int, record: Outgoing, gap: int = 0) -> Read:
+    def append(self, partition: int, record: ProducerRecord, gap: int = 0) -> Read:
         records = self.partitions.setdefault(partition, [])
         offset = (records[-1].offset + 1 if records else 0) + gap
         key, value, timestamp, headers = record
@@ -63,15 +63,15 @@ class Log:
 class World:
     """Topics in memory, and a worker that writes what it is told to."""
 
-    def __init__(self, side: Side = Side.OBSERVATIONS) -> None:
+    def __init__(self, side: InputTopic = InputTopic.OBSERVATIONS) -> None:
         self.side = side
-        self.topic = OBSERVATIONS if side is Side.OBSERVATIONS else OUTCOMES
+        self.topic = OBSERVATIONS if side is InputTopic.OBSERVATIONS else OUTCOMES
         self.inputs, self.predictions, self.letters, self.updates = (
             Log(topic) for topic in (self.topic, "stops.predictions", "stops.dead-letters", "stops.outcome-updates")
         )
 
     def send(self, value: bytes | None, partition: int, *, at_ms: int = NOW_MS, gap: int = 0) -> Read:
-        return self.inputs.append(partition, Outgoing(None, value, at_ms), gap)
+        return self.inputs.append(partition, ProducerRecord(None, value, at_ms), gap)
 
     def predict(self, record: Read, *, at_ms: int = NOW_MS, partition: int | None = None) -> Read:
         event = decode_event(record.value or b"")
@@ -80,7 +80,7 @@ class World:
             [id_], [code], [0.7], [record.offset], partition=record.partition, speaker=SPEAKER, scored_at=rfc3339(at_ms)
         )
         where = record.partition if partition is None else partition
-        return self.predictions.append(where, Outgoing(id_, value, record.timestamp))
+        return self.predictions.append(where, ProducerRecord(id_, value, record.timestamp))
 
     def reject(self, record: Read, reason: Reason | None = None, limit_bytes: int = 1 << 20) -> Read:
         found = reason or reasons.not_an_object()
@@ -109,7 +109,7 @@ class World:
         said |= {"scored_at": rfc3339(at_ms)} if status == "joined" else {}
         said |= {"outcome_at": rfc3339(record.timestamp)} | changes
         return self.updates.append(
-            record.partition, Outgoing(str(said["id"]).encode(), msgspec.json.encode(said), record.timestamp)
+            record.partition, ProducerRecord(str(said["id"]).encode(), msgspec.json.encode(said), record.timestamp)
         )
 
     def input_rows(self) -> Rows:
@@ -126,13 +126,13 @@ class World:
 
     def settle(self) -> "Verdict":
         inputs, traces = self.input_rows(), self.trace_rows()
-        return Verdict(inputs, settle(self.side, inputs, traces, window_ms=WINDOW_MS, now_ms=NOW_MS))
+        return Verdict(inputs, reconcile(self.side, inputs, traces, window_ms=WINDOW_MS, now_ms=NOW_MS))
 
 
 @dataclass
 class Verdict:
     inputs: Rows
-    account: Account
+    account: Reconciliation
 
     def ended(self, record: Read) -> list[str]:
         """All that an account says of a record."""
@@ -257,8 +257,8 @@ def test_a_prediction_that_does_not_fit_its_source_is_a_stray(tampered: str) -> 
 )
 def test_a_prediction_that_cannot_be_read_is_a_stray_and_no_exception(value: bytes | None) -> None:
     world = World()
-    world.predictions.append(0, Outgoing(b"a", value, NOW_MS))
-    world.updates.append(0, Outgoing(b"a", value, NOW_MS))
+    world.predictions.append(0, ProducerRecord(b"a", value, NOW_MS))
+    world.updates.append(0, ProducerRecord(b"a", value, NOW_MS))
     assert world.settle().strays == 2
 
 
@@ -381,7 +381,7 @@ def test_a_forged_move_accounts_for_nothing(forgery: str) -> None:
 )
 def test_a_move_header_of_garbage_names_no_record(header: bytes) -> None:
     world = World()
-    world.inputs.append(0, Outgoing(b"a", an_event("a"), NOW_MS, [("scorer.moved-from", header)]))
+    world.inputs.append(0, ProducerRecord(b"a", an_event("a"), NOW_MS, [("scorer.moved-from", header)]))
     assert world.trace_rows()["source_offset"].tolist() == [-1]
     assert world.settle().strays == 1
 
@@ -390,7 +390,7 @@ def test_an_offset_beyond_all_bounds_does_not_run_over_into_another_partition() 
     world = World()
     record = world.send(an_event("a"), 1)
     header = msgspec.json.encode({"partition": 0, "offset": (1 << 44) + record.offset})
-    world.inputs.append(home("a"), Outgoing(b"a", record.value, NOW_MS, [("scorer.moved-from", header)]))
+    world.inputs.append(home("a"), ProducerRecord(b"a", record.value, NOW_MS, [("scorer.moved-from", header)]))
     assert world.settle().strays == 1
 
 
@@ -398,7 +398,7 @@ def test_an_offset_beyond_all_bounds_does_not_run_over_into_another_partition() 
 
 
 def test_a_joined_outcome_ended_there() -> None:
-    world = World(Side.OUTCOMES)
+    world = World(InputTopic.OUTCOMES)
     record = world.send(an_outcome("a"), home("a"))
     world.update(record, "joined")
     verdict = world.settle()
@@ -407,14 +407,14 @@ def test_a_joined_outcome_ended_there() -> None:
 
 
 def test_an_outcome_that_waits_is_open_not_missing() -> None:
-    world = World(Side.OUTCOMES)
+    world = World(InputTopic.OUTCOMES)
     record = world.send(an_outcome("a"), home("a"))
     world.update(record, "awaiting_prediction")
     assert world.settle().ended(record) == ["awaiting"]
 
 
 def test_an_outcome_that_waited_and_was_joined_ended_once() -> None:
-    world = World(Side.OUTCOMES)
+    world = World(InputTopic.OUTCOMES)
     record = world.send(an_outcome("a"), home("a"))
     world.update(record, "awaiting_prediction")
     world.update(record, "joined")
@@ -422,7 +422,7 @@ def test_an_outcome_that_waited_and_was_joined_ended_once() -> None:
 
 
 def test_an_outcome_joined_twice_is_a_double() -> None:
-    world = World(Side.OUTCOMES)
+    world = World(InputTopic.OUTCOMES)
     record = world.send(an_outcome("a"), home("a"))
     world.update(record, "joined")
     world.update(record, "joined")
@@ -430,7 +430,7 @@ def test_an_outcome_joined_twice_is_a_double() -> None:
 
 
 def test_an_update_with_the_other_class_does_not_fit() -> None:
-    world = World(Side.OUTCOMES)
+    world = World(InputTopic.OUTCOMES)
     record = world.send(an_outcome("a", True), home("a"))
     world.update(record, "joined", true_class=False)
     verdict = world.settle()
@@ -439,7 +439,7 @@ def test_an_update_with_the_other_class_does_not_fit() -> None:
 
 
 def test_an_unknown_outcome_is_one_end_in_two_records() -> None:
-    world = World(Side.OUTCOMES)
+    world = World(InputTopic.OUTCOMES)
     record = world.send(an_outcome("a"), home("a"))
     world.update(record, "awaiting_prediction")
     world.update(record, "unknown")
@@ -451,7 +451,7 @@ def test_an_unknown_outcome_is_one_end_in_two_records() -> None:
 
 @pytest.mark.parametrize("half", ["update", "dead letter"])
 def test_half_of_an_unknown_is_unaccounted_for(half: str) -> None:
-    world = World(Side.OUTCOMES)
+    world = World(InputTopic.OUTCOMES)
     record = world.send(an_outcome("a"), home("a"))
     world.update(record, "awaiting_prediction")
     if half == "update":
@@ -462,7 +462,7 @@ def test_half_of_an_unknown_is_unaccounted_for(half: str) -> None:
 
 
 def test_the_same_class_again_is_a_repeat_and_another_class_must_be_answered() -> None:
-    world = World(Side.OUTCOMES)
+    world = World(InputTopic.OUTCOMES)
     yes, repeat, no, repeat_of_no, lost = (
         world.send(an_outcome("a", true_class), home("a")) for true_class in (True, True, False, False, True)
     )
@@ -475,14 +475,14 @@ def test_the_same_class_again_is_a_repeat_and_another_class_must_be_answered() -
 
 
 def test_one_and_true_are_the_same_class() -> None:
-    world = World(Side.OUTCOMES)
+    world = World(InputTopic.OUTCOMES)
     first, again = world.send(an_outcome("a", True), home("a")), world.send(an_outcome("a", 1), home("a"))
     world.update(first, "joined")
     assert world.settle().ended(again) == ["repeat"]
 
 
 def test_an_outcome_moved_ends_in_its_move() -> None:
-    world = World(Side.OUTCOMES)
+    world = World(InputTopic.OUTCOMES)
     record = world.send(an_outcome("a"), elsewhere("a"))
     world.update(world.move(record, home("a")), "joined")
     assert world.settle().ended(record) == ["move"]
@@ -587,8 +587,8 @@ HALF_VALID = st.sampled_from(
 def test_whatever_bytes_are_read_each_record_makes_a_row_and_none_an_exception(records: list[Read]) -> None:
     traces = [prediction_rows(1, records), update_rows(1, records), dead_letter_rows(1, records, SIDES)]
     assert [len(rows) for rows in traces] == [len(records)] * 3
-    for side in Side:
+    for side in InputTopic:
         inputs = input_rows(side, 1, sorted(records, key=lambda record: record.offset), PARTITIONS)
         assert len(inputs) == len(records)
         said = np.concatenate([*traces, move_rows(side, 1, records)])
-        settle(side, inputs, said, window_ms=WINDOW_MS, now_ms=NOW_MS)
+        reconcile(side, inputs, said, window_ms=WINDOW_MS, now_ms=NOW_MS)

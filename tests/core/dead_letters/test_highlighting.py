@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.reasons import conflict
-from stream_scorer.core.dead_letters.highlighting import marks, pieces
+from stream_scorer.core.dead_letters.highlighting import highlights, segments
 from stream_scorer.core.dead_letters.json_spans import Span
 from tests.builders import an_event
 from tests.core.letter_builders import reasons_of
@@ -19,7 +19,7 @@ NEARLY_JSON = st.text(alphabet='{}[]":,\\ abid1é\n', max_size=60).map(str.encod
 def marked(value: bytes) -> list[tuple[str, str]]:
     """The code of each mark, and what it stands on; `^` where it stands on nothing."""
     reasons = reasons_of(value)
-    found = marks(value, reasons)
+    found = highlights(value, reasons)
     return [
         (reasons[mark.reason].code.value, value[mark.begin : mark.end].decode(errors="replace") or "^")
         for mark in found
@@ -55,22 +55,22 @@ def test_a_mark_stands_on_what_its_reason_names(value: bytes, expected: list[tup
 
 def test_of_a_name_that_stands_twice_the_last_is_marked_because_it_counts() -> None:
     value = an_event(hour=99).replace(b'"hour": 99', b'"hour": 98, "hour": 99')
-    (mark,) = marks(value, reasons_of(value))
+    (mark,) = highlights(value, reasons_of(value))
     assert value[mark.begin - 20 : mark.end] == b'"hour": 98, "hour": 99'
 
 
 def test_a_conflict_marks_the_id_and_every_column_that_differs() -> None:
     value = an_event("ev-1", hour=3)
-    found = marks(value, [conflict("ev-1", 5, ["SubjectAge", "hour"])])
+    found = highlights(value, [conflict("ev-1", 5, ["SubjectAge", "hour"])])
     assert [value[mark.begin : mark.end] for mark in found] == [b'"ev-1"', b"20", b"3"]
 
 
 @given(value=st.binary(max_size=60) | NEARLY_JSON | st.just(an_event(hour=77, x="é")))
 def test_the_pieces_are_the_bytes_whatever_they_are(value: bytes) -> None:
     reasons = reasons_of(value)
-    found = marks(value, reasons)
+    found = highlights(value, reasons)
     assert {mark.reason for mark in found} <= set(range(len(reasons)))
-    cut = pieces(value, found)
+    cut = segments(value, found)
     assert "".join(piece.text for piece in cut) == "".join(
         value[begin:end].decode(errors="backslashreplace")
         for begin, end in _runs(len(value), {edge for mark in found for edge in (mark.begin, mark.end)})
@@ -85,7 +85,7 @@ def _runs(size: int, edges: set[int]) -> list[tuple[int, int]]:
 
 def test_a_masked_piece_says_only_that_it_is_there() -> None:
     value = b'{"id": "a", "observation": "Ms Jones"}'
-    cut = pieces(value, marks(value, reasons_of(value)), [Span(27, 37)])
+    cut = segments(value, highlights(value, reasons_of(value)), [Span(27, 37)])
     assert [(piece.text, piece.reasons, piece.masked) for piece in cut] == [
         ('{"id": "a", "observation": ', (), False),
         ("•••", (0,), True),

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract import reasons
-from stream_scorer.core.contract.batch_decoding import Accepted
-from stream_scorer.core.contract.observation_events import examine_observation, stage_of
+from stream_scorer.core.contract.batch_decoding import ValidEvent
+from stream_scorer.core.contract.observation_events import stage_of, validate_observation
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
-from stream_scorer.core.dead_letters.producer_notices import ADVICE, FAULTS_TOLD, message_to
+from stream_scorer.core.dead_letters.producer_notices import ADVICE, FAULTS_LISTED, notice_text
 from stream_scorer.core.dead_letters.producer_scorecards import (
     EXAMPLES_MAX,
     FAULTS_MAX,
@@ -18,11 +18,11 @@ from stream_scorer.core.dead_letters.producer_scorecards import (
     PRODUCERS_MAX,
     UNNAMED,
     Scorecard,
-    Tally,
-    fit_to_show,
+    ScorecardBuilder,
+    redacted_message,
 )
 from stream_scorer.core.records.dead_letter import dead_letter
-from stream_scorer.core.records.dead_letter_reader import Origin
+from stream_scorer.core.records.dead_letter_reader import SourcePosition
 from stream_scorer.core.records.record import Headers
 from stream_scorer.core.records.repartitioning import move
 from tests.builders import an_event
@@ -47,8 +47,8 @@ def a_letter(record: Read, *given: Reason, stage: Stage | None = None) -> Read:
     """The dead letter of a record, with the contract's own reasons unless others are given."""
     found: tuple[Reason, ...] = given
     if not given:
-        examined = examine_observation(record.value)
-        assert not isinstance(examined, Accepted), "this record is not broken"
+        examined = validate_observation(record.value)
+        assert not isinstance(examined, ValidEvent), "this record is not broken"
         found = examined
     letter = dead_letter(
         record,
@@ -64,7 +64,7 @@ def a_letter(record: Read, *given: Reason, stage: Stage | None = None) -> Read:
 
 
 def cards(inputs: list[Read], letters: list[Read]) -> dict[str, Scorecard]:
-    tally = Tally()
+    tally = ScorecardBuilder()
     tally.add_inputs(inputs)
     tally.add_letters(2, letters)
     return {card.producer: card for card in tally.cards()}
@@ -119,13 +119,13 @@ def test_what_the_model_could_not_score_is_not_the_producers_fault(stage: Stage)
 
 
 def test_letters_of_records_that_are_not_counted_are_not_either() -> None:
-    tally = Tally(lambda origin: origin != Origin(TOPIC, 2, 7))
+    tally = ScorecardBuilder(lambda origin: origin != SourcePosition(TOPIC, 2, 7))
     tally.add_letters(2, [a_letter(Read(an_event(hour=99), offset=7)), a_letter(Read(an_event(hour=99), offset=8))])
     assert [card.broken for card in tally.cards()] == [1]
 
 
 def test_a_record_that_is_no_letter_is_counted_apart() -> None:
-    tally = Tally()
+    tally = ScorecardBuilder()
     tally.add_letters(2, [Read(b"whatever")])
     assert (tally.unreadable, tally.cards()) == (1, [])
 
@@ -172,15 +172,15 @@ def test_values_of_personal_columns_are_masked(changes: dict[str, Any], shown: b
     record = Read(an_event(**changes))
     card = cards([record], [a_letter(record)])[UNNAMED]
     assert ("secret" in card.ranked_faults[0].examples[0].message) is shown
-    assert ("secret" in message_to(card)) is shown
+    assert ("secret" in notice_text(card)) is shown
 
 
 def test_a_printed_event_is_masked() -> None:
     record = Read(an_event().replace(b'"id"', b'"Id"'))
     card = cards([record], [a_letter(record)])[UNNAMED]
     assert card.ranked_faults[0].code is Code.MISSING_ID
-    assert "Stop Sign" not in message_to(card)
-    assert "Field `id` missing from request" in message_to(card)
+    assert "Stop Sign" not in notice_text(card)
+    assert "Field `id` missing from request" in notice_text(card)
 
 
 # Bounds
@@ -210,7 +210,7 @@ def test_the_message_says_how_many_since_when_and_what_to_do() -> None:
     fine = Read(an_event(), by("east"), timestamp=NOW_MS + 60_000)
     moved = move(fine, 3, b"ev-1")
     again = Read(moved.value, tuple(moved.headers), timestamp=moved.timestamp_ms)
-    said = message_to(cards([broken, fine, again], [a_letter(broken)])["east"])
+    said = notice_text(cards([broken, fine, again], [a_letter(broken)])["east"])
     assert said.startswith("To east\n")
     assert "Of 2 records that you sent from 2027-01-15T08:00:00Z to 2027-01-15T08:01:00Z, 1 (50.00%) broke" in said
     assert "invalid_value in StatuteReason: 1 record, 2027-01-15T08:00:00Z to 2027-01-15T08:00:00Z" in said
@@ -221,7 +221,7 @@ def test_the_message_says_how_many_since_when_and_what_to_do() -> None:
 
 
 def test_a_producer_without_faults_is_told_so_and_nothing_else() -> None:
-    said = message_to(cards([Read(headers=by("east"))], [])["east"])
+    said = notice_text(cards([Read(headers=by("east"))], [])["east"])
     assert "0 (0.00%) broke the contract." in said
     assert "What to do" not in said
 
@@ -229,9 +229,9 @@ def test_a_producer_without_faults_is_told_so_and_nothing_else() -> None:
 def test_of_many_kinds_of_faults_the_first_are_told() -> None:
     letters = [
         a_letter(Read(offset=number), Reason(Code.INVALID_VALUE, f"field-{number}", "x"), stage=Stage.CONTRACT)
-        for number in range(FAULTS_TOLD + 2)
+        for number in range(FAULTS_LISTED + 2)
     ]
-    assert "… and 2 more kinds of faults." in message_to(cards([], letters)[UNNAMED])
+    assert "… and 2 more kinds of faults." in notice_text(cards([], letters)[UNNAMED])
 
 
 def test_every_fault_of_a_producer_has_advice() -> None:
@@ -239,7 +239,7 @@ def test_every_fault_of_a_producer_has_advice() -> None:
 
 
 def test_a_hostile_name_stays_on_its_line() -> None:
-    said = message_to(cards([Read(headers=by("east\n\x1b[31mFrom: you"))], [])["east\n\x1b[31mFrom: you"])
+    said = notice_text(cards([Read(headers=by("east\n\x1b[31mFrom: you"))], [])["east\n\x1b[31mFrom: you"])
     assert said.splitlines()[0] == "To east��[31mFrom: you"
 
 
@@ -262,12 +262,12 @@ def test_a_hostile_name_stays_on_its_line() -> None:
     )
 )
 def test_whatever_comes_in_every_producer_gets_a_message(records: list[Read]) -> None:
-    tally = Tally()
+    tally = ScorecardBuilder()
     tally.add_inputs(records)
     tally.add_letters(0, records)
     tally.add_letters(0, [a_letter(record, reasons.not_an_object(), stage=Stage.DECODE) for record in records])
-    assert all(message_to(card) for card in tally.cards())
+    assert all(notice_text(card) for card in tally.cards())
 
 
 def test_an_id_is_shown_because_producers_find_their_record_by_it() -> None:
-    assert "ev-secret" in fit_to_show(reasons.unknown_id("ev-secret"))
+    assert "ev-secret" in redacted_message(reasons.unknown_id("ev-secret"))

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract import reasons
-from stream_scorer.core.dead_letters.highlighting import marks, pieces
+from stream_scorer.core.dead_letters.highlighting import highlights, segments
 from stream_scorer.core.dead_letters.named_fixes import NamedFix
 from stream_scorer.core.dead_letters.redaction import masked_headers, masked_key, masked_reason, masked_spans
-from stream_scorer.core.dead_letters.repair import Fix, make_fix, mend
+from stream_scorer.core.dead_letters.repair import Fix, apply_fix, parse_fix
 from tests.builders import an_event
 from tests.core.letter_builders import reasons_of
 
@@ -20,7 +20,7 @@ SECRET = "Ms Jones, 12 Elm St"
 def seen(value: bytes) -> str:
     """All that is shown of a value and of its reasons to who has not asked for more."""
     found = reasons_of(value)
-    cut = pieces(value, marks(value, found), masked_spans(value))
+    cut = segments(value, highlights(value, found), masked_spans(value))
     return "".join(piece.text for piece in cut) + "".join(repr(masked_reason(reason)) for reason in found)
 
 
@@ -54,9 +54,9 @@ def test_no_value_of_a_column_is_seen_whatever_it_is(text: str) -> None:
 
 def seen_mended(value: bytes, fix: Fix) -> str:
     """All that is shown of a value as a fix makes it."""
-    mended = mend(value, fix)
+    mended = apply_fix(value, fix)
     assert isinstance(mended, bytes)
-    return "".join(piece.text for piece in pieces(mended, (), masked_spans(mended, value)))
+    return "".join(piece.text for piece in segments(mended, (), masked_spans(mended, value)))
 
 
 @pytest.mark.parametrize("op", ["copy", "move"])
@@ -74,9 +74,9 @@ def seen_mended(value: bytes, fix: Fix) -> str:
     ],
 )
 def test_nothing_of_a_person_is_seen_where_a_patch_puts_it(op: str, path: str, begin: str, value: bytes) -> None:
-    fix = make_fix(patch=json.dumps([{"op": op, "from": begin, "path": path}]))
+    fix = parse_fix(patch=json.dumps([{"op": op, "from": begin, "path": path}]))
     assert isinstance(fix, Fix)
-    if isinstance(mend(value, fix), bytes):  # not every path is one in every value
+    if isinstance(apply_fix(value, fix), bytes):  # not every path is one in every value
         assert "Jones" not in seen_mended(value, fix)
         assert "Elm" not in seen_mended(value, fix)
 
@@ -87,7 +87,7 @@ def test_an_id_that_a_named_fix_made_of_another_field_is_not_seen() -> None:
 
 
 def test_a_number_that_became_the_id_is_not_seen() -> None:
-    fix = make_fix(patch='[{"op": "copy", "from": "/observation/SubjectAge", "path": "/id"}]')
+    fix = parse_fix(patch='[{"op": "copy", "from": "/observation/SubjectAge", "path": "/id"}]')
     assert isinstance(fix, Fix)
     assert '"id":•••' in seen_mended(an_event("ev-1", SubjectAge=73), fix)
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.contract.batch_decoding import Accepted
-from stream_scorer.core.contract.observation_events import examine_observation
+from stream_scorer.core.contract.batch_decoding import ValidEvent
+from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.dead_letters.named_fixes import NamedFix
-from stream_scorer.core.dead_letters.repair import CannotMend, Fix, make_fix, mend
+from stream_scorer.core.dead_letters.repair import Fix, FixError, apply_fix, parse_fix
 from tests.builders import an_event, an_observation
 
 JSON_VALUES = st.recursive(
@@ -18,11 +18,11 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-EVERY_FIX = make_fix(named=list(NamedFix), sets=["hour=3", "StatuteReason=Other", "ResidentIndicator=true"])
+EVERY_FIX = parse_fix(named=list(NamedFix), sets=["hour=3", "StatuteReason=Other", "ResidentIndicator=true"])
 
 
 def a_fix(**how: Any) -> Fix:
-    made = make_fix(**how)
+    made = parse_fix(**how)
     assert isinstance(made, Fix)
     return made
 
@@ -39,10 +39,10 @@ def a_fix(**how: Any) -> Fix:
 )
 def test_a_named_fix_makes_the_event_valid_again(named: str, changes: dict[str, Any]) -> None:
     broken = an_event(**changes)
-    assert not isinstance(examine_observation(broken), Accepted)
-    mended = mend(broken, a_fix(named=[named]))
+    assert not isinstance(validate_observation(broken), ValidEvent)
+    mended = apply_fix(broken, a_fix(named=[named]))
     assert isinstance(mended, bytes)
-    assert examine_observation(mended) == examine_observation(an_event())
+    assert validate_observation(mended) == validate_observation(an_event())
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_a_named_fix_makes_the_event_valid_again(named: str, changes: dict[str, 
 )
 def test_names_of_columns_are_mended_too(fixes: list[str], observation: dict[str, Any]) -> None:
     fields = {name: value for name, value in an_observation().items() if name != "SubjectAge"} | observation
-    mended = mend(json.dumps({"id": "ev-1", "observation": fields}).encode(), a_fix(named=fixes))
-    assert examine_observation(mended if isinstance(mended, bytes) else None) == examine_observation(an_event())
+    mended = apply_fix(json.dumps({"id": "ev-1", "observation": fields}).encode(), a_fix(named=fixes))
+    assert validate_observation(mended if isinstance(mended, bytes) else None) == validate_observation(an_event())
 
 
 def test_a_name_is_not_mended_onto_one_that_is_there() -> None:
     value = an_event(subjectage=30)
-    assert mend(value, a_fix(named=["match-case"])) == value
+    assert apply_fix(value, a_fix(named=["match-case"])) == value
 
 
 @pytest.mark.parametrize(
@@ -76,25 +76,25 @@ def test_a_name_is_not_mended_onto_one_that_is_there() -> None:
 )
 def test_what_is_not_plain_is_left_as_it_is(changes: dict[str, Any], named: str) -> None:
     value = an_event(**changes)
-    assert mend(value, a_fix(named=[named])) is value
+    assert apply_fix(value, a_fix(named=[named])) is value
 
 
 def test_bytes_that_a_fix_does_not_change_keep_their_blanks_and_their_doubles() -> None:
     value = b'{ "id" : "a",\n "observation": {"hour": 1, "hour": 2}, "n": 1.0e2, "true_class": 1}'
-    assert mend(value, a_fix(named=list(NamedFix))) is value
-    assert mend(value, Fix()) is value
+    assert apply_fix(value, a_fix(named=list(NamedFix))) is value
+    assert apply_fix(value, Fix()) is value
 
 
 def test_one_and_true_are_not_the_same() -> None:
     value = b'{"id":"a","true_class":1}'
-    assert mend(value, a_fix(sets=["true_class=true"])) == b'{"id":"a","true_class":true}'
+    assert apply_fix(value, a_fix(sets=["true_class=true"])) == b'{"id":"a","true_class":true}'
 
 
 def test_a_json_patch_comes_first_and_values_that_are_set_last() -> None:
     moved = '[{"op": "move", "from": "/observation/age", "path": "/observation/SubjectAge"}]'
     fields = {name: value for name, value in an_observation().items() if name != "SubjectAge"} | {"age": " 44", "x": 1}
     fix = a_fix(patch=moved, named=["integers-from-text", "drop-unrecognized"], sets=["hour=7"])
-    mended = mend(json.dumps({"id": "ev-1", "observation": fields}).encode(), fix)
+    mended = apply_fix(json.dumps({"id": "ev-1", "observation": fields}).encode(), fix)
     assert isinstance(mended, bytes)
     assert json.loads(mended)["observation"] == an_observation(SubjectAge=44, hour=7)
 
@@ -110,8 +110,8 @@ def test_a_json_patch_comes_first_and_values_that_are_set_last() -> None:
     ],
 )
 def test_a_patch_that_does_not_fit_is_words(patch: str, why: str) -> None:
-    found = mend(an_event(), a_fix(patch=patch))
-    assert isinstance(found, CannotMend)
+    found = apply_fix(an_event(), a_fix(patch=patch))
+    assert isinstance(found, FixError)
     assert found.why.startswith(why)
 
 
@@ -130,32 +130,32 @@ def test_why_a_patch_does_not_fit_quotes_the_patch_and_nothing_of_the_letter(op:
     for begin in POINTERS:
         patch = [{"op": "test", "path": "", "value": json.loads(PERSONAL)}]
         patch.append({"op": op, "path": path, "from": begin, "value": 0})
-        found = mend(PERSONAL, a_fix(patch=json.dumps(patch)))
-        if isinstance(found, CannotMend):
+        found = apply_fix(PERSONAL, a_fix(patch=json.dumps(patch)))
+        if isinstance(found, FixError):
             assert f"operation 2 ({op} {path!r})" in found.why
             assert "Jones" not in found.why
             assert "Elm" not in found.why
 
 
 def test_a_test_of_the_whole_letter_does_not_tell_it() -> None:
-    found = mend(PERSONAL, a_fix(patch='[{"op": "test", "path": "", "value": 0}]'))
-    assert found == CannotMend("the patch does not fit: operation 1 (test ''): something else is there, or nothing")
+    found = apply_fix(PERSONAL, a_fix(patch='[{"op": "test", "path": "", "value": 0}]'))
+    assert found == FixError("the patch does not fit: operation 1 (test ''): something else is there, or nothing")
 
 
 def test_a_patch_that_doubles_the_letter_again_and_again_is_stopped() -> None:
     copies = ",".join(f'{{"op": "copy", "from": "", "path": "/{number}"}}' for number in range(40))
-    found = mend(an_event(), a_fix(patch=f"[{copies}]"))
-    assert isinstance(found, CannotMend)
+    found = apply_fix(an_event(), a_fix(patch=f"[{copies}]"))
+    assert isinstance(found, FixError)
     assert "copies more than 1,048,576 bytes" in found.why
     # nor is one whose size can't be told
-    found = mend(an_event(), a_fix(patch=f'[{{"op": "add", "path": "/endless", "value": 1e999}},{copies}]'))
-    assert isinstance(found, CannotMend)
+    found = apply_fix(an_event(), a_fix(patch=f'[{{"op": "add", "path": "/endless", "value": 1e999}},{copies}]'))
+    assert isinstance(found, FixError)
     assert "operation 2 (copy '/0'): what it copies is beyond what JSON can say" in found.why
 
 
 def test_a_letter_that_a_patch_nests_too_deep_is_words() -> None:
     patch = json.dumps([{"op": "add", "path": "/x" * depth, "value": {}} for depth in range(1, 1_200)])
-    assert isinstance(mend(an_event(), a_fix(patch=patch)), CannotMend)
+    assert isinstance(apply_fix(an_event(), a_fix(patch=patch)), FixError)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_letter_that_a_patch_nests_too_deep_is_words() -> None:
     ],
 )
 def test_what_has_no_columns_can_not_be_mended(value: bytes | None) -> None:
-    assert isinstance(mend(value, a_fix(sets=["hour=3"])), CannotMend)
+    assert isinstance(apply_fix(value, a_fix(sets=["hour=3"])), FixError)
 
 
 @pytest.mark.parametrize(
@@ -195,8 +195,8 @@ def test_what_has_no_columns_can_not_be_mended(value: bytes | None) -> None:
     ],
 )
 def test_a_fix_that_makes_no_sense_is_refused_in_words(how: dict[str, Any]) -> None:
-    found = make_fix(**how)
-    assert isinstance(found, CannotMend)
+    found = parse_fix(**how)
+    assert isinstance(found, FixError)
     assert len(found.why) < 500
     assert "patch" not in how or found.why.startswith("not a JSON Patch (RFC 6902): ")
 
@@ -204,15 +204,15 @@ def test_a_fix_that_makes_no_sense_is_refused_in_words(how: dict[str, Any]) -> N
 @given(st.binary(max_size=60) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
 def test_mending_any_bytes_gives_bytes_or_words(value: bytes) -> None:
     assert isinstance(EVERY_FIX, Fix)
-    mended = mend(value, EVERY_FIX)
+    mended = apply_fix(value, EVERY_FIX)
     if isinstance(mended, bytes):
         json.loads(mended)
-        assert mend(mended, EVERY_FIX) == mended
+        assert apply_fix(mended, EVERY_FIX) == mended
 
 
 @given(JSON_VALUES)
 def test_mending_any_observation_gives_bytes_or_words(observation: object) -> None:
-    mended = mend(json.dumps({"id": "a", "observation": observation}).encode(), a_fix(named=list(NamedFix)))
+    mended = apply_fix(json.dumps({"id": "a", "observation": observation}).encode(), a_fix(named=list(NamedFix)))
     assert isinstance(mended, bytes)
     assert json.loads(mended)["id"] == "a"
 

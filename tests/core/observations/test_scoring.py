@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.core.observations.scoring import Brake, ModelAtFault, RecentFailures, score
+from stream_scorer.core.observations.scoring import FailureThreshold, ModelFailure, RecentFailures, score
 
-BRAKE = Brake(share=0.5, rows_min=100)
+BRAKE = FailureThreshold(share=0.5, rows_min=100)
 Codes = NDArray[np.int64]
 
 
@@ -96,7 +96,7 @@ def test_a_model_that_fails_on_everything_is_at_fault_after_about_a_hundred_rows
         asked += 1
         raise RuntimeError("no model here")
 
-    with pytest.raises(ModelAtFault, match=r"scoring_failed \(RuntimeError\)$") as fault:
+    with pytest.raises(ModelFailure, match=r"scoring_failed \(RuntimeError\)$") as fault:
         score(np.arange(8192), predict, BRAKE)
     assert "no model here" not in str(fault.value), "what an exception says may quote a row"
     assert asked < 400
@@ -117,7 +117,7 @@ def test_small_failing_batches_add_up_to_a_model_at_fault() -> None:
     reason = score(np.array([1]), raising_on(1), BRAKE).rejected
     for _ in range(99):
         recent.add(1, reason)
-    with pytest.raises(ModelAtFault):
+    with pytest.raises(ModelFailure):
         recent.add(1, reason)
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.observations.prediction_records import predict
-from stream_scorer.core.observations.validation import sort_out
+from stream_scorer.core.observations.validation import validate_batch
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.core.records.prediction import Prediction, Speaker
-from stream_scorer.core.records.record import last_header, traced
-from stream_scorer.core.records.repartitioning import MOVED_BYTES_MAX, send_home
+from stream_scorer.core.records.prediction import ModelIdentity, Prediction
+from stream_scorer.core.records.record import last_header, trace_headers
+from stream_scorer.core.records.repartitioning import MOVED_BYTES_MAX, repartition
 from tests.builders import an_event, an_observation
 
 PARTITIONS = 4
@@ -39,7 +39,7 @@ def test_every_record_ends_in_exactly_one_place() -> None:
         Record(13, an_event(an_id_of(2), hour=25)),
         Record(14, None),
     ]
-    found = sort_out(records, partition=2, partitions=PARTITIONS, event_bytes_max=65_536)
+    found = validate_batch(records, partition=2, partitions=PARTITIONS, event_bytes_max=65_536)
     assert found.rows.offsets == [10]
     assert [one.record.offset for one in found.rejected] == [11, 13, 14]
     assert [one.stage for one in found.rejected] == [Stage.DECODE, Stage.CONTRACT, Stage.DECODE]
@@ -51,7 +51,7 @@ def test_every_record_ends_in_exactly_one_place() -> None:
 def test_a_moved_record_is_keyed_by_its_id_and_says_where_it_was_found() -> None:
     id_ = an_id_of(1)
     record = Record(77, an_event(id_), key=b"other", headers=[("client", b"kcat")])
-    ((moved,),) = sort_out([record], partition=0, partitions=PARTITIONS, event_bytes_max=65_536).moved.values()
+    ((moved,),) = validate_batch([record], partition=0, partitions=PARTITIONS, event_bytes_max=65_536).moved.values()
     assert (moved.key, moved.value, moved.timestamp_ms) == (id_.encode(), record.value, record.timestamp)
     assert moved.headers[0] == ("client", b"kcat")
     source = last_header(moved.headers, "scorer.moved-from")
@@ -60,7 +60,7 @@ def test_a_moved_record_is_keyed_by_its_id_and_says_where_it_was_found() -> None
 
 
 def test_a_record_on_a_wrong_partition_that_breaks_the_contract_is_buried_where_it_was_found() -> None:
-    found = sort_out(
+    found = validate_batch(
         [Record(1, an_event(an_id_of(1), hour=99))], partition=0, partitions=PARTITIONS, event_bytes_max=65_536
     )
     assert not found.moved
@@ -70,7 +70,7 @@ def test_a_record_on_a_wrong_partition_that_breaks_the_contract_is_buried_where_
 def test_a_record_too_large_to_be_moved_is_buried_and_does_not_block_its_partition() -> None:
     id_ = an_id_of(1)
     record = Record(1, an_event(id_), headers=[("padding", b"x" * MOVED_BYTES_MAX)])
-    home = send_home([id_.encode()], [record], partition=0, partitions=PARTITIONS)
+    home = repartition([id_.encode()], [record], partition=0, partitions=PARTITIONS)
     assert not home.moved
     assert not list(home.stay)
     ((row, reason),) = home.stuck
@@ -84,12 +84,12 @@ def test_predictions_keep_the_order_time_and_trace_of_their_observations() -> No
         Record(offset, an_event(id_), timestamp=1_000 + offset, headers=trace if offset == 1 else [])
         for offset, id_ in enumerate(ids)
     ]
-    rows = sort_out(records, partition=0, partitions=PARTITIONS, event_bytes_max=65_536).rows
+    rows = validate_batch(records, partition=0, partitions=PARTITIONS, event_bytes_max=65_536).rows
     published = predict(
         rows,
         [0.5] * len(ids),
         partition=0,
-        speaker=Speaker("m@0", "champion", 0.4),
+        speaker=ModelIdentity("m@0", "champion", 0.4),
         scored_at="2026-11-22T08:00:00.000Z",
         with_observation=True,
     )
@@ -103,7 +103,7 @@ def test_predictions_keep_the_order_time_and_trace_of_their_observations() -> No
 
 def test_cloud_events_headers_stand_behind_the_trace_and_the_id_is_the_observations_place() -> None:
     id_ = an_id_of(2)
-    rows = sort_out(
+    rows = validate_batch(
         [Record(7, an_event(id_), headers=[("traceparent", b"t")])],
         partition=2,
         partitions=PARTITIONS,
@@ -113,7 +113,7 @@ def test_cloud_events_headers_stand_behind_the_trace_and_the_id_is_the_observati
         rows,
         [0.5],
         partition=2,
-        speaker=Speaker("m@0", "champion", 0.4),
+        speaker=ModelIdentity("m@0", "champion", 0.4),
         scored_at="2026-11-22T08:00:00.000Z",
         with_observation=False,
         cloud_events_of="stops.observations",
@@ -140,4 +140,4 @@ def test_cloud_events_headers_stand_behind_the_trace_and_the_id_is_the_observati
     ids=["only-traces", "last-of-a-name", "no-huge-ones", "nothing-else"],
 )
 def test_what_outputs_carry_on(headers: list[tuple[str, bytes]], kept: list[tuple[str, bytes]]) -> None:
-    assert traced(headers) == kept
+    assert trace_headers(headers) == kept

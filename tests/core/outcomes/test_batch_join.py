@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import CODES, encode_columns
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.core.observations.deduplication import Batch, admit_observations, differing_columns
-from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes, join_waiting
-from stream_scorer.core.outcomes.expiry import KEPT_BYTES_MAX, Reread, expire_waiting, keep_record, record_and_reason
+from stream_scorer.core.observations.deduplication import Batch, deduplicate_observations, differing_columns
+from stream_scorer.core.outcomes.batch_join import Outcomes, join_buffered, join_outcomes
+from stream_scorer.core.outcomes.expiry import (
+    KEPT_BYTES_MAX,
+    RestoredRecord,
+    buffer_record,
+    expire_waiting,
+    record_and_reason,
+)
 from stream_scorer.core.outcomes.join import WAITING_MAX
 from stream_scorer.core.outcomes.joined_update_encoder import (
     BACK_CODES,
@@ -21,13 +27,13 @@ from stream_scorer.core.outcomes.joined_update_encoder import (
     encode_joined,
     observation_parts,
 )
-from stream_scorer.core.quality.counts import Quality
+from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.records import outcome_update
-from stream_scorer.core.records.clock import Clock
-from stream_scorer.core.records.record import KeptRecord, Source
+from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.record import BufferedRecord, Source
 from stream_scorer.core.records.timestamps import milliseconds
-from stream_scorer.core.state.entry import Entry, Predicted, Waiting, pack, unpack
-from stream_scorer.core.state.model_ids import Models
+from stream_scorer.core.state.entry import BufferedOutcome, Entry, ScoredObservation, pack, unpack
+from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.core.state.restore import Records, restore_predictions, restore_updates
 from tests.builders import an_observation
 from tests.core.lane_sketch import Fate, Happened, LaneSketch, Observed, Store, chunks, keep, meaning, restore
@@ -127,9 +133,9 @@ class Play:
         assert Counter(published) == Counter(expected)
         assert per_id(published) == per_id(expected)
 
-    def rebuilt(self, *, updates_first: bool, chunk: int) -> tuple[Store, Models]:
+    def rebuilt(self, *, updates_first: bool, chunk: int) -> tuple[Store, ModelIds]:
         store: Store = {}
-        models = Models([("somebody else's", "canary")])  # so that numbers differ from the lane's own
+        models = ModelIds([("somebody else's", "canary")])  # so that numbers differ from the lane's own
         if updates_first:
             restore(store, models, [], self.lane.updates, chunk)
             restore(store, models, self.lane.predictions, [], chunk)
@@ -199,7 +205,7 @@ def test_counted_less_retracted_is_the_last_revision_of_each_prediction(steps: l
         update = outcome_update.decode_update(record.value or b"")
         if isinstance(update, outcome_update.Joined):
             last[record.key, update.scored_at] = update
-    expected = Quality()
+    expected = QualityCounts()
     for update in last.values():
         code = encode_columns({name: getattr(update.observation, name) for name in an_observation()})
         expected[update.model, update.role].count_one(code, update.proba, update.prediction, update.true_class)
@@ -211,7 +217,7 @@ def test_counted_less_retracted_is_the_last_revision_of_each_prediction(steps: l
 # What single cases look like, for people
 
 
-def a_prediction(**changes: object) -> Predicted:
+def a_prediction(**changes: object) -> ScoredObservation:
     fields: dict[str, object] = {
         "code": CODE,
         "proba": 0.6,
@@ -221,14 +227,14 @@ def a_prediction(**changes: object) -> Predicted:
         "event_ms": START_MS,
         "scored_ms": START_MS + 20,
     }
-    return Predicted(**(fields | changes))  # type: ignore[arg-type]
+    return ScoredObservation(**(fields | changes))  # type: ignore[arg-type]
 
 
-MODELS = Models([("demo@0123456789ab", "champion")])
-CLOCK = Clock(START_MS + 5_000, 60_000)
+MODELS = ModelIds([("demo@0123456789ab", "champion")])
+CLOCK = WindowClock(START_MS + 5_000, 60_000)
 
 
-def no_record(position: int) -> KeptRecord:
+def no_record(position: int) -> BufferedRecord:
     raise AssertionError(f"the record at {position} was asked for, yet its outcome need not wait")
 
 
@@ -288,7 +294,7 @@ def test_an_update_carries_its_outcomes_trace_whichever_way_it_is_joined() -> No
         [START_MS] * 4,
         {1: TRACE, 3: TRACE},
     )
-    waits = KeptRecord(START_MS, b"{}", b"early", (("client", b"p"), *TRACE))
+    waits = BufferedRecord(START_MS, b"{}", b"early", (("client", b"p"), *TRACE))
     packed = pack(Entry(a_prediction()))
     found = [packed, packed, packed, None]
     answers = join_outcomes(outcomes, found, lambda _: waits, partition=3, models=MODELS, clock=CLOCK)
@@ -300,9 +306,9 @@ def test_an_update_carries_its_outcomes_trace_whichever_way_it_is_joined() -> No
     ]
     early = answers.entries[b"early"]
     assert early is not None
-    joined = join_waiting([b"early"], [packed], [early], partition=3, models=MODELS)
+    joined = join_buffered([b"early"], [packed], [early], partition=3, models=MODELS)
     assert [update.headers for update in joined.updates] == [TRACE]
-    late = Clock(START_MS + 60_001, 60_000)
+    late = WindowClock(START_MS + 60_001, 60_000)
     given_up = expire_waiting([b"early"], [early], partition=3, models=MODELS, clock=late)
     assert [update.headers for update in given_up.updates] == [TRACE]
 
@@ -313,7 +319,7 @@ def test_the_oldest_of_too_many_contradicting_early_outcomes_is_given_up() -> No
     answers = join_outcomes(
         outcomes,
         [None] * count,
-        lambda position: KeptRecord(START_MS, b"%d" % position, b"ev-1"),
+        lambda position: BufferedRecord(START_MS, b"%d" % position, b"ev-1"),
         partition=3,
         models=MODELS,
         clock=CLOCK,
@@ -325,7 +331,10 @@ def test_the_oldest_of_too_many_contradicting_early_outcomes_is_given_up() -> No
 
 
 def test_an_outcome_that_waits_and_is_read_twice_is_a_repeat() -> None:
-    waiting = (Waiting(True, START_MS, 5, KeptRecord(START_MS)), Waiting(False, START_MS, 6, KeptRecord(START_MS)))
+    waiting = (
+        BufferedOutcome(True, START_MS, 5, BufferedRecord(START_MS)),
+        BufferedOutcome(False, START_MS, 6, BufferedRecord(START_MS)),
+    )
     outcomes = Outcomes([b"ev-1"], [True], [5], [START_MS])
     answers = join_outcomes(outcomes, [pack(Entry(None, waiting))], no_record, partition=3, models=MODELS, clock=CLOCK)
     assert answers.repeats == [5]
@@ -356,7 +365,7 @@ def test_the_outcome_of_a_dead_lettered_observation_waits_until_it_is_unknown() 
 
 
 def test_outcomes_still_wait_where_a_slower_clock_thinks_the_prediction_young() -> None:
-    waiting = (Waiting(True, START_MS, 5, KeptRecord(START_MS)),)
+    waiting = (BufferedOutcome(True, START_MS, 5, BufferedRecord(START_MS)),)
     packed = pack(Entry(a_prediction(), waiting))
     outcomes = Outcomes([b"ev-1"], [True], [9], [START_MS])
     answers = join_outcomes(outcomes, [packed], no_record, partition=3, models=MODELS, clock=CLOCK)
@@ -367,9 +376,9 @@ def test_outcomes_still_wait_where_a_slower_clock_thinks_the_prediction_young() 
 
 
 def test_an_expired_outcome_becomes_the_dead_letter_of_its_own_record() -> None:
-    record = Reread("stops.outcomes", 3, 17, START_MS, b"other key", b'{"id": "ev-1"}', [("client", b"p-1")])
-    waiting = Waiting(True, START_MS, 17, keep_record(record))
-    late = Clock(START_MS + 60_001, 60_000)
+    record = RestoredRecord("stops.outcomes", 3, 17, START_MS, b"other key", b'{"id": "ev-1"}', [("client", b"p-1")])
+    waiting = BufferedOutcome(True, START_MS, 17, buffer_record(record))
+    late = WindowClock(START_MS + 60_001, 60_000)
     answers = expire_waiting([b"ev-1"], [pack(Entry(None, (waiting,)))], partition=3, models=MODELS, clock=late)
     assert answers.entries == {b"ev-1": None}
     again, reason = record_and_reason(answers.given_up[0], "stops.outcomes", 3)
@@ -380,8 +389,8 @@ def test_an_expired_outcome_becomes_the_dead_letter_of_its_own_record() -> None:
 
 
 def test_an_outcome_waits_as_long_as_the_join_window() -> None:
-    waiting = Waiting(True, START_MS, 17, KeptRecord(START_MS))
-    at_its_end = Clock(START_MS + 60_000, 60_000)
+    waiting = BufferedOutcome(True, START_MS, 17, BufferedRecord(START_MS))
+    at_its_end = WindowClock(START_MS + 60_000, 60_000)
     packed = pack(Entry(None, (waiting,)))
     answers = expire_waiting([b"ev-1", b"gone"], [packed, None], partition=3, models=MODELS, clock=at_its_end)
     assert answers.entries == {}
@@ -390,7 +399,7 @@ def test_an_outcome_waits_as_long_as_the_join_window() -> None:
 
 def test_a_record_too_large_for_an_update_is_cut_and_says_so() -> None:
     value = b"{" + b" " * KEPT_BYTES_MAX
-    kept = keep_record(Reread("stops.outcomes", 3, 17, START_MS, b"k", value, [("name", b"v" * 200_000)]))
+    kept = buffer_record(RestoredRecord("stops.outcomes", 3, 17, START_MS, b"k", value, [("name", b"v" * 200_000)]))
     assert kept.value == value[: 64 * 1024]
     assert kept.headers == ()
     assert kept.truncation is not None
@@ -402,7 +411,7 @@ def test_a_conflict_points_to_the_first_one_and_names_the_columns_that_differ() 
     other = encode_columns(an_observation(SubjectAge=21, hour=24))
     batch = Batch([b"ev-1"], [other], [77])
     found: list[bytes | None] = [pack(Entry(a_prediction(code=one)))]
-    admission = admit_observations(batch, found, window_starts_ms=CLOCK.window_starts_ms)
+    admission = deduplicate_observations(batch, found, window_starts_ms=CLOCK.window_starts_ms)
     ((position, reason),) = admission.conflicts
     assert position == 0
     assert reason.message == "Observation ID: 'ev-1' already exists"
@@ -414,7 +423,7 @@ def test_a_setting_makes_an_identical_repeat_a_conflict_without_differing_column
     batch = Batch([b"ev-1"], [CODE], [77])
     found: list[bytes | None] = [pack(Entry(a_prediction()))]
     starts_ms = CLOCK.window_starts_ms
-    admission = admit_observations(batch, found, window_starts_ms=starts_ms, repeats_are_conflicts=True)
+    admission = deduplicate_observations(batch, found, window_starts_ms=starts_ms, repeats_are_conflicts=True)
     assert [reason.details for _, reason in admission.conflicts] == [{"first_offset": 40, "columns": []}]
     assert admission.redelivered == []
 
@@ -422,7 +431,7 @@ def test_a_setting_makes_an_identical_repeat_a_conflict_without_differing_column
 @given(codes=st.lists(st.integers(0, CODES - 1), min_size=1, max_size=20), seed=st.integers(0, 2**32))
 def test_updates_encoded_by_columns_are_those_encoded_one_by_one(codes: list[int], seed: int) -> None:
     random, count = np.random.default_rng(seed), len(codes)
-    models = Models([('odd "%" näme@1', "champion"), ("other@2", "canary")])
+    models = ModelIds([('odd "%" näme@1', "champion"), ("other@2", "canary")])
     ids = [random.choice(["a", 'quo"te', '","', "back\\slash", "naïve", "\x00\n", "100%d"]) for _ in codes]
     columns = JoinedColumns(
         ids=[id_.encode() for id_ in ids],
@@ -465,7 +474,7 @@ def test_foreign_records_on_our_topics_say_nothing(value: bytes | None) -> None:
     play.take(Observe(b"ev-1", CODE, 0))
     play.take(Learn(b"ev-1", True, 0))
     play.run(1, 1, "commits", expire=False)
-    models, store = Models(), dict[bytes, bytes]()
+    models, store = ModelIds(), dict[bytes, bytes]()
     for topic, read in ((play.lane.predictions, restore_predictions), (play.lane.updates, restore_updates)):
         (ours,) = chunks(topic, 9)
         records = Records([b"x", *ours.keys, None], [value, *ours.values, b"{}"], [0, *ours.timestamps_ms, 0])

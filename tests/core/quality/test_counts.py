@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_code import CODES, encode_columns, observation_columns
 from stream_scorer.core.quality.confidence_intervals import newcombe, wilson
-from stream_scorer.core.quality.counts import GROUP_COLUMNS, Cells, Quality
-from stream_scorer.core.quality.figures import Figures, as_json, figures, verify_success_rate_above
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, ConfusionCounts, QualityCounts
+from stream_scorer.core.quality.figures import QualityMetrics, as_json, figures, verify_success_rate_above
 from tests.builders import an_observation
 
 MODEL = ("demo@0123456789ab", "champion")
 
 
-def counted(rows: list[tuple[int, float, bool, bool]], predictions: int = 0) -> Cells:
-    quality = Quality()
+def counted(rows: list[tuple[int, float, bool, bool]], predictions: int = 0) -> ConfusionCounts:
+    quality = QualityCounts()
     codes, probas, predicted, actual = (np.array(column) for column in zip(*rows, strict=True))
     quality.count_joined(MODEL, codes, probas, predicted, actual)
     quality.count_predictions(MODEL, np.resize(codes, predictions), np.ones(predictions, dtype=np.bool_))
@@ -57,7 +57,7 @@ def test_rows_are_counted_in_the_cell_of_their_group_decision_and_class(
 
 @given(rows=ROWS)
 def test_one_by_one_and_all_at_once_count_the_same(rows: list[tuple[int, float, bool, bool]]) -> None:
-    cells = Cells()
+    cells = ConfusionCounts()
     for row in rows:
         cells.count_one(*row)
     at_once = counted(rows)
@@ -67,7 +67,7 @@ def test_one_by_one_and_all_at_once_count_the_same(rows: list[tuple[int, float, 
 
 @given(rows=ROWS)
 def test_what_is_retracted_is_as_if_never_counted(rows: list[tuple[int, float, bool, bool]]) -> None:
-    quality, other = Quality(), Quality()
+    quality, other = QualityCounts(), QualityCounts()
     for row in rows:
         other[MODEL].count_one(*row)
     quality.add(other)
@@ -92,7 +92,7 @@ def test_without_positive_predictions_the_success_rate_is_not_known() -> None:
 
 
 def test_nothing_counted_gives_no_figure_at_all() -> None:
-    said = figures(Cells())
+    said = figures(ConfusionCounts())
     assert (said.success_rate, said.recall, said.brier, said.coverage) == (None, None, None, None)
 
 
@@ -148,7 +148,7 @@ def test_wilson_of_nothing_is_nothing() -> None:
 def test_json_keeps_the_names_of_figures() -> None:
     rows = [(a_code(SubjectRaceCode=race), 0.5, True, race == "W") for race in "WB"]
     said = json.loads(json.dumps(as_json(figures(counted(rows, predictions=2)))))
-    assert set(said) == set(Figures._fields)
+    assert set(said) == set(QualityMetrics._fields)
     assert set(said["success_rate"]) == {"value", "low", "high"}
     assert said["groups"][0]["column"] == "SubjectRaceCode"
     assert (said["gaps"][0]["highest"], said["gaps"][0]["gap"]["value"]) == ("W", 1.0)

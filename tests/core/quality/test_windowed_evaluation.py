@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_code import observation_columns
 from stream_scorer.core.contract.smoke_test_ids import smoke_id
-from stream_scorer.core.quality.windowed_evaluation import Evidence, Findings, Window
+from stream_scorer.core.quality.windowed_evaluation import EvaluationResult, Window, WindowedEvaluation
 from stream_scorer.core.records.outcome_update import Joined, decode_update
-from stream_scorer.core.records.record import Outgoing
+from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.core.state.restore import Records
 from tests.core.lane_sketch import Happened, LaneSketch, Observed, chunks
 
@@ -18,8 +18,8 @@ IDS = (b"ev-1", b"ev-2", b"ev-3")
 LATER_MS = st.integers(0, 3_000)
 
 
-def found_in(lane: LaneSketch, window: Window, chunk: int = 3) -> Findings:
-    evidence = Evidence(window)
+def found_in(lane: LaneSketch, window: Window, chunk: int = 3) -> EvaluationResult:
+    evidence = WindowedEvaluation(window)
     for records in chunks(lane.predictions, chunk):
         evidence.add_predictions(records)
     for records in chunks(lane.updates, chunk):
@@ -76,19 +76,19 @@ def test_the_window_holds_each_prediction_once_with_its_last_revision(
         assert group.predictions == sum(str(observation_columns(code)[group.column]) == group.value for code in codes)
 
 
-def update_of(record: Outgoing) -> object:
+def update_of(record: ProducerRecord) -> object:
     return decode_update(record.value or b"")
 
 
-def rfc3339_of(record: Outgoing) -> str:
+def rfc3339_of(record: ProducerRecord) -> str:
     return str(_fields(record)["scored_at"])
 
 
-def code_of(record: Outgoing) -> int:
+def code_of(record: ProducerRecord) -> int:
     return int(str(_fields(record)["observation_code"]))
 
 
-def _fields(record: Outgoing) -> dict[str, object]:
+def _fields(record: ProducerRecord) -> dict[str, object]:
     fields: dict[str, object] = json.loads(record.value or b"")
     return fields
 
@@ -108,7 +108,7 @@ def test_a_later_outcome_covers_a_prediction_of_the_window_but_is_not_judged_in_
 
 
 def test_foreign_records_are_counted_and_passed_over() -> None:
-    evidence = Evidence(Window())
+    evidence = WindowedEvaluation(Window())
     junk = [None, b"", b"{}", b"\xff", b'{"status":"awaiting_prediction"}']
     records = Records([b"k"] * len(junk), junk, [START_MS] * len(junk))
     evidence.add_predictions(records)

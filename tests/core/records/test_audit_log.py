@@ -4,26 +4,26 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from stream_scorer.core.records.audit_log import Act, LedgerEntry, decode_entry, encode_entry
-from stream_scorer.core.records.dead_letter_reader import Origin, Place
+from stream_scorer.core.records.audit_log import Action, AuditEntry, decode_entry, encode_entry
+from stream_scorer.core.records.dead_letter_reader import Position, SourcePosition
 from stream_scorer.core.records.schemas import ledger_entry
 
-FULL = LedgerEntry(
-    act=Act.REPLAY,
+FULL = AuditEntry(
+    act=Action.REPLAY,
     who="ann",
     at="2026-11-22T08:00:00.000Z",
-    origin=Origin("stops.observations", 2, 17),
-    letter=Place(2, 1_017),
+    origin=SourcePosition("stops.observations", 2, 17),
+    letter=Position(2, 1_017),
     why="a form of theirs writes it small",
     replays=1,
-    became=Origin("stops.observations", 1, 99),
+    became=SourcePosition("stops.observations", 1, 99),
     fix="match-case",
 )
-SHORT = LedgerEntry(act=Act.REVEAL, who="ann", at=FULL.at, origin=FULL.origin, letter=FULL.letter)
+SHORT = AuditEntry(act=Action.REVEAL, who="ann", at=FULL.at, origin=FULL.origin, letter=FULL.letter)
 
 
 @pytest.mark.parametrize("entry", [pytest.param(FULL, id="all of it"), pytest.param(SHORT, id="the least")])
-def test_an_entry_is_read_as_it_was_written_and_keeps_to_its_schema(entry: LedgerEntry) -> None:
+def test_an_entry_is_read_as_it_was_written_and_keeps_to_its_schema(entry: AuditEntry) -> None:
     encoded = encode_entry(entry)
     assert decode_entry(encoded) == entry
     Draft202012Validator(ledger_entry()).validate(msgspec.json.decode(encoded))

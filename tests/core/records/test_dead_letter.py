@@ -11,7 +11,7 @@ import pytest
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.records.dead_letter import KEPT_OF_TOO_LARGE_BYTES, dead_letter, encode_reasons
-from stream_scorer.core.records.record import Outgoing, last_header
+from stream_scorer.core.records.record import ProducerRecord, last_header
 from tests.builders import an_observation
 from tests.core.letter_builders import reasons_of
 
@@ -27,7 +27,7 @@ class Record(NamedTuple):
     headers: list[tuple[str, bytes]] = []  # noqa: RUF012  # never changed
 
 
-def a_letter(record: Record, reasons: tuple[Reason, ...] = (FAULT,)) -> Outgoing:
+def a_letter(record: Record, reasons: tuple[Reason, ...] = (FAULT,)) -> ProducerRecord:
     return dead_letter(
         record,
         reasons,
@@ -40,7 +40,7 @@ def a_letter(record: Record, reasons: tuple[Reason, ...] = (FAULT,)) -> Outgoing
     )
 
 
-def header(letter: Outgoing, name: str) -> Any:
+def header(letter: ProducerRecord, name: str) -> Any:
     found = last_header(letter.headers, name)
     assert found is not None
     return found

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.dead_letter_reader import (
-    Letter,
-    Origin,
-    Place,
-    Unreadable,
+    DeadLetter,
+    Position,
+    SourcePosition,
+    UnreadableDeadLetter,
+    claimed_replays,
     id_of,
     producer_of,
     read_letter,
     replay_headers,
-    replays_said,
 )
 from tests.builders import an_event
 from tests.core.letter_builders import TOPIC, Record, a_letter, a_record, reasons_of, unreadable
@@ -35,14 +35,14 @@ def test_a_letter_gives_back_the_record_that_it_was_made_of(
 ) -> None:
     letter = a_letter(value, key=key, headers=headers)
     assert (letter.value, letter.key, letter.headers) == (value, key, tuple(headers))
-    assert (letter.origin, letter.place) == (Origin(TOPIC, 2, 17), Place(2, 1_017))
+    assert (letter.origin, letter.place) == (SourcePosition(TOPIC, 2, 17), Position(2, 1_017))
     assert letter.reasons == reasons_of(value)
     assert (letter.stage, letter.version, letter.failed_ms) == (Stage.CONTRACT, "1.2", 1_795_365_418_142)
 
 
 @given(value=st.none() | st.binary(max_size=50), headers=ANY_HEADERS)
 def test_any_record_is_read_and_never_raises(value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
-    assert isinstance(read_letter(0, Record(1, 2, None, value, headers)), Letter | Unreadable)
+    assert isinstance(read_letter(0, Record(1, 2, None, value, headers)), DeadLetter | UnreadableDeadLetter)
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,16 @@ def test_a_record_that_was_cut_says_so() -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        pytest.param("2@17", Place(2, 17), id="a place"),
-        pytest.param(" 2@17 ", Place(2, 17), id="with blanks"),
+        pytest.param("2@17", Position(2, 17), id="a place"),
+        pytest.param(" 2@17 ", Position(2, 17), id="with blanks"),
         pytest.param("2-17", None, id="another sign"),
         pytest.param("@17", None, id="no partition"),
         pytest.param("-2@17", None, id="a negative partition"),
-        pytest.param("٢@17", Place(2, 17), id="digits of another script"),
+        pytest.param("٢@17", Position(2, 17), id="digits of another script"),
     ],
 )
-def test_places_are_read_as_they_are_printed(text: str, place: Place | None) -> None:
-    assert Place.parse(text) == place
+def test_places_are_read_as_they_are_printed(text: str, place: Position | None) -> None:
+    assert Position.parse(text) == place
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_replayed_record_carries_its_own_headers_and_ours_behind_them() -> Non
     assert headers[:2] == [("a", b"1"), ("__streams.errors.topic", b"mine")]
     assert [name for name, _ in headers[2:]] == ["scorer.replayed-from", "scorer.replays"]
     assert msgspec.json.decode(headers[2][1]) == {"partition": 2, "offset": 17}
-    assert replays_said(headers) == 2
+    assert claimed_replays(headers) == 2
 
 
 @pytest.mark.parametrize(
@@ -132,4 +132,4 @@ def test_a_replayed_record_carries_its_own_headers_and_ours_behind_them() -> Non
 def test_how_often_a_record_was_replayed_is_read_from_its_headers(
     headers: list[tuple[str, bytes]], replays: int
 ) -> None:
-    assert replays_said(headers) == replays
+    assert claimed_replays(headers) == replays

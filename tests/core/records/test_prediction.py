@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_code import CODES, observation_columns
-from stream_scorer.core.records.prediction import Prediction, Speaker, encode_predictions
+from stream_scorer.core.records.prediction import ModelIdentity, Prediction, encode_predictions
 from stream_scorer.core.records.record import Source
 from tests.builders import an_observation
 
@@ -21,7 +21,7 @@ ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
     st.text(st.characters(exclude_categories=["Cs"]), max_size=10),
 )
 def test_the_template_gives_what_the_encoder_gives(rows: list[tuple[str, int, float, int]], model: str) -> None:
-    speaker = Speaker(f"{model}@0123456789ab", "champion", 0.37)
+    speaker = ModelIdentity(f"{model}@0123456789ab", "champion", 0.37)
     encoded = encode_predictions(
         [row[0].encode() for row in rows],
         [row[1] for row in rows],
@@ -41,7 +41,7 @@ def test_the_template_gives_what_the_encoder_gives(rows: list[tuple[str, int, fl
 
 def test_the_decision_falls_on_the_published_number() -> None:
     just_below = 0.3699999999999999
-    speaker = Speaker("m@0", "champion", 0.37)
+    speaker = ModelIdentity("m@0", "champion", 0.37)
     values = encode_predictions(
         [b"a", b"b"], [0, 0], [0.37, just_below], [0, 1], partition=0, speaker=speaker, scored_at=AT
     )
@@ -57,7 +57,7 @@ def test_the_ten_columns_come_along_when_asked_for() -> None:
         [0.5],
         [0],
         partition=0,
-        speaker=Speaker("m@0", "champion", 0.4),
+        speaker=ModelIdentity("m@0", "champion", 0.4),
         scored_at=AT,
         with_observation=True,
     )

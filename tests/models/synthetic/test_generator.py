@@ -10,7 +10,7 @@ import pytest
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_code import CODES, observation_columns
-from stream_scorer.core.contract.observation_events import decode_observations, examine_observation
+from stream_scorer.core.contract.observation_events import decode_observations, validate_observation
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.models.dataframes import codes_of, frame_of
 from stream_scorer.models.synthetic.generator import Generator
@@ -63,7 +63,7 @@ def test_about_the_asked_share_of_events_is_broken_and_gets_the_code_it_says() -
 
 @pytest.mark.parametrize(("code", "break_it"), KINDS, ids=[f"{n}-{code.value}" for n, (code, _) in enumerate(KINDS)])
 def test_a_broken_event_has_one_fault(code: Code, break_it: Any) -> None:
-    found = examine_observation(break_it({"id": "ev-1", "observation": an_observation()}), 65_536)
+    found = validate_observation(break_it({"id": "ev-1", "observation": an_observation()}), 65_536)
     assert [reason.code for reason in found] == [code]  # type: ignore[union-attr]
 
 

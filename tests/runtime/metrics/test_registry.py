@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.contract.reasons import Code, Stage
-from stream_scorer.core.quality.counts import Quality
+from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS, PROBABILITY_BUCKETS
 from stream_scorer.models.registry.reference_distributions import TrainedOn
 from stream_scorer.runtime.lanes.batch import Batch, Noted
@@ -115,7 +115,7 @@ def test_no_traffic_and_no_rollout_goes_beyond_the_budget() -> None:
             metrics.model_unloaded(*former)
         metrics.model_loaded(*model, TRAINED_ON)
         metrics.model_loaded(f"m{number}@0", "canary", TRAINED_ON)
-        quality = Quality()
+        quality = QualityCounts()
         for old in range(10):
             quality[f"old{old}@0", "champion"].count_one(5, 0.5, True, True)
         commit(metrics, Noted(counted=quality, retracted=quality))
@@ -130,7 +130,7 @@ def test_no_traffic_and_no_rollout_goes_beyond_the_budget() -> None:
 def test_a_model_that_serves_is_never_let_go() -> None:
     metrics = loaded()
     for number in range(10):
-        quality = Quality()
+        quality = QualityCounts()
         quality[f"old{number}@0", "champion"].count_one(5, 0.5, True, True)
         commit(metrics, Noted(counted=quality))
     assert value(metrics, catalogue.MODEL_LOADED.name, model=CHAMPION[0]) == 1
@@ -156,7 +156,7 @@ def test_scored_observations_are_counted_by_bucket_and_probability() -> None:
 
 
 def test_joined_outcomes_are_counted_in_each_of_the_three_columns() -> None:
-    metrics, counted, retracted = loaded(), Quality(), Quality()
+    metrics, counted, retracted = loaded(), QualityCounts(), QualityCounts()
     counted[CHAMPION].count_one(0, 0.75, True, True)
     counted[CHAMPION].count_one(CODES - 1, 0.25, False, True)
     retracted[CHAMPION].count_one(CODES - 1, 0.25, False, False)

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from stream_scorer.core.records.record import Outgoing
+from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
@@ -105,8 +105,8 @@ async def started(publisher: Publisher) -> AsyncIterator[Publisher]:
         await publisher.stop()
 
 
-def records(*values: bytes) -> list[Outgoing]:
-    return [Outgoing(b"k", value, 1_000) for value in values]
+def records(*values: bytes) -> list[ProducerRecord]:
+    return [ProducerRecord(b"k", value, 1_000) for value in values]
 
 
 async def test_outputs_and_offsets_are_there_once_it_returns(place: Place) -> None:
@@ -245,13 +245,13 @@ async def lane(careless_broker: LocalBroker, prefix: str) -> Lane:
     return found
 
 
-def prediction(offset: int) -> Outgoing:
-    return Outgoing(b"k", b'{"id":"k","source":{"partition":0,"offset":%d}}' % offset, 1_000)
+def prediction(offset: int) -> ProducerRecord:
+    return ProducerRecord(b"k", b'{"id":"k","source":{"partition":0,"offset":%d}}' % offset, 1_000)
 
 
-def letter(topic: str, offset: int) -> Outgoing:
+def letter(topic: str, offset: int) -> ProducerRecord:
     source = b'{"topic":"%s","partition":0,"offset":%d,"timestamp":0}' % (topic.encode(), offset)
-    return Outgoing(b"k", b"{}", 1_000, [("scorer.source", source)])
+    return ProducerRecord(b"k", b"{}", 1_000, [("scorer.source", source)])
 
 
 @pytest.mark.parametrize("what", ["a prediction", "a dead letter", "a move"])

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from stream_scorer.core.records.clock import Clock
-from stream_scorer.core.records.record import KeptRecord
-from stream_scorer.core.state.entry import Entry, Predicted, Waiting, pack
+from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.record import BufferedRecord
+from stream_scorer.core.state.entry import BufferedOutcome, Entry, ScoredObservation, pack
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.state.rocksdb import shared_memory
 from stream_scorer.runtime.state.state_directory import (
@@ -50,11 +50,13 @@ def store(tmp_path: Path) -> Iterator[LaneStore]:
 
 
 def scored(scored_ms: int = NOON_MS, code: int = 7) -> bytes:
-    return pack(Entry(Predicted(code, 0.25, True, 0, 12, scored_ms, scored_ms)))
+    return pack(Entry(ScoredObservation(code, 0.25, True, 0, 12, scored_ms, scored_ms)))
 
 
 def waiting(*outcomes_ms: int) -> bytes:
-    each = (Waiting(True, at_ms, offset, KeptRecord(at_ms, b"{}")) for offset, at_ms in enumerate(outcomes_ms))
+    each = (
+        BufferedOutcome(True, at_ms, offset, BufferedRecord(at_ms, b"{}")) for offset, at_ms in enumerate(outcomes_ms)
+    )
     return pack(Entry(None, tuple(each)))
 
 
@@ -78,7 +80,7 @@ def test_an_entry_is_found_under_its_id_and_no_other(store: LaneStore) -> None:
 def test_an_id_may_be_any_bytes(store: LaneStore, id_: bytes) -> None:
     store.models.number("default@0123456789ab", "champion")
     store.write([(id_, scored())], {TOPIC: 5})
-    assert store.sweep(Clock(NOON_MS, HOUR_MS), 10) == 0
+    assert store.sweep(WindowClock(NOON_MS, HOUR_MS), 10) == 0
     assert store.get_many([id_]) == [scored()]
     assert store.positions() == {TOPIC: 5}
 
@@ -151,7 +153,7 @@ def test_what_is_not_given_back_comes_again(store: LaneStore) -> None:
 
 
 def test_a_sweep_deletes_what_is_older_than_the_window_a_few_at_a_time(store: LaneStore) -> None:
-    clock = Clock(NOON_MS, HOUR_MS)
+    clock = WindowClock(NOON_MS, HOUR_MS)
     old, young = scored(NOON_MS - HOUR_MS - 1), scored(NOON_MS - HOUR_MS + 1)
     store.write([(b"%03d" % number, old if number % 2 else young) for number in range(100)], {})
     store.write([(b"waits", waiting(NOON_MS - 3 * HOUR_MS))], {})
@@ -164,10 +166,10 @@ def test_a_sweep_deletes_what_is_older_than_the_window_a_few_at_a_time(store: La
 
 def test_a_sweep_rests_when_it_has_seen_all_and_begins_again_within_the_window(store: LaneStore) -> None:
     store.write([(b"a", scored(NOON_MS))], {})
-    assert store.sweep(Clock(NOON_MS, HOUR_MS), 10) == 0
+    assert store.sweep(WindowClock(NOON_MS, HOUR_MS), 10) == 0
     store.write([(b"b", scored(NOON_MS - 2 * HOUR_MS))], {})
-    assert store.sweep(Clock(NOON_MS + 1, HOUR_MS), 10) == 0
-    assert store.sweep(Clock(NOON_MS + HOUR_MS // 4, HOUR_MS), 10) == 1
+    assert store.sweep(WindowClock(NOON_MS + 1, HOUR_MS), 10) == 0
+    assert store.sweep(WindowClock(NOON_MS + HOUR_MS // 4, HOUR_MS), 10) == 1
 
 
 # Stores that do not fit

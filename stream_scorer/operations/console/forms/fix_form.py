@@ -9,7 +9,7 @@ from multidict import MultiMapping
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.dead_letters.named_fixes import NamedFix
-from stream_scorer.core.dead_letters.repair import CannotMend, Fix, make_fix
+from stream_scorer.core.dead_letters.repair import Fix, FixError, parse_fix
 from stream_scorer.errors import SettingsError
 
 SETS_MAX: Final = 3
@@ -40,10 +40,10 @@ class FixFields:
 
     def fix(self) -> Fix:
         """The fix that they say. Raises SettingsError for what is none."""
-        made = make_fix(
+        made = parse_fix(
             self.patch.strip() or None, self.named, [f"{column}={value}" for column, value in self.sets if column]
         )
-        if isinstance(made, CannotMend):
+        if isinstance(made, FixError):
             raise SettingsError(made.why)
         return made
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from stream_scorer.core.quality.confidence_intervals import Interval
-from stream_scorer.core.quality.figures import Gap
+from stream_scorer.core.quality.figures import GroupGap
 
 
 class PartitionNow(NamedTuple):
@@ -35,7 +35,7 @@ class QualityNow(NamedTuple):
     success_rate: Interval | None
     recall: Interval | None
     coverage: Interval | None
-    gaps: tuple[Gap, ...]
+    gaps: tuple[GroupGap, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

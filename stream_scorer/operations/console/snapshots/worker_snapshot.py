@@ -10,7 +10,7 @@ from typing import Final
 
 from stream_scorer.core.quality.confidence_intervals import Interval, newcombe, wilson
 from stream_scorer.core.quality.counts import GROUP_COLUMNS
-from stream_scorer.core.quality.figures import Gap
+from stream_scorer.core.quality.figures import GroupGap
 from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow, QualityNow
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.worker.service import Delivery
@@ -143,7 +143,7 @@ def _share(part: int, whole: int) -> Interval | None:
     return wilson(part, whole) if 0 <= part <= whole else None
 
 
-def _gap(column: str, joined: Counter[tuple[str, str, Cell]], positives_min: int) -> Gap | None:
+def _gap(column: str, joined: Counter[tuple[str, str, Cell]], positives_min: int) -> GroupGap | None:
     groups = sorted({group for name, group, _ in joined if name == column})
     rates = [
         (group, rate)
@@ -154,4 +154,4 @@ def _gap(column: str, joined: Counter[tuple[str, str, Cell]], positives_min: int
     if len(rates) < 2:
         return None
     (lowest, low), *_, (highest, high) = sorted(rates, key=lambda each: each[1].value)
-    return Gap(column, highest, lowest, newcombe(high, low))
+    return GroupGap(column, highest, lowest, newcombe(high, low))

@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from stream_scorer.core.records.dead_letter_reader import Place
+from stream_scorer.core.records.dead_letter_reader import Position
 from stream_scorer.errors import Known, SettingsError
 from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.request_context import Visit
@@ -69,7 +69,7 @@ async def _page(visit: Visit, *, shown: Shown | None = None, fix: FixFields | No
 
 
 async def _previewed(
-    visit: Visit, place: Place, fields: FixFields, *, revealed: bool
+    visit: Visit, place: Position, fields: FixFields, *, revealed: bool
 ) -> tuple[Preview | None, str | None]:
     """What the contract would say, or what is wrong with the fix."""
     try:
@@ -79,25 +79,25 @@ async def _previewed(
     return await (await visit.office()).preview(place, fix, revealed=revealed), None
 
 
-async def _history(office: Office, place: Place) -> History | str:
+async def _history(office: Office, place: Position) -> History | str:
     try:
         return await office.history(place)
     except Known as error:
         return str(error)
 
 
-def _revealed(place: Place) -> str:
+def _revealed(place: Position) -> str:
     return f"revealed {place}"
 
 
-def _was_revealed(visit: Visit, place: Place) -> bool:
+def _was_revealed(visit: Visit, place: Position) -> bool:
     """Whether the form was on a page that had revealed the letter: then its preview is revealed too."""
     seal = str(visit.form.get("seal", "")) if visit.form is not None else ""
     return visit.visitor.may_act and visit.visitor.is_seal(_revealed(place), seal)
 
 
-def _place(visit: Visit) -> Place | None:
-    return Place.parse(visit.request.match_info["place"])
+def _place(visit: Visit) -> Position | None:
+    return Position.parse(visit.request.match_info["place"])
 
 
 def _unknown(visit: Visit) -> web.Response:

@@ -8,7 +8,7 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from stream_scorer.core.dead_letters.repair import Fix
-from stream_scorer.core.records.dead_letter_reader import Place
+from stream_scorer.core.records.dead_letter_reader import Position
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console.formatting import instant
 from stream_scorer.operations.console.forms import filter_form
@@ -64,7 +64,7 @@ async def start(visit: Visit) -> web.Response:
 def _letters_of(form: MultiMapping[str]) -> tuple[Filter, list[tuple[str, str]], str, str]:
     """The filter, the same as fields of a form, in words, and the page it came from."""
     if said := form.get("place"):
-        place = Place.parse(str(said))
+        place = Position.parse(str(said))
         if place is None:
             raise SettingsError(f"{str(said)[:40]!r} is not a letter's place like 2@1234")
         only = Filter(places=(place,), states=EVERY_STATE)

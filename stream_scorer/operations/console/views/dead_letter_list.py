@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 from markupsafe import Markup
 
-from stream_scorer.core.records.dead_letter_reader import Place, milliseconds
+from stream_scorer.core.records.dead_letter_reader import Position, milliseconds
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console.formatting import instant
 from stream_scorer.operations.console.forms import filter_form, fix_form
@@ -93,7 +93,7 @@ async def listing(visit: Visit) -> web.Response:
     """The page at /letters/list: the letters of a filter, newest first, and what can be done with all of them."""
     fields = filter_form.fields_of(visit.query)
     wanted, problem = _filter(fields)
-    before = Place.parse(visit.query.get("before", ""))
+    before = Position.parse(visit.query.get("before", ""))
     office = await visit.office()
     found, total = await office.find(wanted, limit=PER_PAGE + 1, before=before), await office.count(wanted)
     shown = found[:PER_PAGE]

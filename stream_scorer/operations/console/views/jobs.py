@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from stream_scorer.core.dead_letters.producer_notices import message_to
+from stream_scorer.core.dead_letters.producer_notices import notice_text
 from stream_scorer.operations.console.request_context import Visit
 
 SHOWN_MAX = 100
@@ -42,6 +42,6 @@ async def show(visit: Visit) -> web.Response:
         errand=errand,
         title=TITLES[errand.kind],
         shown_max=SHOWN_MAX,
-        message_to=message_to,
+        message_to=notice_text,
         limit=limit,
     )

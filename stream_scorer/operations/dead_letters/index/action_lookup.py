@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.records.audit_log import Act
+from stream_scorer.core.records.audit_log import Action
 from stream_scorer.operations.dead_letters.index.rows import (
     ACTS,
     NOWHERE,
@@ -17,11 +17,11 @@ class Acts:
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
         acts = rows["act"]
-        decided = np.flatnonzero((acts == ACTS.index(Act.REPLAY)) | (acts == ACTS.index(Act.DISCARD)))
+        decided = np.flatnonzero((acts == ACTS.index(Action.REPLAY)) | (acts == ACTS.index(Action.DISCARD)))
         # of two acts on one letter the first counts, because the second came of no transaction of ours
         origins, first = np.unique(rows["origin"][decided], return_index=True)
         self._origins, self._decided = origins, decided[first]
-        came = np.flatnonzero((acts == ACTS.index(Act.REPLAY)) & (rows["became"] != NOWHERE))
+        came = np.flatnonzero((acts == ACTS.index(Action.REPLAY)) & (rows["became"] != NOWHERE))
         became, last = np.unique(rows["became"][came], return_index=True)
         self._became, self._came = became, came[last]
 

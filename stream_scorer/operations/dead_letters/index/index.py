@@ -15,7 +15,7 @@ import numpy as np
 from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
-from stream_scorer.core.records.audit_log import Act
+from stream_scorer.core.records.audit_log import Action
 from stream_scorer.operations.dead_letters.index.action_lookup import Acts
 from stream_scorer.operations.dead_letters.index.dictionaries import Tables
 from stream_scorer.operations.dead_letters.index.partition_index import Shelf, ShelfWriter
@@ -202,7 +202,7 @@ class Index:
         states[replays >= cap] = PARKED
         decided = acts.decisions(origins)
         there = decided >= 0
-        discarded = acts.rows["act"][decided[there]] == ACTS.index(Act.DISCARD)
+        discarded = acts.rows["act"][decided[there]] == ACTS.index(Action.DISCARD)
         states[there] = np.where(discarded, DISCARDED, REPLAYED)
         return Chunk(partition, rows, states, replays, tables)
 

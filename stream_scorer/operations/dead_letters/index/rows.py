@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.records.audit_log import Act, LedgerEntry, decode_entry
+from stream_scorer.core.records.audit_log import Action, AuditEntry, decode_entry
 from stream_scorer.core.records.dead_letter import ERRORS
 from stream_scorer.core.records.dead_letter_reader import (
     PRODUCER_HEADERS,
-    Letter,
-    Origin,
+    DeadLetter,
+    SourcePosition,
     id_of,
     milliseconds,
+    own_headers_start,
     read_letter,
-    start_of_ours,
 )
-from stream_scorer.core.records.record import Incoming, rfc3339
+from stream_scorer.core.records.record import ConsumedRecord, rfc3339
 from stream_scorer.operations.dead_letters.index.dictionaries import Tables
 
 Rows = NDArray[np.void]
@@ -58,7 +58,7 @@ ACT: Final = np.dtype(
 NOWHERE: Final = -1
 LETTERS_SIDE: Final = 2
 STAGES: Final = tuple(Stage)
-ACTS: Final = tuple(Act)
+ACTS: Final = tuple(Action)
 UNREADABLE: Final = "unreadable"
 
 # What `dead_letter` appends to a record that it keeps whole: this many headers, of which these come first and last
@@ -66,7 +66,7 @@ _RUN: Final = 11
 _LAST: Final = "__streams.errors.exception"
 
 
-class _Origin(Origin, frozen=True, gc=False):
+class _Origin(SourcePosition, frozen=True, gc=False):
     pass
 
 
@@ -80,7 +80,7 @@ def place_number(side: int, partition: int, offset: int) -> int:
     return side << 60 | partition << 44 | offset
 
 
-def origin_number(origin: Origin, sides: Mapping[str, int]) -> int:
+def origin_number(origin: SourcePosition, sides: Mapping[str, int]) -> int:
     """The number of an origin; NOWHERE where its topic is not one of ours."""
     side = sides.get(origin.topic)
     return NOWHERE if side is None else place_number(side, origin.partition, origin.offset)
@@ -91,7 +91,7 @@ def id_sum(id_: bytes | None) -> int:
     return 0 if id_ is None else crc32(id_)
 
 
-def letter_rows(partition: int, records: Sequence[Incoming], tables: Tables, sides: Mapping[str, int]) -> Rows:
+def letter_rows(partition: int, records: Sequence[ConsumedRecord], tables: Tables, sides: Mapping[str, int]) -> Rows:
     """One row for each record of a partition of dead letters. `sides`: the inputs by their names.
 
     The hot path of a first look at a million letters, 2 µs each: the headers that our own writer appended are taken by
@@ -109,7 +109,7 @@ def letter_rows(partition: int, records: Sequence[Incoming], tables: Tables, sid
 
 def _plain_rows(
     partition: int,
-    records: Sequence[Incoming],
+    records: Sequence[ConsumedRecord],
     runs: Sequence[Sequence[tuple[str, bytes]]],
     tables: Tables,
     sides: Mapping[str, int],
@@ -151,13 +151,13 @@ def _producers(headers: Sequence[Sequence[tuple[str, bytes]]], tables: Tables) -
     ]
 
 
-def _one_row(partition: int, record: Incoming, tables: Tables, sides: Mapping[str, int]) -> Rows:
+def _one_row(partition: int, record: ConsumedRecord, tables: Tables, sides: Mapping[str, int]) -> Rows:
     row = np.zeros(1, dtype=LETTER)
     letter = read_letter(partition, record)
     row["offset"], row["id"] = record.offset, id_sum(id_of(record.value, record.key))
     row["origin"] = place_number(LETTERS_SIDE, partition, record.offset)
-    if isinstance(letter, Letter):
-        start = start_of_ours(record.headers) or 0
+    if isinstance(letter, DeadLetter):
+        start = own_headers_start(record.headers) or 0
         row["faults"] = tables.number_of_faults(record.headers[start][1])
         row["failed_ms"], row["stage"] = letter.failed_ms, STAGES.index(letter.stage)
         row["truncated"] = letter.truncation is not None
@@ -171,7 +171,7 @@ def _one_row(partition: int, record: Incoming, tables: Tables, sides: Mapping[st
     return row
 
 
-def act_rows(records: Sequence[Incoming], sides: Mapping[str, int]) -> Rows:
+def act_rows(records: Sequence[ConsumedRecord], sides: Mapping[str, int]) -> Rows:
     """One row for each act that the ledger's records tell of; other records are passed over."""
     entries = [(record.offset, entry) for record in records if (entry := decode_entry(record.value)) is not None]
     rows = np.zeros(len(entries), dtype=ACT)
@@ -180,7 +180,7 @@ def act_rows(records: Sequence[Incoming], sides: Mapping[str, int]) -> Rows:
     return rows
 
 
-def _act(offset: int, entry: LedgerEntry, sides: Mapping[str, int]) -> tuple[Any, ...]:
+def _act(offset: int, entry: AuditEntry, sides: Mapping[str, int]) -> tuple[Any, ...]:
     return (
         offset,
         milliseconds(entry.at.encode()),

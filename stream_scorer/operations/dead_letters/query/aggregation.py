@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.records.dead_letter_reader import Place
+from stream_scorer.core.records.dead_letter_reader import Position
 from stream_scorer.operations.dead_letters.index.dictionaries import NOBODY, Fault
 from stream_scorer.operations.dead_letters.index.index import PARKED, Chunk
 from stream_scorer.operations.dead_letters.index.rows import time_text
@@ -31,7 +31,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     parked: int
     first_at: str
     last_at: str
-    example: Place
+    example: Position
     producers: tuple[tuple[str, int], ...]
 
 
@@ -43,7 +43,7 @@ class ProducerCount(msgspec.Struct, frozen=True, kw_only=True):
     by_fault: tuple[tuple[str, str | None, int], ...]
     first_at: str
     last_at: str
-    example: Place
+    example: Position
 
 
 class _Sum:
@@ -52,7 +52,7 @@ class _Sum:
     def __init__(self) -> None:
         self.count = self.parked = 0
         self.first_ms, self.last_ms = 1 << 62, -1
-        self.example: Place | None = None
+        self.example: Position | None = None
         self.producers: defaultdict[str, int] = defaultdict(int)
         self.faults: defaultdict[Fault, int] = defaultdict(int)
 
@@ -73,7 +73,7 @@ class _Part:
         self.number, self.rows = number, rows
         self.parked = int((chunk.states[rows] == PARKED).sum())
         self.first_ms, self.last_ms = int(failed_ms.min()), int(failed_ms[newest])
-        self.newest = Place(chunk.partition, int(chunk.rows["offset"][rows[newest]]))
+        self.newest = Position(chunk.partition, int(chunk.rows["offset"][rows[newest]]))
 
 
 def group(chunks: Iterable[Chunk]) -> list[Group]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
 from stream_scorer.operations.dead_letters.index.dictionaries import Tables
 from stream_scorer.operations.dead_letters.index.index import Chunk
 from stream_scorer.operations.dead_letters.index.rows import STAGES, id_sum
@@ -48,7 +48,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     producer: str | None = None
     text: str | None = None
     states: frozenset[State] = WAITING
-    places: tuple[Place, ...] | None = None
+    places: tuple[Position, ...] | None = None
 
     @property
     def looks_into_letters(self) -> bool:
@@ -96,9 +96,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def _fitting_producers(self, tables: Tables) -> Flags:
         return np.array([self.producer == name for name in tables.producers.values], dtype=bool)
 
-    def fits(self, letter: Letter | Unreadable) -> bool:
+    def fits(self, letter: DeadLetter | UnreadableDeadLetter) -> bool:
         """Whether it means a letter of those that `among` has let through."""
-        if isinstance(letter, Unreadable):
+        if isinstance(letter, UnreadableDeadLetter):
             return self.text is None and (self.id is None or letter.key == self.id.encode())
         if self.id is not None and letter.id != self.id.encode():
             return False

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
-from stream_scorer.core.records.audit_log import Act, LedgerEntry, decode_entry
-from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Place, Unreadable
+from stream_scorer.core.records.audit_log import Action, AuditEntry, decode_entry
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, SourcePosition, UnreadableDeadLetter
 from stream_scorer.core.records.record import rfc3339
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.index.rows import ACT, place_number
@@ -39,7 +39,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to a letter's record from the first failure on, in order."""
 
-    place: Place
+    place: Position
     events: list[Event]
 
 
@@ -61,11 +61,11 @@ _decode: Final = msgspec.json.Decoder(_Sourced).decode
 
 
 class _Link(NamedTuple):
-    place: Place | None
-    origin: Origin
+    place: Position | None
+    origin: SourcePosition
 
 
-async def history(access: Access, letter: Letter | Unreadable) -> History:
+async def history(access: Access, letter: DeadLetter | UnreadableDeadLetter) -> History:
     """Everything that is known of a letter, of those that it came from and of what came of it."""
     events: list[Event] = []
     link: _Link | None = _first(access, letter)
@@ -75,10 +75,10 @@ async def history(access: Access, letter: Letter | Unreadable) -> History:
         failed = letter if link.place == letter.place else await _letter(access, link.place)
         if failed is not None:
             events.append(_failed(failed))
-        replayed: LedgerEntry | None = None
+        replayed: AuditEntry | None = None
         for where, entry in await _entries(access, link.origin):
             events.append(_done(where, entry))
-            if entry.act is Act.REPLAY and entry.became is not None:
+            if entry.act is Action.REPLAY and entry.became is not None:
                 replayed = entry
         if replayed is None or replayed.became is None:
             break
@@ -90,7 +90,7 @@ async def history(access: Access, letter: Letter | Unreadable) -> History:
     return History(place=letter.place, events=events)
 
 
-def _first(access: Access, letter: Letter | Unreadable) -> _Link:
+def _first(access: Access, letter: DeadLetter | UnreadableDeadLetter) -> _Link:
     """The letter of the record's first failure, back along the replays that led to this one."""
     link = _Link(letter.place, access.origin_of(letter))
     acts, sides = access.index.acts, access.index.sides
@@ -102,22 +102,22 @@ def _first(access: Access, letter: Letter | Unreadable) -> _Link:
             break
         act = acts.rows[row]
         origin = int(act["origin"])
-        place = Place(int(act["letter_partition"]), int(act["letter_offset"]))
-        link = _Link(place, Origin(topics[origin >> 60], origin >> 44 & 0xFFFF, origin & (1 << 44) - 1))
+        place = Position(int(act["letter_partition"]), int(act["letter_offset"]))
+        link = _Link(place, SourcePosition(topics[origin >> 60], origin >> 44 & 0xFFFF, origin & (1 << 44) - 1))
     return link
 
 
-async def _letter(access: Access, place: Place | None) -> Letter | Unreadable | None:
+async def _letter(access: Access, place: Position | None) -> DeadLetter | UnreadableDeadLetter | None:
     return None if place is None else await one_letter(access, place)
 
 
-def _letter_of(access: Access, origin: Origin) -> Place | None:
+def _letter_of(access: Access, origin: SourcePosition) -> Position | None:
     number = place_number(access.index.sides[origin.topic], origin.partition, origin.offset)
     found = next(access.index.letters_of([number]), None)
-    return None if found is None else Place(*found)
+    return None if found is None else Position(*found)
 
 
-async def _entries(access: Access, origin: Origin) -> list[tuple[str, LedgerEntry]]:
+async def _entries(access: Access, origin: SourcePosition) -> list[tuple[str, AuditEntry]]:
     """All acts on one letter, in their order."""
     number = place_number(access.index.sides[origin.topic], origin.partition, origin.offset)
     rows = access.index.acts.rows
@@ -131,8 +131,8 @@ async def _entries(access: Access, origin: Origin) -> list[tuple[str, LedgerEntr
     return found
 
 
-def _failed(letter: Letter | Unreadable) -> Event:
-    if isinstance(letter, Unreadable):
+def _failed(letter: DeadLetter | UnreadableDeadLetter) -> Event:
+    if isinstance(letter, UnreadableDeadLetter):
         return Event(at=rfc3339(max(letter.timestamp_ms, 0)), what="unreadable", where=str(letter.place))
     faults = [f"{reason.code} ({reason.field})" if reason.field else reason.code.value for reason in letter.reasons]
     return Event(
@@ -143,13 +143,13 @@ def _failed(letter: Letter | Unreadable) -> Event:
     )
 
 
-def _done(where: str, entry: LedgerEntry) -> Event:
+def _done(where: str, entry: AuditEntry) -> Event:
     details: dict[str, Any] = {}
     if entry.why:
         details["why"] = entry.why
     if entry.fix:
         details["fix"] = entry.fix
-    if entry.act is Act.REPLAY:
+    if entry.act is Action.REPLAY:
         details |= {"replays": entry.replays, "became": str(entry.became) if entry.became else ""}
     return Event(at=entry.at, what=entry.act.value, where=where, who=entry.who, details=details)
 
@@ -157,7 +157,7 @@ def _done(where: str, entry: LedgerEntry) -> Event:
 # What came of a replay that left no letter
 
 
-async def _what_came(access: Access, became: Origin, letter: Letter | Unreadable | None) -> Event:
+async def _what_came(access: Access, became: SourcePosition, letter: DeadLetter | UnreadableDeadLetter | None) -> Event:
     if became.topic == access.names.observations:
         predictions = TopicPartition(access.names.predictions, became.partition)
         found = await find_sourced(access.reader, predictions, became.offset)
@@ -176,7 +176,9 @@ async def _what_came(access: Access, became: Origin, letter: Letter | Unreadable
     return Event(at="", what=kind, where=str(became), details={"why": why})
 
 
-async def _update(access: Access, became: Origin, letter: Letter | Unreadable | None) -> Event | None:
+async def _update(
+    access: Access, became: SourcePosition, letter: DeadLetter | UnreadableDeadLetter | None
+) -> Event | None:
     """What an outcome that was replayed led to: the last update that names it."""
     partition = TopicPartition(access.names.outcome_updates, became.partition)
     spans = await access.reader.spans([access.names.outcome_updates], stable=True)

@@ -11,7 +11,13 @@ import numpy as np
 from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
-from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Place, Unreadable, read_letter
+from stream_scorer.core.records.dead_letter_reader import (
+    DeadLetter,
+    Position,
+    SourcePosition,
+    UnreadableDeadLetter,
+    read_letter,
+)
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.index.dictionaries import NOBODY
 from stream_scorer.operations.dead_letters.index.index import Chunk, OnRead
@@ -29,11 +35,11 @@ Offsets = Mapping[int, NDArray[np.int64]]
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
     """One letter as a list shows it: nothing of what it says of a person."""
 
-    place: Place
+    place: Position
     failed_at: str
     stage: str
     faults: tuple[tuple[str, str | None], ...]
-    origin: Origin | None
+    origin: SourcePosition | None
     producer: str
     state: State
     replays: int
@@ -73,7 +79,7 @@ def _gathered(chunks: "Iterator[Chunk] | list[Chunk]") -> Offsets:
 
 
 async def newest(
-    access: Access, filter_: Filter, limit: int, before: Place | None = None, on_read: OnRead | None = None
+    access: Access, filter_: Filter, limit: int, before: Position | None = None, on_read: OnRead | None = None
 ) -> list[Listed]:
     """The letters that failed last, the newest first; with `before`, those that come behind that one in this order."""
     best: list[tuple[int, int, int, Listed]] = []
@@ -116,11 +122,11 @@ def listed(access: Access, chunk: Chunk, row: int) -> Listed:
     topics = {side: topic for topic, side in access.index.sides.items()}
     is_ours = origin != place_number(access.index.sides[access.names.dead_letters], chunk.partition, int(one["offset"]))
     return Listed(
-        place=Place(chunk.partition, int(one["offset"])),
+        place=Position(chunk.partition, int(one["offset"])),
         failed_at=time_text(int(one["failed_ms"])),
         stage=STAGES[stage].value if stage >= 0 else "",
         faults=tuple(chunk.tables.faults.values[int(one["faults"])]),
-        origin=Origin(topics[origin >> 60], origin >> 44 & 0xFFFF, origin & (1 << 44) - 1) if is_ours else None,
+        origin=SourcePosition(topics[origin >> 60], origin >> 44 & 0xFFFF, origin & (1 << 44) - 1) if is_ours else None,
         producer=producer if producer != NOBODY else "",
         state=STATES[int(chunk.states[row])],
         replays=int(chunk.replays[row]),
@@ -130,7 +136,7 @@ def listed(access: Access, chunk: Chunk, row: int) -> Listed:
 
 async def read_letters(
     access: Access, offsets: Offsets, on_read: OnRead | None = None
-) -> AsyncIterator[tuple[int, list[Letter | Unreadable]]]:
+) -> AsyncIterator[tuple[int, list[DeadLetter | UnreadableDeadLetter]]]:
     """The letters at these places, those of a partition in their order. Those that retention has deleted are left
     out."""
     topic = access.names.dead_letters
@@ -153,7 +159,7 @@ def _spans(offsets: NDArray[np.int64]) -> list[Span]:
     return [Span(int(part[0]), int(part[-1]) + 1) for part in np.split(offsets, gaps)]
 
 
-async def one_letter(access: Access, place: Place) -> Letter | Unreadable | None:
+async def one_letter(access: Access, place: Position) -> DeadLetter | UnreadableDeadLetter | None:
     """The letter at a place; None where there is none, or none any more."""
     async for _, letters in read_letters(access, {place.partition: np.array([place.offset], dtype=np.int64)}):
         return letters[0]

@@ -6,9 +6,9 @@ Invariant: what is revealed was written into the ledger first.
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason
-from stream_scorer.core.dead_letters.highlighting import Piece, marks, pieces
+from stream_scorer.core.dead_letters.highlighting import Segment, highlights, segments
 from stream_scorer.core.dead_letters.redaction import masked_headers, masked_key, masked_reason, masked_spans
-from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
 from stream_scorer.core.records.record import Truncation, rfc3339
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.index.index import Chunk
@@ -18,7 +18,7 @@ from stream_scorer.operations.dead_letters.query.filters import STATES, State
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """A letter as it is shown. Of masked pieces, reasons, headers and keys only that they are there."""
 
-    place: Place
+    place: Position
     state: State
     replays: int
     masked: bool
@@ -31,44 +31,44 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None
     headers: list[tuple[str, str]]
     reasons: list[Reason]
-    pieces: list[Piece]
+    pieces: list[Segment]
     size_bytes: int
     truncation: Truncation | None
     why_not_replayable: str | None
 
 
-def shown(access: Access, letter: Letter | Unreadable, *, revealed: bool) -> Shown:
+def shown(access: Access, letter: DeadLetter | UnreadableDeadLetter, *, revealed: bool) -> Shown:
     """What is shown of a letter."""
     state, replays = standing(access, letter.place)
-    reasons = letter.reasons if isinstance(letter, Letter) else ()
+    reasons = letter.reasons if isinstance(letter, DeadLetter) else ()
     hidden = [] if revealed else masked_spans(letter.value)
     headers = [(name, value.decode(errors="backslashreplace")) for name, value in letter.headers]
     key = None if letter.key is None else letter.key.decode(errors="backslashreplace")
-    id_ = letter.id if isinstance(letter, Letter) else None
+    id_ = letter.id if isinstance(letter, DeadLetter) else None
     return Shown(
         place=letter.place,
         state=state,
         replays=replays,
         masked=not revealed,
-        stage=letter.stage.value if isinstance(letter, Letter) else "",
-        failed_at=rfc3339(letter.failed_ms) if isinstance(letter, Letter) else "",
-        version=letter.version if isinstance(letter, Letter) else "",
-        origin=str(letter.origin) if isinstance(letter, Letter) else "",
+        stage=letter.stage.value if isinstance(letter, DeadLetter) else "",
+        failed_at=rfc3339(letter.failed_ms) if isinstance(letter, DeadLetter) else "",
+        version=letter.version if isinstance(letter, DeadLetter) else "",
+        origin=str(letter.origin) if isinstance(letter, DeadLetter) else "",
         time=rfc3339(max(letter.timestamp_ms, 0)),
-        producer=letter.producer if isinstance(letter, Letter) else None,
+        producer=letter.producer if isinstance(letter, DeadLetter) else None,
         key=key if revealed else masked_key(letter.key, id_),
         headers=headers if revealed else masked_headers(letter.headers),
         reasons=list(reasons) if revealed else [masked_reason(reason) for reason in reasons],
-        pieces=pieces(letter.value, marks(letter.value, reasons), hidden),
+        pieces=segments(letter.value, highlights(letter.value, reasons), hidden),
         size_bytes=len(letter.value or b""),
-        truncation=letter.truncation if isinstance(letter, Letter) else None,
+        truncation=letter.truncation if isinstance(letter, DeadLetter) else None,
         why_not_replayable=why_not_replayable(access, letter, state),
     )
 
 
-def why_not_replayable(access: Access, letter: Letter | Unreadable, state: State) -> str | None:
+def why_not_replayable(access: Access, letter: DeadLetter | UnreadableDeadLetter, state: State) -> str | None:
     """What stands against replaying a letter; None: nothing."""
-    if isinstance(letter, Unreadable):
+    if isinstance(letter, UnreadableDeadLetter):
         return letter.why
     if letter.origin.topic not in access.inputs:
         return f"it came from {letter.origin.topic}, which is no input of this environment"
@@ -81,7 +81,7 @@ def why_not_replayable(access: Access, letter: Letter | Unreadable, state: State
     }.get(state)
 
 
-def standing(access: Access, place: Place) -> tuple[State, int]:
+def standing(access: Access, place: Position) -> tuple[State, int]:
     """What has become of a letter, and how often its record had been replayed."""
     for chunk in access.index.chunks(access.cap, [place.partition]):
         if (row := _row(chunk, place)) is not None:
@@ -89,7 +89,7 @@ def standing(access: Access, place: Place) -> tuple[State, int]:
     return State.OPEN, 0
 
 
-def _row(chunk: Chunk, place: Place) -> int | None:
+def _row(chunk: Chunk, place: Position) -> int | None:
     offsets = chunk.rows["offset"]
     row = int(offsets.searchsorted(place.offset))
     return row if row < len(offsets) and offsets[row] == place.offset else None

@@ -14,9 +14,9 @@ import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream_scorer.core.records.audit_log import Act, LedgerEntry, encode_entry
-from stream_scorer.core.records.dead_letter_reader import Letter, Origin, Unreadable
-from stream_scorer.core.records.record import Outgoing, rfc3339
+from stream_scorer.core.records.audit_log import Action, AuditEntry, encode_entry
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, SourcePosition, UnreadableDeadLetter
+from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.errors import FencedError, OutageError
 from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.index.rows import ACTS
@@ -41,21 +41,21 @@ class Again(NamedTuple):
 
     topic: str
     partition: int
-    record: Outgoing
+    record: ProducerRecord
 
 
 class Standing(NamedTuple):
     """How a letter stands: what was decided on it, if anything was, and how often its record had been replayed."""
 
-    decided: Act | None
+    decided: Action | None
     replays: int
 
 
 class Intent(NamedTuple):
     """What is to be done with one letter. `replays`: how often its record has been replayed then."""
 
-    letter: Letter | Unreadable
-    act: Act
+    letter: DeadLetter | UnreadableDeadLetter
+    act: Action
     replays: int
     again: Again | None = None
     why: str = ""
@@ -92,7 +92,7 @@ class Actor:
     async def __aexit__(self, *_: object) -> None:
         await stop_producer(self._producer)
 
-    def standings(self, letters: Sequence[Letter | Unreadable]) -> list[Standing]:
+    def standings(self, letters: Sequence[DeadLetter | UnreadableDeadLetter]) -> list[Standing]:
         """How each letter stands by the ledger, whatever its headers say; of two that are one, the second as if the
         first was replayed: a worker that delivers at least once may have written a letter twice."""
         numbers = [self._access.number_of(letter) for letter in letters]
@@ -102,7 +102,7 @@ class Actor:
         for number, decision, arrival in zip(numbers, decisions.tolist(), arrivals.tolist(), strict=True):
             decided = ACTS[int(acts.rows["act"][decision])] if decision >= 0 else None
             replays = int(acts.rows["replays"][arrival]) if arrival >= 0 else 0
-            found.append(Standing(Act.REPLAY if number in self._seen else decided, replays))
+            found.append(Standing(Action.REPLAY if number in self._seen else decided, replays))
             self._seen.add(number)
         return found
 
@@ -123,21 +123,21 @@ class Actor:
                         await asyncio.wait_for(producer.abort_transaction(), STOP_WAIT_S)
                     raise
 
-    async def _publish(self, records: Sequence[Again | None]) -> list[Origin | None]:
+    async def _publish(self, records: Sequence[Again | None]) -> list[SourcePosition | None]:
         """Where each of them was published."""
         apart: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
         for number, again in enumerate(records):
             if again is not None:
                 apart[again.topic, again.partition].append(number)
-        became: list[Origin | None] = [None] * len(records)
+        became: list[SourcePosition | None] = [None] * len(records)
         for (topic, partition), numbers in apart.items():
             together = [again.record for number in numbers if (again := records[number]) is not None]
             offsets = await self._send(topic, partition, together)
             for number, offset in zip(numbers, offsets, strict=True):
-                became[number] = Origin(topic, partition, offset)
+                became[number] = SourcePosition(topic, partition, offset)
         return became
 
-    async def _send(self, topic: str, partition: int, records: Sequence[Outgoing]) -> list[int]:
+    async def _send(self, topic: str, partition: int, records: Sequence[ProducerRecord]) -> list[int]:
         """Whole record batches, built here: a `send` for each record costs ten times as much."""
         sent = [
             (await self._producer.send_batch(batch, topic, partition=partition), count)
@@ -149,12 +149,12 @@ class Actor:
             offsets += range(begin, begin + count)
         return offsets
 
-    async def _note(self, intents: Sequence[Intent], became: Sequence[Origin | None]) -> None:
+    async def _note(self, intents: Sequence[Intent], became: Sequence[SourcePosition | None]) -> None:
         clock_ms = now_ms()
         at = rfc3339(clock_ms)
         entries = []
         for intent, place in zip(intents, became, strict=True):
-            entry = LedgerEntry(
+            entry = AuditEntry(
                 act=intent.act,
                 who=self._access.who,
                 at=at,
@@ -165,14 +165,14 @@ class Actor:
                 became=place,
                 fix=intent.fix,
             )
-            entries.append(Outgoing(entry.key, encode_entry(entry), clock_ms))
+            entries.append(ProducerRecord(entry.key, encode_entry(entry), clock_ms))
         await self._send(self._access.names.ledger, 0, entries)
 
 
-async def note_reveal(access: Access, letter: Letter | Unreadable, why: str) -> None:
+async def note_reveal(access: Access, letter: DeadLetter | UnreadableDeadLetter, why: str) -> None:
     """Write into the ledger that somebody is about to see what a letter says of a person. It fences nobody."""
-    entry = LedgerEntry(
-        act=Act.REVEAL,
+    entry = AuditEntry(
+        act=Action.REVEAL,
         who=access.who,
         at=rfc3339(now_ms()),
         origin=access.origin_of(letter),

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.observations.deduplication import differing_columns
-from stream_scorer.core.records.dead_letter_reader import Place
+from stream_scorer.core.records.dead_letter_reader import Position
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.operations.dead_letters.context import Access, now_ms
@@ -34,7 +34,7 @@ class Known(NamedTuple):
 class Passing(NamedTuple):
     """A letter that passes the contract: an observation as a number, or, with the time of its record, an outcome."""
 
-    place: Place
+    place: Position
     content: int
     outcome_ms: int | None
 
@@ -42,7 +42,7 @@ class Passing(NamedTuple):
 class Stumble(NamedTuple):
     """A letter that passes the contract, and what it would meet then."""
 
-    place: Place
+    place: Position
     verdict: Literal["still_fails", "would_conflict", "already_scored"]
     reasons: tuple[Reason, ...] = ()
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import msgspec
 
-from stream_scorer.core.records.audit_log import Act
+from stream_scorer.core.records.audit_log import Action
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.index.index import OnRead
@@ -38,7 +38,7 @@ async def discard(
 
     async def settle(actor: Actor, letters: Letters) -> None:
         left = [
-            Intent(letter, Act.DISCARD, standing.replays, why=note)
+            Intent(letter, Action.DISCARD, standing.replays, why=note)
             for letter, standing in zip(letters, actor.standings(letters), strict=True)
             if standing.decided is None
         ]

@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.contract.batch_decoding import Accepted
-from stream_scorer.core.contract.observation_events import examine_observation
-from stream_scorer.core.contract.outcome_events import examine_outcome
+from stream_scorer.core.contract.batch_decoding import ValidEvent
+from stream_scorer.core.contract.observation_events import validate_observation
+from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.dead_letters.redaction import masked_reason, shown_id
-from stream_scorer.core.dead_letters.repair import CannotMend, Fix, mend
-from stream_scorer.core.records.dead_letter_reader import Letter, Place, Unreadable
+from stream_scorer.core.dead_letters.repair import Fix, FixError, apply_fix
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
 from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.dead_letters.query.search import Offsets, read_letters
@@ -48,11 +48,11 @@ VERDICTS: Final = tuple(Verdict)
 class Judged(NamedTuple):
     """One letter and what the contract says of it, mended. `said`: id and content where it passes."""
 
-    letter: Letter | Unreadable
+    letter: DeadLetter | UnreadableDeadLetter
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
     value: bytes | None = None
-    said: Accepted[int] | Accepted[bool] | None = None
+    said: ValidEvent[int] | ValidEvent[bool] | None = None
     why: str = ""
 
     @property
@@ -75,7 +75,7 @@ class Judged(NamedTuple):
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """One letter and what would become of it; its reasons are masked."""
 
-    place: Place
+    place: Position
     verdict: Verdict
     changed: bool
     reasons: tuple[Reason, ...] = ()
@@ -98,9 +98,9 @@ class Answers(NamedTuple):
     report: CheckReport
 
 
-def judge(access: Access, letter: Letter | Unreadable, fix: Fix) -> Judged:
+def judge(access: Access, letter: DeadLetter | UnreadableDeadLetter, fix: Fix) -> Judged:
     """What the contract says of one letter, mended; its id is not looked up."""
-    if isinstance(letter, Unreadable):
+    if isinstance(letter, UnreadableDeadLetter):
         return Judged(letter, Verdict.UNREADABLE, why=letter.why)
     if letter.origin.topic not in access.inputs:
         why = f"it came from {letter.origin.topic}, which is no input of this environment"
@@ -108,15 +108,15 @@ def judge(access: Access, letter: Letter | Unreadable, fix: Fix) -> Judged:
     if letter.truncation is not None:
         why = f"only its first bytes were kept: the record had {letter.truncation.bytes:,} bytes, ask its producer"
         return Judged(letter, Verdict.TRUNCATED, why=why)
-    value = mend(letter.value, fix)
-    if isinstance(value, CannotMend):
+    value = apply_fix(letter.value, fix)
+    if isinstance(value, FixError):
         return Judged(letter, Verdict.CANNOT_MEND, why=value.why)
-    found: Accepted[int] | Accepted[bool] | tuple[Reason, ...]
+    found: ValidEvent[int] | ValidEvent[bool] | tuple[Reason, ...]
     if letter.origin.topic == access.names.observations:
-        found = examine_observation(value, access.settings.worker.event_bytes_max)
+        found = validate_observation(value, access.settings.worker.event_bytes_max)
     else:
-        found = examine_outcome(value)
-    if isinstance(found, Accepted):
+        found = validate_outcome(value)
+    if isinstance(found, ValidEvent):
         return Judged(letter, Verdict.PASSES, value=value, said=found)
     return Judged(letter, Verdict.STILL_FAILS, found, value)
 
@@ -124,13 +124,13 @@ def judge(access: Access, letter: Letter | Unreadable, fix: Fix) -> Judged:
 async def check(access: Access, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> Answers:
     """What would become of the letters at these places."""
     verdicts = {key: np.full(len(wanted), VERDICTS.index(Verdict.GONE), np.int8) for key, wanted in offsets.items()}
-    checked: dict[Place, Checked] = {}
-    keeping_id: set[Place] = set()
+    checked: dict[Position, Checked] = {}
+    keeping_id: set[Position] = set()
     changed = 0
     passing: defaultdict[bytes, list[Passing]] = defaultdict(list)
     clock_ms = now_ms()
 
-    def settle(place: Place, verdict: Verdict) -> None:
+    def settle(place: Position, verdict: Verdict) -> None:
         verdicts[place.partition][np.searchsorted(offsets[place.partition], place.offset)] = VERDICTS.index(verdict)
 
     async for _, letters in read_letters(access, offsets, on_read):
@@ -138,7 +138,7 @@ async def check(access: Access, offsets: Offsets, fix: Fix, on_read: OnRead | No
             judged = judge(access, letter, fix)
             changed += judged.changed
             settle(letter.place, judged.verdict)
-            if judged.said is not None and isinstance(letter, Letter):
+            if judged.said is not None and isinstance(letter, DeadLetter):
                 is_outcome = letter.origin.topic == access.names.outcomes
                 time_ms = access.time_of_replay(letter, clock_ms) if is_outcome else None
                 passing[judged.said.id].append(Passing(letter.place, int(judged.said.content), time_ms))

@@ -15,12 +15,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.contract.batch_decoding import Accepted
+from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.dead_letters.repair import Fix
-from stream_scorer.core.records.audit_log import Act
-from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable, replay_headers
+from stream_scorer.core.records.audit_log import Action
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, UnreadableDeadLetter, replay_headers
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.core.records.record import Outgoing
+from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.dead_letters.query.aggregation import count_states
@@ -145,18 +145,18 @@ class _Run:
         await act_on(self._access, places, self._some, together=self._together, on_progress=self._on_progress)
         return self.counts
 
-    async def _some(self, actor: Actor, letters: Sequence[Letter | Unreadable]) -> None:
+    async def _some(self, actor: Actor, letters: Sequence[DeadLetter | UnreadableDeadLetter]) -> None:
         intents: list[Intent] = []
         counts = Counter[str]()
         for letter, standing in zip(letters, actor.standings(letters), strict=True):
             if standing.decided is not None:
-                counts[Skip.DISCARDED if standing.decided is Act.DISCARD else Skip.ALREADY_REPLAYED] += 1
+                counts[Skip.DISCARDED if standing.decided is Action.DISCARD else Skip.ALREADY_REPLAYED] += 1
                 continue
             judged = judge(self._access, letter, self._fix)
             if judged.verdict is Verdict.PASSES or (self._failing_too and judged.verdict is Verdict.STILL_FAILS):
                 replays = standing.replays + 1
                 said = self._said if judged.changed else ""
-                intents.append(Intent(letter, Act.REPLAY, replays, self._again(judged, replays), self._why, said))
+                intents.append(Intent(letter, Action.REPLAY, replays, self._again(judged, replays), self._why, said))
                 counts["changed"] += judged.changed
         if intents:
             await self._pace.wait(len(intents))
@@ -167,13 +167,13 @@ class _Run:
 
     def _again(self, judged: Judged, replays: int) -> Again:
         letter = judged.letter
-        assert isinstance(letter, Letter)
+        assert isinstance(letter, DeadLetter)
         key, partition = letter.key, letter.origin.partition
-        if isinstance(judged.said, Accepted):
+        if isinstance(judged.said, ValidEvent):
             # where its id belongs, so that nobody has to move it and it can be followed by its offset
             key, partition = judged.said.id, partition_of(judged.said.id, self._partitions)
         time_ms = self._access.time_of_replay(letter, now_ms())
-        record = Outgoing(key, judged.value, time_ms, replay_headers(letter, replays))
+        record = ProducerRecord(key, judged.value, time_ms, replay_headers(letter, replays))
         return Again(letter.origin.topic, partition, record)
 
 

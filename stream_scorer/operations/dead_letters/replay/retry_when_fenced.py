@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from stream_scorer.core.records.dead_letter_reader import Letter, Unreadable
+from stream_scorer.core.records.dead_letter_reader import DeadLetter, UnreadableDeadLetter
 from stream_scorer.errors import FencedError
 from stream_scorer.operations.dead_letters.context import Access
 from stream_scorer.operations.dead_letters.query.search import Offsets, read_letters
@@ -20,7 +20,7 @@ from stream_scorer.operations.dead_letters.replay.action_transaction import TOGE
 
 # Letters acted on so far, in all
 OnProgress = Callable[[int, int], None]
-Letters = Sequence[Letter | Unreadable]
+Letters = Sequence[DeadLetter | UnreadableDeadLetter]
 # Settles some letters in one transaction at most, and counts nothing before that is committed
 Settle = Callable[[Actor, Letters], Awaitable[None]]
 
