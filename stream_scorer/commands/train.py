@@ -12,7 +12,7 @@ import typer
 from stream_scorer.commands.options import JsonOption
 
 if TYPE_CHECKING:  # scikit-learn and pandas come with these; `--help` does without
-    from stream_scorer.models.training.dataset import Rows
+    from stream_scorer.models.training.dataset import LabelledRows
     from stream_scorer.models.training.fit import Trained
 
 
@@ -98,7 +98,7 @@ def train_command(
         print_report(model, out, labelled.cleaning, trained)
 
 
-def rows_from(csv: Path | None, time_column: str | None, generated: int, seed: int) -> tuple["Rows", str]:
+def rows_from(csv: Path | None, time_column: str | None, generated: int, seed: int) -> tuple["LabelledRows", str]:
     """The rows to train on, and the words for where they come from."""
     from stream_scorer.models.registry.default_model import generated_rows, generated_source
     from stream_scorer.models.training.dataset import read_rows

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from stream_scorer.core.quality.confidence_intervals import Interval
 from stream_scorer.core.quality.figures import GroupFigures
-from stream_scorer.models.training.dataset import Cleaning
+from stream_scorer.models.training.dataset import CleaningReport
 from stream_scorer.models.training.evaluation import GROUP_POSITIVES_MIN, Evaluation
 from stream_scorer.models.training.fit import SUCCESS_RATE_MIN, Trained
 
@@ -26,7 +26,7 @@ FIGURES = (
 )
 
 
-def print_report(model: str, out: Path, cleaning: Cleaning, trained: Trained) -> None:
+def print_report(model: str, out: Path, cleaning: CleaningReport, trained: Trained) -> None:
     """Print everything to standard output."""
     console = Console()
     console.print(cleaning_line(cleaning))
@@ -44,7 +44,7 @@ def print_report(model: str, out: Path, cleaning: Cleaning, trained: Trained) ->
     console.print(f"saved {model} to {out}")
 
 
-def cleaning_line(cleaning: Cleaning) -> str:
+def cleaning_line(cleaning: CleaningReport) -> str:
     """What became of the rows that were read."""
     invalid = f"{cleaning.invalid} outside of the contract"
     if cleaning.invalid_by_column:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_scorer.models.synthetic.generator import Generator
-from stream_scorer.models.synthetic.invalid_events import KINDS
+from stream_scorer.models.synthetic.invalid_events import FAULTS
 from tests.accounts import Topics
 from tests.builders import an_event, an_outcome
 
@@ -38,7 +38,7 @@ class Producers:
 
     async def send(self) -> None:
         """Send until cancelled. At first every kind of fault once, so that none is news later."""
-        await self.topics.observe(*(break_it(json.loads(an_event(f"broken-{code}"))) for code, break_it in KINDS))
+        await self.topics.observe(*(break_it(json.loads(an_event(f"broken-{code}"))) for code, break_it in FAULTS))
         generator, dice, number = Generator(11), random.Random(11), 0
         at_once = self.rate // 10
         while True:

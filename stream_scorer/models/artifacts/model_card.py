@@ -17,7 +17,7 @@ FORMAT = 1
 Class = bool | int | str
 
 
-class CardHead(msgspec.Struct, frozen=True):
+class ServingCard(msgspec.Struct, frozen=True):
     """The part of a card that serving stands on. `columns`: in the order in which the pipeline wants them; `classes`:
     in the order of the pipeline's probabilities."""
 
@@ -41,10 +41,10 @@ def library_versions() -> dict[str, str]:
     return {**{name: version(name) for name in libraries}, "stream-scorer": stream_scorer.__version__}
 
 
-def head_of(card: dict[str, Any], where: str) -> CardHead:
+def serving_card(card: dict[str, Any], where: str) -> ServingCard:
     """The card's head. Raises ModelError when the card is not one that can be served."""
     try:
-        head = msgspec.convert(card, CardHead)
+        head = msgspec.convert(card, ServingCard)
     except msgspec.ValidationError as error:
         raise ModelError(f"{where} is not a model card ({error}): save the model again") from error
     if head.format != FORMAT:

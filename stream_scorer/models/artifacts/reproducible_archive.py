@@ -19,7 +19,7 @@ LONG_AGO: Final = (1980, 1, 1, 0, 0, 0)
 _ADDRESS: Final = re.compile(r'("__id__": |"file": ")(\d+)')
 
 
-def settle(archive: bytes) -> bytes:
+def make_reproducible(archive: bytes) -> bytes:
     """The archive with its objects numbered in the order in which they are named, its files in order and without a
     time."""
     with ZipFile(BytesIO(archive)) as before:

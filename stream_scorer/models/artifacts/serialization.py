@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import skops.io
 
 from stream_scorer.errors import ModelError
-from stream_scorer.models.artifacts.reproducible_archive import settle
+from stream_scorer.models.artifacts.reproducible_archive import make_reproducible
 
 # skops itself knows scikit-learn's public estimators, numpy's arrays and plain values. These are the private parts that
 # they are made of; each only holds numbers and computes with them.
@@ -36,7 +36,7 @@ ALLOWED_TYPES = frozenset(
 
 def dump_pipeline(pipeline: Any) -> bytes:
     """The fitted pipeline in skops format; the same bytes for the same pipeline."""
-    return settle(skops.io.dumps(pipeline))
+    return make_reproducible(skops.io.dumps(pipeline))
 
 
 def load_pipeline(content: bytes, where: str, trusted_types: Collection[str] = ()) -> Any:

@@ -18,7 +18,7 @@ from stream_scorer.models.artifacts.model_card import library_versions
 from stream_scorer.models.registry.model_directory import load_model, save_model
 
 if TYPE_CHECKING:
-    from stream_scorer.models.training.dataset import Rows
+    from stream_scorer.models.training.dataset import LabelledRows
     from stream_scorer.models.training.fit import Trained
 
 NAME = "default"
@@ -71,15 +71,15 @@ def train_default(progress: Callable[[str], None]) -> "Trained":
     return train(generated_rows(ROWS, SEED), source=generated_source(ROWS, SEED), seed=SEED, progress=progress)
 
 
-def generated_rows(n: int, seed: int) -> "Rows":
+def generated_rows(n: int, seed: int) -> "LabelledRows":
     """Labelled stops from the generator, as if they had been read from a file."""
     from stream_scorer.models.synthetic.generator import Generator
-    from stream_scorer.models.training.dataset import Cleaning, Rows
+    from stream_scorer.models.training.dataset import CleaningReport, LabelledRows
 
     generator = Generator(seed)
     codes = generator.codes(n)
-    untouched = Cleaning(read=n, duplicates=0, invalid=0, invalid_by_column={}, unlabelled=0, kept=n)
-    return Rows(codes, generator.outcomes_of(codes), None, untouched)
+    untouched = CleaningReport(read=n, duplicates=0, invalid=0, invalid_by_column={}, unlabelled=0, kept=n)
+    return LabelledRows(codes, generator.outcomes_of(codes), None, untouched)
 
 
 def generated_source(n: int, seed: int) -> str:

@@ -22,20 +22,20 @@ from stream_scorer.models.artifacts.files import (
     refuse_existing,
     write_files,
 )
-from stream_scorer.models.artifacts.model_card import FORMAT, CardHead, head_of, library_versions
+from stream_scorer.models.artifacts.model_card import FORMAT, ServingCard, library_versions, serving_card
 from stream_scorer.models.dataframes import Codes
-from stream_scorer.models.serving.lookup_table_cache import keep, kept, kept_path
+from stream_scorer.models.serving.lookup_table_cache import load_tables, save_tables, tables_path
 from stream_scorer.models.serving.lookup_tables import (
     TOLERANCE,
     Additive,
     Compiled,
     Form,
-    agree,
+    all_close,
     compile_pipeline,
     random_codes,
 )
-from stream_scorer.models.serving.predict import Floats, Predict, by_frame, on_one_thread
-from stream_scorer.models.serving.prediction_cache import Remembering
+from stream_scorer.models.serving.predict import Floats, Predict, on_one_thread, predict_with_dataframe
+from stream_scorer.models.serving.prediction_cache import PredictionCache
 
 GOLDEN_ROWS = 64
 
@@ -83,8 +83,8 @@ def save_model(
         "threshold": threshold,
         "versions": library_versions(),
     }
-    head = head_of(said, f"the card of {name}")
-    predict = by_frame(pipeline, head)
+    head = serving_card(said, f"the card of {name}")
+    predict = predict_with_dataframe(pipeline, head)
     rows = [
         {"observation": observation_columns(code), "probability": probability}
         for code, probability in zip(golden.tolist(), predict(golden).tolist(), strict=True)
@@ -99,21 +99,21 @@ def load_model(folder: Path, trusted_types: Collection[str] = ()) -> LoadedModel
     beyond our own list; their code will run. Raises ModelError, saying what is wrong and what to do."""
     contents, digest = read_files(folder)
     card = json_object(contents[CARD], folder / CARD)
-    head = head_of(card, str(folder / CARD))
+    head = serving_card(card, str(folder / CARD))
     golden, expected = golden_rows(contents[GOLDEN], folder / GOLDEN)
-    tables_path = kept_path(digest, trusted_types)
-    tables = kept(tables_path)
-    if tables is not None and agree(tables(golden), expected, TOLERANCE):
+    cached = tables_path(digest, trusted_types)
+    tables = load_tables(cached)
+    if tables is not None and all_close(tables(golden), expected, TOLERANCE):
         compiled = Compiled("additive", tables)
     else:
         compiled = compile_checked(contents[PIPELINE], head, folder, trusted_types, golden, expected)
         if isinstance(compiled.predict, Additive):
-            keep(tables_path, compiled.predict)
+            save_tables(cached, compiled.predict)
     expensive = compiled.form != "additive"
     return LoadedModel(
         name=f"{head.name}@{digest[:12]}",
         threshold=head.threshold,
-        score=Remembering(on_one_thread(compiled.predict)) if expensive else compiled.predict,
+        score=PredictionCache(on_one_thread(compiled.predict)) if expensive else compiled.predict,
         expensive=expensive,
         card=card,
         digest=digest,
@@ -123,7 +123,7 @@ def load_model(folder: Path, trusted_types: Collection[str] = ()) -> LoadedModel
 
 
 def compile_checked(
-    content: bytes, head: CardHead, folder: Path, trusted_types: Collection[str], golden: Codes, expected: Floats
+    content: bytes, head: ServingCard, folder: Path, trusted_types: Collection[str], golden: Codes, expected: Floats
 ) -> Compiled:
     """The pipeline in its fastest form, after its types, its classes and its golden rows were found right."""
     from stream_scorer.models.artifacts.serialization import load_pipeline
@@ -135,14 +135,14 @@ def compile_checked(
             f"{folder / PIPELINE} has the classes {classes}, its card says {head.classes}: save the model again"
         )
     compiled = compile_pipeline(pipeline, head)
-    for predict in (by_frame(pipeline, head), compiled.predict):
+    for predict in (predict_with_dataframe(pipeline, head), compiled.predict):
         try:
             found = predict(golden)
         except Exception as error:
             raise ModelError(
                 f"{folder} can't score its own golden rows ({type(error).__name__}: {error}): {remedy(head)}"
             ) from error
-        if not agree(found, expected, TOLERANCE):
+        if not all_close(found, expected, TOLERANCE):
             off = (
                 f"by up to {np.nanmax(np.abs(found - expected)):.2g}"
                 if found.shape == expected.shape
@@ -154,7 +154,7 @@ def compile_checked(
     return compiled
 
 
-def remedy(head: CardHead) -> str:
+def remedy(head: ServingCard) -> str:
     """What to do about a pipeline that behaves otherwise here than where it was saved."""
     here = library_versions()
     other = [

@@ -15,7 +15,7 @@ from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.core.quality.drift_buckets import BUCKETS, PROBABILITY_BUCKETS, Counts, into_buckets
 
 
-class TrainedOn(NamedTuple):
+class ReferenceDistributions(NamedTuple):
     """Rows by the bucket of each column, in the order of `FEATURE_BUCKETS`, and by group and tenth of the probability,
     in that of `GROUP_BUCKETS`."""
 
@@ -30,7 +30,7 @@ class CardDistributions(msgspec.Struct):
     probabilities_by_group: dict[str, dict[str, list[int]]]
 
 
-def trained_on(card: Mapping[str, Any]) -> TrainedOn | None:
+def trained_on(card: Mapping[str, Any]) -> ReferenceDistributions | None:
     """The distributions of a card; None where it has none that fit the contract."""
     try:
         said = msgspec.convert(card.get("distributions"), CardDistributions)
@@ -47,4 +47,4 @@ def trained_on(card: Mapping[str, Any]) -> TrainedOn | None:
         ]
     except (msgspec.ValidationError, KeyError, ValueError):
         return None
-    return TrainedOn(np.concatenate(features), np.concatenate(probabilities))
+    return ReferenceDistributions(np.concatenate(features), np.concatenate(probabilities))

@@ -20,14 +20,14 @@ from stream_scorer.models.artifacts.model_card import library_versions
 from stream_scorer.models.serving.lookup_tables import LOWER_CODES, Additive
 
 
-def kept_path(digest: str, trusted_types: Collection[str]) -> Path:
+def tables_path(digest: str, trusted_types: Collection[str]) -> Path:
     """Where the model's tables would be; other libraries, other contract, other types that are trusted: another
     file."""
     checked = repr((sorted(library_versions().items()), CODES, LOWER_CODES, sorted(trusted_types)))
     return cache_folder() / "compiled" / f"{digest[:32]}-{sha256(checked.encode()).hexdigest()[:12]}.npz"
 
 
-def keep(path: Path, additive: Additive) -> None:
+def save_tables(path: Path, additive: Additive) -> None:
     """Write the tables; a cache folder that can't be written to costs time at the next start, nothing else."""
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
     with suppress(OSError):
@@ -36,7 +36,7 @@ def keep(path: Path, additive: Additive) -> None:
         partial.replace(path)
 
 
-def kept(path: Path) -> Additive | None:
+def load_tables(path: Path) -> Additive | None:
     """The tables, or None when there are none or the file is damaged."""
     try:
         # numpy leaves a file open that it can't read

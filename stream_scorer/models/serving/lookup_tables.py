@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_code import CODES, SIZES, column_indices
-from stream_scorer.models.artifacts.model_card import CardHead
+from stream_scorer.models.artifacts.model_card import ServingCard
 from stream_scorer.models.dataframes import Codes, codes_from, frame_of
-from stream_scorer.models.serving.predict import Floats, Predict, by_frame, column_of
+from stream_scorer.models.serving.predict import Floats, Predict, column_of, predict_with_dataframe
 
 Form = Literal["additive", "matrix", "pipeline"]
 
@@ -72,16 +72,16 @@ class Preprocessed:
         return matrix
 
 
-def compile_pipeline(pipeline: Any, head: CardHead) -> Compiled:
+def compile_pipeline(pipeline: Any, head: ServingCard) -> Compiled:
     """The fastest form that says what the pipeline says."""
-    whole = by_frame(pipeline, head)
+    whole = predict_with_dataframe(pipeline, head)
     try:
         preprocessed = preprocessing_of(pipeline, head.columns)
         if preprocessed is not None:
             rows = random_codes(CHECKED_ROWS)
             expected = whole(rows)
             for form, predict in candidates(pipeline.steps[-1][1], preprocessed, head.positive):
-                if agree(predict(rows), expected, TOLERANCE):
+                if all_close(predict(rows), expected, TOLERANCE):
                     return Compiled(form, predict)
     except Exception:  # whatever a pipeline raises when it is asked about unusual rows, it is still right on the others
         pass
@@ -134,14 +134,14 @@ def preprocessing_of(pipeline: Any, columns: Sequence[str]) -> Preprocessed | No
     # Two columns that only matter together would not have shown yet: every pair of values, and rows that differ in
     # everything.
     rows = np.concatenate([two_columns_changed(), random_codes(CHECKED_MATRIX_ROWS)])
-    return preprocessed if agree(preprocessed(rows), dense(transform(frame_of(rows, columns))), 0.0) else None
+    return preprocessed if all_close(preprocessed(rows), dense(transform(frame_of(rows, columns))), 0.0) else None
 
 
 def dense(matrix: Any) -> Floats:
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)
 
 
-def agree(found: Floats, expected: Floats, tolerance: float) -> bool:
+def all_close(found: Floats, expected: Floats, tolerance: float) -> bool:
     """The same shape and the same numbers, where NaN is the same as NaN."""
     return found.shape == expected.shape and bool(
         np.allclose(found, expected, rtol=0.0, atol=tolerance, equal_nan=True)

@@ -15,7 +15,7 @@ SLOTS_LOG2 = 18
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-class Remembering:
+class PredictionCache:
     """Asks once for identical observations in a batch, and not again for those that it remembers; a newer one takes an
     older one's slot."""
 

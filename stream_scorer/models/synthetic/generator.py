@@ -15,7 +15,7 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES, Observation
 from stream_scorer.core.contract.observation_code import column_indices
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.models.dataframes import POSSIBLE_VALUES, codes_from, codes_of, frame_of
-from stream_scorer.models.synthetic.invalid_events import KINDS
+from stream_scorer.models.synthetic.invalid_events import FAULTS
 from stream_scorer.models.synthetic.population import Indices, load_profile
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Generator:
         self, ids: list[str], codes: NDArray[np.int64], classes: NDArray[np.bool_], broken_share: float
     ) -> Iterator[GeneratedEvent]:
         chance, kind = uniforms(self._faults, 2 * len(ids)).reshape(len(ids), 2).T
-        kinds = np.where(chance < broken_share, (kind * len(KINDS)).astype(np.intp), -1).tolist()
+        kinds = np.where(chance < broken_share, (kind * len(FAULTS)).astype(np.intp), -1).tolist()
         columns = (values[index].tolist() for values, index in zip(POSSIBLE_VALUES, column_indices(codes), strict=True))
         encode = msgspec.json.Encoder().encode
         for id_, values, true_class, broken in zip(
@@ -115,7 +115,7 @@ class Generator:
             if broken < 0:
                 yield GeneratedEvent(id_, encode(event), true_class, None)
             else:
-                code, break_it = KINDS[broken]
+                code, break_it = FAULTS[broken]
                 yield GeneratedEvent(id_, break_it(msgspec.to_builtins(event)), true_class, code)
 
 

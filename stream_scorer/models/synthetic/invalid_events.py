@@ -61,7 +61,7 @@ def observation_in_text(event: Event) -> bytes:
 
 
 # All equally likely.
-KINDS: tuple[tuple[Code, Callable[[Event], bytes]], ...] = (
+FAULTS: tuple[tuple[Code, Callable[[Event], bytes]], ...] = (
     (Code.NOT_JSON, cut_short),
     (Code.NOT_JSON, as_form),
     (Code.NOT_AN_OBJECT, in_a_list),

@@ -23,7 +23,7 @@ TRUE_TEXTS, FALSE_TEXTS = ("True", "true", "TRUE", "1", "1.0"), ("False", "false
 NOT_ALLOWED = -1
 
 
-class Cleaning(msgspec.Struct, frozen=True):
+class CleaningReport(msgspec.Struct, frozen=True):
     """What became of a file's rows. `invalid_by_column` counts each column that is at fault, so it may add up to more
     than `invalid`."""
 
@@ -35,16 +35,16 @@ class Cleaning(msgspec.Struct, frozen=True):
     kept: int
 
 
-class Rows(NamedTuple):
+class LabelledRows(NamedTuple):
     """Labelled observations; arrays of shape (n,). `times`: in order of time, None when no time column was named."""
 
     codes: Codes
     classes: NDArray[np.bool_]
     times: NDArray[np.int64] | None
-    cleaning: Cleaning
+    cleaning: CleaningReport
 
 
-def read_rows(path: Path, time_column: str | None = None) -> Rows:
+def read_rows(path: Path, time_column: str | None = None) -> LabelledRows:
     """The file's distinct, valid, labelled rows. Raises ModelError for a file that can't be read or lacks columns."""
     texts = read_texts(path)
     needed = [*COLUMN_NAMES, LABEL, *([time_column] if time_column else [])]
@@ -68,7 +68,7 @@ def read_rows(path: Path, time_column: str | None = None) -> Rows:
         faults[time_column] = times == np.iinfo(np.int64).min
     invalid = np.any(list(faults.values()), axis=0)
     kept = ~invalid & ~unlabelled
-    cleaning = Cleaning(
+    cleaning = CleaningReport(
         read=len(repeated),
         duplicates=int(repeated.sum()),
         invalid=int(invalid.sum()),
@@ -76,7 +76,9 @@ def read_rows(path: Path, time_column: str | None = None) -> Rows:
         unlabelled=int((unlabelled & ~invalid).sum()),
         kept=int(kept.sum()),
     )
-    return Rows(codes_from(indices[:, kept]), labels[kept] == 1, None if times is None else times[kept], cleaning)
+    return LabelledRows(
+        codes_from(indices[:, kept]), labels[kept] == 1, None if times is None else times[kept], cleaning
+    )
 
 
 def read_texts(path: Path) -> "pd.DataFrame":

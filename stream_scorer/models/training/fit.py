@@ -16,7 +16,7 @@ from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.errors import ModelError
 from stream_scorer.models.dataframes import Codes, frame_of
 from stream_scorer.models.serving.predict import Floats
-from stream_scorer.models.training.dataset import LABEL, Rows
+from stream_scorer.models.training.dataset import LABEL, LabelledRows
 from stream_scorer.models.training.evaluation import Classes, Evaluation, evaluate
 from stream_scorer.models.training.pipelines import ALGORITHMS, Algorithm
 
@@ -51,13 +51,13 @@ class Threshold(NamedTuple):
 
 
 def train(
-    rows: Rows,
+    rows: LabelledRows,
     *,
     source: str,
     algorithm: Algorithm = "logistic",
     margin: float = THRESHOLD_MARGIN,
     seed: int = 0,
-    tests: Mapping[str, Rows] | None = None,
+    tests: Mapping[str, LabelledRows] | None = None,
     progress: Progress = lambda step: None,
 ) -> Trained:
     """A pipeline fitted to four fifths of the rows and measured on the rest (the latest when the rows have times) and
@@ -70,12 +70,12 @@ def train(
 
 
 def fit_and_measure(
-    rows: Rows,
+    rows: LabelledRows,
     source: str,
     algorithm: Algorithm,
     margin: float,
     seed: int,
-    tests: Mapping[str, Rows],
+    tests: Mapping[str, LabelledRows],
     progress: Progress,
 ) -> Trained:
     fitted_on, held_out = split(rows, seed)
@@ -114,7 +114,7 @@ def fit_and_measure(
     return Trained(pipeline, threshold.value, card, evaluations)
 
 
-def check_labels(rows: Rows, source: str) -> None:
+def check_labels(rows: LabelledRows, source: str) -> None:
     """Raises ModelError when there is not enough to learn from."""
     positives = int(rows.classes.sum())
     negatives = len(rows.classes) - positives
@@ -132,7 +132,7 @@ def check_labels(rows: Rows, source: str) -> None:
         )
 
 
-def split(rows: Rows, seed: int) -> tuple[Codes, Codes]:
+def split(rows: LabelledRows, seed: int) -> tuple[Codes, Codes]:
     """The places of the rows to fit and of those held out: the latest fifth where times are known, else a random
     one."""
     places = np.random.default_rng(seed).permutation(len(rows.codes))

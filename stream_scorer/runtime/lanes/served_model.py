@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from stream_scorer.core.observations.scoring import Predict
 from stream_scorer.core.records.prediction import ModelIdentity
-from stream_scorer.models.registry.reference_distributions import TrainedOn
+from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class ServedModel:
     speaker: ModelIdentity
     predict: Predict
     expensive: bool
-    trained_on: TrainedOn | None = None
+    trained_on: ReferenceDistributions | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.quality.counts import Model, QualityCounts
 from stream_scorer.core.quality.drift_buckets import Codes, ProbabilityCounts
-from stream_scorer.models.registry.reference_distributions import TrainedOn
+from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.exposition import Floats, family_text, series_lines
@@ -27,9 +27,9 @@ class ModelFigures:
         self._counted, self._retracted = QualityCounts(), QualityCounts()
         self._loaded: dict[Model, bool] = {}
         self._probabilities: dict[Model, ProbabilityCounts] = {}
-        self._trained_on: dict[Model, TrainedOn] = {}
+        self._trained_on: dict[Model, ReferenceDistributions] = {}
 
-    def load(self, model: Model, trained_on: TrainedOn | None) -> None:
+    def load(self, model: Model, trained_on: ReferenceDistributions | None) -> None:
         """Let this model's series stand at 0, and what it was trained on beside them."""
         self._counted[model], self._retracted[model]  # made at first sight
         self._loaded[model] = True

@@ -15,7 +15,7 @@ import stream_scorer
 from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.quality.drift_buckets import FeatureCounts
-from stream_scorer.models.registry.reference_distributions import TrainedOn
+from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
 from stream_scorer.runtime.lanes.batch import Batch, Noted
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
@@ -53,7 +53,7 @@ class Metrics:
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
-    def model_loaded(self, model: str, role: str, trained_on: TrainedOn | None = None) -> None:
+    def model_loaded(self, model: str, role: str, trained_on: ReferenceDistributions | None = None) -> None:
         self.models.load((model, role), trained_on)
 
     def model_unloaded(self, model: str, role: str) -> None:

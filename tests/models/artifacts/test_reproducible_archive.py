@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
-from stream_scorer.models.artifacts.reproducible_archive import settle
+from stream_scorer.models.artifacts.reproducible_archive import make_reproducible
 from stream_scorer.models.artifacts.serialization import dump_pipeline, load_pipeline
 
 ROWS = np.random.default_rng(0).normal(size=(60, 3))
@@ -40,11 +40,11 @@ def test_what_is_loaded_says_the_same_to_the_last_bit(name: str) -> None:
 
 def test_no_file_is_lost_and_none_overwritten() -> None:
     archive = skops.io.dumps(PIPELINES["forest"].fit(ROWS, CLASSES))
-    settled = settle(archive)
+    settled = make_reproducible(archive)
     with ZipFile(BytesIO(archive)) as before, ZipFile(BytesIO(settled)) as after:
         assert len(after.namelist()) == len(before.namelist())
         contents = [
             sorted(each.read(name) for name in each.namelist() if name != "schema.json") for each in (before, after)
         ]
     assert contents[0] == contents[1]
-    assert settle(settled) == settled
+    assert make_reproducible(settled) == settled

@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_code import CODES
-from stream_scorer.models.artifacts.model_card import FORMAT, CardHead
+from stream_scorer.models.artifacts.model_card import FORMAT, ServingCard
 from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.serving.lookup_tables import Form, compile_pipeline
 from stream_scorer.models.training.pipelines import CATEGORY_NAMES, gradient_boosting, logistic
@@ -25,9 +25,9 @@ from stream_scorer.models.training.pipelines import CATEGORY_NAMES, gradient_boo
 NUMBERS = ["SubjectAge", "hour"]
 
 
-def a_head(**changes: Any) -> CardHead:
+def a_head(**changes: Any) -> ServingCard:
     head = {"name": "m", "columns": list(COLUMN_NAMES), "classes": [False, True], "positive_class": True}
-    return CardHead(**{**head, "format": FORMAT, "threshold": 0.5, "versions": {}, **changes})
+    return ServingCard(**{**head, "format": FORMAT, "threshold": 0.5, "versions": {}, **changes})
 
 
 def one_hot(sparse: bool = False, numbers: Any = "passthrough") -> ColumnTransformer:

@@ -14,7 +14,7 @@ from stream_scorer.core.contract.observation_events import decode_observations, 
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.models.dataframes import codes_of, frame_of
 from stream_scorer.models.synthetic.generator import Generator
-from stream_scorer.models.synthetic.invalid_events import KINDS
+from stream_scorer.models.synthetic.invalid_events import FAULTS
 from tests.builders import an_observation
 
 PUBLISHED: dict[str, Any] = json.loads((files("stream_scorer.models.synthetic") / "profile.json").read_text())[
@@ -58,10 +58,10 @@ def test_about_the_asked_share_of_events_is_broken_and_gets_the_code_it_says() -
         position: event.broken for position, event in enumerate(events) if event.broken is not None
     }
     assert 1_800 < len(rejected) < 2_200
-    assert set(Counter(event.broken for event in events)) == {None, *(code for code, _ in KINDS)}
+    assert set(Counter(event.broken for event in events)) == {None, *(code for code, _ in FAULTS)}
 
 
-@pytest.mark.parametrize(("code", "break_it"), KINDS, ids=[f"{n}-{code.value}" for n, (code, _) in enumerate(KINDS)])
+@pytest.mark.parametrize(("code", "break_it"), FAULTS, ids=[f"{n}-{code.value}" for n, (code, _) in enumerate(FAULTS)])
 def test_a_broken_event_has_one_fault(code: Code, break_it: Any) -> None:
     found = validate_observation(break_it({"id": "ev-1", "observation": an_observation()}), 65_536)
     assert [reason.code for reason in found] == [code]  # type: ignore[union-attr]

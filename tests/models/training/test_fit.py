@@ -17,7 +17,7 @@ from stream_scorer.errors import ModelError
 from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.registry.default_model import default_model_folder, ensure_default_model, generated_rows
 from stream_scorer.models.registry.model_directory import load_model
-from stream_scorer.models.training.dataset import LABEL, Rows
+from stream_scorer.models.training.dataset import LABEL, LabelledRows
 from stream_scorer.models.training.fit import Trained, choose_threshold, split, train
 
 
@@ -125,7 +125,7 @@ app.callback()(lambda: None)
 train_module.register(app)
 
 
-def a_csv(path: Path, rows: Rows) -> Path:
+def a_csv(path: Path, rows: LabelledRows) -> Path:
     frame = frame_of(rows.codes)
     frame[LABEL] = rows.classes.astype(str)
     frame.loc[frame.index[:10], LABEL] = ""

@@ -13,7 +13,7 @@ from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS, PROBABILITY_BUCKETS
-from stream_scorer.models.registry.reference_distributions import TrainedOn
+from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
 from stream_scorer.runtime.lanes.batch import Batch, Noted
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
@@ -23,7 +23,7 @@ from stream_scorer.runtime.settings.settings import BusinessSettings
 from stream_scorer.runtime.state.pending_writes import LaneState
 
 CHAMPION = ("default@0123456789ab", "champion")
-TRAINED_ON = TrainedOn(np.arange(len(FEATURE_BUCKETS)), np.arange(len(GROUP_BUCKETS)))
+TRAINED_ON = ReferenceDistributions(np.arange(len(FEATURE_BUCKETS)), np.arange(len(GROUP_BUCKETS)))
 NO_STATE: LaneState = None  # type: ignore[assignment]  # counting asks nothing of it
 
 
