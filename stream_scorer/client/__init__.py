@@ -8,7 +8,7 @@ twice.
 """
 
 from stream_scorer.client.client import Client
-from stream_scorer.client.results import Answer, Predicted, Redelivered, Refused, Unanswered
+from stream_scorer.client.results import Answer, Predicted, Redelivered, Rejected, TimedOut
 from stream_scorer.client.validation import check, check_outcome
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.records.prediction import Prediction
@@ -22,10 +22,10 @@ __all__ = [
     "Prediction",
     "Reason",
     "Redelivered",
-    "Refused",
+    "Rejected",
     "Source",
     "Stage",
-    "Unanswered",
+    "TimedOut",
     "check",
     "check_outcome",
 ]

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Final, Self, Unpack
 
 from stream_scorer.client.connection import Connection, Security, TooLargeForKafka
-from stream_scorer.client.pending_requests import Question
-from stream_scorer.client.results import Answer, Redelivered, Refused, Unanswered
+from stream_scorer.client.pending_requests import PendingRequest
+from stream_scorer.client.results import Answer, Redelivered, Rejected, TimedOut
 from stream_scorer.client.validation import Event, check, encode_event, encoded
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.batch_decoding import ValidEvent
@@ -28,7 +28,7 @@ from stream_scorer.runtime.settings.settings import Settings, load_settings
 
 TIMEOUT_S: Final = 10.0
 # Events of `score_many` that wait for their answers at one time
-AT_ONCE: Final = 1_000
+IN_FLIGHT_MAX: Final = 1_000
 
 
 class Client:
@@ -90,7 +90,7 @@ class Client:
         observations: Iterable[tuple[str | int, Mapping[str, object]]],
         *,
         timeout_s: float = TIMEOUT_S,
-        at_once: int = AT_ONCE,
+        at_once: int = IN_FLIGHT_MAX,
     ) -> AsyncIterator[Answer]:
         """The answer to each of these (id, observation), in their order; they are sent as answers come in, so that at
         most `at_once` wait. `timeout_s` is for each of them, from when it is sent."""
@@ -99,7 +99,7 @@ class Client:
             yield answer
 
     async def ask_many(
-        self, values: Iterable[bytes], *, timeout_s: float = TIMEOUT_S, at_once: int = AT_ONCE
+        self, values: Iterable[bytes], *, timeout_s: float = TIMEOUT_S, at_once: int = IN_FLIGHT_MAX
     ) -> AsyncIterator[Answer]:
         """The same for events as bytes."""
         waiting: deque[asyncio.Task[Answer]] = deque()
@@ -125,7 +125,7 @@ class Client:
         connection, listener = self._connection, self._connection.listener
         # how large an event may be is for the worker to say, whose settings may be others
         found = validate_observation(value, len(value))
-        question = Question(asyncio.get_running_loop().create_future(), id=id_of(value, None))
+        question = PendingRequest(asyncio.get_running_loop().create_future(), id=id_of(value, None))
         if isinstance(found, ValidEvent):
             question.id, question.code = found
             question.home = partition_of(found.id, listener.partitions)
@@ -143,11 +143,11 @@ class Client:
                     return await question.answer
             except TooLargeForKafka:
                 reason = reasons.too_large(len(value), connection.event_bytes_max)
-                return Refused((reason,), Stage.DECODE, None, None)
+                return Rejected((reason,), Stage.DECODE, None, None)
             except TimeoutError:
                 if question.is_repeat and question.source is not None:
                     return Redelivered(question.source, None)  # its prediction was not found in time
-                return Unanswered(question.source, _why(question, topic, timeout_s))
+                return TimedOut(question.source, _why(question, topic, timeout_s))
 
     @staticmethod
     def check(event: Event, *, event_bytes_max: int = EVENT_BYTES_MAX) -> tuple[Reason, ...]:
@@ -174,7 +174,7 @@ class Client:
                 raise RefusedError(f"Kafka does not take an outcome of {len(value):,} bytes: {advice}") from error
 
 
-def _why(question: Question, topic: str, timeout_s: float) -> str:
+def _why(question: PendingRequest, topic: str, timeout_s: float) -> str:
     if question.source is None:
         return f"Kafka did not acknowledge it within {timeout_s:g} s"
     place = f"{topic}-{question.source.partition}@{question.source.offset}"

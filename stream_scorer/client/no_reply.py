@@ -13,7 +13,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError
 
-from stream_scorer.client.pending_requests import Question, Questions
+from stream_scorer.client.pending_requests import PendingRequest, PendingRequests
 from stream_scorer.client.results import Redelivered
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import MOVED_FROM, Source, last_header
@@ -34,11 +34,11 @@ _decode_prediction: Final = msgspec.json.Decoder(Prediction).decode
 _decode_source: Final = msgspec.json.Decoder(Source).decode
 
 
-class Standstill(Exception):
+class ReadStalled(Exception):
     """A range could not be read to its end now, so what was not found in it may still be there."""
 
 
-class Silence:
+class NoReplyResolver:
     """Looks after questions that stay without an answer. `positions` says how far the listener has read."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Silence:
         measuring: AIOKafkaConsumer,
         looking_back: AIOKafkaConsumer,
         names: TopicNames,
-        questions: Questions,
+        questions: PendingRequests,
         positions: Positions,
     ) -> None:
         self._measuring, self._looking_back, self._names = measuring, looking_back, names
@@ -56,11 +56,11 @@ class Silence:
         # waits below those offsets waits for nothing.
         self._fences: dict[int, tuple[int, dict[TopicPartition, int]]] = {}
 
-    async def look(self, quiet: Iterable[Question]) -> None:
+    async def look(self, quiet: Iterable[PendingRequest]) -> None:
         """Answer those that were redelivered, and follow those that were moved."""
         if not self._may_ask_group:
             return
-        lanes: dict[int, list[Question]] = {}
+        lanes: dict[int, list[PendingRequest]] = {}
         for question in quiet:
             if question.source is not None:
                 lanes.setdefault(question.source.partition, []).append(question)
@@ -70,13 +70,13 @@ class Silence:
             again = [one for one in passed_over if not one.is_astray]
             for question in again:
                 question.is_repeat = True
-            with contextlib.suppress(Standstill):  # the next look begins anew
+            with contextlib.suppress(ReadStalled):  # the next look begins anew
                 if astray:
                     await self._follow(astray)
                 if again:
                     await self._find_earlier(partition, again)
 
-    async def _passed_over(self, partition: int, questions: list[Question]) -> list[Question]:
+    async def _passed_over(self, partition: int, questions: list[PendingRequest]) -> list[PendingRequest]:
         fence = self._fences.get(partition)
         if fence is None:
             fence = await self._fence(partition, questions)
@@ -98,7 +98,9 @@ class Silence:
             await asyncio.sleep(FENCE_POLL_S)
         return False
 
-    async def _fence(self, partition: int, questions: list[Question]) -> tuple[int, dict[TopicPartition, int]] | None:
+    async def _fence(
+        self, partition: int, questions: list[PendingRequest]
+    ) -> tuple[int, dict[TopicPartition, int]] | None:
         names = self._names
         try:
             committed = await self._measuring.committed(TopicPartition(names.observations, partition))
@@ -113,7 +115,7 @@ class Silence:
 
     # Moved
 
-    async def _follow(self, astray: list[Question]) -> None:
+    async def _follow(self, astray: list[PendingRequest]) -> None:
         """Find where the worker has put them."""
         by_source = {one.source: one for one in astray}
         for home in {one.home for one in astray if one.home is not None}:
@@ -129,9 +131,9 @@ class Silence:
 
     # Redelivered
 
-    async def _find_earlier(self, partition: int, again: list[Question]) -> None:
+    async def _find_earlier(self, partition: int, again: list[PendingRequest]) -> None:
         """Answer with the earlier predictions, the newest ones searched first."""
-        wanted: dict[tuple[bytes | None, int | None], list[Question]] = {}
+        wanted: dict[tuple[bytes | None, int | None], list[PendingRequest]] = {}
         for question in again:
             wanted.setdefault((question.id, question.code), []).append(question)
         predictions = TopicPartition(self._names.predictions, partition)
@@ -176,10 +178,10 @@ class Silence:
             standstill = 0 if reached > position else standstill + 1
             position = reached
             if standstill >= STANDSTILL_POLLS_MAX:
-                raise Standstill
+                raise ReadStalled
 
 
-def _answer(asked: Iterable[Question], prediction: Prediction | None) -> None:
+def _answer(asked: Iterable[PendingRequest], prediction: Prediction | None) -> None:
     for question in asked:
         if question.source is not None and not question.answer.done():
             question.answer.set_result(Redelivered(question.source, prediction))

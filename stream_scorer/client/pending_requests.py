@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from stream_scorer.client.results import Answer, Predicted, Refused
+from stream_scorer.client.results import Answer, Predicted, Rejected
 from stream_scorer.core.records.dead_letter_reader import UnreadableDeadLetter, read_letter
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import ConsumedRecord, Source
@@ -23,7 +23,7 @@ _decode_prediction: Final = msgspec.json.Decoder(Prediction).decode
 
 
 @dataclass(eq=False)
-class Question:
+class PendingRequest:
     """One event on its way. `id` and `code` are None where it has none that can be read; `home`: the partition of its
     id; `source`: where it lies, None until Kafka has acknowledged it; `home_begins`: where its home partition ended
     before it was sent, for one that was sent elsewhere; `is_repeat`: nothing
@@ -45,31 +45,33 @@ class Question:
         return self.source is not None and self.home is not None and self.source.partition != self.home
 
 
-class Questions:
+class PendingRequests:
     """All that wait, found by the source of what answers them."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
-        self._waiting: set[Question] = set()
-        self._by_source: dict[Source, Question] = {}
-        self._unplaced: set[Question] = set()  # whose answer can't be matched yet: unacknowledged, or about to be moved
+        self._waiting: set[PendingRequest] = set()
+        self._by_source: dict[Source, PendingRequest] = {}
+        self._unplaced: set[PendingRequest] = (
+            set()
+        )  # whose answer can't be matched yet: unacknowledged, or about to be moved
         self._ids: Counter[bytes] = Counter()
         self._early: dict[Source, Answer] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def __iter__(self) -> Iterator[Question]:
+    def __iter__(self) -> Iterator[PendingRequest]:
         return iter(list(self._waiting))
 
-    def add(self, question: Question) -> None:
+    def add(self, question: PendingRequest) -> None:
         """Before it is sent: its answer may come sooner than Kafka's acknowledgement."""
         self._waiting.add(question)
         self._unplaced.add(question)
         if question.id is not None:
             self._ids[question.id] += 1
 
-    def place(self, question: Question, source: Source) -> None:
+    def place(self, question: PendingRequest, source: Source) -> None:
         """Say where it lies: after its acknowledgement, and again once a move was followed."""
         if question.source is not None:
             self._by_source.pop(question.source, None)
@@ -83,7 +85,7 @@ class Questions:
         else:
             self._by_source[source] = question
 
-    def remove(self, question: Question) -> None:
+    def remove(self, question: PendingRequest) -> None:
         """Nobody waits for it any more."""
         self._waiting.discard(question)
         self._unplaced.discard(question)
@@ -114,7 +116,7 @@ class Questions:
             if isinstance(letter, UnreadableDeadLetter) or letter.origin.topic != self._topic:
                 continue
             source = Source(letter.origin.partition, letter.origin.offset)
-            self._take(source, Refused(letter.reasons, letter.stage, source, Source(partition, record.offset)))
+            self._take(source, Rejected(letter.reasons, letter.stage, source, Source(partition, record.offset)))
 
     def fail(self, error: BaseException) -> None:
         """Tell everybody who waits that no answer can come."""
@@ -132,7 +134,7 @@ class Questions:
             if len(self._early) > EARLY_MAX:
                 del self._early[next(iter(self._early))]
 
-    def _give(self, question: Question, answer: Answer) -> None:
+    def _give(self, question: PendingRequest, answer: Answer) -> None:
         if not question.answer.done():
             if isinstance(answer, Predicted):
                 answer = msgspec.structs.replace(answer, moved_from=question.moved_from)

@@ -14,8 +14,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_scorer.client.no_reply import Silence
-from stream_scorer.client.pending_requests import Question, Questions
+from stream_scorer.client.no_reply import NoReplyResolver
+from stream_scorer.client.pending_requests import PendingRequest, PendingRequests
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.errors import explain
@@ -47,10 +47,10 @@ class Listener:
         # `read_uncommitted`: its ends are those of the topics, not where the oldest open transaction begins
         self._measuring = AIOKafkaConsumer(**common, group_id=group)
         self._looking_back = AIOKafkaConsumer(**committed)
-        self.questions = Questions(names.observations)
+        self.questions = PendingRequests(names.observations)
         self.failure: BaseException | None = None
         self.partitions = 0
-        self._silence = Silence(self._measuring, self._looking_back, names, self.questions, self._positions)
+        self._silence = NoReplyResolver(self._measuring, self._looking_back, names, self.questions, self._positions)
         self._listens = asyncio.Event()
         self._last_asked_s = 0.0
         self._beginning = asyncio.Lock()
@@ -84,7 +84,7 @@ class Listener:
                 await asyncio.wait_for(consumer.stop(), STOP_WAIT_S)
 
     @asynccontextmanager
-    async def hears(self, question: Question) -> AsyncIterator[None]:
+    async def hears(self, question: PendingRequest) -> AsyncIterator[None]:
         """Listen for the question's answer; inside, it may be sent."""
         if self.failure is not None:
             raise self.failure

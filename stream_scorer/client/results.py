@@ -29,7 +29,7 @@ class Redelivered(msgspec.Struct, frozen=True, tag_field="answer", tag="redelive
     prediction: Prediction | None
 
 
-class Refused(msgspec.Struct, frozen=True, tag_field="answer", tag="refused"):
+class Rejected(msgspec.Struct, frozen=True, tag_field="answer", tag="refused"):
     """It was not scored, for every one of these reasons. `letter`: where it lies in the topic of dead letters; None
     where it is larger than Kafka takes and was never sent."""
 
@@ -39,7 +39,7 @@ class Refused(msgspec.Struct, frozen=True, tag_field="answer", tag="refused"):
     letter: Source | None
 
 
-class Unanswered(msgspec.Struct, frozen=True, tag_field="answer", tag="unanswered"):
+class TimedOut(msgspec.Struct, frozen=True, tag_field="answer", tag="unanswered"):
     """Nothing was said of it in time. With a `source` it lies in Kafka and will be answered there; None: Kafka has not
     acknowledged it, so it may or may not be there. Sending the same event again is safe either way: it is scored once.
     """
@@ -48,4 +48,4 @@ class Unanswered(msgspec.Struct, frozen=True, tag_field="answer", tag="unanswere
     why: str
 
 
-Answer: TypeAlias = Predicted | Redelivered | Refused | Unanswered
+Answer: TypeAlias = Predicted | Redelivered | Rejected | TimedOut

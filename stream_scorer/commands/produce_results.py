@@ -111,7 +111,7 @@ def name_of(answer: "Answer") -> str:
 
 def told(answer: "Answer") -> list[str]:
     """The answer in lines for people."""
-    from stream_scorer.client import Predicted, Redelivered, Refused
+    from stream_scorer.client import Predicted, Redelivered, Rejected
 
     if isinstance(answer, Predicted):
         moved = answer.moved_from
@@ -119,7 +119,7 @@ def told(answer: "Answer") -> list[str]:
         return [said(answer.prediction) + where]
     if isinstance(answer, Redelivered):
         return [said(answer.prediction) if answer.prediction else "scored before; its prediction was not found"]
-    if isinstance(answer, Refused):
+    if isinstance(answer, Rejected):
         return [f"{reason.code}: {printable(reason.message)}" for reason in answer.reasons]
     return [answer.why]
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from stream_scorer.client.pending_requests import EARLY_MAX, Question, Questions
-from stream_scorer.client.results import Answer, Predicted, Refused
+from stream_scorer.client.pending_requests import EARLY_MAX, PendingRequest, PendingRequests
+from stream_scorer.client.results import Answer, Predicted, Rejected
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.dead_letter import dead_letter
@@ -50,8 +50,8 @@ class Asked:
     """Questions, and the one that is asked."""
 
     def __init__(self, *, home: int | None = 0) -> None:
-        self.questions = Questions(TOPIC)
-        self.question = Question(asyncio.get_running_loop().create_future(), b"a", 5, home)
+        self.questions = PendingRequests(TOPIC)
+        self.question = PendingRequest(asyncio.get_running_loop().create_future(), b"a", 5, home)
         self.questions.add(self.question)
 
     @property
@@ -78,7 +78,7 @@ async def test_a_dead_letter_answers_the_record_that_it_names(asked: Asked) -> N
     asked.questions.take_letters(0, [a_letter(Source(0, 2)), a_letter(Source(0, 3), topic="stops.outcomes")])
     assert asked.answer is None
     asked.questions.take_letters(0, [a_letter(Source(0, 3))])
-    assert asked.answer == Refused((reasons.not_an_object(),), Stage.DECODE, Source(0, 3), Source(0, 99))
+    assert asked.answer == Rejected((reasons.not_an_object(),), Stage.DECODE, Source(0, 3), Source(0, 99))
 
 
 async def test_what_a_producer_writes_into_headers_answers_nobody(asked: Asked) -> None:
@@ -97,7 +97,7 @@ async def test_an_answer_before_the_acknowledgement_is_kept(asked: Asked) -> Non
 async def test_a_letter_before_the_acknowledgement_is_kept(asked: Asked) -> None:
     asked.questions.take_letters(0, [a_letter(Source(0, 3)), a_letter(Source(0, 4))])
     asked.questions.place(asked.question, Source(0, 3))
-    assert isinstance(asked.answer, Refused)
+    assert isinstance(asked.answer, Rejected)
 
 
 async def test_the_answer_to_a_moved_record_is_kept_until_the_move_was_followed() -> None:
@@ -133,7 +133,7 @@ async def test_who_waits_no_more_is_forgotten(asked: Asked) -> None:
 
 
 async def test_the_same_id_twice_keeps_both_apart(asked: Asked) -> None:
-    other = Question(asyncio.get_running_loop().create_future(), b"a", 5, 0)
+    other = PendingRequest(asyncio.get_running_loop().create_future(), b"a", 5, 0)
     asked.questions.add(other)
     asked.questions.place(asked.question, Source(0, 3))
     asked.questions.place(other, Source(0, 4))

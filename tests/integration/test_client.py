@@ -15,10 +15,10 @@ from stream_scorer.client import (
     Code,
     Predicted,
     Redelivered,
-    Refused,
+    Rejected,
     Source,
     Stage,
-    Unanswered,
+    TimedOut,
     check,
     check_outcome,
 )
@@ -87,7 +87,7 @@ async def test_a_valid_observation_gets_the_prediction_that_consumers_read(clien
 
 async def test_a_broken_observation_gets_every_reason_and_its_dead_letter(client: Client, served: Served) -> None:
     answer = await ask(client, "broken", SubjectAge=5, hour="late")
-    assert isinstance(answer, Refused)
+    assert isinstance(answer, Rejected)
     assert [(reason.code, reason.field) for reason in answer.reasons] == [
         (Code.NOT_AN_INTEGER, "hour"),
         (Code.OUT_OF_RANGE, "SubjectAge"),
@@ -101,7 +101,7 @@ async def test_a_broken_observation_gets_every_reason_and_its_dead_letter(client
 @pytest.mark.parametrize("value", [b"{", b"", b"\xff", b"[]"], ids=["cut off", "empty", "not UTF-8", "list"])
 async def test_what_has_no_id_is_answered_too(client: Client, value: bytes) -> None:
     answer = await client.ask(value, timeout_s=WAIT_S_MAX)
-    assert isinstance(answer, Refused)
+    assert isinstance(answer, Rejected)
     assert answer.stage is Stage.DECODE
     assert answer.reasons == check(value)
 
@@ -128,7 +128,7 @@ async def test_an_earlier_prediction_is_found_behind_many_others(client: Client)
 async def test_another_observation_under_the_same_id_gets_the_conflict(client: Client) -> None:
     first, other = await ask(client, "conflict"), await ask(client, "conflict", SubjectAge=77)
     assert isinstance(first, Predicted)
-    assert isinstance(other, Refused)
+    assert isinstance(other, Rejected)
     (reason,) = other.reasons
     assert (reason.code, other.stage) == (Code.CONFLICT, Stage.CONFLICT)
     assert reason.details == {"first_offset": first.prediction.source.offset, "columns": ["SubjectAge"]}
@@ -146,7 +146,7 @@ async def test_the_same_id_asked_many_times_at_once_is_scored_once(client: Clien
 async def test_many_answers_come_in_the_order_of_the_questions(client: Client) -> None:
     asked = [(f"many-{number}", an_observation(hour=99 if number % 7 == 0 else 3)) for number in range(500)]
     answers = [answer async for answer in client.score_many(asked, timeout_s=WAIT_S_MAX, at_once=100)]
-    assert [isinstance(answer, Refused) for answer in answers] == [number % 7 == 0 for number in range(500)]
+    assert [isinstance(answer, Rejected) for answer in answers] == [number % 7 == 0 for number in range(500)]
     ids = [answer.prediction.id for answer in answers if isinstance(answer, Predicted)]
     assert ids == [id_ for id_, columns in asked if columns["hour"] == 3]
 
@@ -171,7 +171,7 @@ async def test_a_moved_repeat_is_a_redelivery_where_it_was_moved_to(client: Clie
 
 async def test_what_kafka_does_not_take_is_refused_without_being_sent(client: Client) -> None:
     answer = await client.ask(an_event("huge")[:-1] + b" " * 2_000_000 + b"}", timeout_s=WAIT_S_MAX)
-    assert isinstance(answer, Refused)
+    assert isinstance(answer, Rejected)
     assert [reason.code for reason in answer.reasons] == [Code.TOO_LARGE]
     assert (answer.source, answer.letter) == (None, None)
 
@@ -228,10 +228,10 @@ async def test_the_programs_in_the_documentation_do_what_they_say(
 async def test_without_a_worker_it_says_where_the_event_lies(broker: Broker, prefix: str) -> None:
     async with writing(broker.bootstrap, prefix), Client(broker.bootstrap, prefix=prefix) as client:
         answer = await client.score("alone", an_observation(), timeout_s=1)
-        while isinstance(answer, Unanswered) and answer.source is None:
+        while isinstance(answer, TimedOut) and answer.source is None:
             # a broker that is slow to take it is not what this is about
             answer = await client.score("alone", an_observation(), timeout_s=1)
-        assert isinstance(answer, Unanswered)
+        assert isinstance(answer, TimedOut)
         assert answer.source is not None
         assert answer.source.partition == partition_of(b"alone", PARTITIONS)
         assert f"{prefix}stops.observations-{answer.source.partition}@{answer.source.offset}" in answer.why

@@ -8,7 +8,7 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from stream_scorer.client import Predicted, Redelivered, Refused, Unanswered
+from stream_scorer.client import Predicted, Redelivered, Rejected, TimedOut
 from stream_scorer.commands import quality as quality_command
 from stream_scorer.commands import smoke as command
 from stream_scorer.core.contract.columns import COLUMNS
@@ -139,8 +139,8 @@ REASON = Reason(Code.INVALID_VALUE, "hour", "wrong")
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
-        pytest.param(Refused((REASON,), Stage.CONTRACT, None, None), "refused at stage contract", id="refused"),
-        pytest.param(Unanswered(None, "no answer within 5 s"), "no answer within 5 s", id="unanswered"),
+        pytest.param(Rejected((REASON,), Stage.CONTRACT, None, None), "refused at stage contract", id="refused"),
+        pytest.param(TimedOut(None, "no answer within 5 s"), "no answer within 5 s", id="unanswered"),
         pytest.param(Redelivered(Source(0, 1), None), "redelivery", id="redelivered"),
         pytest.param(Predicted(a_prediction(id="other")), "id is other", id="another id"),
         pytest.param(Predicted(a_prediction(observation_code=1)), "of observation 1", id="another observation"),

@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream_scorer.client import Client, Predicted, Redelivered, Refused, Unanswered
+from stream_scorer.client import Client, Predicted, Redelivered, Rejected, TimedOut
 from stream_scorer.errors import Known, SettingsError, TopicsError
 from stream_scorer.operations.audit.id_trace import trace
 from stream_scorer.operations.audit.report import audit
@@ -131,7 +131,7 @@ async def ask(settings: Settings) -> None:
     async with Client.of(settings) as client:
         assert isinstance(await client.ask(an_event("asked")), Predicted | Redelivered)
         assert isinstance(await client.ask(an_event("asked")), Redelivered)
-        assert isinstance(await client.ask(an_event("broken", hour=99)), Refused)
+        assert isinstance(await client.ask(an_event("broken", hour=99)), Rejected)
         astray = f"astray-{secrets.token_hex(4)}"
         assert isinstance(await client.ask(an_event(astray), partition=elsewhere(astray)), Predicted)
         await client.deliver_outcome(an_outcome("asked", True))
@@ -309,7 +309,7 @@ async def test_a_producer_that_may_not_look_at_the_group_only_hears_nothing_of_r
         await asyncio.sleep(COUNTS_WITHIN_S)
         async with Client.of(granted.settings_of(Role.ASKING_PRODUCER, PREFIX)) as client:
             assert isinstance(await client.ask(an_event("asked in the dark")), Predicted)
-            assert isinstance(await client.ask(an_event("asked in the dark"), timeout_s=1.0), Unanswered)
+            assert isinstance(await client.ask(an_event("asked in the dark"), timeout_s=1.0), TimedOut)
     assert working.exit_status() is None
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from stream_scorer.client import Answer, Client, Predicted, Redelivered, Refused, Unanswered
+from stream_scorer.client import Answer, Client, Predicted, Redelivered, Rejected, TimedOut
 from stream_scorer.core.contract.columns import Value
 from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.core.contract.smoke_test_ids import smoke_id
@@ -63,9 +63,9 @@ async def smoke(settings: Settings, *, timeout_s: float, model: str | None = Non
 
 def faults_of(answer: Answer, id_: str, model: str | None) -> tuple[str, ...]:
     """What is wrong with the answer to the event."""
-    if isinstance(answer, Refused):
+    if isinstance(answer, Rejected):
         return tuple(f"refused at stage {answer.stage}: {reason.code}: {reason.message}" for reason in answer.reasons)
-    if isinstance(answer, Unanswered):
+    if isinstance(answer, TimedOut):
         return (answer.why,)
     if isinstance(answer, Redelivered):
         return ("taken for a redelivery, though nobody has sent this id before",)
