@@ -17,8 +17,8 @@ from stream_scorer.core.records.record import Headers, Source
 from stream_scorer.errors import Known, OutageError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.kafka.connection_check import why_not_let_in
-from stream_scorer.runtime.kafka.errors import explain
+from stream_scorer.runtime.kafka.connection_check import diagnose_connection
+from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.settings.settings import Settings
 
 STOP_WAIT_S: Final = 5.0
@@ -68,7 +68,10 @@ class Connection:
                 await self._listener.start()
             except BaseException as error:
                 await self.stop()
-                if isinstance(error, KafkaConnectionError) and (refusal := await why_not_let_in(options)) is not None:
+                if (
+                    isinstance(error, KafkaConnectionError)
+                    and (refusal := await diagnose_connection(options)) is not None
+                ):
                     raise refusal from error
                 raise
 
@@ -103,7 +106,7 @@ class Connection:
             yield
         except (KafkaError, OSError) as error:
             bootstrap = self._settings.kafka.bootstrap
-            known = explain(error, doing, bootstrap)
+            known = to_user_error(error, doing, bootstrap)
             if isinstance(known, Known) and not isinstance(known, OutageError):
                 raise known from error
             raise OutageError(

@@ -18,7 +18,7 @@ from stream_scorer.client.no_reply import NoReplyResolver
 from stream_scorer.client.pending_requests import PendingRequest, PendingRequests
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.kafka.errors import explain
+from stream_scorer.runtime.kafka.errors import to_user_error
 
 POLL_MS: Final = 100
 # A seek waits for the fetch that is on its way, which waits this long for records
@@ -141,7 +141,7 @@ class Listener:
             try:
                 await loop()
             except Exception as error:
-                known = explain(error, "reading answers", str(self._options["bootstrap_servers"]))
+                known = to_user_error(error, "reading answers", str(self._options["bootstrap_servers"]))
                 if isinstance(known, OutageError):
                     await asyncio.sleep(OUTAGE_WAIT_S)  # who waits has a timeout of its own
                 else:

@@ -9,18 +9,18 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer
 
 from stream_scorer.core.records.clock import WindowClock
-from stream_scorer.runtime.lanes.batch import Batch, Work
-from stream_scorer.runtime.lanes.commit_slots import Turns
-from stream_scorer.runtime.lanes.consumer import Intake
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult
+from stream_scorer.runtime.lanes.commit_slots import CommitSlots
+from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
-from stream_scorer.runtime.state.pending_writes import LaneState
+from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store
 from stream_scorer.runtime.state.rocksdb import shared_memory
-from stream_scorer.runtime.worker.gauges import look
+from stream_scorer.runtime.worker.gauges import update_gauges
 from tests.builders import an_event, an_outcome
 from tests.workers import LOOK_EVERY_S, Environment, until
 
@@ -32,7 +32,7 @@ class SlowToOpen:
         self.restored = asyncio.Event()
         self._metrics, self._folder, self._environment = Metrics(), folder, environment
         self._options = {"bootstrap_servers": environment.bootstrap}
-        self.intake = Intake(
+        self.intake = ConsumerLoop(
             self._options,
             group=environment.settings.group_name,
             group_instance_id="",
@@ -59,19 +59,19 @@ class SlowToOpen:
             committed=lambda batch, work: None,
             batch_records_max=100,
             clock=lambda: WindowClock(time.time_ns() // 1_000_000, 3_600_000),
-            turns=Turns(),
+            turns=CommitSlots(),
         )
 
-    async def _open_state(self, partition: int) -> LaneState:
+    async def _open_state(self, partition: int) -> PendingWrites:
         await self.restored.wait()
-        return LaneState(await open_store(self._folder, partition, "cluster", shared_memory()))
+        return PendingWrites(await open_store(self._folder, partition, "cluster", shared_memory()))
 
-    async def _work(self, batch: Batch) -> Work:
-        return Work()
+    async def _work(self, batch: Batch) -> BatchResult:
+        return BatchResult()
 
     def gauge(self, gauge: Definition) -> float:
         """What Prometheus would be told now."""
-        look(self._metrics, self.intake, ready=False, state_path=self._folder)
+        update_gauges(self._metrics, self.intake, ready=False, state_path=self._folder)
         lines = self._metrics.expose().decode().splitlines()
         (line,) = [line for line in lines if line.startswith(f"{gauge.name} ")]
         return float(line.split()[1])

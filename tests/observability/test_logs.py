@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from stream_scorer.runtime.worker.log_format import IdHash, JsonLines, TextLines, lowered
+from stream_scorer.runtime.worker.log_format import IdHash, JsonLines, TextLines, demote_level
 from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
 from tests.observability.quoting_model import BAD_HOUR, QUOTING_TYPES, save_quoting
@@ -140,7 +140,7 @@ async def test_what_asyncio_prints_of_a_lost_task_is_left_out() -> None:
 )
 def test_an_error_is_what_we_call_one(name: str, level: int, shown: str) -> None:
     record = a_record(name, level)
-    assert lowered(record)
+    assert demote_level(record)
     assert record.levelname == shown
 
 

@@ -12,11 +12,11 @@ from stream_scorer.core.observations.scoring import FailureThreshold
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.lanes.batch import Batch, Work
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
 from stream_scorer.runtime.lanes.served_model import Limits, ServedModel
-from stream_scorer.runtime.state.pending_writes import LaneState
+from stream_scorer.runtime.state.pending_writes import PendingWrites
 from tests.builders import an_event, an_outcome
 
 NOW_MS = 1_763_800_000_000
@@ -56,11 +56,11 @@ class Steps:
         self.joining = OutcomeStep(NAMES, limits, lambda: NOW_MS)
         self.store = KeptStore()
 
-    async def run(self, observations: Sequence[bytes] = (), outcomes: Sequence[bytes] = ()) -> Work:
+    async def run(self, observations: Sequence[bytes] = (), outcomes: Sequence[bytes] = ()) -> BatchResult:
         """What becomes of a batch; its entries are kept for the next."""
         seen, happened = ([FakeRecord(*each) for each in enumerate(values)] for values in (observations, outcomes))
-        batch = Batch(0, seen, happened, {}, LaneState(self.store))  # type: ignore[arg-type]
-        work = Work()
+        batch = Batch(0, seen, happened, {}, PendingWrites(self.store))  # type: ignore[arg-type]
+        work = BatchResult()
         await self.observing.run(batch, work)
         if outcomes:
             self.joining.run(batch, work)
@@ -112,7 +112,7 @@ async def test_only_a_batch_with_faults_in_it_has_a_time_of_validation() -> None
 
 
 def test_the_time_of_a_step_adds_up_and_a_block_never_entered_takes_none() -> None:
-    noted = Work().noted
+    noted = BatchResult().noted
     noted.timing("validate")
     assert noted.steps_s == {}
     with noted.timing("validate"):

@@ -20,7 +20,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from stream_scorer.runtime.cluster.acls import Kind, Operation, Right
+from stream_scorer.runtime.cluster.acls import Acl, Kind, Operation
 
 # Kafka's numbers
 _KINDS: Final = {Kind.TOPIC: 2, Kind.GROUP: 3, Kind.TRANSACTIONAL_ID: 5}
@@ -49,12 +49,12 @@ class Granting:
         response = await self._ask(_AlterScram((name, number, _ITERATIONS, salt, salted, {})))
         assert [code for _, code, *_ in response.results] == [0], response
 
-    async def grant(self, user: str, rights: Iterable[Right]) -> None:
+    async def grant(self, user: str, rights: Iterable[Acl]) -> None:
         for right in rights:
             response = await self._ask(CreateAclsRequest(*_line(user, right)))
             assert [code for code, *_ in response.creation_responses] == [0], response
 
-    async def take_away(self, user: str, right: Right) -> None:
+    async def take_away(self, user: str, right: Acl) -> None:
         response = await self._ask(DeleteAclsRequest(*_line(user, right)))
         ((code, _, matching),) = response.filter_responses
         assert code == 0
@@ -74,7 +74,7 @@ async def granting(inner_bootstrap: str) -> AsyncIterator[Granting]:
         await admin.close()
 
 
-def _line(user: str, right: Right) -> tuple[int, str, int, str, str, int, int]:
+def _line(user: str, right: Acl) -> tuple[int, str, int, str, str, int, int]:
     pattern = _PREFIXED if right.prefixed else _LITERAL
     return _KINDS[right.kind], right.name, pattern, f"User:{user}", "*", _OPERATIONS[right.operation], _ALLOW
 

@@ -22,10 +22,10 @@ from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.operations.sending.schedule import Planned
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
-from stream_scorer.runtime.cluster.acls import Kind, Operation, Right, Role, rights_of
+from stream_scorer.runtime.cluster.acls import Acl, Kind, Operation, Role, rights_of
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, check_cluster
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.kafka.errors import explain
+from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
 from stream_scorer.runtime.settings.settings import Settings
 from tests.builders import an_event, an_outcome
@@ -88,7 +88,7 @@ async def until_refused(work: Callable[[], Awaitable[object]]) -> Exception:
 
 
 @asynccontextmanager
-async def without(locked: Locked, role: Role, *rights: Right) -> AsyncIterator[None]:
+async def without(locked: Locked, role: Role, *rights: Acl) -> AsyncIterator[None]:
     """The role lacks these rights."""
     async with granting(locked.inner) as administrator:
         for right in rights:
@@ -178,7 +178,7 @@ WORK: dict[Role, Work] = {
 }
 
 
-def _named(right: Right) -> str:
+def _named(right: Acl) -> str:
     return f"{right.operation} {right.kind} {right.name}"
 
 
@@ -186,7 +186,7 @@ def _named(right: Right) -> str:
 
 
 @pytest.mark.parametrize("right", rights_of(Role.WORKER, PREFIX), ids=_named)
-async def test_each_right_that_a_worker_lacks_is_named_at_its_start(granted: Locked, right: Right) -> None:
+async def test_each_right_that_a_worker_lacks_is_named_at_its_start(granted: Locked, right: Acl) -> None:
     settings = granted.settings_of(Role.WORKER, PREFIX)
     async with without(granted, Role.WORKER, right):
         error = await until_refused(lambda: check_worker_rights(settings))
@@ -211,13 +211,13 @@ async def test_a_worker_without_rights_ends_and_names_them_all(granted: Locked, 
 @pytest.mark.parametrize(
     "right",
     [
-        Right(Kind.TOPIC, NAMES.predictions, Operation.WRITE, False, "results are published there"),
-        Right(Kind.GROUP, f"{PREFIX}stream-scorer", Operation.READ, False, "workers share the partitions in it"),
+        Acl(Kind.TOPIC, NAMES.predictions, Operation.WRITE, False, "results are published there"),
+        Acl(Kind.GROUP, f"{PREFIX}stream-scorer", Operation.READ, False, "workers share the partitions in it"),
     ],
     ids=_named,
 )
 async def test_a_right_that_is_taken_away_while_it_runs_ends_the_worker_and_is_named(
-    granted: Locked, right: Right, tmp_path: Path
+    granted: Locked, right: Acl, tmp_path: Path
 ) -> None:
     settings = granted.settings_of(Role.WORKER, PREFIX)
     with a_worker(granted, tmp_path).start() as worker:
@@ -244,7 +244,9 @@ async def test_a_lane_that_may_not_publish_names_its_transactional_id(granted: L
     with pytest.raises(KafkaError) as raised:
         await publisher.start()
     await publisher.stop()
-    assert "(Write) on the transactional id elsewhere-0" in str(explain(raised.value, "scoring", granted.bootstrap))
+    assert "(Write) on the transactional id elsewhere-0" in str(
+        to_user_error(raised.value, "scoring", granted.bootstrap)
+    )
 
 
 # Everybody else, while a worker with its least rights is at work
@@ -282,7 +284,7 @@ NEEDED = [
 
 @pytest.mark.parametrize(("role", "right"), NEEDED)
 async def test_without_one_of_their_rights_they_can_not_and_hear_of_it(
-    granted: Locked, working: WorkerProcess, role: Role, right: Right, tmp_path: Path
+    granted: Locked, working: WorkerProcess, role: Role, right: Acl, tmp_path: Path
 ) -> None:
     settings = settings_in(granted, role, tmp_path)
     work = partial(consume, wait_s=CONSUMER_WAIT_S) if role is Role.CONSUMER else WORK[role]

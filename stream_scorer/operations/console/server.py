@@ -16,10 +16,10 @@ from stream_scorer.operations.dead_letters.service import open_office
 from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.worker.health import Health
 from stream_scorer.runtime.worker.http_server import Server
-from stream_scorer.runtime.worker.service import Delivery
+from stream_scorer.runtime.worker.service import WorkerService
 
 
-def pages_of_worker(app: web.Application, delivery: Delivery) -> None:
+def pages_of_worker(app: web.Application, delivery: WorkerService) -> None:
     """Add the page to a worker's server."""
     add_pages(app, delivery.settings, WorkerFigures(delivery), office_of(delivery.settings))
 

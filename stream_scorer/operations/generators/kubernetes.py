@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from stream_scorer.operations.generators.asyncapi import to_yaml
-from stream_scorer.runtime.cluster.acls import Kind, Operation, Right, Role, rights_of
+from stream_scorer.runtime.cluster.acls import Acl, Kind, Operation, Role, rights_of
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
 from stream_scorer.runtime.settings.settings import Settings, TopicsSettings, WorkerSettings
 
@@ -107,20 +107,20 @@ def user_objects(settings: Settings, environment: str, users: dict[str, User]) -
         }
 
 
-def rights_in(settings: Settings, role: str) -> tuple[Right, ...]:
+def rights_in(settings: Settings, role: str) -> tuple[Acl, ...]:
     """The least rights of a role in the environment of these settings."""
     prefix = settings.topics.prefix
     if role != LAG:
         return rights_of(Role(role), prefix, settings.worker.group)
     names, why = TopicNames(prefix), "it says how much waits"
     return (
-        Right(Kind.TOPIC, names.observations, Operation.DESCRIBE, False, why),
-        Right(Kind.TOPIC, names.outcomes, Operation.DESCRIBE, False, why),
-        Right(Kind.GROUP, settings.group_name, Operation.DESCRIBE, False, why),
+        Acl(Kind.TOPIC, names.observations, Operation.DESCRIBE, False, why),
+        Acl(Kind.TOPIC, names.outcomes, Operation.DESCRIBE, False, why),
+        Acl(Kind.GROUP, settings.group_name, Operation.DESCRIBE, False, why),
     )
 
 
-def access_list(rights: tuple[Right, ...]) -> Iterator[dict[str, Any]]:
+def access_list(rights: tuple[Acl, ...]) -> Iterator[dict[str, Any]]:
     """One entry for each resource, with all operations on it."""
     operations: dict[tuple[Kind, str, bool], list[str]] = {}
     for right in rights:

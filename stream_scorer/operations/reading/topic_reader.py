@@ -18,8 +18,8 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.runtime.kafka.batch_fetch import read
-from stream_scorer.runtime.kafka.connection_check import why_not_let_in
-from stream_scorer.runtime.kafka.errors import explain
+from stream_scorer.runtime.kafka.connection_check import diagnose_connection
+from stream_scorer.runtime.kafka.errors import to_user_error
 
 # Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
 FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -76,7 +76,10 @@ class Reader:
                 await client.start()
         except BaseException as error:
             await self.__aexit__()
-            if isinstance(error, KafkaConnectionError) and (refusal := await why_not_let_in(self._options)) is not None:
+            if (
+                isinstance(error, KafkaConnectionError)
+                and (refusal := await diagnose_connection(self._options)) is not None
+            ):
                 raise refusal from error
             raise_explained(error, self._options)
         return self
@@ -207,7 +210,7 @@ def raise_explained(error: BaseException, options: Mapping[str, Any]) -> NoRetur
     if isinstance(error, Known) or not isinstance(error, KafkaError | OSError | TimeoutError):
         raise error
     bootstrap = str(options.get("bootstrap_servers", ""))
-    known = explain(error, "reading topics", bootstrap)
+    known = to_user_error(error, "reading topics", bootstrap)
     if known is None or isinstance(known, OutageError):
         raise OutageError(
             f"Kafka does not answer at {bootstrap} while reading topics: {error or type(error).__name__}. "

@@ -16,8 +16,8 @@ from stream_scorer.core.records.partitioner import partitions_of
 from stream_scorer.core.records.record import Headers
 from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.operations.sending.schedule import Planned
-from stream_scorer.runtime.kafka.connection_check import why_not_let_in
-from stream_scorer.runtime.kafka.errors import explain
+from stream_scorer.runtime.kafka.connection_check import diagnose_connection
+from stream_scorer.runtime.kafka.errors import to_user_error
 
 BATCH_BYTES_MAX = 512 * 1024
 # a batch of one record carries this much beside key, value and headers, at most
@@ -75,7 +75,10 @@ class EventSender:
             await producer.start()
         except (KafkaError, OSError) as error:
             await producer.stop()
-            if isinstance(error, KafkaConnectionError) and (refusal := await why_not_let_in(self._options)) is not None:
+            if (
+                isinstance(error, KafkaConnectionError)
+                and (refusal := await diagnose_connection(self._options)) is not None
+            ):
                 raise refusal from error
             raise self._explained(error, "connecting") from error
         self._producer = producer
@@ -207,7 +210,7 @@ class EventSender:
 
     def _explained(self, error: BaseException, doing: str) -> Known:
         bootstrap = self._options["bootstrap_servers"]
-        known = explain(error, doing, bootstrap)
+        known = to_user_error(error, doing, bootstrap)
         if known is None or isinstance(known, OutageError):
             return OutageError(
                 f"Kafka does not answer at {bootstrap} while {doing}: {error or type(error).__name__}. "

@@ -15,7 +15,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from stream_scorer.errors import SettingsError
-from stream_scorer.runtime.cluster.acls import Kind, Operation, Right, Role, rights_of
+from stream_scorer.runtime.cluster.acls import Acl, Kind, Operation, Role, rights_of
 from stream_scorer.runtime.cluster.topic_admin import admin_client
 from stream_scorer.runtime.settings.settings import Settings
 
@@ -49,10 +49,10 @@ async def check_worker_rights(settings: Settings) -> None:
     async with admin_client(settings) as admin:
         missing = await missing_rights(admin, rights)
     if missing:
-        raise SettingsError(told(missing, settings.kafka.sasl_username))
+        raise SettingsError(missing_acls_text(missing, settings.kafka.sasl_username))
 
 
-async def missing_rights(admin: AIOKafkaAdminClient, rights: Collection[Right]) -> list[Right]:
+async def missing_rights(admin: AIOKafkaAdminClient, rights: Collection[Acl]) -> list[Acl]:
     """Those of the rights that Kafka does not grant to whoever `admin` is connected as. A topic that does not exist
     lacks none that could be told."""
     topics = await _granted_on_topics(admin, list({right.name for right in rights if right.kind is Kind.TOPIC}))
@@ -72,7 +72,7 @@ async def missing_rights(admin: AIOKafkaAdminClient, rights: Collection[Right]) 
     return missing
 
 
-def told(missing: Iterable[Right], user: str) -> str:
+def missing_acls_text(missing: Iterable[Acl], user: str) -> str:
     """What people read when rights are missing: every one, and what to do."""
     who = f"the user {user}" if user else "this user"
     lines = "".join(f"\n  - {right}" for right in missing)

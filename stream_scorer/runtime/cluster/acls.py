@@ -41,7 +41,7 @@ class Operation(StrEnum):
     DESCRIBE_CONFIGS = "DescribeConfigs"
 
 
-class Right(NamedTuple):
+class Acl(NamedTuple):
     """One line of an access list. `prefixed`: it is for every name that begins so. `why`: what it is needed for."""
 
     kind: Kind
@@ -104,33 +104,33 @@ _LOOKS: Final[_Table] = {
 }
 
 
-def rights_of(role: Role, prefix: str = "", group: str = "stream-scorer") -> tuple[Right, ...]:
+def rights_of(role: Role, prefix: str = "", group: str = "stream-scorer") -> tuple[Acl, ...]:
     """The least rights of a role in the environment of that prefix; `group` is `worker.group`, without the prefix.
     Topics in the order of topics.toml, then groups, then transactional ids."""
     return tuple(_rights(role, prefix, prefix + group))
 
 
-def _rights(role: Role, prefix: str, group: str) -> Iterator[Right]:
+def _rights(role: Role, prefix: str, group: str) -> Iterator[Acl]:
     topics = load_topics()
     if role is Role.WORKER:
         hidden = {Operation.DESCRIBE_CONFIGS: "its limits are checked at the start"}
         seen = {Operation.DESCRIBE: "it is checked at the start", **hidden}
         yield from _on(topics, prefix, {topic.key: {**_WORKER.get(topic.key, seen), **hidden} for topic in topics})
-        yield Right(Kind.GROUP, group, _READ, False, "workers share the partitions in it")
-        yield Right(Kind.TRANSACTIONAL_ID, f"{group}-", _WRITE, True, "each lane publishes under its own")
+        yield Acl(Kind.GROUP, group, _READ, False, "workers share the partitions in it")
+        yield Acl(Kind.TRANSACTIONAL_ID, f"{group}-", _WRITE, True, "each lane publishes under its own")
     elif role is Role.PRODUCER:
         yield from _on(topics, prefix, _SENDING)
     elif role is Role.ASKING_PRODUCER:
         both = {key: {**_SENDING.get(key, {}), **_ANSWERS.get(key, {})} for key in _SENDING | _ANSWERS}
         yield from _on(topics, prefix, both)
-        yield Right(Kind.GROUP, group, Operation.DESCRIBE, False, "how far the workers are tells what was a repeat")
+        yield Acl(Kind.GROUP, group, Operation.DESCRIBE, False, "how far the workers are tells what was a repeat")
     elif role is Role.CONSUMER:
         yield from _on(topics, prefix, _RESULTS)
-        yield Right(Kind.GROUP, f"{prefix}readers-", _READ, True, "readers remember in it how far they are")
+        yield Acl(Kind.GROUP, f"{prefix}readers-", _READ, True, "readers remember in it how far they are")
     elif role is Role.OPERATOR:
         yield from _on(topics, prefix, _LOOKS)
-        yield Right(Kind.GROUP, group, Operation.DESCRIBE, False, "audits end where the workers are")
-        yield Right(Kind.TRANSACTIONAL_ID, f"{group}-replay-", _WRITE, True, "an act and its note are one transaction")
+        yield Acl(Kind.GROUP, group, Operation.DESCRIBE, False, "audits end where the workers are")
+        yield Acl(Kind.TRANSACTIONAL_ID, f"{group}-replay-", _WRITE, True, "an act and its note are one transaction")
     else:
         makes = {
             Operation.CREATE: "it is made",
@@ -140,7 +140,7 @@ def _rights(role: Role, prefix: str, group: str) -> Iterator[Right]:
         yield from _on(topics, prefix, {topic.key: makes for topic in topics})
 
 
-def _on(topics: Iterable[TopicDefinition], prefix: str, table: _Table) -> Iterator[Right]:
+def _on(topics: Iterable[TopicDefinition], prefix: str, table: _Table) -> Iterator[Acl]:
     for topic in topics:
         for operation, why in table.get(topic.key, {}).items():
-            yield Right(Kind.TOPIC, prefix + topic.name, operation, False, why)
+            yield Acl(Kind.TOPIC, prefix + topic.name, operation, False, why)

@@ -25,8 +25,8 @@ from stream_scorer.errors import Known, OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_definitions import TopicDefinition, TopicNames, definitions_for, load_topics
 from stream_scorer.runtime.cluster.topic_diff import Difference, FoundTopic, compare
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.kafka.connection_check import why_not_let_in
-from stream_scorer.runtime.kafka.errors import explain
+from stream_scorer.runtime.kafka.connection_check import diagnose_connection
+from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.settings.settings import Settings
 
 __all__ = [
@@ -101,9 +101,9 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
     except Known:
         raise
     except (KafkaError, OSError, TimeoutError) as error:
-        if isinstance(error, KafkaConnectionError) and (refusal := await why_not_let_in(options)) is not None:
+        if isinstance(error, KafkaConnectionError) and (refusal := await diagnose_connection(options)) is not None:
             raise refusal from error
-        known = explain(error, "reading or creating topics", bootstrap)
+        known = to_user_error(error, "reading or creating topics", bootstrap)
         if known is None or isinstance(known, OutageError):
             reason = "no connection" if isinstance(error, KafkaConnectionError) else str(error) or type(error).__name__
             raise OutageError(

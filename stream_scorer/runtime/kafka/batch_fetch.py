@@ -42,7 +42,7 @@ async def read(
             waiter.result()  # a fetch that was refused
 
 
-async def keep_place(consumer: AIOKafkaConsumer) -> None:
+async def watch_membership(consumer: AIOKafkaConsumer) -> None:
     """Return when the consumer no longer keeps its place in the group. Raises why, where it could not (say for want of
     a right): `read` would wait for ever."""
     try:

@@ -58,7 +58,7 @@ def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
-async def answers(consumer: AIOKafkaConsumer, wait_s: float) -> bool:
+async def is_reachable(consumer: AIOKafkaConsumer, wait_s: float) -> bool:
     """Whether Kafka answers a question that needs no right and no partition."""
     try:
         await asyncio.wait_for(consumer._client.fetch_all_metadata(), wait_s)

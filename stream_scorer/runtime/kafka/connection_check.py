@@ -23,7 +23,7 @@ _NOT_KNOWN: Final = (
 _NO_SUCH_MECHANISM: Final = (errors.UnsupportedSaslMechanismError, errors.AuthenticationMethodNotSupported)
 
 
-async def why_not_let_in(options: Mapping[str, Any]) -> SettingsError | None:
+async def diagnose_connection(options: Mapping[str, Any]) -> SettingsError | None:
     """What the first broker that answers has against us, or we against it; None where none answers or one lets us in.
     `options`: how to connect, as for any Kafka client."""
     security = {name: value for name, value in options.items() if name != "bootstrap_servers"}

@@ -51,7 +51,7 @@ def _not_granted(error: BaseException) -> str:
     return f"this user has no right to it on the cluster ({type(error).__name__} {names})"
 
 
-def explain(error: BaseException, doing: str, bootstrap: str) -> Known | None:
+def to_user_error(error: BaseException, doing: str, bootstrap: str) -> Known | None:
     """What a fault of a Kafka client means for people: an outage, a fencing, a missing right; None where it is none of
     these (our own fault)."""
     if isinstance(error, Known):

@@ -22,7 +22,7 @@ _LOG_APPEND_TIME: Final = 0x08
 _DECODERS: Final = {1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode}
 
 
-class OddRecord(NamedTuple):
+class LenientRecord(NamedTuple):
     """A record as the client's decoder would have made it."""
 
     offset: int
@@ -53,7 +53,7 @@ class FetchedRecords:
         """The next batch, None when none is left."""
         return self._reader.next_batch()
 
-    def decode_leniently(self, base_offset: int) -> list[OddRecord]:
+    def decode_leniently(self, base_offset: int) -> list[LenientRecord]:
         """The records of the batch that begins with this offset, whatever their headers are called."""
         place = 0
         while True:
@@ -68,7 +68,7 @@ class FetchedRecords:
 aiokafka.consumer.fetcher.MemoryRecords = FetchedRecords
 
 
-def _decode(batch: memoryview, base_offset: int) -> Iterator[OddRecord]:
+def _decode(batch: memoryview, base_offset: int) -> Iterator[LenientRecord]:
     attributes, _, first_ms, last_ms, *_, count = _HEADER.unpack_from(batch, _HEADER_AT)
     body = bytes(batch[_HEADER_AT + _HEADER.size :])
     if codec := attributes & _CODEC_MASK:
@@ -83,7 +83,7 @@ def _decode(batch: memoryview, base_offset: int) -> Iterator[OddRecord]:
             ((fields.text() or b"").decode(errors="backslashreplace"), fields.text()) for _ in range(fields.number())
         ]
         timestamp = last_ms if attributes & _LOG_APPEND_TIME else first_ms + since_first_ms
-        yield OddRecord(base_offset + offset_delta, timestamp, key, value, headers)
+        yield LenientRecord(base_offset + offset_delta, timestamp, key, value, headers)
 
 
 class _Fields:

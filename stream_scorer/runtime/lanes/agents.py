@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 
 import faust
 
-from stream_scorer.runtime.lanes.batch import Batch, Work
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
 from stream_scorer.runtime.lanes.served_model import ServedModel
 
 
 @dataclass(slots=True)
-class Question:
+class BatchRequest:
     """A batch on its way through the agents, what has become of it so far, and where its lane waits for the answer."""
 
     batch: Batch
-    answer: asyncio.Future[Work]
-    work: Work = field(default_factory=Work)
+    answer: asyncio.Future[BatchResult]
+    work: BatchResult = field(default_factory=BatchResult)
 
 
 class Agents:
@@ -38,28 +38,28 @@ class Agents:
         """Score with this model from the next batch on."""
         self._observations.serve(model)
 
-    async def work(self, batch: Batch) -> Work:
+    async def work(self, batch: Batch) -> BatchResult:
         """What becomes of a batch, worked out by the agents. Raises what an agent raised."""
-        question = Question(batch, asyncio.get_running_loop().create_future())
+        question = BatchRequest(batch, asyncio.get_running_loop().create_future())
         await self._to_score.put(question)  # type: ignore[arg-type]  # typed for events, takes anything
         return await question.answer
 
-    async def _score_observations(self, questions: faust.StreamT[Question]) -> None:
+    async def _score_observations(self, questions: faust.StreamT[BatchRequest]) -> None:
         async for question in questions:
             await _settle_failed(question, self._score)
 
-    async def _score(self, question: Question) -> None:
+    async def _score(self, question: BatchRequest) -> None:
         await self._observations.run(question.batch, question.work)
         if question.batch.outcomes or question.batch.due:
             await self._to_join.put(question)  # type: ignore[arg-type]
         elif not question.answer.done():
             question.answer.set_result(question.work)
 
-    async def _join_outcomes(self, questions: faust.StreamT[Question]) -> None:
+    async def _join_outcomes(self, questions: faust.StreamT[BatchRequest]) -> None:
         async for question in questions:
             await _settle_failed(question, self._join)
 
-    async def _join(self, question: Question) -> None:
+    async def _join(self, question: BatchRequest) -> None:
         self._outcomes.run(question.batch, question.work)
         if not question.answer.done():
             question.answer.set_result(question.work)
@@ -69,7 +69,7 @@ class Agents:
         self._observations.close()
 
 
-async def _settle_failed(question: Question, step: Callable[[Question], Awaitable[None]]) -> None:
+async def _settle_failed(question: BatchRequest, step: Callable[[BatchRequest], Awaitable[None]]) -> None:
     """Run a step; whatever it raises goes to the lane, which raises it, and with it the worker ends."""
     try:
         await step(question)

@@ -19,7 +19,7 @@ from stream_scorer.core.outcomes.join import JoinResult
 from stream_scorer.core.quality.counts import Model, QualityCounts
 from stream_scorer.core.records.record import Publishable
 from stream_scorer.runtime.kafka.batch_fetch import Record
-from stream_scorer.runtime.state.pending_writes import LaneState
+from stream_scorer.runtime.state.pending_writes import PendingWrites
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Batch:
     observations: Sequence[Record]
     outcomes: Sequence[Record]
     offsets: dict[TopicPartition, int]
-    state: LaneState
+    state: PendingWrites
     due: Sequence[tuple[int, bytes]] = ()
 
     @property
@@ -54,7 +54,7 @@ def oldest_ms(*queues: Sequence[Record]) -> int | None:
 
 
 @dataclass(slots=True)
-class Noted:
+class BatchStats:
     """What is to be counted once the batch is committed, by where its records ended. `scored`: for each model its
     predictions' observation numbers and probabilities; `unscored`: ids that it failed at."""
 
@@ -82,12 +82,12 @@ class Noted:
 
 
 @dataclass(slots=True)
-class Work:
+class BatchResult:
     """What became of a batch: records to publish, entries to keep once they are committed, and what to count then."""
 
     outputs: dict[TopicPartition, Sequence[Publishable]] = field(default_factory=dict)
     entries: dict[bytes, bytes | None] = field(default_factory=dict)
-    noted: Noted = field(default_factory=Noted)
+    noted: BatchStats = field(default_factory=BatchStats)
 
     def publish(self, partition: TopicPartition, records: Sequence[Publishable]) -> None:
         """Add records to what goes to this partition."""
@@ -96,7 +96,7 @@ class Work:
             self.outputs[partition] = [*before, *records] if before else records
 
 
-def note_answers(work: Work, answers: JoinResult, updates: TopicPartition) -> None:
+def note_answers(work: BatchResult, answers: JoinResult, updates: TopicPartition) -> None:
     """Add what came of outcomes to what is published, kept and counted."""
     work.publish(updates, answers.updates)
     work.entries.update(answers.entries)

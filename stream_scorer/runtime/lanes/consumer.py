@@ -18,9 +18,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_scorer.errors import TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.kafka.batch_fetch import keep_place, read
-from stream_scorer.runtime.kafka.connection_check import why_not_let_in
-from stream_scorer.runtime.lanes.consumer_lag import Backlog
+from stream_scorer.runtime.kafka.batch_fetch import read, watch_membership
+from stream_scorer.runtime.kafka.connection_check import diagnose_connection
+from stream_scorer.runtime.lanes.consumer_lag import ConsumerLag
 from stream_scorer.runtime.lanes.lane import Lane
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ CLOSE_WAIT_S = 5.0
 LEAVE_WAIT_S = 1.0
 
 
-class Intake(ConsumerRebalanceListener):
+class ConsumerLoop(ConsumerRebalanceListener):
     """Reads both input topics. `open_lane` makes a lane for a partition; the first fault of anything here ends `run`
     with it."""
 
@@ -91,7 +91,7 @@ class Intake(ConsumerRebalanceListener):
             fetch_max_bytes=FETCH_BYTES_MAX,
             metadata_max_age_ms=60_000,
         )
-        self.backlog = Backlog(consumer)
+        self.backlog = ConsumerLag(consumer)
 
     async def connect(self) -> None:
         """Wait for the broker, however long it takes. Raises `SettingsError` where it is there and does not let us
@@ -101,7 +101,7 @@ class Intake(ConsumerRebalanceListener):
             try:
                 await self.consumer.start()
             except (KafkaConnectionError, ConnectionError, OSError) as error:
-                if (refusal := await why_not_let_in(self._options)) is not None:
+                if (refusal := await diagnose_connection(self._options)) is not None:
                     raise refusal from error
                 if not waiting:
                     log.warning("Kafka does not answer yet (%s); waiting for it", error)
@@ -115,7 +115,7 @@ class Intake(ConsumerRebalanceListener):
         """Read until cancelled. Raises the first fault of the reader, of a lane or of a rebalance."""
         self.consumer.subscribe(self._topics, listener=self)
         reader = asyncio.create_task(self._read())
-        member = asyncio.create_task(keep_place(self.consumer))
+        member = asyncio.create_task(watch_membership(self.consumer))
         watcher = asyncio.create_task(self.backlog.watch(lambda: self.inputs))
         try:
             await asyncio.wait((reader, member, watcher, self._failed), return_when=asyncio.FIRST_COMPLETED)

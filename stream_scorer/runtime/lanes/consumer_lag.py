@@ -27,7 +27,7 @@ class Seen(NamedTuple):
     end: int
 
 
-class Backlog:
+class ConsumerLag:
     """Where the inputs end, asked every now and then, beside the place that the consumer has come to: what the group
     committed last until a lane seeks its own."""
 

@@ -23,7 +23,7 @@ from stream_scorer.core.records.record import trace_headers
 from stream_scorer.core.records.repartitioning import repartition
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
-from stream_scorer.runtime.lanes.batch import Batch, Work, note_answers
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult, note_answers
 from stream_scorer.runtime.lanes.score_step import count_replayed
 from stream_scorer.runtime.lanes.served_model import Limits
 
@@ -34,7 +34,7 @@ class OutcomeStep:
     def __init__(self, names: TopicNames, limits: Limits, clock_ms: Callable[[], int]) -> None:
         self._names, self._limits, self._clock_ms = names, limits, clock_ms
 
-    def run(self, batch: Batch, work: Work) -> None:
+    def run(self, batch: Batch, work: BatchResult) -> None:
         """Add to `work` what becomes of the batch's outcomes and of those that are due."""
         began_s, validated_s = time.perf_counter(), work.noted.steps_s.get("validate", 0.0)
         clock = WindowClock(self._clock_ms(), self._limits.join_window_ms)
@@ -55,7 +55,7 @@ class OutcomeStep:
         steps_s = work.noted.steps_s
         steps_s["join"] = time.perf_counter() - began_s - (steps_s.get("validate", 0.0) - validated_s)
 
-    def _join(self, batch: Batch, work: Work, clock: WindowClock) -> list[RejectedRecord]:
+    def _join(self, batch: Batch, work: BatchResult, clock: WindowClock) -> list[RejectedRecord]:
         """Answer the batch's outcomes; gives those that break the contract."""
         decoded = decode_outcomes([record.value for record in batch.outcomes], work.noted.timing("validate"))
         records = [batch.outcomes[position] for position in decoded.positions]
@@ -93,7 +93,7 @@ class OutcomeStep:
         outcomes: Outcomes,
         records: Sequence[Record],
         batch: Batch,
-        work: Work,
+        work: BatchResult,
         clock: WindowClock,
         *,
         in_figures: bool = True,
@@ -113,7 +113,7 @@ class OutcomeStep:
         note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
         return self._given_up(answers, batch, work)
 
-    def _expire(self, batch: Batch, work: Work, clock: WindowClock) -> list[RejectedRecord]:
+    def _expire(self, batch: Batch, work: BatchResult, clock: WindowClock) -> list[RejectedRecord]:
         """End the outcomes whose observation has not come within the join window."""
         ids = list(dict.fromkeys(id_ for _, id_ in batch.due))
         answers = expire_waiting(
@@ -122,7 +122,7 @@ class OutcomeStep:
         note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
         return self._given_up(answers, batch, work)
 
-    def _find(self, batch: Batch, work: Work, ids: Sequence[bytes]) -> list[bytes | None]:
+    def _find(self, batch: Batch, work: BatchResult, ids: Sequence[bytes]) -> list[bytes | None]:
         """What is known of the ids, this very batch included."""
         found = batch.state.find(ids)
         entries = work.entries
@@ -130,7 +130,7 @@ class OutcomeStep:
             return [entries.get(id_, kept) for id_, kept in zip(ids, found, strict=True)]
         return found
 
-    def _given_up(self, answers: JoinResult, batch: Batch, work: Work) -> list[RejectedRecord]:
+    def _given_up(self, answers: JoinResult, batch: Batch, work: BatchResult) -> list[RejectedRecord]:
         rejected = []
         for given_up in answers.given_up:
             record, reason = record_and_reason(given_up, self._names.outcomes, batch.partition)

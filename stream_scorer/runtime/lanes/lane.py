@@ -20,10 +20,10 @@ from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.kafka.record_batches import Ends
-from stream_scorer.runtime.lanes.batch import Batch, Work, oldest_ms
-from stream_scorer.runtime.lanes.commit_slots import Turns
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult, oldest_ms
+from stream_scorer.runtime.lanes.commit_slots import CommitSlots
 from stream_scorer.runtime.publishing.publisher import Publisher
-from stream_scorer.runtime.state.pending_writes import LaneState
+from stream_scorer.runtime.state.pending_writes import PendingWrites
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ class Lane:
         names: TopicNames,
         consumer: AIOKafkaConsumer,
         publisher: Publisher,
-        open_state: Callable[[int], Awaitable[LaneState]],
-        work: Callable[[Batch], Awaitable[Work]],
+        open_state: Callable[[int], Awaitable[PendingWrites]],
+        work: Callable[[Batch], Awaitable[BatchResult]],
         before_commit: Callable[[], None],
-        committed: Callable[[Batch, Work], None],
+        committed: Callable[[Batch, BatchResult], None],
         batch_records_max: int,
         clock: Callable[[], WindowClock],
-        turns: Turns,
+        turns: CommitSlots,
     ) -> None:
         self.partition = partition
         self.observations = TopicPartition(names.observations, partition)
@@ -75,7 +75,7 @@ class Lane:
         self._stopping = False
         self._in_flight_records = self._waiting_bytes = 0
         self._in_flight_oldest_ms: deque[int | None] = deque()
-        self.state: LaneState | None = None
+        self.state: PendingWrites | None = None
         self.open = False
         self.committed_at_s = self.held_since_s = time.monotonic()
         self.hungry: Callable[[], None] = lambda: None
@@ -158,7 +158,7 @@ class Lane:
             if self.state is not None:
                 self.state.close()
 
-    async def _start(self) -> LaneState:
+    async def _start(self) -> PendingWrites:
         """Fence the lane's former owner, then, and only then, bring the state up to date and look up what they
         committed last."""
         started_s = time.perf_counter()
@@ -194,7 +194,7 @@ class Lane:
         return state
 
     async def _next_batch(
-        self, committing: asyncio.Task[None] | None, ticking: asyncio.Task[None], state: LaneState
+        self, committing: asyncio.Task[None] | None, ticking: asyncio.Task[None], state: PendingWrites
     ) -> Batch | None:
         """Records as soon as it is their turn, or None when the lane stops. Raises what the commit in flight raised."""
         while not self._stopping:
@@ -219,7 +219,7 @@ class Lane:
         turn.close()
         self._arrived.set()
 
-    def _take(self, state: LaneState) -> Batch:
+    def _take(self, state: PendingWrites) -> Batch:
         taken: dict[TopicPartition, list[Record]] = {}
         for partition, records in self._waiting.items():
             taken[partition] = records[: self._batch_records_max]
@@ -230,7 +230,7 @@ class Lane:
         due, self._due = self._due, []
         return Batch(self.partition, taken[self.observations], taken[self.outcomes], offsets, state, due)
 
-    async def _commit(self, batch: Batch, work: Work, state: LaneState) -> None:
+    async def _commit(self, batch: Batch, work: BatchResult, state: PendingWrites) -> None:
         self._before_commit()
         began_s = time.perf_counter()
         ends: Ends = {}
@@ -246,7 +246,7 @@ class Lane:
 
     # What ends with time
 
-    async def _tick(self, state: LaneState) -> None:
+    async def _tick(self, state: PendingWrites) -> None:
         """Now and then, also when nothing arrives: forget what is older than the join window, and find outcomes that
         have waited for longer; those only while no observation is left unread that they may wait for."""
         while True:

@@ -39,7 +39,7 @@ from stream_scorer.core.records.dead_letter import REPLAYS
 from stream_scorer.core.records.record import ConsumedRecord, rfc3339
 from stream_scorer.core.state.entry_columns import pack_predictions
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.lanes.batch import Batch, Work, note_answers
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult, note_answers
 from stream_scorer.runtime.lanes.served_model import Limits, ServedModel
 
 STAGE_OF_REFUSAL = {
@@ -49,7 +49,7 @@ STAGE_OF_REFUSAL = {
 }
 
 
-class Verdict(NamedTuple):
+class ScoringResult(NamedTuple):
     """What the state and the model say of a batch's rows; every row stands in one place. `accepted`: ascending, with
     `probabilities` of the same length; `waiting`: those of them whose outcome came first; `refused`: row -> why;
     `redelivered`: how many are known already."""
@@ -75,7 +75,7 @@ class ObservationStep:
         if model.expensive and self._executor is None:
             self._executor = ThreadPoolExecutor(1, "model")
 
-    async def run(self, batch: Batch, work: Work) -> None:
+    async def run(self, batch: Batch, work: BatchResult) -> None:
         """Add to `work` what becomes of the batch's observations. Raises `ModelAtFault`."""
         if not batch.observations:
             return
@@ -123,12 +123,12 @@ class ObservationStep:
         ]
         steps_s["encode"] = _lap(began_s)
 
-    async def _judge(self, rows: ValidObservations, admission: DeduplicationResult) -> Verdict:
+    async def _judge(self, rows: ValidObservations, admission: DeduplicationResult) -> ScoringResult:
         scored = await self._score(
             [rows.codes[row] for row in admission.new] if len(admission.new) < len(rows.ids) else rows.codes
         )
         if len(admission.new) == len(rows.ids) and not scored.rejected:
-            return Verdict(admission.new, scored.probabilities, admission.waiting)  # nearly every batch
+            return ScoringResult(admission.new, scored.probabilities, admission.waiting)  # nearly every batch
         arrivals = Arrivals(rows.ids, rows.codes, rows.offsets)
         accepted: dict[int, float] = {}
         refused: dict[int, Reason] = {}
@@ -151,7 +151,7 @@ class ObservationStep:
             scored = await self._score([rows.codes[row] for row in admission.new])
         in_order = sorted(accepted)
         probabilities = np.array([accepted[row] for row in in_order], dtype=np.float64)
-        return Verdict(in_order, probabilities, sorted(waiting), dict(sorted(refused.items())), redelivered)
+        return ScoringResult(in_order, probabilities, sorted(waiting), dict(sorted(refused.items())), redelivered)
 
     async def _score(self, codes: Sequence[int]) -> Scored:
         if not codes:
@@ -168,9 +168,9 @@ class ObservationStep:
     def _publish(
         self,
         batch: Batch,
-        work: Work,
+        work: BatchResult,
         rows: ValidObservations,
-        verdict: Verdict,
+        verdict: ScoringResult,
         rejected: Sequence[RejectedRecord],
         clock: WindowClock,
     ) -> None:
@@ -197,9 +197,9 @@ class ObservationStep:
     def _keep(
         self,
         batch: Batch,
-        work: Work,
+        work: BatchResult,
         rows: ValidObservations,
-        verdict: Verdict,
+        verdict: ScoringResult,
         found: Sequence[bytes | None],
         clock: WindowClock,
     ) -> None:
@@ -229,7 +229,7 @@ class ObservationStep:
             note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
 
     def _count(
-        self, work: Work, ids: Sequence[bytes], codes: Codes, decisions: Decisions, probabilities: Probabilities
+        self, work: BatchResult, ids: Sequence[bytes], codes: Codes, decisions: Decisions, probabilities: Probabilities
     ) -> None:
         """Note what figures of quality and drift stand on, without smoke tests."""
         if smoke := smoke_test_indices(ids):

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Figures:
+class Series:
     """A counter's or gauge's values: one for each combination of its labels, all 0 at first."""
 
     def __init__(self, definition: Definition) -> None:

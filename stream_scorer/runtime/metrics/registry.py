@@ -16,10 +16,10 @@ from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.quality.drift_buckets import FeatureCounts
 from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
-from stream_scorer.runtime.lanes.batch import Batch, Noted
+from stream_scorer.runtime.lanes.batch import Batch, BatchStats
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
-from stream_scorer.runtime.metrics.exposition import Figures, Histogram, family_text, series_lines
+from stream_scorer.runtime.metrics.exposition import Histogram, Series, family_text, series_lines
 from stream_scorer.runtime.metrics.model_metrics import ModelFigures
 from stream_scorer.runtime.settings.sections import BusinessSettings
 
@@ -39,7 +39,7 @@ class Metrics:
             catalogue.LATENCY_SECONDS: limits.latency_ms_max / 1000,
             catalogue.MODEL_SECONDS: limits.model_ms_max / 1000,
         }
-        self._figures = {one: Figures(one) for one in PLAIN if one.kind != "histogram"}
+        self._figures = {one: Series(one) for one in PLAIN if one.kind != "histogram"}
         self._histograms = {
             one: Histogram(with_bound(one, extra[one]) if one in extra else one)
             for one in PLAIN
@@ -73,7 +73,7 @@ class Metrics:
         """A fetch brought records after this time."""
         self._histograms[catalogue.STEP_SECONDS].observe(seconds, "fetch")
 
-    def committed(self, batch: Batch, noted: Noted, committed_at_ms: int) -> None:
+    def committed(self, batch: Batch, noted: BatchStats, committed_at_ms: int) -> None:
         """Count a batch whose transaction has ended well."""
         figures, histograms = self._figures, self._histograms
         figures[catalogue.COMMITS].add()
@@ -106,7 +106,7 @@ class Metrics:
 
     def expose(self) -> bytes:
         """The text that Prometheus reads."""
-        plain: list[Figures | Histogram] = [*self._figures.values(), *self._histograms.values()]
+        plain: list[Series | Histogram] = [*self._figures.values(), *self._histograms.values()]
         features = series_lines(catalogue.FEATURES, (), self._features.counts())
         texts = [
             *(family_text(one.definition, one.lines()) for one in plain),

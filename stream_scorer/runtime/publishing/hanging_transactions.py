@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 POLL_MS: Final = 50
 
 
-class Unended(NamedTuple):
+class HangingTransaction(NamedTuple):
     """What has no end, and how it must end. `partitions`: where its records may lie; `offsets`: the group's as they
     are, for each input partition of the lane."""
 
@@ -48,7 +48,7 @@ _decode_letter_source: Final = msgspec.json.Decoder(_LetterSource).decode
 
 async def find_unended(
     options: Mapping[str, Any], *, group: str, names: TopicNames, partition: int, partitions: int
-) -> Unended | None:
+) -> HangingTransaction | None:
     """What the lane's former owner left without an end; None where there is nothing, as nearly always. To be asked once
     that one is fenced: nobody writes to the lane's outputs then."""
     outputs = [
@@ -73,7 +73,7 @@ async def find_unended(
             for topic, offset in _sources(await _read(all_, output, begin, end), names)
         ]
     moved_to = [TopicPartition(topic, number) for topic in by_topic for number in range(partitions)]
-    found = Unended((*outputs, *moved_to), offsets, was_committed=not any(is_new))
+    found = HangingTransaction((*outputs, *moved_to), offsets, was_committed=not any(is_new))
     log.warning(
         "lane %s: Kafka has not ended the transaction of its former owner, %s records: it is %s now",
         partition,

@@ -29,7 +29,7 @@ from stream_scorer.runtime.kafka.record_batches import (
     _send,
     stop_producer,
 )
-from stream_scorer.runtime.publishing.hanging_transactions import Unended
+from stream_scorer.runtime.publishing.hanging_transactions import HangingTransaction
 
 # An answer that is lost, as by a broker that was killed, must leave time to ask again before the transaction is over
 ATTEMPTS_A_TRANSACTION = 4
@@ -63,7 +63,7 @@ class TransactionalPublisher:
         group: str,
         transactional_id: str,
         timeout_ms: int,
-        find_unended: Callable[[], Awaitable[Unended | None]] | None = None,
+        find_unended: Callable[[], Awaitable[HangingTransaction | None]] | None = None,
     ) -> None:
         """`find_unended` is asked, where it is given, once the former owner is fenced."""
         self._group, self._timeout_ms, self.commit_s = group, timeout_ms, 0.0
@@ -86,7 +86,7 @@ class TransactionalPublisher:
         if self._find_unended is not None and (unended := await self._find_unended()) is not None:
             await self._end(unended)
 
-    async def _end(self, unended: Unended) -> None:
+    async def _end(self, unended: HangingTransaction) -> None:
         """Tell all partitions once more how the former owner's transaction ended: by a transaction of our own."""
         producer = self._producer
         await producer.begin_transaction()

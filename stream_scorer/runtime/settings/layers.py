@@ -24,7 +24,7 @@ Fields = Mapping[str, Field]
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-class Given(NamedTuple):
+class LayerValue(NamedTuple):
     """A value that one layer gives; `as_text`: `8080` may be a number and `true` a truth value."""
 
     key: str
@@ -62,7 +62,7 @@ def read_layers(
     layers = [
         *from_file(file, file_name, fields, problems),
         *from_variables(environ, fields, problems),
-        *(Given(key, value, "given as an option") for key, value in overrides.items()),
+        *(LayerValue(key, value, "given as an option") for key, value in overrides.items()),
     ]
     for given in layers:
         field = fields.get(given.key)
@@ -79,7 +79,7 @@ def read_layers(
     return settings(**made)
 
 
-def from_file(file: Mapping[str, Any], file_name: str, fields: Fields, problems: Problems) -> Iterator[Given]:
+def from_file(file: Mapping[str, Any], file_name: str, fields: Fields, problems: Problems) -> Iterator[LayerValue]:
     sections = {field.section for field in fields.values()}
     for section, table in file.items():
         if section not in sections:
@@ -94,24 +94,24 @@ def from_file(file: Mapping[str, Any], file_name: str, fields: Fields, problems:
                 advice = f"set {field.variable} or {field.key}_file"
                 problems.append(f"{field.key}: a secret must not stand in {file_name}: {advice}")
             else:
-                yield Given(f"{section}.{name}", value, f"in {file_name}")
+                yield LayerValue(f"{section}.{name}", value, f"in {file_name}")
 
 
-def from_variables(environ: Mapping[str, str], fields: Fields, problems: Problems) -> Iterator[Given]:
+def from_variables(environ: Mapping[str, str], fields: Fields, problems: Problems) -> Iterator[LayerValue]:
     """What the variables set; an empty one sets nothing, because compose files and shells can't leave one out."""
     by_variable = {field.variable: field for field in fields.values()}
     for variable, text in sorted(environ.items()):
         field = by_variable.get(variable)
         if field and text:
             value = [part.strip() for part in text.split(",") if part.strip()] if field.many else text
-            yield Given(field.key, value, f"in {variable}", as_text=True)
+            yield LayerValue(field.key, value, f"in {variable}", as_text=True)
         elif not field and variable.startswith(VARIABLE_PREFIX):
             rest = variable.removeprefix(VARIABLE_PREFIX)
             if not NOT_SETTINGS.fullmatch(rest) and not SERVICE_LINKS.fullmatch(rest):
                 problems.append(f"{variable}: no such setting{did_you_mean(variable, by_variable)}")
 
 
-def convert(field: Field, given: Given, problems: Problems) -> Any:
+def convert(field: Field, given: LayerValue, problems: Problems) -> Any:
     """The value as the field's type, or UNSET and a problem."""
     value = str(given.value) if isinstance(given.value, Path) else given.value
     try:

@@ -16,7 +16,7 @@ Entries = Mapping[bytes, bytes | None]
 SWEPT_AT_ONCE_MAX = 2_000
 
 
-class LaneState:
+class PendingWrites:
     """The state of one lane, as the agents see it."""
 
     def __init__(self, store: LaneStore) -> None:

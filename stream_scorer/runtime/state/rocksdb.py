@@ -65,7 +65,7 @@ def shared_memory(lanes: int = 4) -> Memory:
 
 def open_rows(folder: Path, memory: Memory) -> Any:
     """An open RocksDB, a mapping of bytes to bytes. (Its stubs say one of five types each; hence Any.) What it raises
-    is told apart by `is_the_machines_fault` and `is_damage`; `close` writes out what is in memory."""
+    is told apart by `is_disk_error` and `is_damage`; `close` writes out what is in memory."""
     options = _options(memory)
     # named, or the options (and a cache) are taken from the folder's own files
     rows = Rdict(str(folder), options, {"default": options})
@@ -78,14 +78,14 @@ def new_batch() -> Any:
     return WriteBatch(raw_mode=True)
 
 
-def passing_by() -> ReadOptions:
+def scan_options() -> ReadOptions:
     """For looking through all rows: what is met only once must not push out what is asked for again."""
     options: Any = ReadOptions()
     options.fill_cache(False)
     return options  # type: ignore[no-any-return]
 
 
-def is_the_machines_fault(error: Exception) -> bool:
+def is_disk_error(error: Exception) -> bool:
     """Whether the disk is full, say: the store itself is as good as it was."""
     return isinstance(error, OSError) or any(sign in str(error) for sign in _MACHINES_FAULTS)
 

@@ -25,7 +25,7 @@ NOTE: Final = "view-of.json"
 _FOLDER_NAME: Final = re.compile(r"lane-(\d+)(?:\.\d+)?")
 
 
-class Claim:
+class DirectoryLock:
     """A folder that is ours until `release`."""
 
     def __init__(self, folder: Path, lock: int) -> None:
@@ -51,7 +51,7 @@ class Claim:
             self._lock = -1
 
 
-def claim_lane(state_path: Path, partition: int, *, spare: bool) -> Claim | None:
+def claim_lane(state_path: Path, partition: int, *, spare: bool) -> DirectoryLock | None:
     """The lane's folder; where it is held and `spare` is true, the next free one; None where none is free.
 
     Further folders that nobody holds are deleted: what they say, the topics say too. Raises `StateError` where the disk
@@ -74,7 +74,7 @@ def claim_lane(state_path: Path, partition: int, *, spare: bool) -> Claim | None
 def delete_stores(state_path: Path, partition: int | None = None) -> list[Path]:
     """Delete the stores of one lane or of all, and say which. Raises `StateError`, and deletes none, where a worker
     holds one of them."""
-    claims: list[Claim] = []
+    claims: list[DirectoryLock] = []
     try:
         for folder in find_stores(state_path, partition):
             claim = _claim(folder)
@@ -126,7 +126,7 @@ def _lock_file(folder: Path) -> Path:
     return folder.with_name(folder.name + ".lock")
 
 
-def _claim(folder: Path) -> Claim | None:
+def _claim(folder: Path) -> DirectoryLock | None:
     path = _lock_file(folder)
     while True:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -139,7 +139,7 @@ def _claim(folder: Path) -> Claim | None:
             os.close(lock)
             raise
         if _is_still_at(path, lock):
-            return Claim(folder, lock)
+            return DirectoryLock(folder, lock)
         os.close(lock)  # its holder deleted the file between our open and our lock
 
 

@@ -24,12 +24,12 @@ from stream_scorer.errors import StateError
 from stream_scorer.runtime.state.rocksdb import (
     Memory,
     is_damage,
-    is_the_machines_fault,
+    is_disk_error,
     new_batch,
     open_rows,
-    passing_by,
+    scan_options,
 )
-from stream_scorer.runtime.state.state_directory import NOTE, Claim, bytes_on_disk
+from stream_scorer.runtime.state.state_directory import NOTE, DirectoryLock, bytes_on_disk
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ _WAITING: Final = _OURS + b"waiting:"
 class LaneStore:
     """The state of one lane. Not for two threads at once; every call is quick, only `close` waits for the disk."""
 
-    def __init__(self, claim: Claim, identity: str, memory: Memory) -> None:
+    def __init__(self, claim: DirectoryLock, identity: str, memory: Memory) -> None:
         """Open the store in a folder that is ours, or begin a new one there; it has the claim from now on.
 
         `identity`: what the store is a view of (cluster and topics); a store of another one is dropped. Raises
@@ -155,7 +155,7 @@ class LaneStore:
         window_starts_ms = clock.window_starts_ms
         seen, forgotten, go_on_at = 0, [], b""
         try:
-            for id_, packed in self._rows.items(from_key=self._swept_to, read_opt=passing_by()):
+            for id_, packed in self._rows.items(from_key=self._swept_to, read_opt=scan_options()):
                 if id_.startswith(_OURS):
                     break
                 if seen == ids_max:
@@ -215,7 +215,7 @@ class LaneStore:
             try:
                 self._begin()
             except Exception as error:
-                if is_the_machines_fault(error):
+                if is_disk_error(error):
                     raise
                 why = f"it is damaged ({error})"
         if why is not None:
@@ -250,7 +250,7 @@ class LaneStore:
     def _fail(self, error: Exception) -> NoReturn:
         """Say what a fault of RocksDB's means. A damaged store is dropped when it is opened next."""
         folder = self._claim.folder
-        if is_the_machines_fault(error):
+        if is_disk_error(error):
             raise StateError(f"The state in {folder} can't be read or written ({error}): free some space.") from error
         if is_damage(error):
             (folder / NOTE).unlink(missing_ok=True)

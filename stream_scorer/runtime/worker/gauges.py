@@ -9,14 +9,14 @@ from collections.abc import Collection
 from pathlib import Path
 
 from stream_scorer.runtime.kafka.client import open_connections
-from stream_scorer.runtime.lanes.consumer import Intake
-from stream_scorer.runtime.lanes.consumer_lag import Backlog
+from stream_scorer.runtime.lanes.consumer import ConsumerLoop
+from stream_scorer.runtime.lanes.consumer_lag import ConsumerLag
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.registry import Metrics
 
 
-def look(metrics: Metrics, intake: Intake | None, *, ready: bool, state_path: Path) -> None:
+def update_gauges(metrics: Metrics, intake: ConsumerLoop | None, *, ready: bool, state_path: Path) -> None:
     """Set every gauge to what is the case now."""
     lanes = list(intake.lanes.values()) if intake is not None else []
     opened = [lane for lane in lanes if lane.open]
@@ -46,7 +46,7 @@ def commit_age_s(lanes: Collection[Lane]) -> float:
     )
 
 
-def oldest_s(lane: Lane, backlog: Backlog) -> float:
+def oldest_s(lane: Lane, backlog: ConsumerLag) -> float:
     """The age of the oldest record of a lane that is not committed, at least: by its timestamp where it was read."""
     held_ms = lane.oldest_waiting_ms()
     held_s = 0.0 if held_ms is None else time.time() - held_ms / 1000

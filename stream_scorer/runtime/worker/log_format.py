@@ -85,14 +85,14 @@ def _message(record: logging.LogRecord) -> str:
     return message.partition("\n")[0] if record.name == "asyncio" else _one_line(message)
 
 
-def lowered(record: logging.LogRecord) -> bool:
+def demote_level(record: logging.LogRecord) -> bool:
     """What a library calls an error is one only when we can't go on, and then we say so ourselves."""
     if record.levelno == logging.ERROR and record.name.partition(".")[0] in QUIET:
         record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
     return True
 
 
-class Seldom:
+class RepeatFilter:
     """Lets what a library says over and over through only now and then, with how often it said it since: while a broker
     is away that is hundreds of lines a second."""
 
@@ -132,8 +132,8 @@ def start_logging(form: Literal["text", "json"], level: str) -> None:
     """Log to standard error; the libraries below us only from WARNING on."""
     shown = logging.StreamHandler(sys.stderr)
     shown.setFormatter(JsonLines() if form == "json" else TextLines())
-    shown.addFilter(Seldom())
-    shown.addFilter(lowered)
+    shown.addFilter(RepeatFilter())
+    shown.addFilter(demote_level)
     root = logging.getLogger()
     root.handlers[:] = [shown]
     root.setLevel(level.upper())

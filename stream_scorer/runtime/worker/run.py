@@ -32,7 +32,7 @@ from stream_scorer.runtime.lanes.served_model import Limits, ServedModel
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import LoggingSettings, Settings, masked
 from stream_scorer.runtime.worker.log_format import start_logging
-from stream_scorer.runtime.worker.service import Delivery, Pages
+from stream_scorer.runtime.worker.service import Pages, WorkerService
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class ScorerApp(faust.App):
 
     BootStrategy = Boot
     mundane_level = "debug"
-    delivery: Delivery
+    delivery: WorkerService
 
     def _create_directories(self) -> None:
         """Faust keeps its tables in a folder; we have none, and the root may be read-only or not ours."""
@@ -123,7 +123,7 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None, pag
         FailureThreshold(settings.worker.brake_share, settings.worker.brake_rows_min),
     )
     agents = Agents(app, ObservationStep(names, limits, brake, _now_ms), OutcomeStep(names, limits, _now_ms))
-    app.delivery = delivery = Delivery(
+    app.delivery = delivery = WorkerService(
         settings,
         partitions=partitions,
         agents=agents,

@@ -25,12 +25,12 @@ from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
-from stream_scorer.runtime.kafka.client import answers, client_options
-from stream_scorer.runtime.kafka.errors import REFUSED, explain
+from stream_scorer.runtime.kafka.client import client_options, is_reachable
+from stream_scorer.runtime.kafka.errors import REFUSED, to_user_error
 from stream_scorer.runtime.lanes.agents import Agents
-from stream_scorer.runtime.lanes.batch import Batch, Work
-from stream_scorer.runtime.lanes.commit_slots import Turns
-from stream_scorer.runtime.lanes.consumer import Intake
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult
+from stream_scorer.runtime.lanes.commit_slots import CommitSlots
+from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics import catalogue as catalogue
@@ -38,10 +38,10 @@ from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.hanging_transactions import find_unended
 from stream_scorer.runtime.publishing.publisher import AtLeastOncePublisher, Publisher, TransactionalPublisher
 from stream_scorer.runtime.settings.settings import Settings, WorkerSettings
-from stream_scorer.runtime.state.pending_writes import LaneState
+from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store, restore
 from stream_scorer.runtime.state.rocksdb import shared_memory
-from stream_scorer.runtime.worker.gauges import commit_age_s, look, oldest_s
+from stream_scorer.runtime.worker.gauges import commit_age_s, oldest_s, update_gauges
 from stream_scorer.runtime.worker.health import Health
 from stream_scorer.runtime.worker.http_server import Server, write_address
 from stream_scorer.runtime.worker.log_format import IdHash
@@ -60,7 +60,7 @@ RIGHTS_WAIT_S = 5.0
 RETRY_WAIT_S = 1.0
 
 
-class Delivery(faust.Service):
+class WorkerService(faust.Service):
     """Owns everything that touches Kafka. Supervised by Faust; ends the worker through `end_worker`."""
 
     mundane_level = "debug"
@@ -83,14 +83,14 @@ class Delivery(faust.Service):
         self.end_worker: Callable[[], None] = lambda: None
         self._load_model, self._http_address_file = load_model, http_address_file
         self._names = TopicNames(settings.topics.prefix)
-        self._intake: Intake | None = None
+        self._intake: ConsumerLoop | None = None
         self._warm = False
         self._hash_id = IdHash(settings.logging.id_hash_key)
         self._tell_unscored_at_s = 0.0
         self._letter_brake = letter_brake(settings.worker)
         self.speaker: ModelIdentity | None = None
         self._blocks = shared_memory(partitions)
-        self._turns = Turns()
+        self._turns = CommitSlots()
         self._server = Server(
             live=self.live,
             ready=self.is_ready,
@@ -134,9 +134,9 @@ class Delivery(faust.Service):
         finally:
             collecting.cancel()
 
-    def _make_intake(self) -> Intake:
+    def _make_intake(self) -> ConsumerLoop:
         settings, worker = self.settings, self.settings.worker
-        return Intake(
+        return ConsumerLoop(
             client_options(settings.kafka),
             group=settings.group_name,
             group_instance_id=worker.group_instance_id,
@@ -201,7 +201,7 @@ class Delivery(faust.Service):
             turns=self._turns,
         )
 
-    async def _open_state(self, partition: int) -> LaneState:
+    async def _open_state(self, partition: int) -> PendingWrites:
         """The lane's state, brought up to what the output topics say."""
         store = await open_store(self.settings.state_path, partition, self._identity, self._blocks)
         try:
@@ -217,12 +217,12 @@ class Delivery(faust.Service):
             store.close()
             raise
         self.metrics.restored(restored.seconds)
-        return LaneState(store)
+        return PendingWrites(store)
 
     def _clock(self) -> WindowClock:
         return WindowClock(time.time_ns() // 1_000_000, int(self.settings.worker.join_window_s * 1000))
 
-    def _count(self, batch: Batch, work: Work) -> None:
+    def _count(self, batch: Batch, work: BatchResult) -> None:
         now_ms = time.time_ns() // 1_000_000
         self.metrics.committed(batch, work.noted, now_ms)
         if self._letter_brake is not None:
@@ -291,7 +291,7 @@ class Delivery(faust.Service):
                 "Roll back to a model that works, then start the worker again."
             )
         else:
-            known = explain(error, "scoring", self.settings.kafka.bootstrap)
+            known = to_user_error(error, "scoring", self.settings.kafka.bootstrap)
         if known is None:
             self.exit_status = 1
             log.critical("A fault of our own ended the worker: %s", type(error).__name__, exc_info=error)
@@ -334,7 +334,7 @@ class Delivery(faust.Service):
         if age_s < self.settings.worker.commit_stall_s:
             return Health(True, "alive")
         assert self._intake is not None
-        if not await answers(self._intake.consumer, PROBE_WAIT_S):
+        if not await is_reachable(self._intake.consumer, PROBE_WAIT_S):
             return Health(True, "alive; Kafka does not answer")
         return Health(False, f"records are held and nothing was committed for {age_s:.0f} s, though Kafka answers")
 
@@ -344,7 +344,7 @@ class Delivery(faust.Service):
     def figures(self) -> bytes:
         """The metrics as of now, as text."""
         self.metrics.set(catalogue.BRAKE_HOLDS, self._held_back_s() > 0)
-        look(self.metrics, self._intake, ready=self._readiness().ok, state_path=self.settings.state_path)
+        update_gauges(self.metrics, self._intake, ready=self._readiness().ok, state_path=self.settings.state_path)
         return self.metrics.expose()
 
     # What the page asks
@@ -366,7 +366,7 @@ class Delivery(faust.Service):
 
 
 # Adds pages to the worker's server; they may ask the delivery, which knows nothing of them
-Pages = Callable[[web.Application, Delivery], None]
+Pages = Callable[[web.Application, WorkerService], None]
 
 
 def letter_brake(worker: WorkerSettings) -> CircuitBreaker | None:

@@ -11,7 +11,7 @@ from aiokafka.producer.transaction_manager import TransactionManager
 
 from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError, TopicsError
 from stream_scorer.runtime.kafka.client import TRANSACTION_RETRY_WAIT_S, client_options
-from stream_scorer.runtime.kafka.errors import explain
+from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
 CONCURRENT_TRANSACTIONS = 51
@@ -34,14 +34,14 @@ MEANINGS: dict[str, tuple[BaseException, type[Known]]] = {
 
 @pytest.mark.parametrize(("error", "known"), MEANINGS.values(), ids=MEANINGS)
 def test_a_fault_is_told_in_words(error: BaseException, known: type[Known]) -> None:
-    explained = explain(error, "scoring", "broker:9092")
+    explained = to_user_error(error, "scoring", "broker:9092")
     assert type(explained) is known
     assert str(explained)
 
 
 @pytest.mark.parametrize("error", [KeyError("a"), AssertionError(), ZeroDivisionError()], ids=repr)
 def test_a_fault_of_our_own_is_no_excuse(error: BaseException) -> None:
-    assert explain(error, "scoring", "broker:9092") is None
+    assert to_user_error(error, "scoring", "broker:9092") is None
 
 
 class Answer:

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from stream_scorer.runtime.lanes.commit_slots import Turns
+from stream_scorer.runtime.lanes.commit_slots import CommitSlots
 
 
 async def test_so_many_at_once_and_the_others_when_one_is_done() -> None:
-    turns, order = Turns(at_once=2, patience_s=60.0), []
+    turns, order = CommitSlots(at_once=2, patience_s=60.0), []
 
     async def commit(name: str, done: asyncio.Event) -> None:
         with await turns.take():
@@ -26,7 +26,7 @@ async def test_so_many_at_once_and_the_others_when_one_is_done() -> None:
 
 
 async def test_who_has_waited_long_enough_goes_without_a_turn() -> None:
-    turns = Turns(at_once=1, patience_s=0.01)
+    turns = CommitSlots(at_once=1, patience_s=0.01)
     hanging = await turns.take()
     impatient = await turns.take()
     impatient.close()  # it had none, so it gives none back
@@ -37,7 +37,7 @@ async def test_who_has_waited_long_enough_goes_without_a_turn() -> None:
 
 
 async def test_a_lane_that_is_closed_while_it_waits_leaves_the_turn_to_the_next() -> None:
-    turns = Turns(at_once=1, patience_s=60.0)
+    turns = CommitSlots(at_once=1, patience_s=60.0)
     hanging = await turns.take()
     closed = asyncio.create_task(turns.take())
     await asyncio.sleep(0)
@@ -48,7 +48,7 @@ async def test_a_lane_that_is_closed_while_it_waits_leaves_the_turn_to_the_next(
         (await turns.take()).close()
 
 
-async def is_held(turns: Turns) -> bool:
+async def is_held(turns: CommitSlots) -> bool:
     """Whether no turn is free now."""
     free = turns._free.locked()
     return bool(free)

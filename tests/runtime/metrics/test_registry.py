@@ -14,17 +14,17 @@ from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS, PROBABILITY_BUCKETS
 from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
-from stream_scorer.runtime.lanes.batch import Batch, Noted
+from stream_scorer.runtime.lanes.batch import Batch, BatchStats
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.exposition import Histogram, escaped, family_text
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import BusinessSettings
-from stream_scorer.runtime.state.pending_writes import LaneState
+from stream_scorer.runtime.state.pending_writes import PendingWrites
 
 CHAMPION = ("default@0123456789ab", "champion")
 TRAINED_ON = ReferenceDistributions(np.arange(len(FEATURE_BUCKETS)), np.arange(len(GROUP_BUCKETS)))
-NO_STATE: LaneState = None  # type: ignore[assignment]  # counting asks nothing of it
+NO_STATE: PendingWrites = None  # type: ignore[assignment]  # counting asks nothing of it
 
 
 def families(metrics: Metrics) -> dict[str, Metric]:
@@ -48,7 +48,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
     return sum(found)
 
 
-def commit(metrics: Metrics, noted: Noted, records: int = 1) -> None:
+def commit(metrics: Metrics, noted: BatchStats, records: int = 1) -> None:
     metrics.committed(Batch(0, [None] * records, (), {}, NO_STATE), noted, 10_000)
 
 
@@ -118,7 +118,7 @@ def test_no_traffic_and_no_rollout_goes_beyond_the_budget() -> None:
         quality = QualityCounts()
         for old in range(10):
             quality[f"old{old}@0", "champion"].count_one(5, 0.5, True, True)
-        commit(metrics, Noted(counted=quality, retracted=quality))
+        commit(metrics, BatchStats(counted=quality, retracted=quality))
         most = max(most, len(series(metrics)))
         metrics.model_unloaded(f"m{number}@0", "canary")
     most_ever = sum(definition.series_max for definition in catalogue.CATALOGUE)
@@ -132,7 +132,7 @@ def test_a_model_that_serves_is_never_let_go() -> None:
     for number in range(10):
         quality = QualityCounts()
         quality[f"old{number}@0", "champion"].count_one(5, 0.5, True, True)
-        commit(metrics, Noted(counted=quality))
+        commit(metrics, BatchStats(counted=quality))
     assert value(metrics, catalogue.MODEL_LOADED.name, model=CHAMPION[0]) == 1
     assert value(metrics, catalogue.JOINED.name, model=CHAMPION[0]) == 0
     assert value(metrics, catalogue.JOINED.name, model="old9@0") == 3
@@ -147,7 +147,7 @@ def test_a_model_without_distributions_on_its_card_shows_none() -> None:
 
 def test_scored_observations_are_counted_by_bucket_and_probability() -> None:
     metrics, codes = loaded(), np.random.default_rng(3).integers(0, CODES, 500)
-    commit(metrics, Noted(scored=[(CHAMPION, codes, np.full(500, 0.42))]))
+    commit(metrics, BatchStats(scored=[(CHAMPION, codes, np.full(500, 0.42))]))
     assert value(metrics, catalogue.FEATURES.name, column="SubjectAge") == 500
     assert value(metrics, catalogue.FEATURES.name, column="hour") == 500
     assert value(metrics, catalogue.PROBABILITIES.name, column="SubjectSexCode", bucket="0.4-0.5") == 500
@@ -160,7 +160,7 @@ def test_joined_outcomes_are_counted_in_each_of_the_three_columns() -> None:
     counted[CHAMPION].count_one(0, 0.75, True, True)
     counted[CHAMPION].count_one(CODES - 1, 0.25, False, True)
     retracted[CHAMPION].count_one(CODES - 1, 0.25, False, False)
-    commit(metrics, Noted(counted=counted, retracted=retracted))
+    commit(metrics, BatchStats(counted=counted, retracted=retracted))
     name = catalogue.JOINED.name
     assert value(metrics, name, column="SubjectRaceCode", group="W", predicted="true", actual="true") == 1
     assert value(metrics, name, column="SubjectRaceCode", group="I", predicted="false", actual="true") == 1
@@ -170,7 +170,7 @@ def test_joined_outcomes_are_counted_in_each_of_the_three_columns() -> None:
 
 
 def test_a_committed_batch_is_counted_by_where_its_records_ended() -> None:
-    metrics, noted = loaded(), Noted(predicted_ms=[9_000, 9_999, -1], steps_s={"predict": 0.004, "commit": 0.2})
+    metrics, noted = loaded(), BatchStats(predicted_ms=[9_000, 9_999, -1], steps_s={"predict": 0.004, "commit": 0.2})
     noted.observations.update(predicted=3, dead_lettered=1)
     noted.outcomes.update(joined=2)
     noted.letters[Code.NOT_JSON, Stage.OUTCOME] += 1
@@ -197,7 +197,7 @@ def test_a_code_is_marked_with_the_time_of_its_first_dead_letter_and_only_that()
         (9_000, Code.NOT_JSON, Stage.DECODE),
         (9_250, Code.CONFLICT, Stage.CONFLICT),
     ):
-        noted = Noted()
+        noted = BatchStats()
         noted.letters[code, stage] += 2
         metrics.committed(Batch(0, (), (), {}, NO_STATE), noted, at_ms)
     assert value(metrics, name, code="not_json") == 7.5

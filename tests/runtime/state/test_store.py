@@ -19,7 +19,7 @@ from stream_scorer.errors import StateError
 from stream_scorer.runtime.state.rocksdb import shared_memory
 from stream_scorer.runtime.state.state_directory import (
     NOTE,
-    Claim,
+    DirectoryLock,
     bytes_on_disk,
     claim_lane,
     delete_stores,
@@ -32,7 +32,7 @@ HOUR_MS = 3_600_000
 NOON_MS = 1_700_000_000_000
 
 
-def claim(state_path: Path, *, spare: bool = False) -> Claim:
+def claim(state_path: Path, *, spare: bool = False) -> DirectoryLock:
     claimed = claim_lane(state_path, 0, spare=spare)
     assert claimed is not None
     return claimed

@@ -12,7 +12,7 @@ from stream_scorer.runtime.worker.log_format import (
     SAID_AGAIN_AFTER_S,
     IdHash,
     JsonLines,
-    Seldom,
+    RepeatFilter,
     TextLines,
     start_logging,
 )
@@ -32,7 +32,7 @@ class Clock:
 
 def test_what_a_library_repeats_is_shown_now_and_then_with_its_number() -> None:
     clock = Clock()
-    seldom = Seldom(clock)
+    seldom = RepeatFilter(clock)
     assert seldom(said("aiokafka.client", "Unable to reach %s", "one"))
     assert not any(seldom(said("aiokafka.client", "Unable to reach %s", number)) for number in range(500))
     assert seldom(said("aiokafka.client", "Something else"))
@@ -44,12 +44,12 @@ def test_what_a_library_repeats_is_shown_now_and_then_with_its_number() -> None:
 
 
 def test_what_we_say_ourselves_is_always_shown() -> None:
-    seldom = Seldom(Clock())
+    seldom = RepeatFilter(Clock())
     assert all(seldom(said("stream_scorer.runtime.lanes.lane", "lane %s open", number)) for number in range(9))
 
 
 def test_many_different_sayings_are_not_remembered_for_ever() -> None:
-    seldom = Seldom(Clock())
+    seldom = RepeatFilter(Clock())
     assert all(seldom(said("aiokafka.client", f"about {number}")) for number in range(3_000))
     assert len(seldom._said) <= 1_000
 

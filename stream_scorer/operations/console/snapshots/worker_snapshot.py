@@ -13,7 +13,7 @@ from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.core.quality.figures import GroupGap
 from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow, QualityNow
 from stream_scorer.runtime.lanes.lane import Lane
-from stream_scorer.runtime.worker.service import Delivery
+from stream_scorer.runtime.worker.service import WorkerService
 
 LATENCY: Final = "stream_scorer_latency_seconds_bucket"
 # prediction, then what was true
@@ -25,7 +25,7 @@ class WorkerFigures:
 
     is_worker = True
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: WorkerService) -> None:
         self._delivery = delivery
 
     async def now(self) -> Now:

@@ -20,7 +20,7 @@ from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.errors import FencedError, OutageError
 from stream_scorer.operations.dead_letters.context import Access, now_ms
 from stream_scorer.operations.dead_letters.index.rows import ACTS
-from stream_scorer.runtime.kafka.errors import FENCED, explain
+from stream_scorer.runtime.kafka.errors import FENCED, to_user_error
 from stream_scorer.runtime.kafka.record_batches import (
     BATCH_BYTES_MAX,
     REQUEST_BYTES_MAX,
@@ -200,7 +200,7 @@ def _told(access: Access) -> Iterator[None]:
         ) from error
     except (KafkaError, TimeoutError, OSError) as error:
         bootstrap = access.settings.kafka.bootstrap
-        known = explain(error, "acting on dead letters", bootstrap)
+        known = to_user_error(error, "acting on dead letters", bootstrap)
         if known is None or isinstance(known, OutageError):
             raise OutageError(
                 f"Kafka does not answer at {bootstrap} while acting on dead letters: {error or type(error).__name__}. "
