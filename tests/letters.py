@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from stream_scorer.core.records.audit_log import AuditEntry, decode_entry
-from stream_scorer.operations.dead_letters.service import Office, open_office
+from stream_scorer.operations.dead_letters.service import DeadLetterService, open_service
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.builders import an_event
 from tests.workers import Environment
@@ -38,9 +38,9 @@ def settings_of(environment: Environment, folder: Path, **more: object) -> Setti
 @asynccontextmanager
 async def an_office(
     environment: Environment, folder: Path, *, who: str = "ann", **more: object
-) -> AsyncIterator[Office]:
+) -> AsyncIterator[DeadLetterService]:
     """The environment's office, its index up to date."""
-    async with open_office(settings_of(environment, folder, **more), who=who) as office:
+    async with open_service(settings_of(environment, folder, **more), who=who) as office:
         await office.refresh()
         yield office
 

@@ -12,7 +12,7 @@ from stream_scorer.commands.options import JsonOption
 
 if TYPE_CHECKING:
     from stream_scorer.operations.local_broker import LocalBroker
-    from stream_scorer.operations.local_broker.background import StandingBroker
+    from stream_scorer.operations.local_broker.background import BackgroundBroker
 
 broker = typer.Typer(name="broker", help="A local Kafka: start it, look at it, stop it.", no_args_is_help=True)
 
@@ -70,10 +70,10 @@ def stop(folder: FolderOption = None, as_json: JsonOption = False) -> None:
 @broker.command()
 def status(folder: FolderOption = None, as_json: JsonOption = False) -> None:
     """Show the broker that `start` left running: exit status 0 if every node answers, else 1."""
-    from stream_scorer.operations.local_broker.background import default_folder, remembered
+    from stream_scorer.operations.local_broker.background import default_folder, load_state
 
     folder = folder or default_folder()
-    there = remembered(folder)
+    there = load_state(folder)
     show(there, folder, as_json)
     if there is None or not there.healthy:
         raise typer.Exit(NOT_RUNNING)
@@ -86,16 +86,16 @@ def progress(text: str) -> None:
 def run_in_foreground(folder: Path, nodes: int, port: int | None, as_json: bool) -> None:
     """Keep a broker until a signal asks for its end, or it ends by itself, which is an error."""
     from stream_scorer.operations.local_broker import LocalBroker
-    from stream_scorer.operations.local_broker.background import forget, refuse_second, remember, usual_port
+    from stream_scorer.operations.local_broker.background import delete_state, refuse_second, save_state, usual_port
 
     refuse_second(folder)
     asked_to_end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked_to_end.set())
     with LocalBroker(folder, nodes, port or usual_port(nodes), progress=progress) as running:
-        show(remember(folder, running), folder, as_json)
+        show(save_state(folder, running), folder, as_json)
         wait_for_end(running, asked_to_end)
-    forget(folder)
+    delete_state(folder)
 
 
 def wait_for_end(running: "LocalBroker", asked_to_end: threading.Event) -> None:
@@ -104,7 +104,7 @@ def wait_for_end(running: "LocalBroker", asked_to_end: threading.Event) -> None:
             node.raise_if_it_died()
 
 
-def row(there: "StandingBroker | None", folder: Path) -> dict[str, Any]:
+def row(there: "BackgroundBroker | None", folder: Path) -> dict[str, Any]:
     nodes = there.nodes if there else ()
     return {
         "running": there is not None and there.running,
@@ -118,7 +118,7 @@ def row(there: "StandingBroker | None", folder: Path) -> dict[str, Any]:
     }
 
 
-def show(there: "StandingBroker | None", folder: Path, as_json: bool) -> None:
+def show(there: "BackgroundBroker | None", folder: Path, as_json: bool) -> None:
     facts = row(there, folder)
     if as_json:
         typer.echo(json.dumps(facts))

@@ -13,7 +13,7 @@ import typer
 from stream_scorer.commands.options import JsonOption
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.demo.live_counts import Seen
+    from stream_scorer.operations.demo.live_counts import LiveCounts
     from stream_scorer.operations.demo.run import Plan
     from stream_scorer.operations.demo.summary import Summary
     from stream_scorer.operations.demo.terminal_view import Scene
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FRAMES_PER_S = 4
 LINE_EVERY_S = 2.0
 
-Show = Callable[["Seen", "Scene"], None]
+Show = Callable[["LiveCounts", "Scene"], None]
 
 
 def register(app: typer.Typer) -> None:
@@ -101,7 +101,7 @@ def _live() -> Iterator[Show]:
     live = Live(console=console, screen=True, auto_refresh=False)
     shown_at = 0.0
 
-    def show(seen: "Seen", scene: "Scene") -> None:
+    def show(seen: "LiveCounts", scene: "Scene") -> None:
         nonlocal shown_at
         if not live.is_started:
             live.start()
@@ -122,7 +122,7 @@ def _lines() -> Iterator[Show]:
 
     shown_at = 0.0
 
-    def show(seen: "Seen", scene: "Scene") -> None:
+    def show(seen: "LiveCounts", scene: "Scene") -> None:
         nonlocal shown_at
         if time.monotonic() - shown_at >= LINE_EVERY_S:
             shown_at = time.monotonic()

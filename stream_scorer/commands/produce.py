@@ -22,7 +22,7 @@ from stream_scorer.errors import SettingsError
 if TYPE_CHECKING:
     from stream_scorer.operations.sending.event_sender import EventSender
     from stream_scorer.operations.sending.event_sources import SourceEvent
-    from stream_scorer.operations.sending.schedule import Planned
+    from stream_scorer.operations.sending.schedule import ScheduledEvent
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
     from stream_scorer.runtime.settings.settings import Settings
 
@@ -147,7 +147,7 @@ def _timeline(
     outcome_share: float,
     outcome_delay_s: float,
     seed: int,
-) -> "Iterator[Planned]":
+) -> "Iterator[ScheduledEvent]":
     from stream_scorer.operations.sending.schedule import Outcomes, at_rate, in_due_order
 
     topic = names.observations if to is To.OBSERVATIONS else names.outcomes
@@ -161,7 +161,7 @@ def _timeline(
 async def _produce(
     settings: "Settings",
     names: "TopicNames",
-    timeline: "Iterator[Planned]",
+    timeline: "Iterator[ScheduledEvent]",
     rate: float | None,
     total: int | None,
     *,

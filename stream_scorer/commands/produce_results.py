@@ -14,8 +14,8 @@ from stream_scorer.commands.validate import printable
 
 if TYPE_CHECKING:
     from stream_scorer.client import Answer, Prediction
-    from stream_scorer.operations.sending.schedule import Planned
-    from stream_scorer.operations.sending.score_and_wait import Asked
+    from stream_scorer.operations.sending.schedule import ScheduledEvent
+    from stream_scorer.operations.sending.score_and_wait import ScoredEvent
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
     from stream_scorer.runtime.settings.settings import Settings
 
@@ -30,7 +30,7 @@ INTERRUPTED = 130
 def wait_for_answers(
     settings: "Settings",
     names: "TopicNames",
-    timeline: "Iterator[Planned]",
+    timeline: "Iterator[ScheduledEvent]",
     *,
     paced: bool,
     timeout_s: float,
@@ -51,7 +51,7 @@ def wait_for_answers(
 async def _ask(
     settings: "Settings",
     names: "TopicNames",
-    timeline: "Iterator[Planned]",
+    timeline: "Iterator[ScheduledEvent]",
     paced: bool,
     timeout_s: float,
     printer: "AnswerPrinter",
@@ -59,10 +59,10 @@ async def _ask(
     """Print each answer; how many outcomes were sent, and whether somebody interrupted."""
     from stream_scorer.client import Client
     from stream_scorer.operations.harness.signals import interrupts
-    from stream_scorer.operations.sending.score_and_wait import Asking
+    from stream_scorer.operations.sending.score_and_wait import ScoreAndWait
 
     async with Client.of(settings) as client:
-        asking = Asking(client, observations=names.observations, timeout_s=timeout_s)
+        asking = ScoreAndWait(client, observations=names.observations, timeout_s=timeout_s)
         with interrupts() as interrupted:
             async for asked in asking.answers(timeline, paced=paced, is_over=interrupted.is_set):
                 printer.add(asked)
@@ -76,7 +76,7 @@ class AnswerPrinter:
         self._as_json = as_json
         self.counts: Counter[str] = Counter()
 
-    def add(self, asked: "Asked") -> None:
+    def add(self, asked: "ScoredEvent") -> None:
         """Print one answer: a line of JSON, or a line for the event and one for each further reason."""
         name = name_of(asked.answer)
         self.counts[name] += 1

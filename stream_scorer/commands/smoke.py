@@ -10,7 +10,7 @@ from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.checks.smoke_test import Smoke
+    from stream_scorer.operations.checks.smoke_test import SmokeResult
 
 FAILED = 1
 
@@ -53,7 +53,7 @@ def smoke(
         raise typer.Exit(FAILED)
 
 
-def _print(seen: "Smoke") -> None:
+def _print(seen: "SmokeResult") -> None:
     if seen.passed and seen.prediction is not None:
         said = seen.prediction
         typer.echo(f"{seen.id}: predicted by {said.model} with {said.proba:.4f} after {seen.seconds:.2f} s: it works")

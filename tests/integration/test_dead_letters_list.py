@@ -19,7 +19,7 @@ from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.parallel_read import read_on_together
 from stream_scorer.operations.dead_letters.query.aggregation import Group
 from stream_scorer.operations.dead_letters.query.filters import Filter
-from stream_scorer.operations.dead_letters.service import Office, open_office
+from stream_scorer.operations.dead_letters.service import DeadLetterService, open_service
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.cluster.topic_admin import apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
@@ -43,8 +43,8 @@ def operator(hand: Hand, folder: Path) -> Settings:
 
 
 @asynccontextmanager
-async def an_office(hand: Hand, folder: Path) -> AsyncIterator[Office]:
-    async with open_office(operator(hand, folder), who="ann") as office:
+async def an_office(hand: Hand, folder: Path) -> AsyncIterator[DeadLetterService]:
+    async with open_service(operator(hand, folder), who="ann") as office:
         await office.refresh()
         yield office
 

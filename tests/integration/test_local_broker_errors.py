@@ -11,7 +11,13 @@ import pytest
 from stream_scorer.cache import cache_folder
 from stream_scorer.errors import BrokerError
 from stream_scorer.operations.local_broker import LocalBroker
-from stream_scorer.operations.local_broker.distribution import Jar, Parts, install_parts, kafka_version, locked_jars
+from stream_scorer.operations.local_broker.distribution import (
+    Distribution,
+    Jar,
+    install_parts,
+    kafka_version,
+    locked_jars,
+)
 
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
 
@@ -21,7 +27,7 @@ def silent(_: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def installed() -> Parts:
+def installed() -> Distribution:
     """The real parts, in the real cache folder."""
     return install_parts(silent)
 
@@ -65,7 +71,7 @@ def test_file_that_is_not_the_locked_one_is_refused_and_not_kept(empty_cache: Pa
     assert not list(empty_cache.glob("*.jar"))
 
 
-def test_jar_that_changed_in_the_cache_is_fetched_again(installed: Parts, empty_cache: Path) -> None:
+def test_jar_that_changed_in_the_cache_is_fetched_again(installed: Distribution, empty_cache: Path) -> None:
     jars = locked_jars()
     empty_cache.mkdir(parents=True)
     for jar in jars:
@@ -172,7 +178,9 @@ def test_full_disk_under_the_data_is_named(tmp_path: Path, size: str) -> None:
     assert f"the disk that holds {tmp_path}" in on_a_small_disk(size, tmp_path, START_THERE, str(tmp_path))
 
 
-def test_full_disk_under_the_cache_is_named(installed: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_full_disk_under_the_cache_is_named(
+    installed: Distribution, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("STREAM_SCORER_CACHE", str(tmp_path))
     assert f"the disk that holds {tmp_path}" in on_a_small_disk(
         "20m", tmp_path, INSTALL_THERE, str(tmp_path), str(installed.folder)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.records.audit_log import Action, AuditEntry, encode_entry
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, SourcePosition, read_letter
-from stream_scorer.operations.dead_letters.index.dictionaries import FAULTS_MAX, PRODUCERS_MAX, Fault, Tables
+from stream_scorer.operations.dead_letters.index.dictionaries import FAULTS_MAX, PRODUCERS_MAX, Dictionaries, Fault
 from stream_scorer.operations.dead_letters.index.rows import (
     ACTS,
     LETTERS_SIDE,
@@ -38,7 +38,7 @@ FOREIGN = st.builds(
 )
 
 
-def told(rows: Rows, tables: Tables) -> list[tuple[object, ...]]:
+def told(rows: Rows, tables: Dictionaries) -> list[tuple[object, ...]]:
     """What rows say, whatever numbers their tables gave."""
     return [
         (
@@ -52,7 +52,7 @@ def told(rows: Rows, tables: Tables) -> list[tuple[object, ...]]:
 
 @given(st.lists(LETTERS, min_size=1, max_size=5))
 def test_many_letters_at_once_say_what_each_says_alone(records: list[Record]) -> None:
-    together, alone = Tables(), Tables()
+    together, alone = Dictionaries(), Dictionaries()
     # a record without a header of ours goes the slow way, and so do those beside it
     slow = letter_rows(2, [*records, Record(9, 9, None, None)], together, SIDES)[:-1]
     quick = letter_rows(2, records, alone, SIDES)
@@ -61,7 +61,7 @@ def test_many_letters_at_once_say_what_each_says_alone(records: list[Record]) ->
 
 @given(st.lists(LETTERS | FOREIGN, min_size=1, max_size=4))
 def test_a_row_says_what_the_letter_says(records: list[Record]) -> None:
-    tables = Tables()
+    tables = Dictionaries()
     for record, row in zip(records, letter_rows(2, records, tables, SIDES), strict=True):
         letter = read_letter(2, record)
         faults: Sequence[Fault] = tables.faults.values[row["faults"]]
@@ -77,14 +77,14 @@ def test_a_row_says_what_the_letter_says(records: list[Record]) -> None:
 
 
 def test_producers_beyond_a_bound_share_one_number() -> None:
-    tables = Tables()
+    tables = Dictionaries()
     numbers = {tables.number_of_sender([("client-id", b"%d" % number)]) for number in range(PRODUCERS_MAX + 50)}
     assert len(numbers) == PRODUCERS_MAX + 1
     assert tables.number_of_sender([("client-id", b"7")]) == 7
 
 
 def test_faults_that_somebody_makes_up_share_one_number_beyond_a_bound() -> None:
-    tables = Tables()
+    tables = Dictionaries()
     for number in range(FAULTS_MAX + 50):
         tables.number_of_faults(b'[{"code":"made up %d","field":null}]' % number)
     assert len(tables.faults) == FAULTS_MAX + 1

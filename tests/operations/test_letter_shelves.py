@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from stream_scorer.errors import StateError
-from stream_scorer.operations.dead_letters.index.dictionaries import Tables
-from stream_scorer.operations.dead_letters.index.partition_index import Shelf, ShelfWriter
+from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries
+from stream_scorer.operations.dead_letters.index.partition_index import PartitionIndex, PartitionIndexWriter
 from stream_scorer.operations.dead_letters.index.rows import LETTER, Rows
 
 
-def a_shelf(folder: Path, identity: str = "cluster/topic") -> Shelf:
-    return Shelf(folder, "letters-0", LETTER, identity)
+def a_shelf(folder: Path, identity: str = "cluster/topic") -> PartitionIndex:
+    return PartitionIndex(folder, "letters-0", LETTER, identity)
 
 
 def rows(*offsets: int) -> Rows:
@@ -22,7 +22,7 @@ def rows(*offsets: int) -> Rows:
     return made
 
 
-def add(writer: ShelfWriter | None, added: Rows, position: int, *producers: str) -> None:
+def add(writer: PartitionIndexWriter | None, added: Rows, position: int, *producers: str) -> None:
     assert writer is not None
     for name in producers:
         writer.tables.producers.number(name)
@@ -30,7 +30,7 @@ def add(writer: ShelfWriter | None, added: Rows, position: int, *producers: str)
     writer.add(added, position)
 
 
-def offsets(shelf: Shelf) -> list[int]:
+def offsets(shelf: PartitionIndex) -> list[int]:
     return list(shelf.look().rows["offset"].tolist())
 
 
@@ -143,6 +143,6 @@ def test_tables_of_a_look_do_not_grow_while_a_writer_s_do(tmp_path: Path) -> Non
     shelf = a_shelf(tmp_path)
     with shelf.writing() as writer:
         add(writer, rows(1), 2, "p1")
-        seen: Tables = shelf.look().tables
+        seen: Dictionaries = shelf.look().tables
         add(writer, rows(2), 3, "p2")
         assert seen.producers.values == ["p1"]

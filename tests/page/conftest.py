@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaProducer
 
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.console.app import add_pages
-from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow
-from stream_scorer.operations.dead_letters.service import Office, open_office
+from stream_scorer.operations.console.snapshots.snapshot import PartitionNow, Snapshot
+from stream_scorer.operations.dead_letters.service import DeadLetterService, open_service
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
@@ -40,12 +40,12 @@ class FixedFigures:
 
     is_worker = True
 
-    async def now(self) -> Now:
-        return Now(partitions=[PartitionNow(0, "open", observations_unread=7)], ready=True, state="ready, 1 lanes")
+    async def now(self) -> Snapshot:
+        return Snapshot(partitions=[PartitionNow(0, "open", observations_unread=7)], ready=True, state="ready, 1 lanes")
 
 
 @asynccontextmanager
-async def closed_office() -> AsyncIterator[Office]:
+async def closed_office() -> AsyncIterator[DeadLetterService]:
     """An office on a Kafka that is away."""
     raise OutageError("Kafka does not answer at nowhere:1.")
     yield  # pragma: no cover  # makes it a generator
@@ -109,7 +109,7 @@ async def _send(settings: Settings) -> None:
 async def _places(settings: Settings) -> dict[str, str]:
     """Where every record's letter lies, once all are dead letters."""
     deadline = time.monotonic() + WAIT_S_MAX
-    async with open_office(settings) as office:
+    async with open_service(settings) as office:
         while await office.count() < len(RECORDS):
             assert time.monotonic() < deadline, "waited in vain until all records were dead letters"
             await asyncio.sleep(0.05)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 from rich.console import Console
 
-from stream_scorer.operations.demo.live_counts import Seen
+from stream_scorer.operations.demo.live_counts import LiveCounts
 from stream_scorer.operations.demo.terminal_view import Scene, render
 from tests.integration.test_demo import running_demo, summary_of
 
@@ -54,6 +54,6 @@ def test_the_smallest_terminal_has_room_for_the_page_and_its_token() -> None:
     console = Console(file=io.StringIO(), width=80, height=24, color_system=None)
     scene = Scene("127.0.0.1:34567", "127.0.0.1:45678", "0123456789abcdef", restarts=12)
     with console.capture() as captured:
-        console.print(render(Seen(), scene, height=24), height=24)
+        console.print(render(LiveCounts(), scene, height=24), height=24)
     for wanted in ("http://127.0.0.1:45678", "to act there, log in with 0123456789abcdef", "started again 12×"):
         assert wanted in captured.get()

@@ -12,9 +12,9 @@ from stream_scorer.core.quality.confidence_intervals import wilson
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console.forms.filter_form import fields_of, filter_of, in_words, query_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
-from stream_scorer.operations.console.jobs import Errand, Errands, OnProgress
-from stream_scorer.operations.console.snapshots.recorder import Look, Recorder
-from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow
+from stream_scorer.operations.console.jobs import Job, Jobs, OnProgress
+from stream_scorer.operations.console.snapshots.recorder import Recorder, Sample
+from stream_scorer.operations.console.snapshots.snapshot import PartitionNow, Snapshot
 from stream_scorer.operations.console.snapshots.worker_snapshot import SHOWN, ended, latency, quality, samples_of
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
 from stream_scorer.runtime.metrics.registry import Metrics
@@ -173,9 +173,9 @@ class Counting:
     is_worker = True
     looks = 0
 
-    async def now(self) -> Now:
+    async def now(self) -> Snapshot:
         self.looks += 1
-        return Now(
+        return Snapshot(
             partitions=[PartitionNow(0, "open", observations_unread=5, outcomes_unread=2)],
             ended={"observations.predicted": 1_000 * self.looks},
             latency_bounds_s=(0.1, 0.2),
@@ -189,7 +189,7 @@ async def test_rates_come_of_two_looks_and_the_time_between() -> None:
     await recorder.look()
     await recorder.look()
     first, last = recorder.looks
-    recorder.looks[0] = Look(last.at_s - 4, first.now)
+    recorder.looks[0] = Sample(last.at_s - 4, first.now)
     assert recorder.rate("observations.predicted") == pytest.approx(250)
     assert recorder.rates("observations.predicted") == [pytest.approx(250)]
     assert recorder.unread() == [7, 7]
@@ -207,13 +207,13 @@ async def test_latency_is_that_of_the_last_minute() -> None:
 # Errands
 
 
-def an_errand(kind: str) -> Errand:
-    return Errand(kind, "letters", "as they are", "ann", [], "/", time.time_ns() // 1_000_000)
+def an_errand(kind: str) -> Job:
+    return Job(kind, "letters", "as they are", "ann", [], "/", time.time_ns() // 1_000_000)
 
 
 async def test_an_errand_tells_how_far_it_is_and_what_came_of_it() -> None:
     changes: list[int] = []
-    errands = Errands(lambda: changes.append(1))
+    errands = Jobs(lambda: changes.append(1))
 
     async def work(on_progress: OnProgress) -> str:
         on_progress(3, 7)
@@ -228,7 +228,7 @@ async def test_an_errand_tells_how_far_it_is_and_what_came_of_it() -> None:
 
 
 async def test_a_fault_of_our_own_is_told_without_what_it_quotes(caplog: pytest.LogCaptureFixture) -> None:
-    errands, quoted = Errands(lambda: None), "a secret of somebody"
+    errands, quoted = Jobs(lambda: None), "a secret of somebody"
 
     async def work(_: OnProgress) -> None:
         raise ValueError(quoted)

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientResponse
 from yarl import URL
 
-from stream_scorer.operations.console.auth import COOKIE, SESSION_S, Gate, Right
+from stream_scorer.operations.console.auth import COOKIE, SESSION_S, Authenticator, Permission
 from stream_scorer.runtime.settings.settings import HttpSettings
 from tests.page.conftest import Client, Serve
 
@@ -209,7 +209,7 @@ def request_with(client: Client, cookie: str) -> None:
 
 async def test_a_session_that_was_changed_is_none(serve: Serve) -> None:
     async with serve(**WITH_TOKENS) as client:
-        cookie = Gate(HttpSettings(view_token=VIEW, act_token=ACT), time.time).enter(VIEW, "")
+        cookie = Authenticator(HttpSettings(view_token=VIEW, act_token=ACT), time.time).enter(VIEW, "")
         assert cookie is not None
         _, rest = cookie.split(".", 1)
         for forged in (f"2.{rest}", cookie[:-1] + ("0" if cookie[-1] != "0" else "1"), "1.9.x.y", "ü.ü", ""):
@@ -222,8 +222,8 @@ async def test_a_session_that_was_changed_is_none(serve: Serve) -> None:
 async def test_a_session_ends_with_its_time_and_with_its_token(serve: Serve) -> None:
     async with serve(**WITH_TOKENS) as client:
         http = HttpSettings(view_token=VIEW, act_token=ACT)
-        old = Gate(http, lambda: time.time() - SESSION_S - 1).enter(VIEW, "")
-        other = Gate(HttpSettings(view_token="another", act_token=ACT), time.time).enter("another", "")
+        old = Authenticator(http, lambda: time.time() - SESSION_S - 1).enter(VIEW, "")
+        other = Authenticator(HttpSettings(view_token="another", act_token=ACT), time.time).enter("another", "")
         assert old is not None
         assert other is not None
         for cookie in (old, other):
@@ -232,7 +232,7 @@ async def test_a_session_ends_with_its_time_and_with_its_token(serve: Serve) -> 
 
 
 def test_to_act_includes_to_look() -> None:
-    assert Right.ACT > Right.LOOK
+    assert Permission.ACT > Permission.LOOK
 
 
 # Headers

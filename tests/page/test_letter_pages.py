@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from stream_scorer.operations.dead_letters.query.filters import Filter, State
-from stream_scorer.operations.dead_letters.service import open_office
+from stream_scorer.operations.dead_letters.service import open_service
 from tests.page.conftest import WorkerPage
 from tests.page.hostile import IMAGE, RECORDS, SCRIPT
 
@@ -142,7 +142,7 @@ async def test_a_discard_needs_a_note_and_is_final(session: ClientSession, worke
     dry = await errand(session, place, do="discard-dry-run", why="empty")
     assert "1 would be discarded" in dry
     assert "1 discarded" in await errand(session, place, do="discard", why="empty")
-    async with open_office(worker_page.settings) as office:
+    async with open_service(worker_page.settings) as office:
         await office.refresh()
         assert await office.count(Filter(states=frozenset((State.DISCARDED,)))) == 1
 

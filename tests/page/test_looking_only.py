@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 
 from stream_scorer.operations.console.server import serve_console
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter
-from stream_scorer.operations.dead_letters.service import open_office
+from stream_scorer.operations.dead_letters.service import open_service
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.page.conftest import WorkerPage
 from tests.page.test_letter_pages import errand, text
@@ -36,7 +36,7 @@ def without_tokens(settings: Settings) -> Settings:
 
 async def states(settings: Settings) -> list[tuple[str, str]]:
     """Every letter with its state."""
-    async with open_office(settings) as office:
+    async with open_service(settings) as office:
         await office.refresh()
         found = await office.find(Filter(states=EVERY_STATE), limit=100)
     return sorted((str(each.place), str(each.state)) for each in found)

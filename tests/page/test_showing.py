@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.operations.console.formatting import count, duration, moment
-from stream_scorer.operations.console.safe_text import CHARACTERS_MAX, visible
+from stream_scorer.operations.console.safe_text import CHARACTERS_MAX, safe_text
 from stream_scorer.operations.console.svg_charts import SERIES_MAX, ranked_series, sparkline, stacked_bars
 
 TAGS = re.compile(r'<bdi>|</bdi>|<span class="(?:escaped|cut)"(?: title="[^"<>]*")?>|</span>')
@@ -21,19 +21,19 @@ def text_of(markup: str) -> str:
 
 @given(st.text())
 def test_only_our_own_tags_are_left_whatever_comes(text: str) -> None:
-    left = TAGS.sub("", visible(text))
+    left = TAGS.sub("", safe_text(text))
     assert "<" not in left
     assert ">" not in left
 
 
 @given(st.text(st.characters(exclude_categories=["Mn", "Me", "Mc"])))
 def test_every_character_that_is_left_can_be_seen(text: str) -> None:
-    assert all(character.isprintable() or character == "\n" for character in text_of(visible(text)))
+    assert all(character.isprintable() or character == "\n" for character in text_of(safe_text(text)))
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
 def test_plain_text_reads_as_it_is(text: str) -> None:
-    assert text_of(visible(text)) == text
+    assert text_of(safe_text(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -51,20 +51,20 @@ def test_plain_text_reads_as_it_is(text: str) -> None:
     ],
 )
 def test_what_could_hide_or_reorder_is_shown_as_its_escape(text: str, shown: str) -> None:
-    assert text_of(visible(text)) == shown
+    assert text_of(safe_text(text)) == shown
 
 
 def test_text_is_isolated_from_the_direction_around_it() -> None:
-    assert visible("שלום").startswith("<bdi>")
+    assert safe_text("שלום").startswith("<bdi>")
 
 
 def test_marks_that_paint_over_their_neighbours_become_escapes() -> None:
-    assert text_of(visible("e" + "\u0301" * 2)) == "e\u0301\u0301"
-    assert "\\u0301" in text_of(visible("e" + "\u0301" * 50))
+    assert text_of(safe_text("e" + "\u0301" * 2)) == "e\u0301\u0301"
+    assert "\\u0301" in text_of(safe_text("e" + "\u0301" * 50))
 
 
 def test_long_text_keeps_its_start_and_its_end() -> None:
-    shown = text_of(visible("a" * CHARACTERS_MAX + "b" * CHARACTERS_MAX))
+    shown = text_of(safe_text("a" * CHARACTERS_MAX + "b" * CHARACTERS_MAX))
     assert shown.startswith("aaa")
     assert shown.endswith("bbb")
     assert len(shown) < CHARACTERS_MAX + 100
@@ -72,12 +72,12 @@ def test_long_text_keeps_its_start_and_its_end() -> None:
 
 
 def test_many_control_characters_stay_short() -> None:
-    assert len(visible("\x00" * CHARACTERS_MAX)) < 1_000
+    assert len(safe_text("\x00" * CHARACTERS_MAX)) < 1_000
 
 
 def test_line_ends_of_ours_need_no_escape() -> None:
-    assert text_of(visible("a\nb", our_lines=True)) == "a\nb"
-    assert text_of(visible("a\nb")) == "a\\n\nb"
+    assert text_of(safe_text("a\nb", our_lines=True)) == "a\nb"
+    assert text_of(safe_text("a\nb")) == "a\\n\nb"
 
 
 @pytest.mark.parametrize(

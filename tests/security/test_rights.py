@@ -17,10 +17,10 @@ from stream_scorer.client import Client, Predicted, Redelivered, Rejected, Timed
 from stream_scorer.errors import Known, SettingsError, TopicsError
 from stream_scorer.operations.audit.id_trace import trace
 from stream_scorer.operations.audit.report import audit
-from stream_scorer.operations.dead_letters.service import open_office
+from stream_scorer.operations.dead_letters.service import open_service
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.sending.event_sender import EventSender
-from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.acls import Acl, Kind, Operation, Role, rights_of
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, check_cluster
@@ -122,8 +122,8 @@ def settings_in(locked: Locked, role: Role, folder: Path) -> Settings:
 
 async def produce(settings: Settings) -> None:
     async with EventSender(client_options(settings.kafka)) as sender:
-        broken = [Planned(0, topic, None, b"not an event", 0) for topic in (NAMES.observations, NAMES.outcomes)]
-        await sender.send([*broken, Planned(0, NAMES.observations, b"of a producer", an_event("of a producer"))])
+        broken = [ScheduledEvent(0, topic, None, b"not an event", 0) for topic in (NAMES.observations, NAMES.outcomes)]
+        await sender.send([*broken, ScheduledEvent(0, NAMES.observations, b"of a producer", an_event("of a producer"))])
         await sender.settle()
 
 
@@ -165,7 +165,7 @@ async def operate(settings: Settings) -> None:
     options = client_options(settings.kafka)
     assert (await audit(options, NAMES, settings.group_name)).is_fine
     assert (await trace(options, NAMES, "of a producer")).records
-    async with open_office(settings, who="operator") as office:
+    async with open_service(settings, who="operator") as office:
         await office.refresh()
         assert (await office.replay(failing_too=True, yes=True)).replayed >= 2
 
@@ -232,7 +232,7 @@ async def test_a_right_that_is_taken_away_while_it_runs_ends_the_worker_and_is_n
 
 async def send_one(granted: Locked, id_: str) -> None:
     async with EventSender({"bootstrap_servers": granted.inner}) as sender:
-        await sender.send([Planned(0, NAMES.observations, id_.encode(), an_event(id_))])
+        await sender.send([ScheduledEvent(0, NAMES.observations, id_.encode(), an_event(id_))])
         await sender.settle()
 
 

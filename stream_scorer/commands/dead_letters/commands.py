@@ -40,7 +40,7 @@ from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
     from stream_scorer.operations.dead_letters.index.index import OnRead
-    from stream_scorer.operations.dead_letters.service import Office
+    from stream_scorer.operations.dead_letters.service import DeadLetterService
     from stream_scorer.runtime.settings.settings import Settings
 
 NOT_FINE = 1
@@ -106,7 +106,7 @@ def list_(
     wanted = filter_from((), code, field, stage, begin, end, partition, id_, producer, text, state)
     behind = None if before is None else place_from(before)
 
-    async def look(office: "Office", on_read: "OnRead") -> object:
+    async def look(office: "DeadLetterService", on_read: "OnRead") -> object:
         if by is By.LETTERS:
             return await office.find(wanted, limit, behind, on_read)
         return await (office.groups if by is By.GROUPS else office.producers)(wanted, on_read)
@@ -139,7 +139,7 @@ def show(
 
     resolved, wanted = settings_from(settings, bootstrap=bootstrap, prefix=prefix), place_from(place)
 
-    async def look(office: "Office", _: "OnRead") -> object:
+    async def look(office: "DeadLetterService", _: "OnRead") -> object:
         return await (office.reveal(wanted, why) if reveal else office.show(wanted))
 
     found = _run(resolved, look, who=who, quiet=as_json)
@@ -229,7 +229,7 @@ def replay(
     wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every)
     mended = fix_from(patch, fix, sets)
 
-    async def act(office: "Office", on_read: "OnRead") -> object:
+    async def act(office: "DeadLetterService", on_read: "OnRead") -> object:
         return await office.replay(
             wanted,
             mended,
@@ -301,17 +301,17 @@ def history(
 
 def _run(
     resolved: "Settings",
-    ask: "Callable[[Office, OnRead], Awaitable[T]]",
+    ask: "Callable[[DeadLetterService, OnRead], Awaitable[T]]",
     *,
     who: str | None = None,
     quiet: bool,
 ) -> T:
     """Ask the office of an environment, once its index is up to date."""
     from stream_scorer.commands.progress import reading_progress
-    from stream_scorer.operations.dead_letters.service import open_office
+    from stream_scorer.operations.dead_letters.service import open_service
 
     async def asked() -> T:
-        async with open_office(resolved, who=who) as office:
+        async with open_service(resolved, who=who) as office:
             with reading_progress(quiet=quiet) as on_read:
                 await office.refresh(on_read)
             with reading_progress(quiet=quiet) as on_read:

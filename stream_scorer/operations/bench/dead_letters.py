@@ -15,10 +15,10 @@ import orjson
 
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.audit.report import audit
-from stream_scorer.operations.bench.environment import Say, Stage, fill, stage
+from stream_scorer.operations.bench.environment import BenchEnvironment, Say, fill, stage
 from stream_scorer.operations.bench.throughput import watch
 from stream_scorer.operations.sending.event_sources import generated_events
-from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.kafka.client import client_options
 
 ID_PREFIX = "let-"
@@ -89,7 +89,7 @@ async def measure_letters(plan: LettersPlan, say: Say) -> LettersFigures:
         )
 
 
-async def _dead_letters(on: Stage, *arguments: str) -> Told:
+async def _dead_letters(on: BenchEnvironment, *arguments: str) -> Told:
     """A command of an operator in a process of its own. OutageError where it fails."""
     kafka, prefix = on.settings.kafka.bootstrap, on.settings.topics.prefix
     command = [sys.executable, "-m", "stream_scorer", "dead-letters", *arguments, "--json"]
@@ -112,10 +112,10 @@ def _run(command: list[str], environ: dict[str, str]) -> Told:
     return Told(orjson.loads(printed), time.perf_counter() - began, used.ru_maxrss * 1024)
 
 
-def _broken(plan: LettersPlan, topic: str) -> Iterator[Planned]:
+def _broken(plan: LettersPlan, topic: str) -> Iterator[ScheduledEvent]:
     for event in generated_events(plan.letters, seed=plan.seed, broken_share=1.0, id_prefix=ID_PREFIX):
-        yield Planned(0.0, topic, event.key, event.value, None)
+        yield ScheduledEvent(0.0, topic, event.key, event.value, None)
     for event in generated_events(REPLAYED, seed=plan.seed, broken_share=0.0, id_prefix=MENDED_ID_PREFIX):
         value = orjson.loads(event.value)
         value["observation"]["SubjectSexCode"] = value["observation"]["SubjectSexCode"].lower()
-        yield Planned(0.0, topic, event.key, orjson.dumps(value), None, [("client-id", CARELESS)])
+        yield ScheduledEvent(0.0, topic, event.key, orjson.dumps(value), None, [("client-id", CARELESS)])

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream_scorer.operations.harness.temporary_topics import delete_topics, own_prefix
+from stream_scorer.operations.harness.temporary_topics import delete_topics, temporary_prefix
 from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.operations.sending.event_sender import EventSender
-from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.operations.sending.scheduled_send import play
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, definitions_for
 from stream_scorer.runtime.kafka.client import client_options
@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Stage:
+class BenchEnvironment:
     """Where a benchmark runs. The worker is not started yet; `another` makes one more of the same group, by a name."""
 
     settings: Settings
@@ -31,7 +31,9 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say: Say) -> AsyncIterator[Stage]:
+async def stage(
+    *, bootstrap: str | None, delivery: str, model: Path | None, say: Say
+) -> AsyncIterator[BenchEnvironment]:
     """Topics under a prefix that nobody else has, on `bootstrap` or on a local broker, deleted afterwards; the worker
     ends with the stage.
     """
@@ -44,7 +46,7 @@ async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say
         if bootstrap is None:
             say("Starting Apache Kafka on this machine")
             bootstrap = (await asyncio.to_thread(stack.enter_context, LocalBroker(tuned=True, progress=say))).bootstrap
-        prefix = own_prefix("bench")
+        prefix = temporary_prefix("bench")
         overrides = {
             "kafka.bootstrap": bootstrap,
             "topics.prefix": prefix,
@@ -72,7 +74,7 @@ async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say
         names = TopicNames(prefix)
         partitions = next(topic.partitions for topic in definitions_for(settings) if topic.name == names.observations)
         try:
-            yield Stage(settings, names, partitions, worker, settings.state_path, another)
+            yield BenchEnvironment(settings, names, partitions, worker, settings.state_path, another)
         finally:
             for each in workers:
                 if each.is_started:
@@ -80,7 +82,7 @@ async def stage(*, bootstrap: str | None, delivery: str, model: Path | None, say
             await delete_topics(settings)
 
 
-async def fill(on: Stage, planned: Iterator[Planned]) -> int:
+async def fill(on: BenchEnvironment, planned: Iterator[ScheduledEvent]) -> int:
     """Send it all as fast as Kafka takes it; how many were delivered."""
     async with EventSender(client_options(on.settings.kafka)) as sender:
         await play(sender, planned, paced=False)

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from stream_scorer.operations.audit.report import audit
-from stream_scorer.operations.bench.environment import Say, Stage, fill, stage
+from stream_scorer.operations.bench.environment import BenchEnvironment, Say, fill, stage
 from stream_scorer.operations.bench.throughput import ID_PREFIX, watch
 from stream_scorer.operations.sending.event_sources import generated_events, outcome_event
-from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.state.state_directory import bytes_on_disk, delete_stores, find_stores
 
@@ -71,14 +71,14 @@ async def measure_joins(ids: int, model: Path | None, bootstrap: str | None, say
         )
 
 
-async def _start(on: Stage) -> float:
+async def _start(on: BenchEnvironment) -> float:
     """Start the worker; seconds until it was ready."""
     started = time.perf_counter()
     await asyncio.to_thread(on.worker.start().wait_ready)
     return time.perf_counter() - started
 
 
-async def _work_off(on: Stage, topic: str, records: int) -> tuple[float, int]:
+async def _work_off(on: BenchEnvironment, topic: str, records: int) -> tuple[float, int]:
     """Records a second of a topic that waits, by a worker that is started for it and stopped again; and its peak
     memory."""
     watching = asyncio.create_task(watch(on, topic))
@@ -88,7 +88,7 @@ async def _work_off(on: Stage, topic: str, records: int) -> tuple[float, int]:
     return progress.events_per_s(records), memory
 
 
-async def _restore_from_topics(on: Stage, ids: int) -> float:
+async def _restore_from_topics(on: BenchEnvironment, ids: int) -> float:
     """Ids a second that a worker without a store restores; its lanes do so at once, so the slowest one counts."""
     delete_stores(on.worker_state)
     told = len(on.worker.log())
@@ -97,11 +97,11 @@ async def _restore_from_topics(on: Stage, ids: int) -> float:
     return ids / max(float(seconds) for seconds, _, _ in RESTORED.findall(on.worker.log()[told:]))
 
 
-def _observations(ids: int, topic: str) -> Iterator[Planned]:
+def _observations(ids: int, topic: str) -> Iterator[ScheduledEvent]:
     for event in generated_events(ids, seed=SEED, broken_share=0.0, id_prefix=ID_PREFIX):
-        yield Planned(0.0, topic, event.key, event.value, None)
+        yield ScheduledEvent(0.0, topic, event.key, event.value, None)
 
 
-def _outcomes(ids: int, topic: str) -> Iterator[Planned]:
+def _outcomes(ids: int, topic: str) -> Iterator[ScheduledEvent]:
     for event in generated_events(ids, seed=SEED, broken_share=0.0, id_prefix=ID_PREFIX):
-        yield Planned(0.0, topic, event.key, outcome_event(event.id or "", event.true_class), None)
+        yield ScheduledEvent(0.0, topic, event.key, outcome_event(event.id or "", event.true_class), None)

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.operations.bench.environment import Say, Stage, stage
+from stream_scorer.operations.bench.environment import BenchEnvironment, Say, stage
 from stream_scorer.operations.harness.latency_percentiles import latency_figures
 from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.operations.sending.event_sources import SourceEvent, generated_events
-from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.operations.sending.scheduled_send import play
 from stream_scorer.runtime.kafka.client import client_options
 
@@ -106,7 +106,13 @@ async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
 
 
 async def _send_and_read(
-    plan: LatencyPlan, on: Stage, events: list[SourceEvent], answers_expected: int, *, written: str, read: str
+    plan: LatencyPlan,
+    on: BenchEnvironment,
+    events: list[SourceEvent],
+    answers_expected: int,
+    *,
+    written: str,
+    read: str,
 ) -> dict[int, float]:
     """For each event that was answered, by number, the milliseconds from when it was due until its answer was there."""
     options, answers = client_options(on.settings.kafka), Answers()
@@ -120,7 +126,9 @@ async def _send_and_read(
         async with EventSender(options) as sender:
             await sender.partitions(written)
             started = time.perf_counter() + AHEAD_S
-            timeline = (Planned(n / plan.rate, written, event.key, event.value) for n, event in enumerate(events))
+            timeline = (
+                ScheduledEvent(n / plan.rate, written, event.key, event.value) for n, event in enumerate(events)
+            )
             await play(sender, timeline, paced=True, started=started)
         await _wait_for_answers(answers, answers_expected, reading)
     finally:

@@ -11,11 +11,11 @@ import msgspec
 from aiokafka import TopicPartition
 
 from stream_scorer.operations.audit.report import audit
-from stream_scorer.operations.bench.environment import Say, Stage, stage
+from stream_scorer.operations.bench.environment import BenchEnvironment, Say, stage
 from stream_scorer.operations.reading.group_offsets import GroupPosition
 from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.operations.sending.event_sources import generated_events
-from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.operations.sending.scheduled_send import play
 from stream_scorer.runtime.kafka.client import client_options
 
@@ -55,7 +55,7 @@ class RecoveryFigures(msgspec.Struct, kw_only=True):
 class Commits:
     """When each partition's committed offset moved; on the clock of `time.perf_counter`."""
 
-    def __init__(self, on: Stage) -> None:
+    def __init__(self, on: BenchEnvironment) -> None:
         self._on = on
         self._lanes = [TopicPartition(on.names.observations, partition) for partition in range(on.partitions)]
         self.moved_at: dict[TopicPartition, list[float]] = {lane: [] for lane in self._lanes}
@@ -138,12 +138,12 @@ async def _calm(commits: Commits) -> float:
     return commits.longest_pause_s(began)
 
 
-async def _send(plan: RecoveryPlan, on: Stage, over: asyncio.Event) -> None:
+async def _send(plan: RecoveryPlan, on: BenchEnvironment, over: asyncio.Event) -> None:
     async with EventSender(client_options(on.settings.kafka)) as sender:
         await play(sender, _events(plan, on.names.observations), paced=True, is_over=over.is_set)
 
 
-def _events(plan: RecoveryPlan, topic: str) -> Iterator[Planned]:
+def _events(plan: RecoveryPlan, topic: str) -> Iterator[ScheduledEvent]:
     count = round(plan.rate * SENDING_S_MAX)
     for number, event in enumerate(generated_events(count, seed=plan.seed, broken_share=0.0, id_prefix=ID_PREFIX)):
-        yield Planned(number / plan.rate, topic, event.key, event.value)
+        yield ScheduledEvent(number / plan.rate, topic, event.key, event.value)

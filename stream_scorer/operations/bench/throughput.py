@@ -15,10 +15,10 @@ from aiokafka import TopicPartition
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.audit.report import audit
-from stream_scorer.operations.bench.environment import Say, Stage, fill, stage
+from stream_scorer.operations.bench.environment import BenchEnvironment, Say, fill, stage
 from stream_scorer.operations.reading.group_offsets import GroupPosition
 from stream_scorer.operations.sending.event_sources import generated_events
-from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.kafka.client import client_options
 
 POLL_S = 0.02
@@ -117,23 +117,23 @@ async def measure_backlog(plan: BacklogPlan, say: Say) -> BacklogFigures:
         )
 
 
-async def _fill(plan: BacklogPlan, on: Stage) -> float:
+async def _fill(plan: BacklogPlan, on: BenchEnvironment) -> float:
     """Events a second that went in."""
     started = time.perf_counter()
     delivered = await fill(on, _events(plan, on.names.observations, on.partitions))
     return delivered / (time.perf_counter() - started)
 
 
-def _events(plan: BacklogPlan, topic: str, partitions: int) -> Iterator[Planned]:
+def _events(plan: BacklogPlan, topic: str, partitions: int) -> Iterator[ScheduledEvent]:
     draw = random.Random(plan.seed)
     for event in generated_events(plan.events, seed=plan.seed, broken_share=plan.broken_share, id_prefix=ID_PREFIX):
         wrong = None
         if plan.moved_share and draw.random() < plan.moved_share:
             wrong = (partition_of(event.key or b"", partitions) + draw.randrange(1, partitions)) % partitions
-        yield Planned(0.0, topic, event.key, event.value, wrong)
+        yield ScheduledEvent(0.0, topic, event.key, event.value, wrong)
 
 
-async def watch(on: Stage, topic: str) -> Progress:
+async def watch(on: BenchEnvironment, topic: str) -> Progress:
     """Ask for the group's committed offsets of a topic fifty times a second until nothing is left; OutageError when
     nothing moves for long.
     """

@@ -35,7 +35,7 @@ OBSERVATION: Final[dict[str, Value]] = {
 }
 
 
-class Smoke(msgspec.Struct, frozen=True):
+class SmokeResult(msgspec.Struct, frozen=True):
     """What became of the event. `faults`: everything that is wrong with it, in words; none: the environment works.
     `seconds`: from sending to reading its prediction."""
 
@@ -49,7 +49,7 @@ class Smoke(msgspec.Struct, frozen=True):
         return not self.faults
 
 
-async def smoke(settings: Settings, *, timeout_s: float, model: str | None = None) -> Smoke:
+async def smoke(settings: Settings, *, timeout_s: float, model: str | None = None) -> SmokeResult:
     """Send the event and wait for its prediction, so long at most. `model`: the name, or `<name>@<digest>`, of the one
     that must have made it. Raises OutageError where Kafka is away, TopicsError where the topics are not there."""
     id_ = smoke_id(uuid.uuid4().int)
@@ -58,7 +58,7 @@ async def smoke(settings: Settings, *, timeout_s: float, model: str | None = Non
         answer = await client.score(id_, OBSERVATION, timeout_s=timeout_s)
         seconds = time.monotonic() - started
     prediction = answer.prediction if isinstance(answer, Predicted) else None
-    return Smoke(id_, faults_of(answer, id_, model), seconds, prediction)
+    return SmokeResult(id_, faults_of(answer, id_, model), seconds, prediction)
 
 
 def faults_of(answer: Answer, id_: str, model: str | None) -> tuple[str, ...]:

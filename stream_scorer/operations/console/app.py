@@ -13,13 +13,13 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from stream_scorer.errors import Known
-from stream_scorer.operations.console.auth import FORM_FIELD, Gate, Refusal, Right
-from stream_scorer.operations.console.dead_letter_session import Desk, OpeningError, OpenOffice
+from stream_scorer.operations.console.auth import FORM_FIELD, Authenticator, Permission, Refusal
+from stream_scorer.operations.console.dead_letter_session import DeadLetterSession, OpeningError, OpenOffice
 from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
-from stream_scorer.operations.console.request_context import Console, Visit
+from stream_scorer.operations.console.request_context import Console, RequestContext
 from stream_scorer.operations.console.snapshots.recorder import Recorder
-from stream_scorer.operations.console.snapshots.snapshot import Watched
+from stream_scorer.operations.console.snapshots.snapshot import SnapshotSource
 from stream_scorer.operations.console.views import (
     dead_letter,
     dead_letter_actions,
@@ -31,7 +31,7 @@ from stream_scorer.operations.console.views import (
 )
 from stream_scorer.runtime.settings.settings import Settings
 
-View = Callable[[Visit], Awaitable[web.StreamResponse]]
+View = Callable[[RequestContext], Awaitable[web.StreamResponse]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PAGES: Final[tuple[tuple[str, View], ...]] = (
@@ -45,22 +45,22 @@ PAGES: Final[tuple[tuple[str, View], ...]] = (
 )
 # Forms, and what the visitor must be allowed to. Asking costs nobody anything; what changes something is asked of the
 # right again where the form says which it is.
-FORMS: Final[tuple[tuple[str, View, Right], ...]] = (
-    ("/letters/act", dead_letter_actions.start, Right.LOOK),
-    ("/producers/scorecards", producers.count_up, Right.LOOK),
-    ("/letters/{place}/reveal", dead_letter.reveal, Right.ACT),
-    ("/letters/{place}/preview", dead_letter.preview, Right.LOOK),
+FORMS: Final[tuple[tuple[str, View, Permission], ...]] = (
+    ("/letters/act", dead_letter_actions.start, Permission.LOOK),
+    ("/producers/scorecards", producers.count_up, Permission.LOOK),
+    ("/letters/{place}/reveal", dead_letter.reveal, Permission.ACT),
+    ("/letters/{place}/preview", dead_letter.preview, Permission.LOOK),
 )
 
 
 def add_pages(
     app: web.Application,
     settings: Settings,
-    watched: Watched,
+    watched: SnapshotSource,
     open_office: OpenOffice,
 ) -> Console:
     """Add the page to an application that is not running yet."""
-    gate = Gate(settings.http, time.time)
+    gate = Authenticator(settings.http, time.time)
     console = Console(
         settings=settings,
         gate=gate,
@@ -70,19 +70,19 @@ def add_pages(
             has_act_token=gate.has_act_token,
         ),
         recorder=Recorder(watched),
-        desk=Desk(open_office),
+        desk=DeadLetterSession(open_office),
     )
     router = app.router
     for path in console.renderer.assets.files:
         router.add_get(path, _asset(console, path))
     router.add_get("/login", _open(console, login.form))
-    router.add_post("/login", _open(console, login.enter))
+    router.add_post("/login", _open(console, login.create_session))
     for path, view in PAGES:
-        router.add_get(path, _guarded(console, view, Right.LOOK))
-    router.add_post("/logout", _guarded(console, login.leave, Right.LOOK))
+        router.add_get(path, _guarded(console, view, Permission.LOOK))
+    router.add_post("/logout", _guarded(console, login.leave, Permission.LOOK))
     for path, view, right in FORMS:
         router.add_post(path, _guarded(console, view, right))
-    router.add_get("/{tail:.*}", _guarded(console, _nowhere, Right.LOOK))
+    router.add_get("/{tail:.*}", _guarded(console, _nowhere, Permission.LOOK))
     app.cleanup_ctx.append(lambda _: _beside(console))
     return console
 
@@ -96,14 +96,14 @@ async def _beside(console: Console) -> AsyncIterator[None]:
     await asyncio.gather(*running, return_exceptions=True)
 
 
-def _guarded(console: Console, view: View, right: Right) -> Handler:
+def _guarded(console: Console, view: View, right: Permission) -> Handler:
     """The view for whoever may, with our words for every fault."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         visitor = console.gate.visitor(request)
         if isinstance(visitor, Refusal):
             return _refused(console, request, visitor)
-        visit = Visit(console, request, visitor, await _form(request))
+        visit = RequestContext(console, request, visitor, await _form(request))
         if request.method == "POST" and (refusal := _form_refusal(console, visit, right)) is not None:
             return refusal
         return await _told(visit, view)
@@ -117,7 +117,7 @@ async def _form(request: web.Request) -> MultiMapping[str] | None:
     return await request.post()  # type: ignore[return-value]  # without `enctype` no form of ours holds a file
 
 
-def _form_refusal(console: Console, visit: Visit, right: Right) -> web.Response | None:
+def _form_refusal(console: Console, visit: RequestContext, right: Permission) -> web.Response | None:
     assert visit.form is not None
     if not console.gate.is_our_form(visit.request, visit.visitor, str(visit.form.get(FORM_FIELD, ""))):
         return visit.message(
@@ -131,7 +131,7 @@ def _form_refusal(console: Console, visit: Visit, right: Right) -> web.Response 
 
 def _refused(console: Console, request: web.Request, refusal: Refusal) -> web.Response:
     if refusal.token_helps and request.method == "GET" and "Authorization" not in request.headers:
-        return login.asked_to_log_in(console, request)
+        return login.login_required(console, request)
     response = console.renderer.page(
         "message.html", status=refusal.status, heading=refusal.title, text=refusal.why, back=None
     )
@@ -140,7 +140,7 @@ def _refused(console: Console, request: web.Request, refusal: Refusal) -> web.Re
     return response
 
 
-async def _told(visit: Visit, view: View) -> web.StreamResponse:
+async def _told(visit: RequestContext, view: View) -> web.StreamResponse:
     try:
         return await view(visit)
     except OpeningError as error:
@@ -162,7 +162,7 @@ def _open(console: Console, view: Callable[[Console, web.Request], Awaitable[web
     return open_
 
 
-async def _nowhere(visit: Visit) -> web.Response:
+async def _nowhere(visit: RequestContext) -> web.Response:
     return visit.message(404, "There is no such page", "See the overview for what there is.", back="/")
 
 

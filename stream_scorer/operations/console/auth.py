@@ -27,24 +27,24 @@ NAME_CHARACTERS_MAX: Final = 60
 PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
-class Right(IntEnum):
+class Permission(IntEnum):
     """What a visitor may do; to act includes to look."""
 
     LOOK = 1
     ACT = 2
 
 
-class Visitor(NamedTuple):
+class Principal(NamedTuple):
     """Whoever may at least look. `name` stands in the ledger, None: as the settings or the system say."""
 
-    right: Right
+    right: Permission
     name: str | None = None
     has_session: bool = False
     form_key: bytes | None = None  # None: no form needed, the request carries its token itself
 
     @property
     def may_act(self) -> bool:
-        return self.right >= Right.ACT
+        return self.right >= Permission.ACT
 
     @property
     def form_token(self) -> str:
@@ -67,12 +67,12 @@ class Refusal(NamedTuple):
     token_helps: bool = False
 
 
-class Gate:
+class Authenticator:
     """Decides on requests. `clock`: seconds since 1970."""
 
     def __init__(self, http: HttpSettings, clock: Callable[[], float]) -> None:
         self._on_loopback = is_loopback(http.host)
-        self._tokens = {Right.LOOK: http.view_token.encode(), Right.ACT: http.act_token.encode()}
+        self._tokens = {Permission.LOOK: http.view_token.encode(), Permission.ACT: http.act_token.encode()}
         self._clock = clock
         # forms on an open page are ours for as long as we live
         self._own_key = secrets.token_bytes(32)
@@ -85,14 +85,14 @@ class Gate:
     @property
     def has_act_token(self) -> bool:
         """Whether anybody could ever act."""
-        return bool(self._tokens[Right.ACT])
+        return bool(self._tokens[Permission.ACT])
 
-    def visitor(self, request: web.Request) -> Visitor | Refusal:
+    def visitor(self, request: web.Request) -> Principal | Refusal:
         """Who asks. On loopback whoever shows no token may look."""
         shown = self._by_bearer(request) or self._by_cookie(request)
         if shown is not None:
             return shown
-        return Visitor(Right.LOOK, form_key=self._own_key) if self.is_local(request) else self._refusal(request)
+        return Principal(Permission.LOOK, form_key=self._own_key) if self.is_local(request) else self._refusal(request)
 
     def is_local(self, request: web.Request) -> bool:
         """Whether the request was made on this machine to an address of this machine. A page of another site can bring
@@ -104,7 +104,7 @@ class Gate:
         )
 
     def _refusal(self, request: web.Request) -> Refusal:
-        if self._tokens[Right.LOOK] or self._tokens[Right.ACT]:
+        if self._tokens[Permission.LOOK] or self._tokens[Permission.ACT]:
             if "Authorization" in request.headers:
                 return Refusal(401, "This token is not known", "Show http.view_token or http.act_token.", True)
             return Refusal(401, "A token is needed", "Log in with the token to look or the token to act.", True)
@@ -125,19 +125,19 @@ class Gate:
 
     # What proves a right
 
-    def _right_of(self, token: bytes) -> Right | None:
+    def _right_of(self, token: bytes) -> Permission | None:
         found = None
         for right, wanted in self._tokens.items():
             if wanted and hmac.compare_digest(hashlib.sha256(token).digest(), hashlib.sha256(wanted).digest()):
                 found = right
         return found
 
-    def _by_bearer(self, request: web.Request) -> Visitor | None:
+    def _by_bearer(self, request: web.Request) -> Principal | None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         right = self._right_of(token.strip().encode(errors="replace"))
-        return Visitor(right) if right is not None else None
+        return Principal(right) if right is not None else None
 
     def enter(self, token: str, name: str) -> str | None:
         """A session's cookie for whoever shows a token; None for who shows none of ours."""
@@ -148,14 +148,14 @@ class Gate:
         said = f"{right.value}.{int(self._clock()) + SESSION_S}.{called.decode()}"
         return f"{said}.{_signed(self._tokens[right], said.encode())}"
 
-    def _by_cookie(self, request: web.Request) -> Visitor | None:
+    def _by_cookie(self, request: web.Request) -> Principal | None:
         # signed with the token itself: every worker takes it, and a new token ends all sessions
         cookie = request.cookies.get(COOKIE, "")
         said, _, signature = cookie.rpartition(".")
         parts = said.split(".")
         if len(parts) != 3 or parts[0] not in ("1", "2") or not (parts[1].isascii() and parts[1].isdigit()):
             return None
-        right = Right(int(parts[0]))
+        right = Permission(int(parts[0]))
         token = self._tokens[right]
         if not token or not _same(_signed(token, said.encode(errors="replace")), signature):
             return None
@@ -166,7 +166,7 @@ class Gate:
         except (binascii.Error, UnicodeDecodeError):
             return None
         key = hmac.digest(token, cookie.encode(errors="replace"), "sha256")
-        return Visitor(right, name or None, has_session=True, form_key=key)
+        return Principal(right, name or None, has_session=True, form_key=key)
 
     # Whether a form is ours
 
@@ -177,7 +177,7 @@ class Gate:
         origin = request.headers.get("Origin")
         return origin is not None and urlsplit(origin).netloc != request.host
 
-    def is_our_form(self, request: web.Request, visitor: Visitor, token: str) -> bool:
+    def is_our_form(self, request: web.Request, visitor: Principal, token: str) -> bool:
         """Whether a form that acts came from a page of ours, shown to this visitor."""
         if visitor.form_key is None:
             return True  # no other site can make a browser send our token in a header

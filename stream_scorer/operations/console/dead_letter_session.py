@@ -13,8 +13,8 @@ from typing import Final
 
 from stream_scorer.errors import Known
 from stream_scorer.operations.console.error_log import log_fault
-from stream_scorer.operations.console.jobs import Errands
-from stream_scorer.operations.dead_letters.service import Office
+from stream_scorer.operations.console.jobs import Jobs
+from stream_scorer.operations.dead_letters.service import DeadLetterService
 
 # A page waits so long for the letters to be read on; then it shows those that are known. Where nothing is known, or
 # nothing of late, it waits longer before it says only that.
@@ -28,27 +28,27 @@ QUIET_AFTER_S: Final = 120.0
 OPEN_AGAIN_S: Final = 2.0
 
 # Connects to the letters of the environment
-OpenOffice = Callable[[], AbstractAsyncContextManager[Office]]
+OpenOffice = Callable[[], AbstractAsyncContextManager[DeadLetterService]]
 
 
 class OpeningError(Known):
     """The dead letters are not open yet; the page says so and asks again."""
 
 
-class Desk:
+class DeadLetterSession:
     """Keeps the letters open. `open_office` connects; what it raises is told and tried again."""
 
     def __init__(self, open_office: OpenOffice) -> None:
         self._open_office = open_office
-        self.errands = Errands(self.changed)
+        self.errands = Jobs(self.changed)
         self.trouble: str | None = None
         self.read, self.to_read = 0, 0
-        self._office: Office | None = None
+        self._office: DeadLetterService | None = None
         self._wanted_at_s = self._fresh_at_s = float("-inf")
         # somebody looks; somebody waits; everything of a moment ago is in the index
         self._wanted, self._asked, self._fresh = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def office(self) -> Office:
+    async def office(self) -> DeadLetterService:
         """The letters, read on to a second ago where that takes no longer than a page may wait. Raises OpeningError
         while they are not open, or far behind."""
         self._wanted_at_s = time.monotonic()
@@ -97,7 +97,7 @@ class Desk:
             self._fresh.set()  # who waits is told
             await asyncio.sleep(OPEN_AGAIN_S)
 
-    async def _read_on(self, office: Office) -> None:
+    async def _read_on(self, office: DeadLetterService) -> None:
         while True:
             self._office = office
             await office.refresh(self._note)

@@ -23,7 +23,7 @@ Work = Callable[[OnProgress], Awaitable[Any]]
 
 
 @dataclass
-class Errand:
+class Job:
     """One of them. `again`: the form that asks for it, to ask for the next step."""
 
     kind: str  # check, dry-run, replay, discard
@@ -52,19 +52,19 @@ class Errand:
         self.done, self.total = done, total
 
 
-class Errands:
+class Jobs:
     """The errands of this process, newest last. `changed` is called after each that may have changed something."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._known: OrderedDict[str, Errand] = OrderedDict()
+        self._known: OrderedDict[str, Job] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
 
-    def __getitem__(self, name: str) -> Errand:
+    def __getitem__(self, name: str) -> Job:
         return self._known[name]
 
-    def newest_first(self) -> list[Errand]:
+    def newest_first(self) -> list[Job]:
         return list(reversed(self._known.values()))
 
     @property
@@ -72,7 +72,7 @@ class Errands:
         """Whether so many are under way that another would only wait."""
         return len(self._tasks) >= WAITING_MAX
 
-    def start(self, errand: Errand, work: Work, *, changes: bool) -> Errand:
+    def start(self, errand: Job, work: Work, *, changes: bool) -> Job:
         """Run it beside everything else; those that change something, one after the other."""
         self._known[errand.name] = errand
         while len(self._known) > KEPT_MAX:
@@ -82,7 +82,7 @@ class Errands:
         task.add_done_callback(self._tasks.discard)
         return errand
 
-    async def _run(self, errand: Errand, work: Work, *, changes: bool) -> None:
+    async def _run(self, errand: Job, work: Work, *, changes: bool) -> None:
         try:
             if changes:
                 async with self._changing:

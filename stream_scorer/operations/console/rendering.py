@@ -54,7 +54,7 @@ def _moment(at: int | str | None, *, exact: bool = False) -> object:
         try:
             at = round(datetime.fromisoformat(at).timestamp() * 1000)
         except ValueError:
-            return safe_text.visible(at, 40)
+            return safe_text.safe_text(at, 40)
     return formatting.moment(at, time.time_ns() // 1_000_000, exact=exact)
 
 
@@ -102,7 +102,7 @@ class Renderer:
             "back_name": None,
         }
         self._templates.filters |= {
-            "visible": safe_text.visible,
+            "visible": safe_text.safe_text,
             "number": _number,
             "rate": formatting.rate,
             "share": formatting.share,
@@ -117,6 +117,6 @@ class Renderer:
         return web.Response(text=text, status=status, content_type="text/html", headers=PAGE_HEADERS)
 
 
-def sent_to(path: str) -> web.Response:
+def redirect(path: str) -> web.Response:
     """An answer that leads to another page, to be asked for with GET."""
     return web.Response(status=303, headers=PAGE_HEADERS | {"Location": path})

@@ -6,11 +6,11 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from stream_scorer.operations.console.auth import Gate, Visitor
-from stream_scorer.operations.console.dead_letter_session import Desk
+from stream_scorer.operations.console.auth import Authenticator, Principal
+from stream_scorer.operations.console.dead_letter_session import DeadLetterSession
 from stream_scorer.operations.console.rendering import Renderer
 from stream_scorer.operations.console.snapshots.recorder import Recorder
-from stream_scorer.operations.dead_letters.service import Office
+from stream_scorer.operations.dead_letters.service import DeadLetterService
 from stream_scorer.runtime.settings.settings import Settings
 
 
@@ -19,19 +19,19 @@ class Console:
     """What all requests share."""
 
     settings: Settings
-    gate: Gate
+    gate: Authenticator
     renderer: Renderer
     recorder: Recorder
-    desk: Desk
+    desk: DeadLetterSession
 
 
 @dataclass(frozen=True)
-class Visit:
+class RequestContext:
     """A visitor's request. `form`: what was posted, None for a page."""
 
     console: Console
     request: web.Request
-    visitor: Visitor
+    visitor: Principal
     form: MultiMapping[str] | None = None
 
     @property
@@ -42,7 +42,7 @@ class Visit:
     def here(self) -> str:
         return str(self.request.rel_url)
 
-    async def office(self) -> Office:
+    async def office(self) -> DeadLetterService:
         """The dead letters, for this visitor. Raises OpeningError while they are not open."""
         office = await self.console.desk.office()
         return office if self.visitor.name is None else office.acting_as(self.visitor.name)

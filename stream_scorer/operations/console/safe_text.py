@@ -1,7 +1,7 @@
 """Text, numbers and times as they stand on the page.
 
-Invariant: what comes from Kafka is hostile until it went through `visible`: escaped, isolated from the direction of the
-text around it, and with every character that could hide, move or forge something shown as its escape.
+Invariant: what comes from Kafka is hostile until it went through `safe_text`: escaped, isolated from the direction of
+the text around it, and with every character that could hide, move or forge something shown as its escape.
 """
 
 import unicodedata
@@ -19,7 +19,7 @@ MARKS_IN_A_ROW_MAX = 3
 ESCAPES_SHOWN_MAX = 40
 
 
-def visible(text: object, characters_max: int = CHARACTERS_MAX, our_lines: bool = False) -> Markup:
+def safe_text(text: object, characters_max: int = CHARACTERS_MAX, our_lines: bool = False) -> Markup:
     """The text for a page: nothing in it acts, hides or reorders; longer text keeps its start and its end. `our_lines`:
     its line ends are ours, and need no escape."""
     text = str(text)
@@ -27,10 +27,10 @@ def visible(text: object, characters_max: int = CHARACTERS_MAX, our_lines: bool 
         head, tail = characters_max * 3 // 4, characters_max // 4
         left_out = f"… {count(len(text) - head - tail)} characters …"
         return Markup('{}<span class="cut">{}</span>{}').format(
-            visible(text[:head]), left_out, visible(text[len(text) - tail :])
+            safe_text(text[:head]), left_out, safe_text(text[len(text) - tail :])
         )
     if our_lines:
-        return Markup("\n").join(visible(line, characters_max) for line in text.split("\n"))
+        return Markup("\n").join(safe_text(line, characters_max) for line in text.split("\n"))
     return Markup("<bdi>{}</bdi>").format(Markup("").join(_runs(text)))
 
 

@@ -12,7 +12,7 @@ from stream_scorer.operations.console.app import add_pages
 from stream_scorer.operations.console.dead_letter_session import OpenOffice
 from stream_scorer.operations.console.snapshots.kafka_snapshot import TopicFigures
 from stream_scorer.operations.console.snapshots.worker_snapshot import WorkerFigures
-from stream_scorer.operations.dead_letters.service import open_office
+from stream_scorer.operations.dead_letters.service import open_service
 from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.worker.health import Health
 from stream_scorer.runtime.worker.http_server import Server
@@ -51,4 +51,4 @@ async def serve_console(settings: Settings) -> AsyncIterator[tuple[str, int]]:
 
 def office_of(settings: Settings) -> OpenOffice:
     """Opens the environment's dead letters."""
-    return lambda: open_office(settings)
+    return lambda: open_service(settings)

@@ -17,7 +17,7 @@ from stream_scorer.runtime.settings.settings import Settings
 
 
 @dataclass(frozen=True)
-class Access:
+class Context:
     """One environment's letters, as one operator sees them. `reader` is good for one read at a time."""
 
     settings: Settings

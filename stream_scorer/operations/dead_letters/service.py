@@ -18,15 +18,21 @@ from stream_scorer.core.dead_letters.redaction import masked_spans
 from stream_scorer.core.dead_letters.repair import NO_FIX, Fix
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
 from stream_scorer.errors import GoneError
-from stream_scorer.operations.dead_letters.context import Access
+from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.index.index import Index, OnRead
 from stream_scorer.operations.dead_letters.index.parallel_read import Spans, read_on_together
 from stream_scorer.operations.dead_letters.query import aggregation, lineage, view
 from stream_scorer.operations.dead_letters.query.aggregation import Group, ProducerCount
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.query.lineage import History
-from stream_scorer.operations.dead_letters.query.search import Listed, chosen, narrowed, newest, one_letter
-from stream_scorer.operations.dead_letters.query.view import Shown
+from stream_scorer.operations.dead_letters.query.search import (
+    DeadLetterRow,
+    matching_chunks,
+    matching_offsets,
+    newest,
+    one_letter,
+)
+from stream_scorer.operations.dead_letters.query.view import DeadLetterView
 from stream_scorer.operations.dead_letters.replay import discard, dry_run, replay
 from stream_scorer.operations.dead_letters.replay.action_transaction import note_reveal
 from stream_scorer.operations.dead_letters.replay.discard import DiscardReport
@@ -52,16 +58,16 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-class Office:
+class DeadLetterService:
     """Safe for many tasks of one event loop: looks take turns, acts have connections of their own."""
 
-    def __init__(self, access: Access, turn: asyncio.Lock | None = None) -> None:
+    def __init__(self, access: Context, turn: asyncio.Lock | None = None) -> None:
         self._access = access
         self._turn = turn or asyncio.Lock()
 
-    def acting_as(self, who: str) -> "Office":
+    def acting_as(self, who: str) -> "DeadLetterService":
         """The same office for another operator."""
-        return Office(replaced(self._access, who=who), self._turn)
+        return DeadLetterService(replaced(self._access, who=who), self._turn)
 
     @property
     def who(self) -> str:
@@ -83,30 +89,32 @@ class Office:
     async def groups(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[Group]:
         """By code and field, the largest first."""
         async with self._turn:
-            return aggregation.group([chunk async for chunk in narrowed(self._access, filter_, on_read)])
+            return aggregation.group([chunk async for chunk in matching_chunks(self._access, filter_, on_read)])
 
     async def producers(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[ProducerCount]:
         """By who says to have sent them, the most first."""
         async with self._turn:
-            return aggregation.count_producers([chunk async for chunk in narrowed(self._access, filter_, on_read)])
+            return aggregation.count_producers(
+                [chunk async for chunk in matching_chunks(self._access, filter_, on_read)]
+            )
 
     async def states(self, filter_: Filter = ALL_WAITING) -> dict[State, int]:
         """How many letters are open, parked, replayed and discarded, whatever states the filter names."""
         async with self._turn:
             everything = msgspec.structs.replace(filter_, states=EVERY_STATE)
-            return aggregation.count_states([chunk async for chunk in narrowed(self._access, everything)])
+            return aggregation.count_states([chunk async for chunk in matching_chunks(self._access, everything)])
 
     async def count(self, filter_: Filter = ALL_WAITING) -> int:
         """How many letters a filter means."""
         async with self._turn:
-            return sum(map(len, (await chosen(self._access, filter_)).values()))
+            return sum(map(len, (await matching_offsets(self._access, filter_)).values()))
 
     async def over_time(
         self, filter_: Filter, *, since_ms: int, until_ms: int, buckets: int = 60
     ) -> list[tuple[int, dict[str, int]]]:
         """Letters by their first code in equal spans of time, each with its begin in ms since 1970."""
         async with self._turn:
-            chunks = [chunk async for chunk in narrowed(self._access, filter_)]
+            chunks = [chunk async for chunk in matching_chunks(self._access, filter_)]
             return aggregation.count_over_time(chunks, since_ms, until_ms, buckets)
 
     async def find(
@@ -115,7 +123,7 @@ class Office:
         limit: int = 50,
         before: Position | None = None,
         on_read: OnRead | None = None,
-    ) -> list[Listed]:
+    ) -> list[DeadLetterRow]:
         """Letters one by one, the last failure first; with `before`, those behind that one."""
         async with self._turn:
             return await newest(self._access, filter_, limit, before, on_read)
@@ -132,19 +140,19 @@ class Office:
             )
         return found
 
-    async def show(self, place: Position) -> Shown:
+    async def show(self, place: Position) -> DeadLetterView:
         """One letter, masked."""
-        return view.shown(self._access, await self.letter(place), revealed=False)
+        return view.view_of(self._access, await self.letter(place), revealed=False)
 
-    async def reveal(self, place: Position, why: str = "") -> Shown:
+    async def reveal(self, place: Position, why: str = "") -> DeadLetterView:
         """One letter with all that it says, once the ledger knows who looks."""
         letter = await self.letter(place)
         await note_reveal(self._access, letter, why)
-        return view.shown(self._access, letter, revealed=True)
+        return view.view_of(self._access, letter, revealed=True)
 
     async def preview(self, place: Position, fix: Fix, *, revealed: bool = False) -> Preview:
         """What a fix would make of one letter. Its id is not looked up: see `check`."""
-        judged = dry_run.judge(self._access, await self.letter(place), fix)
+        judged = dry_run.assess(self._access, await self.letter(place), fix)
         hidden = [] if revealed else masked_spans(judged.value, judged.letter.value)
         return Preview(
             place=place,
@@ -168,7 +176,7 @@ class Office:
     ) -> CheckReport:
         """What would become of letters now."""
         async with self._own_reader() as access:
-            return (await dry_run.check(access, await chosen(access, filter_, on_read), fix, on_read)).report
+            return (await dry_run.check(access, await matching_offsets(access, filter_, on_read), fix, on_read)).report
 
     async def replay(
         self,
@@ -206,20 +214,22 @@ class Office:
             return await discard.discard(access, filter_, note, yes=yes, on_read=on_read)
 
     @asynccontextmanager
-    async def _own_reader(self) -> AsyncIterator[Access]:
+    async def _own_reader(self) -> AsyncIterator[Context]:
         async with Reader(self._access.options) as reader:
             await self._access.index.refresh(reader)
             yield replaced(self._access, reader=reader)
 
 
 @asynccontextmanager
-async def open_office(settings: Settings, *, who: str | None = None) -> AsyncIterator[Office]:
+async def open_service(settings: Settings, *, who: str | None = None) -> AsyncIterator[DeadLetterService]:
     """The office of the settings' environment, its index not read on yet. `who`: default the settings' operator, else
     the operating system's user. Raises OutageError where Kafka does not answer."""
     options, names = client_options(settings.kafka), TopicNames(settings.topics.prefix)
     async with Reader(options) as reader:
         index = Index(settings.state_path / "dead-letters", names, await reader.cluster_id())
-        yield Office(Access(settings, options, names, index, reader, who or settings.operator.name or user()))
+        yield DeadLetterService(
+            Context(settings, options, names, index, reader, who or settings.operator.name or user())
+        )
 
 
 def user() -> str:

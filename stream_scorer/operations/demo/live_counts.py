@@ -59,7 +59,7 @@ class Answer(NamedTuple):
 
 
 @dataclass
-class Seen:
+class LiveCounts:
     """Everything that was seen so far."""
 
     predictions: Counter[int] = field(default_factory=Counter)  # by partition
@@ -110,7 +110,7 @@ class Watcher:
     """Reads the output topics from their beginning and keeps `seen` up to date; runs until cancelled."""
 
     def __init__(self, settings: Settings, partitions: int) -> None:
-        self.seen = Seen()
+        self.seen = LiveCounts()
         self._kafka, self._names, self._group = settings.kafka, TopicNames(settings.topics.prefix), settings.group_name
         self._partitions = partitions
         self._decode_prediction = msgspec.json.Decoder(PredictionSeen).decode

@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stream_scorer.operations.demo.live_counts import Seen, Watcher
+from stream_scorer.operations.demo.live_counts import LiveCounts, Watcher
 from stream_scorer.operations.demo.scenario import FAITHFUL, Play, Shares
 from stream_scorer.operations.demo.summary import Summary, count_up
 from stream_scorer.operations.demo.supervisor import Supervisor
 from stream_scorer.operations.demo.terminal_view import Scene
 from stream_scorer.operations.harness.signals import interrupts
-from stream_scorer.operations.harness.temporary_topics import delete_topics, own_prefix
+from stream_scorer.operations.harness.temporary_topics import delete_topics, temporary_prefix
 from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.operations.sending.event_sources import count_rows, csv_events
-from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.operations.sending.scheduled_send import play
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, definitions_for
 from stream_scorer.runtime.kafka.client import client_options
@@ -36,7 +36,7 @@ ACT_TOKEN_BYTES = 8
 
 T = TypeVar("T")
 Say = Callable[[str], None]
-Show = Callable[[Seen, Scene], None]
+Show = Callable[[LiveCounts, Scene], None]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _settings(plan: Plan, bootstrap: str, folder: Path) -> Settings:
     if plan.csv is None:
         lines.append(f"join_window_s = {JOIN_WINDOW_S}")
     if plan.bootstrap:
-        lines += ["[topics]", f'prefix = "{own_prefix("demo")}"']
+        lines += ["[topics]", f'prefix = "{temporary_prefix("demo")}"']
     path = folder / "settings.toml"
     path.write_text("\n".join(lines) + "\n")
     return load_settings(path, {})
@@ -153,7 +153,7 @@ async def _play(
     return summary
 
 
-def _timeline(plan: Plan, names: TopicNames) -> Iterator[Planned]:
+def _timeline(plan: Plan, names: TopicNames) -> Iterator[ScheduledEvent]:
     shares = Shares() if plan.csv is None else FAITHFUL
     shares = shares if plan.with_outcomes else replace(shares, repeated=0, conflicting=0, outcome=0)
     if plan.csv is None:
@@ -167,7 +167,7 @@ def _timeline(plan: Plan, names: TopicNames) -> Iterator[Planned]:
     )
 
 
-async def _drain(settings: Settings, seen: Seen, *, outcomes_expire: bool) -> Summary:
+async def _drain(settings: Settings, seen: LiveCounts, *, outcomes_expire: bool) -> Summary:
     """Count until every input has come to an end; what has not within a minute is what the summary says it is. Where
     outcomes expire, those for nobody are waited for too.
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count, takewhile
 
 from stream_scorer.operations.sending.event_sources import SourceEvent, generated_events, outcome_event
-from stream_scorer.operations.sending.schedule import Planned, in_due_order
+from stream_scorer.operations.sending.schedule import ScheduledEvent, in_due_order
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 EARLY_S_MAX = 1.0
@@ -62,19 +62,19 @@ class Play:
         self._draw = random.Random(seed)
         self._strangers = count()
 
-    def generated(self) -> Iterator[Planned]:
+    def generated(self) -> Iterator[ScheduledEvent]:
         """Generated stops."""
         return self.of(
             generated_events(EVENTS_MAX, seed=self._seed, broken_share=self._shares.broken, id_prefix="stop-")
         )
 
-    def of(self, events: Iterable[SourceEvent]) -> Iterator[Planned]:
+    def of(self, events: Iterable[SourceEvent]) -> Iterator[ScheduledEvent]:
         """These events."""
         due = ((index / self._rate, event) for index, event in enumerate(events))
         in_time = takewhile(lambda pair: self._seconds is None or pair[0] < self._seconds, due)
         return in_due_order((self._group(due_s, event) for due_s, event in in_time), ahead_s=EARLY_S_MAX)
 
-    def _group(self, due_s: float, event: SourceEvent) -> list[Planned]:
+    def _group(self, due_s: float, event: SourceEvent) -> list[ScheduledEvent]:
         """An event and everything that follows from it."""
         shares = self._shares
         observation = self._observation(due_s, event)
@@ -87,12 +87,12 @@ class Play:
             group += self._outcomes(due_s, event.id, event.true_class)
         return group
 
-    def _observation(self, due_s: float, event: SourceEvent) -> Planned:
+    def _observation(self, due_s: float, event: SourceEvent) -> ScheduledEvent:
         # a producer that hashes otherwise, or sends no key, puts events on any partition
         key = None if self._happens(self._shares.on_wrong_partition) else event.key
-        return Planned(due_s, self._names.observations, key, event.value)
+        return ScheduledEvent(due_s, self._names.observations, key, event.value)
 
-    def _outcomes(self, due_s: float, event_id: str, true_class: bool) -> Iterator[Planned]:
+    def _outcomes(self, due_s: float, event_id: str, true_class: bool) -> Iterator[ScheduledEvent]:
         shares = self._shares
         early = self._happens(shares.outcome_early)
         at_s = max(0.0, due_s - self._draw.uniform(0, EARLY_S_MAX)) if early else due_s + self._later()
@@ -106,8 +106,8 @@ class Play:
         if self._happens(shares.outcome_for_nobody):
             yield self._outcome(due_s, f"stranger-{next(self._strangers):08d}", true_class)
 
-    def _outcome(self, due_s: float, event_id: str, true_class: object) -> Planned:
-        return Planned(due_s, self._names.outcomes, event_id.encode(), outcome_event(event_id, true_class))
+    def _outcome(self, due_s: float, event_id: str, true_class: object) -> ScheduledEvent:
+        return ScheduledEvent(due_s, self._names.outcomes, event_id.encode(), outcome_event(event_id, true_class))
 
     def _later(self) -> float:
         return min(self._draw.expovariate(1 / self._delay_s), self._delay_s_max / 2) + 0.05

@@ -1,5 +1,5 @@
-"""How the demo looks in a terminal of 80 columns and 24 lines or more: a picture of `Seen`, drawn anew a few times a
-second; nothing is counted here.
+"""How the demo looks in a terminal of 80 columns and 24 lines or more: a picture of `LiveCounts`, drawn anew a few
+times a second; nothing is counted here.
 """
 
 import math
@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from stream_scorer.operations.demo.live_counts import Seen
+from stream_scorer.operations.demo.live_counts import LiveCounts
 from stream_scorer.operations.harness.latency_percentiles import latency_figures
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -36,7 +36,7 @@ class Scene:
     restarts: int = 0
 
 
-def render(seen: Seen, scene: Scene, *, height: int) -> Layout:
+def render(seen: LiveCounts, scene: Scene, *, height: int) -> Layout:
     """The whole screen."""
     layout = Layout()
     layout.split_column(
@@ -54,7 +54,7 @@ def render(seen: Seen, scene: Scene, *, height: int) -> Layout:
     return layout
 
 
-def line(seen: Seen, scene: Scene) -> str:
+def line(seen: LiveCounts, scene: Scene) -> str:
     """The same in one line, for where there is no terminal."""
     figures = latency_figures(seen.recent_ms, (0.5, 0.99))
     latency = f"  p50 {figures['p50']:.0f} ms  p99 {figures['p99']:.0f} ms" if figures else ""
@@ -82,7 +82,7 @@ def _head(scene: Scene) -> RenderableType:
     return grid
 
 
-def _flow(seen: Seen, scene: Scene) -> RenderableType:
+def _flow(seen: LiveCounts, scene: Scene) -> RenderableType:
     figures = latency_figures(seen.recent_ms, (0.5, 0.99))
     grid = Table.grid(expand=True, padding=(0, 1))
     for _ in range(5):
@@ -106,7 +106,7 @@ def _flow(seen: Seen, scene: Scene) -> RenderableType:
     return Panel(Group(grid, spark), box=box.ROUNDED, border_style="cyan", padding=(0, 1))
 
 
-def _partitions(seen: Seen) -> RenderableType:
+def _partitions(seen: LiveCounts) -> RenderableType:
     table = _table("#", "predictions", "dead", "waiting")
     for partition in sorted(set(seen.waiting) | set(seen.predictions) | set(seen.dead_letters)):
         waiting = seen.waiting.get(partition, 0)
@@ -119,7 +119,7 @@ def _partitions(seen: Seen) -> RenderableType:
     return Panel(table, title="partitions", title_align="left", border_style="dim")
 
 
-def _last(seen: Seen, rows: int) -> RenderableType:
+def _last(seen: LiveCounts, rows: int) -> RenderableType:
     table = Table(box=None, expand=True, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column(no_wrap=True, width=BAR)
@@ -134,7 +134,7 @@ def _last(seen: Seen, rows: int) -> RenderableType:
     return Panel(table, title=f"last predictions  {seen.model}", title_align="left", border_style="dim")
 
 
-def _dead_letters(seen: Seen, rows: int) -> RenderableType:
+def _dead_letters(seen: LiveCounts, rows: int) -> RenderableType:
     table = Table(box=None, expand=True, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=2, style="dim")
@@ -144,7 +144,7 @@ def _dead_letters(seen: Seen, rows: int) -> RenderableType:
     return Panel(table, title="dead letters by reason", title_align="left", border_style="dim")
 
 
-def _quality(seen: Seen) -> RenderableType:
+def _quality(seen: LiveCounts) -> RenderableType:
     if not seen.updates:
         share = seen.positives / max(sum(seen.predictions.values()), 1)
         words = Text.assemble((f"{share:.1%}", "bold"), (" of the stops: a search would likely find something", "dim"))

@@ -7,7 +7,7 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames, admin_client
 from stream_scorer.runtime.settings.settings import Settings
 
 
-def own_prefix(purpose: str) -> str:
+def temporary_prefix(purpose: str) -> str:
     """A prefix of topic names (and of groups) that nobody else has."""
     return f"{purpose}-{secrets.token_hex(3)}."
 

@@ -36,7 +36,7 @@ class StandingNode(msgspec.Struct, frozen=True):
         return self.process.running and bool(live_nodes(HOST, self.port, PROBE_TIMEOUT_S))
 
 
-class StandingBroker(msgspec.Struct, frozen=True):
+class BackgroundBroker(msgspec.Struct, frozen=True):
     """A broker that was started on purpose; whether it still runs is another question."""
 
     version: str
@@ -58,19 +58,19 @@ def default_folder() -> Path:
     return cache_folder() / "broker"
 
 
-def remembered(folder: Path) -> StandingBroker | None:
+def load_state(folder: Path) -> BackgroundBroker | None:
     """The broker that was started in this folder, running or not; None where there was none or it was stopped."""
     try:
-        return msgspec.json.decode((folder / REMEMBERED).read_bytes(), type=StandingBroker)
+        return msgspec.json.decode((folder / REMEMBERED).read_bytes(), type=BackgroundBroker)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
         raise BrokerError(f"{folder / REMEMBERED} can't be read ({error}): delete it.") from error
 
 
-def remember(folder: Path, broker: LocalBroker) -> StandingBroker:
+def save_state(folder: Path, broker: LocalBroker) -> BackgroundBroker:
     """Write down what it takes to find and stop this broker."""
-    standing = StandingBroker(
+    standing = BackgroundBroker(
         version=broker.version,
         bootstrap=broker.bootstrap,
         nodes=tuple(
@@ -83,13 +83,13 @@ def remember(folder: Path, broker: LocalBroker) -> StandingBroker:
     return standing
 
 
-def forget(folder: Path) -> None:
+def delete_state(folder: Path) -> None:
     (folder / REMEMBERED).unlink(missing_ok=True)
 
 
 def refuse_second(folder: Path) -> None:
     """Raise where a broker of this folder runs already."""
-    there = remembered(folder)
+    there = load_state(folder)
     if there is not None and there.running:
         raise BrokerError(
             f"a broker runs in {folder} already, at {there.bootstrap}: use or stop it, or choose another folder."
@@ -101,17 +101,17 @@ def usual_port(nodes: int) -> int | None:
     return USUAL_PORT if all(is_free(USUAL_PORT + number) for number in range(nodes)) else None
 
 
-def start_standing(folder: Path, nodes: int, port: int | None, progress: Progress) -> StandingBroker:
+def start_standing(folder: Path, nodes: int, port: int | None, progress: Progress) -> BackgroundBroker:
     """Start a broker that outlives this program."""
     refuse_second(folder)
     broker = LocalBroker(folder, nodes, port or usual_port(nodes), progress=progress)
     broker.start(detached=True)
-    return remember(folder, broker)
+    return save_state(folder, broker)
 
 
 def stop_standing(folder: Path) -> bool:
     """Stop the broker of this folder, if it runs, and say whether it did; its data stay."""
-    there = remembered(folder)
+    there = load_state(folder)
     if there is None:
         return False
     ran = there.running
@@ -122,5 +122,5 @@ def stop_standing(folder: Path) -> bool:
         if not node.process.ended_within(STOP_WITHIN_S):
             node.process.send(signal.SIGKILL)
             node.process.ended_within(STOP_WITHIN_S)
-    forget(folder)
+    delete_state(folder)
     return ran

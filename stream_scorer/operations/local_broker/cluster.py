@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from stream_scorer.errors import BrokerError
-from stream_scorer.operations.local_broker.distribution import Parts, Progress, disk_full, install_parts
+from stream_scorer.operations.local_broker.distribution import Distribution, Progress, disk_full, install_parts
 from stream_scorer.operations.local_broker.metadata_probe import live_nodes
 from stream_scorer.operations.local_broker.node import Node, PortTakenError, java_options, random_id
 from stream_scorer.operations.local_broker.server_properties import (
@@ -151,7 +151,7 @@ class LocalBroker:
         self._temporary = Path(tempfile.mkdtemp(prefix="stream-scorer-broker-"))
         return self._temporary
 
-    def _format_nodes(self, parts: Parts) -> None:
+    def _format_nodes(self, parts: Distribution) -> None:
         folder = self._make_folder()
         options = [*java_options(self._heap_mib, self._tuned), *quick_start_options(parts)]
         there = len(list(folder.glob("node-*/data/meta.properties")))

@@ -38,7 +38,7 @@ class Jar:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Distribution:
     """What it takes to run Kafka: two programs' versions, Java itself, the class path, and the folder with the jars."""
 
     version: str
@@ -67,7 +67,7 @@ def kafka_version(jars: Sequence[Jar]) -> str:
     return next(jar.version for jar in jars if jar.artifact == "kafka-clients")
 
 
-def install_parts(progress: Progress, fetch: Fetch | None = None) -> Parts:
+def install_parts(progress: Progress, fetch: Fetch | None = None) -> Distribution:
     """Everything that it takes to start Kafka, from the cache folder where it is there, downloaded where it is not.
 
     The whole class path is held against its checksums each time (45 MB, 0.06 s): no jar that was changed on disk runs.
@@ -82,7 +82,7 @@ def install_parts(progress: Progress, fetch: Fetch | None = None) -> Parts:
     except (OSError, RuntimeError) as error:  # requests' errors are OSErrors; jgo says "not found" with a RuntimeError
         raise not_installed(error, folder, version) from error
     java, java_version = java_program()
-    return Parts(version, java_version, java, ":".join(str(folder / jar.name) for jar in jars), folder)
+    return Distribution(version, java_version, java, ":".join(str(folder / jar.name) for jar in jars), folder)
 
 
 def install_jars(jars: Sequence[Jar], folder: Path, progress: Progress, fetch: Fetch) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stream_scorer.errors import BrokerError
-from stream_scorer.operations.local_broker.distribution import Parts, disk_full
-from stream_scorer.operations.local_broker.processes import DetachedProcess, KeptProcess
+from stream_scorer.operations.local_broker.distribution import Distribution, disk_full
+from stream_scorer.operations.local_broker.processes import DetachedProcess, SupervisedProcess
 from stream_scorer.operations.local_broker.server_properties import properties_text
 
 FIRST_RECORDS = Path("__cluster_metadata-0", "00000000000000000000-0000000000.checkpoint")
@@ -45,11 +45,11 @@ def java_options(heap_mib: int, tuned: bool) -> list[str]:
 class Node:
     """One Kafka process and what it keeps on disk. With `disposable`, the folder goes if the owner dies first."""
 
-    def __init__(self, parts: Parts, folder: Path, options: Sequence[str], disposable: bool = False) -> None:
+    def __init__(self, parts: Distribution, folder: Path, options: Sequence[str], disposable: bool = False) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.log = folder / "kafka.log"
-        self.process: KeptProcess | DetachedProcess | None = None
+        self.process: SupervisedProcess | DetachedProcess | None = None
         self._parts = parts
         self._options = options
         self._disposable = disposable
@@ -95,7 +95,7 @@ class Node:
             if detached:
                 self.process = DetachedProcess.spawn(command, self.folder, log.fileno())
             else:
-                self.process = KeptProcess(command, self.folder, log.fileno(), delete_folder=self._disposable)
+                self.process = SupervisedProcess(command, self.folder, log.fileno(), delete_folder=self._disposable)
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal; does nothing where it does not run."""

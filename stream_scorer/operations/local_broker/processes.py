@@ -18,7 +18,7 @@ LOOK_EVERY_S = 0.05
 START_IN_FOLDER = "import os, sys; os.chdir(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])"
 
 
-class KeptProcess:
+class SupervisedProcess:
     """A command below a keeper (`watchdog.py`), which ends it when we are gone, and then may delete its folder."""
 
     def __init__(self, command: Sequence[str], folder: Path, log: int, delete_folder: bool) -> None:

@@ -13,7 +13,13 @@ import time
 from pathlib import Path
 
 from stream_scorer.errors import BrokerError
-from stream_scorer.operations.local_broker.distribution import CLASS_CACHES, Parts, Progress, locked, not_installed
+from stream_scorer.operations.local_broker.distribution import (
+    CLASS_CACHES,
+    Distribution,
+    Progress,
+    locked,
+    not_installed,
+)
 from stream_scorer.operations.local_broker.metadata_probe import live_nodes
 from stream_scorer.operations.local_broker.node import FIRST_RECORDS, Node, java_options, random_id
 from stream_scorer.operations.local_broker.server_properties import (
@@ -29,15 +35,15 @@ TRIAL_HEAP_MIB = 512
 LOOK_EVERY_S = 0.1
 
 
-def first_records(parts: Parts) -> Path:
+def first_records(parts: Distribution) -> Path:
     return parts.folder / "first-records.checkpoint"
 
 
-def class_cache(parts: Parts) -> Path:
+def class_cache(parts: Distribution) -> Path:
     return parts.folder / CLASS_CACHES.replace("*", f"java-{parts.java_version}")
 
 
-def quick_start_options(parts: Parts) -> list[str]:
+def quick_start_options(parts: Distribution) -> list[str]:
     cache = class_cache(parts)
     if not cache.stat().st_size:
         return []
@@ -45,7 +51,7 @@ def quick_start_options(parts: Parts) -> list[str]:
     return [f"-XX:AOTCache={cache}", "-Xlog:disable", "-Xlog:all=error:stderr"]
 
 
-def prepare_quick_start(parts: Parts, progress: Progress) -> None:
+def prepare_quick_start(parts: Distribution, progress: Progress) -> None:
     """Make both, where they are not in the cache folder yet."""
     if class_cache(parts).exists():  # made last, so the other is there too
         return
@@ -61,7 +67,7 @@ def prepare_quick_start(parts: Parts, progress: Progress) -> None:
         raise not_installed(error, parts.folder, parts.version) from error
 
 
-def formatted(parts: Parts, scratch: Path) -> bytes:
+def formatted(parts: Distribution, scratch: Path) -> bytes:
     """Let Kafka's tool format a folder; gives the first records that it writes there."""
     settings = scratch / "format.properties"
     properties = server_properties(0, choose_ports(1, None), scratch / "formatted", "PLAINTEXT", {})
@@ -78,7 +84,7 @@ def formatted(parts: Parts, scratch: Path) -> bytes:
     return made.read_bytes()
 
 
-def loaded_classes(parts: Parts, scratch: Path) -> Path:
+def loaded_classes(parts: Distribution, scratch: Path) -> Path:
     """Start a broker, let Java note what it loads, and end it in order, which is when Java writes its cache.
 
     Where Java makes none, the file is empty: it says that there is no point in trying at every start.

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from stream_scorer.core.records.partitioner import partitions_of
 from stream_scorer.core.records.record import Headers
 from stream_scorer.errors import Known, OutageError, TopicsError
-from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.kafka.connection_check import diagnose_connection
 from stream_scorer.runtime.kafka.errors import to_user_error
 
@@ -115,7 +115,7 @@ class EventSender:
         except KafkaError as error:
             raise self._explained(error, f"asking for the topic {topic}") from error
 
-    async def send(self, planned: Sequence[Planned], *, start_ms: float | None = None) -> None:
+    async def send(self, planned: Sequence[ScheduledEvent], *, start_ms: float | None = None) -> None:
         """Hand events over; waits while too many wait already. With `start_ms` an event's timestamp is the time that
         it was due, else now.
         """
@@ -128,7 +128,7 @@ class EventSender:
             lanes = await self._lanes_of(topic)
             self._hand_over([event for event in planned if event.topic == topic], lanes, start_ms)
 
-    def _hand_over(self, events: Sequence[Planned], lanes: list[Lane], start_ms: float | None) -> None:
+    def _hand_over(self, events: Sequence[ScheduledEvent], lanes: list[Lane], start_ms: float | None) -> None:
         """The hot loop of a fast fill: plain tuples into the queues of their partitions."""
         timestamp_ms, limit, refused = int(time.time() * 1000), self._limit - RECORD_OVERHEAD_BYTES, 0
         for event, partition in zip(events, self._partitions_for(events, len(lanes)), strict=True):
@@ -145,7 +145,7 @@ class EventSender:
         self.refused += refused
         self._waiting += len(events) - refused
 
-    def _partitions_for(self, events: Sequence[Planned], partitions: int) -> list[int]:
+    def _partitions_for(self, events: Sequence[ScheduledEvent], partitions: int) -> list[int]:
         """The partition of each event: the one it says, else that of its key; those without a key go round."""
         keyed: list[int] = partitions_of([event.key or b"" for event in events], partitions).tolist()
         for index, event in enumerate(events):

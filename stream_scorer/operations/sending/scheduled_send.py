@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from stream_scorer.operations.sending.event_sender import EventSender
-from stream_scorer.operations.sending.schedule import Planned
+from stream_scorer.operations.sending.schedule import ScheduledEvent
 
 CHUNK = 4_096
 PACE_S = 0.001
@@ -15,7 +15,7 @@ LOOK_UP_S = 0.1
 
 async def play(
     sender: EventSender,
-    timeline: Iterable[Planned],
+    timeline: Iterable[ScheduledEvent],
     *,
     paced: bool,
     started: float | None = None,
@@ -32,7 +32,7 @@ async def play(
     started = time.perf_counter() if started is None else started
     start_ms = (time.time() + started - time.perf_counter()) * 1000
     waiting = iter(timeline)
-    held: Planned | None = None
+    held: ScheduledEvent | None = None
     while not is_over():
         now_s = time.perf_counter() - started if paced else float("inf")
         chunk, held = _due(waiting, held, now_s)
@@ -45,7 +45,9 @@ async def play(
     await sender.settle()
 
 
-def _due(waiting: Iterator[Planned], held: Planned | None, now_s: float) -> tuple[list[Planned], Planned | None]:
+def _due(
+    waiting: Iterator[ScheduledEvent], held: ScheduledEvent | None, now_s: float
+) -> tuple[list[ScheduledEvent], ScheduledEvent | None]:
     """What is due by now, at most a chunk, and the first one that is not."""
     if held and held.due_s > now_s:
         return [], held

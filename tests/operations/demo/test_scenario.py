@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.operations.demo.scenario import FAITHFUL, Play
 from stream_scorer.operations.sending.event_sources import SourceEvent
-from stream_scorer.operations.sending.schedule import Outcomes, Planned, at_rate, in_due_order
+from stream_scorer.operations.sending.schedule import Outcomes, ScheduledEvent, at_rate, in_due_order
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from tests.builders import an_event
 
 NAMES = TopicNames()
 
 
-def a_play(seconds: float = 20.0) -> list[Planned]:
+def a_play(seconds: float = 20.0) -> list[ScheduledEvent]:
     return list(Play(NAMES, rate=100.0, seconds=seconds, delay_s_max=5.0).generated())
 
 
@@ -78,12 +78,18 @@ def test_rows_of_a_file_are_played_once_each_as_they_are() -> None:
 
 
 def test_groups_are_told_apart_only_by_their_due_times() -> None:
-    groups = [[Planned(1.0, "a", None, b"1"), Planned(2.5, "b", None, b"2")], [Planned(2.0, "a", None, b"3")]]
+    groups = [
+        [ScheduledEvent(1.0, "a", None, b"1"), ScheduledEvent(2.5, "b", None, b"2")],
+        [ScheduledEvent(2.0, "a", None, b"3")],
+    ]
     assert [event.value for event in in_due_order(groups)] == [b"1", b"3", b"2"]
 
 
 def test_event_ahead_of_its_group_keeps_its_place() -> None:
-    groups = [[Planned(1.0, "a", None, b"1")], [Planned(2.0, "a", None, b"2"), Planned(0.5, "b", None, b"early")]]
+    groups = [
+        [ScheduledEvent(1.0, "a", None, b"1")],
+        [ScheduledEvent(2.0, "a", None, b"2"), ScheduledEvent(0.5, "b", None, b"early")],
+    ]
     assert [event.value for event in in_due_order(groups, ahead_s=1.5)] == [b"early", b"1", b"2"]
 
 

@@ -5,15 +5,15 @@ import io
 import pytest
 from rich.console import Console
 
-from stream_scorer.operations.demo.live_counts import PredictionSeen, ReasonSeen, Seen, UpdateSeen
+from stream_scorer.operations.demo.live_counts import LiveCounts, PredictionSeen, ReasonSeen, UpdateSeen
 from stream_scorer.operations.demo.summary import Summary
 from stream_scorer.operations.demo.summary_text import render_summary
 from stream_scorer.operations.demo.terminal_view import Scene, line, render, sparkline, wilson
 from stream_scorer.operations.harness.latency_percentiles import latency_figures, percentile
 
 
-def something_seen() -> Seen:
-    seen = Seen(waiting={0: 0, 1: 3, 2: 0, 3: 12_345})
+def something_seen() -> LiveCounts:
+    seen = LiveCounts(waiting={0: 0, 1: 3, 2: 0, 3: 12_345})
     for number in range(400):
         prediction = PredictionSeen(f"stop-{number:08d}", number % 3 == 0, number / 400, "default@0123456789ab")
         seen.note_prediction(number % 4, prediction, float(number))
@@ -34,7 +34,7 @@ def a_scene() -> Scene:
     return Scene("127.0.0.1:34567", "127.0.0.1:45678", elapsed_s=75, observations=12_345, outcomes=99, state="playing")
 
 
-def drawn(width: int, height: int, seen: Seen) -> str:
+def drawn(width: int, height: int, seen: LiveCounts) -> str:
     console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
     with console.capture() as captured:
         console.print(render(seen, a_scene(), height=height), height=height)
@@ -62,7 +62,7 @@ def test_everything_is_on_the_screen_and_nothing_runs_over_it(width: int, height
 
 
 def test_view_before_anything_was_seen() -> None:
-    assert "observations" in drawn(80, 24, Seen())
+    assert "observations" in drawn(80, 24, LiveCounts())
 
 
 def test_line_says_the_same_in_short() -> None:
@@ -72,7 +72,7 @@ def test_line_says_the_same_in_short() -> None:
 
 
 def test_correction_turns_a_success_around_and_is_not_another_outcome() -> None:
-    seen = Seen()
+    seen = LiveCounts()
     seen.note_update(UpdateSeen("joined", 1, True, True))
     seen.note_update(UpdateSeen("joined", 1, True, False))
     assert (seen.right, seen.judged) == (1, 2)
@@ -83,7 +83,7 @@ def test_correction_turns_a_success_around_and_is_not_another_outcome() -> None:
 
 
 def test_outcome_of_a_negative_prediction_says_nothing_about_success() -> None:
-    seen = Seen()
+    seen = LiveCounts()
     seen.note_update(UpdateSeen("joined", 1, False, True))
     assert (seen.right, seen.judged) == (0, 0)
 

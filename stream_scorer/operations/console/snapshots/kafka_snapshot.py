@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_scorer.errors import OutageError
-from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow
+from stream_scorer.operations.console.snapshots.snapshot import PartitionNow, Snapshot
 from stream_scorer.operations.reading.group_offsets import GroupPosition
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
 from stream_scorer.runtime.kafka.errors import to_user_error
@@ -30,7 +30,7 @@ class TopicFigures:
         self._outcomes = [TopicPartition(names.outcomes, number) for number in range(partitions)]
         self._position: GroupPosition | None = None
 
-    async def now(self) -> Now:
+    async def now(self) -> Snapshot:
         try:
             position = await self._connected()
             lanes = [*self._observations, *self._outcomes]
@@ -56,7 +56,7 @@ class TopicFigures:
             "observations.read": sum(committed.get(lane, 0) for lane in self._observations),
             "outcomes.read": sum(committed.get(lane, 0) for lane in self._outcomes),
         }
-        return Now(partitions=partitions, ended=ended)
+        return Snapshot(partitions=partitions, ended=ended)
 
     async def close(self) -> None:
         """Leave Kafka; the next look connects anew."""

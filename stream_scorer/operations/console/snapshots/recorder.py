@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from stream_scorer.errors import Known
-from stream_scorer.operations.console.snapshots.snapshot import Now, Watched
+from stream_scorer.operations.console.snapshots.snapshot import Snapshot, SnapshotSource
 
 LOOK_EVERY_S: Final = 2.0
 
@@ -27,19 +27,19 @@ LATENCY_OVER_S: Final = 60.0
 LOOK_WAIT_S: Final = 10.0
 
 
-class Look(NamedTuple):
+class Sample(NamedTuple):
     """A look and when it was taken, on the monotonic clock."""
 
     at_s: float
-    now: Now
+    now: Snapshot
 
 
 class Recorder:
     """Looks every two seconds and remembers five minutes of it."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: SnapshotSource) -> None:
         self.watched = watched
-        self.looks: deque[Look] = deque(maxlen=LOOKS_KEPT)
+        self.looks: deque[Sample] = deque(maxlen=LOOKS_KEPT)
         self.trouble: str | None = None
 
     async def run(self) -> None:
@@ -57,9 +57,9 @@ class Recorder:
             self.trouble = str(error) or "Kafka does not answer."
         else:
             self.trouble = None
-            self.looks.append(Look(time.monotonic(), now))
+            self.looks.append(Sample(time.monotonic(), now))
 
-    async def latest(self) -> Now | None:
+    async def latest(self) -> Snapshot | None:
         """The last look, at most two seconds old where looks succeed."""
         if not self.looks:
             with contextlib.suppress(Known):
@@ -96,7 +96,7 @@ class Recorder:
         return [_quantile(quantile, last.now.latency_bounds_s, counts) for quantile in quantiles]
 
 
-def _rate(first: Look, last: Look, ends: Sequence[str]) -> float | None:
+def _rate(first: Sample, last: Sample, ends: Sequence[str]) -> float | None:
     seconds = last.at_s - first.at_s
     if seconds <= 0:
         return None

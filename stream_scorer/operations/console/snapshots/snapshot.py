@@ -39,7 +39,7 @@ class QualityNow(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Now:
+class Snapshot:
     """One look. `ended`: records by where they ended, since the start; `latency_counts`: one for each bound, and one
     beyond."""
 
@@ -59,10 +59,10 @@ class Now:
         return sum((each.observations_unread or 0) + (each.outcomes_unread or 0) for each in self.partitions)
 
 
-class Watched(Protocol):
+class SnapshotSource(Protocol):
     """Something whose figures the page shows."""
 
     is_worker: bool
 
-    async def now(self) -> Now:
+    async def now(self) -> Snapshot:
         """The figures as of now; quick and without effect. Raises Known where they can't be had."""

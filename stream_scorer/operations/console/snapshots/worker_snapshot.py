@@ -11,7 +11,7 @@ from typing import Final
 from stream_scorer.core.quality.confidence_intervals import Interval, newcombe, wilson
 from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.core.quality.figures import GroupGap
-from stream_scorer.operations.console.snapshots.snapshot import Now, PartitionNow, QualityNow
+from stream_scorer.operations.console.snapshots.snapshot import PartitionNow, QualityNow, Snapshot
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.worker.service import WorkerService
 
@@ -28,13 +28,13 @@ class WorkerFigures:
     def __init__(self, delivery: WorkerService) -> None:
         self._delivery = delivery
 
-    async def now(self) -> Now:
+    async def now(self) -> Snapshot:
         delivery = self._delivery
         health, speaker = await delivery.is_ready(), delivery.speaker
         lanes = {lane.partition: lane for lane in delivery.lanes}
         samples = list(samples_of(delivery.figures().decode()))
         bounds, counts = latency(samples)
-        return Now(
+        return Snapshot(
             partitions=[
                 self._partition(lanes[number]) if number in lanes else PartitionNow(number, "elsewhere")
                 for number in range(delivery.partitions)

@@ -7,21 +7,21 @@ from aiohttp import web
 from stream_scorer.core.records.dead_letter_reader import Position
 from stream_scorer.errors import Known, SettingsError
 from stream_scorer.operations.console.forms.fix_form import FixFields
-from stream_scorer.operations.console.request_context import Visit
+from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.views.dead_letter_list import fix_fields
 from stream_scorer.operations.dead_letters.query.lineage import History
-from stream_scorer.operations.dead_letters.query.view import Shown
-from stream_scorer.operations.dead_letters.service import Office, Preview
+from stream_scorer.operations.dead_letters.query.view import DeadLetterView
+from stream_scorer.operations.dead_letters.service import DeadLetterService, Preview
 
 WHY_CHARACTERS_MAX: Final = 300
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(visit: RequestContext) -> web.Response:
     """The page at /letters/PLACE, personal data masked."""
     return await _page(visit)
 
 
-async def reveal(visit: Visit) -> web.Response:
+async def reveal(visit: RequestContext) -> web.Response:
     """The same with everything shown; the ledger says who looked."""
     place = _place(visit)
     if place is None:
@@ -33,7 +33,7 @@ async def reveal(visit: Visit) -> web.Response:
     return await _page(visit, shown=shown)
 
 
-async def preview(visit: Visit) -> web.Response:
+async def preview(visit: RequestContext) -> web.Response:
     """The letter with what the contract would say of it, mended as the form says; only that part for the script."""
     place, fix = _place(visit), FixFields(visit.form)
     if place is None:
@@ -44,7 +44,9 @@ async def preview(visit: Visit) -> web.Response:
     return visit.page("preview.html", fix=fix, preview=previewed, wrong=wrong)
 
 
-async def _page(visit: Visit, *, shown: Shown | None = None, fix: FixFields | None = None) -> web.Response:
+async def _page(
+    visit: RequestContext, *, shown: DeadLetterView | None = None, fix: FixFields | None = None
+) -> web.Response:
     place = _place(visit)
     if place is None:
         return _unknown(visit)
@@ -69,7 +71,7 @@ async def _page(visit: Visit, *, shown: Shown | None = None, fix: FixFields | No
 
 
 async def _previewed(
-    visit: Visit, place: Position, fields: FixFields, *, revealed: bool
+    visit: RequestContext, place: Position, fields: FixFields, *, revealed: bool
 ) -> tuple[Preview | None, str | None]:
     """What the contract would say, or what is wrong with the fix."""
     try:
@@ -79,7 +81,7 @@ async def _previewed(
     return await (await visit.office()).preview(place, fix, revealed=revealed), None
 
 
-async def _history(office: Office, place: Position) -> History | str:
+async def _history(office: DeadLetterService, place: Position) -> History | str:
     try:
         return await office.history(place)
     except Known as error:
@@ -90,17 +92,17 @@ def _revealed(place: Position) -> str:
     return f"revealed {place}"
 
 
-def _was_revealed(visit: Visit, place: Position) -> bool:
+def _was_revealed(visit: RequestContext, place: Position) -> bool:
     """Whether the form was on a page that had revealed the letter: then its preview is revealed too."""
     seal = str(visit.form.get("seal", "")) if visit.form is not None else ""
     return visit.visitor.may_act and visit.visitor.is_seal(_revealed(place), seal)
 
 
-def _place(visit: Visit) -> Position | None:
+def _place(visit: RequestContext) -> Position | None:
     return Position.parse(visit.request.match_info["place"])
 
 
-def _unknown(visit: Visit) -> web.Response:
+def _unknown(visit: RequestContext) -> web.Response:
     return visit.message(
         404, "There is no such letter", "A letter's address is its partition and offset, like 2@1234.", back="/letters"
     )

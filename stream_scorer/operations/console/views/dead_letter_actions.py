@@ -14,15 +14,15 @@ from stream_scorer.operations.console.formatting import instant
 from stream_scorer.operations.console.forms import filter_form
 from stream_scorer.operations.console.forms.filter_form import Fields, filter_of, in_words, query_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
-from stream_scorer.operations.console.jobs import Errand, OnProgress, Work
-from stream_scorer.operations.console.rendering import sent_to
-from stream_scorer.operations.console.request_context import Visit
+from stream_scorer.operations.console.jobs import Job, OnProgress, Work
+from stream_scorer.operations.console.rendering import redirect
+from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.views.dead_letter_list import hidden_fields
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter
 from stream_scorer.operations.dead_letters.replay.discard import DiscardReport
 from stream_scorer.operations.dead_letters.replay.dry_run import CheckReport
 from stream_scorer.operations.dead_letters.replay.replay import ReplayReport
-from stream_scorer.operations.dead_letters.service import Office
+from stream_scorer.operations.dead_letters.service import DeadLetterService
 
 KINDS: Final = ("check", "dry-run", "replay", "discard-dry-run", "discard")
 CHANGES: Final = frozenset({"replay", "discard"})
@@ -30,7 +30,7 @@ WHY_CHARACTERS_MAX: Final = 300
 RATE_MAX: Final = 1_000_000.0
 
 
-async def start(visit: Visit) -> web.Response:
+async def start(visit: RequestContext) -> web.Response:
     """What a form asks for, started; leads to the page that shows how far it is."""
     form = visit.form
     assert form is not None
@@ -47,7 +47,7 @@ async def start(visit: Visit) -> web.Response:
         raise SettingsError("say why they are discarded: the note stands in the ledger, for who asks later")
     wanted, again, words, back = _letters_of(form)
     fix, office = FixFields(form), await visit.office()
-    errand = Errand(
+    errand = Job(
         kind=kind,
         letters=words,
         how=_how(kind, fix, why),
@@ -58,7 +58,7 @@ async def start(visit: Visit) -> web.Response:
     )
     work = _work(office, kind, wanted, fix.fix(), form, why)
     errands.start(errand, work, changes=kind in CHANGES)
-    return sent_to(f"/errands/{errand.name}")
+    return redirect(f"/errands/{errand.name}")
 
 
 def _letters_of(form: MultiMapping[str]) -> tuple[Filter, list[tuple[str, str]], str, str]:
@@ -104,7 +104,7 @@ def _rate(form: MultiMapping[str]) -> float | None:
     return rate
 
 
-def _work(office: Office, kind: str, wanted: Filter, fix: Fix, form: MultiMapping[str], why: str) -> Work:
+def _work(office: DeadLetterService, kind: str, wanted: Filter, fix: Fix, form: MultiMapping[str], why: str) -> Work:
     rate, parked, failing_too = _rate(form), bool(form.get("parked")), bool(form.get("failing_too"))
 
     async def check(on_progress: OnProgress) -> CheckReport:

@@ -13,11 +13,11 @@ from stream_scorer.operations.console.formatting import instant
 from stream_scorer.operations.console.forms import filter_form, fix_form
 from stream_scorer.operations.console.forms.filter_form import Fields, filter_of, in_words, query_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
-from stream_scorer.operations.console.request_context import Visit
+from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.svg_charts import ranked_series, sparkline, stacked_bars
 from stream_scorer.operations.dead_letters.query.aggregation import Group
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
-from stream_scorer.operations.dead_letters.service import Office
+from stream_scorer.operations.dead_letters.service import DeadLetterService
 
 PER_PAGE: Final = 50
 BUCKETS: Final = 60
@@ -28,7 +28,7 @@ SPARKS_LETTERS_MAX: Final = 200_000
 GROUPS_SHOWN_MAX: Final = 200
 
 
-async def groups(visit: Visit) -> web.Response:
+async def groups(visit: RequestContext) -> web.Response:
     """The page at /letters: what is wrong, most frequent first."""
     fields = filter_form.fields_of(visit.query)
     wanted, problem = _filter(fields)
@@ -60,7 +60,9 @@ def found_with(found: Sequence[Group], sparks: Sequence[Markup | None]) -> list[
     return list(zip(shown, [*sparks, *[None] * len(shown)][: len(shown)], strict=True))
 
 
-async def _sparks(office: Office, wanted: Filter, found: Sequence[Group], since_ms: int, until_ms: int) -> list[Markup]:
+async def _sparks(
+    office: DeadLetterService, wanted: Filter, found: Sequence[Group], since_ms: int, until_ms: int
+) -> list[Markup]:
     sparks = []
     for group in found[:SPARKS_MAX]:
         narrowed = _narrowed(wanted, group)
@@ -89,7 +91,7 @@ def _group_query(fields: Fields, group: Group) -> str:
     return query_of(fields, code=group.code, field=group.field or fields.get("field"))
 
 
-async def listing(visit: Visit) -> web.Response:
+async def listing(visit: RequestContext) -> web.Response:
     """The page at /letters/list: the letters of a filter, newest first, and what can be done with all of them."""
     fields = filter_form.fields_of(visit.query)
     wanted, problem = _filter(fields)

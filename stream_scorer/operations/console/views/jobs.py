@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from stream_scorer.core.dead_letters.producer_notices import notice_text
-from stream_scorer.operations.console.request_context import Visit
+from stream_scorer.operations.console.request_context import RequestContext
 
 SHOWN_MAX = 100
 TITLES = {
@@ -16,14 +16,14 @@ TITLES = {
 }
 
 
-async def listing(visit: Visit) -> web.Response:
+async def listing(visit: RequestContext) -> web.Response:
     """The page at /errands."""
     return visit.page(
         "errands.html", section="/errands", errands=visit.console.desk.errands.newest_first(), titles=TITLES
     )
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(visit: RequestContext) -> web.Response:
     """The page at /errands/NAME."""
     try:
         errand = visit.console.desk.errands[visit.request.match_info["name"]]

@@ -7,16 +7,16 @@ from urllib.parse import quote
 from aiohttp import web
 
 from stream_scorer.operations.console.auth import COOKIE, SESSION_S, Refusal
-from stream_scorer.operations.console.rendering import sent_to
-from stream_scorer.operations.console.request_context import Console, Visit
+from stream_scorer.operations.console.rendering import redirect
+from stream_scorer.operations.console.request_context import Console, RequestContext
 
 # Guessing a token is slow, however many try at once
 WRONG_WAIT_S: Final = 0.5
 
 
-def asked_to_log_in(console: Console, request: web.Request) -> web.Response:
+def login_required(console: Console, request: web.Request) -> web.Response:
     """Instead of the page that was asked for."""
-    return sent_to(f"/login?next={quote(str(request.rel_url))}")
+    return redirect(f"/login?next={quote(str(request.rel_url))}")
 
 
 async def form(console: Console, request: web.Request) -> web.Response:
@@ -24,7 +24,7 @@ async def form(console: Console, request: web.Request) -> web.Response:
     return console.renderer.page("login.html", next=_ours(request.query.get("next", "/")), wrong=None)
 
 
-async def enter(console: Console, request: web.Request) -> web.Response:
+async def create_session(console: Console, request: web.Request) -> web.Response:
     """A token shown: a session, or the form again."""
     given = await request.post()
     target = _ours(str(given.get("next", "/")))
@@ -36,7 +36,7 @@ async def enter(console: Console, request: web.Request) -> web.Response:
     if cookie is None:
         await asyncio.sleep(WRONG_WAIT_S)
         return console.renderer.page("login.html", status=401, next=target, wrong="This token is not known.")
-    response = sent_to(target)
+    response = redirect(target)
     # `strict`: no other site's link or form brings the session with it
     response.set_cookie(
         COOKIE, cookie, max_age=SESSION_S, path="/", httponly=True, samesite="Strict", secure=_is_encrypted(request)
@@ -44,10 +44,10 @@ async def enter(console: Console, request: web.Request) -> web.Response:
     return response
 
 
-async def leave(visit: Visit) -> web.Response:
+async def leave(visit: RequestContext) -> web.Response:
     """No session any more."""
     refused = isinstance(visit.console.gate.visitor(visit.request), Refusal)
-    response = sent_to("/login" if refused or not visit.console.gate.is_local(visit.request) else "/")
+    response = redirect("/login" if refused or not visit.console.gate.is_local(visit.request) else "/")
     response.del_cookie(COOKIE, path="/")
     return response
 

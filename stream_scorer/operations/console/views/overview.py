@@ -7,9 +7,9 @@ from markupsafe import Markup
 
 from stream_scorer.core.quality.confidence_intervals import Interval
 from stream_scorer.operations.console import formatting
-from stream_scorer.operations.console.request_context import Visit
+from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.snapshots.recorder import Recorder
-from stream_scorer.operations.console.snapshots.snapshot import Now, QualityNow
+from stream_scorer.operations.console.snapshots.snapshot import QualityNow, Snapshot
 from stream_scorer.operations.console.svg_charts import sparkline
 from stream_scorer.runtime.metrics.catalogue import OBSERVATION_ENDS, OUTCOME_ENDS
 from stream_scorer.runtime.settings.settings import BusinessSettings
@@ -30,7 +30,7 @@ class Figure(NamedTuple):
     spark: Markup | None = None
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(visit: RequestContext) -> web.Response:
     """The page at /."""
     recorder, business = visit.console.recorder, visit.console.settings.business
     now = await recorder.latest()
@@ -51,7 +51,7 @@ async def show(visit: Visit) -> web.Response:
     )
 
 
-def worker_figures(now: Now, recorder: Recorder, business: BusinessSettings) -> list[Figure]:
+def worker_figures(now: Snapshot, recorder: Recorder, business: BusinessSettings) -> list[Figure]:
     predicted, letters = recorder.rate("observations.predicted"), recorder.rate("letters")
     read = recorder.rate(*ALL_OBSERVATIONS)
     broken = letters / read if letters is not None and read else None
@@ -107,7 +107,7 @@ def worker_figures(now: Now, recorder: Recorder, business: BusinessSettings) -> 
     return found
 
 
-def group_figures(now: Now, recorder: Recorder) -> list[Figure]:
+def group_figures(now: Snapshot, recorder: Recorder) -> list[Figure]:
     return [
         Figure(
             "Observations read",
@@ -133,7 +133,7 @@ def group_figures(now: Now, recorder: Recorder) -> list[Figure]:
     ]
 
 
-def ends(now: Now, recorder: Recorder) -> list[tuple[str, str, int, float | None]]:
+def ends(now: Snapshot, recorder: Recorder) -> list[tuple[str, str, int, float | None]]:
     """Kind of record, end, how many so far, how many a second."""
     rows = []
     for kind, names in (("observation", OBSERVATION_ENDS), ("outcome", OUTCOME_ENDS)):

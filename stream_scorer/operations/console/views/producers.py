@@ -9,9 +9,9 @@ from aiohttp import web
 
 from stream_scorer.operations.console.forms import filter_form
 from stream_scorer.operations.console.forms.filter_form import filter_of
-from stream_scorer.operations.console.jobs import Errand, OnProgress
-from stream_scorer.operations.console.rendering import sent_to
-from stream_scorer.operations.console.request_context import Visit
+from stream_scorer.operations.console.jobs import Job, OnProgress
+from stream_scorer.operations.console.rendering import redirect
+from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE
 from stream_scorer.operations.reports.producer_scorecards import Scorecards, scorecards
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
@@ -20,7 +20,7 @@ from stream_scorer.runtime.kafka.client import client_options
 SHOWN_MAX: Final = 200
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(visit: RequestContext) -> web.Response:
     """The page at /producers."""
     fields = filter_form.fields_of(visit.query)
     wanted = msgspec.structs.replace(filter_of(fields), states=EVERY_STATE)
@@ -36,7 +36,7 @@ async def show(visit: Visit) -> web.Response:
     )
 
 
-async def count_up(visit: Visit) -> web.Response:
+async def count_up(visit: RequestContext) -> web.Response:
     """Scorecards of all that is retained, or of the last hours, as an errand."""
     assert visit.form is not None
     errands = visit.console.desk.errands
@@ -50,7 +50,7 @@ async def count_up(visit: Visit) -> web.Response:
         return await scorecards(client_options(settings.kafka), names, since_ms=since_ms, on_read=on_progress)
 
     within = fields.get("within")
-    errand = Errand(
+    errand = Job(
         kind="scorecards",
         letters=f"records of the last {filter_form.WITHIN_NAMES[str(within)]}" if within else "all that is retained",
         how="",
@@ -60,4 +60,4 @@ async def count_up(visit: Visit) -> web.Response:
         started_ms=time.time_ns() // 1_000_000,
     )
     errands.start(errand, read, changes=False)
-    return sent_to(f"/errands/{errand.name}")
+    return redirect(f"/errands/{errand.name}")

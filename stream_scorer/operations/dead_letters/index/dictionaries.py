@@ -51,7 +51,7 @@ class Table(Generic[Key]):
         return value in self._numbers
 
 
-class Tables:
+class Dictionaries:
     """What a shelf's rows have numbers for: sets of faults, and producers. Both are bounded, whoever writes records."""
 
     def __init__(self, faults: Sequence[tuple[Fault, ...]] = (), producers: Sequence[str] = ()) -> None:

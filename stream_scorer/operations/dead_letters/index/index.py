@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.records.audit_log import Action
 from stream_scorer.operations.dead_letters.index.action_lookup import Acts
-from stream_scorer.operations.dead_letters.index.dictionaries import Tables
-from stream_scorer.operations.dead_letters.index.partition_index import Shelf, ShelfWriter
+from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries
+from stream_scorer.operations.dead_letters.index.partition_index import PartitionIndex, PartitionIndexWriter
 from stream_scorer.operations.dead_letters.index.rows import (
     ACT,
     ACTS,
@@ -49,7 +49,7 @@ class Chunk(NamedTuple):
     rows: Rows
     states: NDArray[np.int8]
     replays: NDArray[np.int32]
-    tables: Tables
+    tables: Dictionaries
 
     def where(self, wanted: NDArray[np.bool_]) -> "Chunk":
         """Those that are flagged."""
@@ -64,8 +64,8 @@ class Index:
     def __init__(self, folder: Path, names: TopicNames, identity: str) -> None:
         self._folder, self._names, self._identity = folder, names, identity
         self.sides: Mapping[str, int] = {names.observations: 0, names.outcomes: 1, names.dead_letters: LETTERS_SIDE}
-        self._shelves: dict[int, Shelf] = {}
-        self._ledger = Shelf(folder, "ledger", ACT, f"{identity}/{names.ledger}")
+        self._shelves: dict[int, PartitionIndex] = {}
+        self._ledger = PartitionIndex(folder, "ledger", ACT, f"{identity}/{names.ledger}")
         self._begins: dict[int, int] = {}
         self._acts = Acts(np.empty(0, dtype=ACT))
 
@@ -74,11 +74,11 @@ class Index:
         """What another index of the same is made of."""
         return self._folder, self._names, self._identity
 
-    def shelf(self, partition: int) -> Shelf:
+    def shelf(self, partition: int) -> PartitionIndex:
         """The letters of one partition."""
         if partition not in self._shelves:
             identity = f"{self._identity}/{self._names.dead_letters}"
-            self._shelves[partition] = Shelf(self._folder, f"letters-{partition}", LETTER, identity)
+            self._shelves[partition] = PartitionIndex(self._folder, f"letters-{partition}", LETTER, identity)
         return self._shelves[partition]
 
     # Reading on
@@ -132,14 +132,14 @@ class Index:
                 if writer is not None and writer.position > now[key].end:
                     writer.start_over()
 
-    def _of(self, partition: TopicPartition) -> Shelf:
+    def _of(self, partition: TopicPartition) -> PartitionIndex:
         return self._ledger if partition.topic == self._names.ledger else self.shelf(partition.partition)
 
     async def _read(
         self,
         reader: Reader,
         spans: Mapping[TopicPartition, Span],
-        writers: Mapping[TopicPartition, ShelfWriter],
+        writers: Mapping[TopicPartition, PartitionIndexWriter],
         on_read: OnRead | None,
     ) -> None:
         ahead = {key: Span(max(span.begin, writers[key].position), span.end) for key, span in spans.items()}
@@ -161,7 +161,7 @@ class Index:
             writer.add(np.concatenate(rows), spans[partition].end)
             writer.drop_before(spans[partition].begin)
 
-    def _rows(self, partition: TopicPartition, records: Sequence[Record], tables: Tables) -> Rows:
+    def _rows(self, partition: TopicPartition, records: Sequence[Record], tables: Dictionaries) -> Rows:
         if partition.topic == self._names.ledger:
             return act_rows(records, self.sides)
         return letter_rows(partition.partition, records, tables, self.sides)
@@ -189,7 +189,7 @@ class Index:
             for begin in range(first, len(shelved.rows), CHUNK_ROWS):
                 yield self._chunk(partition, shelved.rows[begin : begin + CHUNK_ROWS], shelved.tables, cap)
 
-    def _chunk(self, partition: int, rows: Rows, tables: Tables, cap: int) -> Chunk:
+    def _chunk(self, partition: int, rows: Rows, tables: Dictionaries, cap: int) -> Chunk:
         acts = self._acts
         states = np.full(len(rows), OPEN, dtype=np.int8)
         replays = np.zeros(len(rows), dtype=np.int32)

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from stream_scorer.errors import StateError
-from stream_scorer.operations.dead_letters.index.dictionaries import Fault, Tables
+from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries, Fault
 from stream_scorer.operations.dead_letters.index.rows import Rows
 
 # Goes up with every change of the rows or of these files
@@ -27,7 +27,7 @@ _decode_faults: Final = msgspec.json.Decoder(tuple[tuple[str, str | None], ...])
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Note(msgspec.Struct, frozen=True):
+class IndexManifest(msgspec.Struct, frozen=True):
     """What of the shelf's files counts. `identity`: what they are a view of; `position`: the next offset to read."""
 
     layout: int = LAYOUT
@@ -39,29 +39,29 @@ class Note(msgspec.Struct, frozen=True):
     producers_bytes: int = 0
 
 
-class Shelved(NamedTuple):
+class IndexSnapshot(NamedTuple):
     """A shelf as it was at one moment: rows in the order of their offsets, not in memory but mapped from the file."""
 
-    note: Note
+    note: IndexManifest
     rows: Rows
-    tables: Tables
+    tables: Dictionaries
 
 
-_decode_note: Final = msgspec.json.Decoder(Note).decode
+_decode_note: Final = msgspec.json.Decoder(IndexManifest).decode
 
 
-class Shelf:
+class PartitionIndex:
     """The rows of one partition. Several processes may share it."""
 
     def __init__(self, folder: Path, name: str, dtype: np.dtype[Any], identity: str) -> None:
         self.folder, self._name, self._dtype, self._identity = folder, name, dtype, identity
-        self._seen: Shelved | None = None
+        self._seen: IndexSnapshot | None = None
 
-    def look(self) -> Shelved:
+    def look(self) -> IndexSnapshot:
         """What is there now; nothing where it is a view of something else."""
         note = self._note()
         if self._seen is None or self._seen.note != note:
-            self._seen = Shelved(note, self._map(note), self._tables(note))
+            self._seen = IndexSnapshot(note, self._map(note), self._tables(note))
         return self._seen
 
     @property
@@ -70,7 +70,7 @@ class Shelf:
         return self._note().position
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator["ShelfWriter | None"]:
+    def writing(self) -> Iterator["PartitionIndexWriter | None"]:
         """The right to write, for as long as the block lasts; None while somebody else has it. Raises StateError."""
         with _machine_faults_told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -80,7 +80,7 @@ class Shelf:
         finally:
             os.close(lock)
 
-    def _writer(self, lock: int) -> "ShelfWriter | None":
+    def _writer(self, lock: int) -> "PartitionIndexWriter | None":
         with _machine_faults_told(self.folder):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,34 +88,34 @@ class Shelf:
                 return None
             note = self._note()
             # tables of its own: those of `look` are read by others while these grow
-            return ShelfWriter(self, note, self._tables(note))
+            return PartitionIndexWriter(self, note, self._tables(note))
 
     # Files
 
     def path(self, what: str, generation: int) -> Path:
         return self.folder / f"{self._name}.{generation}.{what}"
 
-    def keep(self, note: Note) -> None:
+    def keep(self, note: IndexManifest) -> None:
         path = self.folder / f"{self._name}.json"
         new = path.with_suffix(".json.new")
         new.write_bytes(_encode(note))
         new.replace(path)
 
-    def _note(self) -> Note:
+    def _note(self) -> IndexManifest:
         found = None
         while True:
             try:
                 note = _decode_note((self.folder / f"{self._name}.json").read_bytes())
             except (FileNotFoundError, msgspec.DecodeError):
-                return Note(identity=self._identity)
+                return IndexManifest(identity=self._identity)
             if note.layout == LAYOUT and note.identity == self._identity and self._is_whole(note):
                 return note
             if note == found:
                 # the next generation, so that no file of the old one is written to
-                return Note(identity=self._identity, generation=note.generation + 1)
+                return IndexManifest(identity=self._identity, generation=note.generation + 1)
             found = note  # its files may have been deleted by who wrote a newer note just now
 
-    def _is_whole(self, note: Note) -> bool:
+    def _is_whole(self, note: IndexManifest) -> bool:
         wanted = {
             "rows": note.rows * self._dtype.itemsize,
             "faults": note.faults_bytes,
@@ -128,21 +128,21 @@ class Shelf:
         except FileNotFoundError:
             return False
 
-    def _map(self, note: Note) -> Rows:
+    def _map(self, note: IndexManifest) -> Rows:
         if not note.rows:
             return np.empty(0, dtype=self._dtype)
         return np.memmap(self.path("rows", note.generation), dtype=self._dtype, mode="r", shape=(note.rows,))
 
-    def _tables(self, note: Note) -> Tables:
+    def _tables(self, note: IndexManifest) -> Dictionaries:
         faults: list[tuple[Fault, ...]] = [
             _decode_faults(line) for line in self._lines("faults", note.faults_bytes, note)
         ]
         producers: list[str] = [
             msgspec.json.decode(line) for line in self._lines("producers", note.producers_bytes, note)
         ]
-        return Tables(faults, producers)
+        return Dictionaries(faults, producers)
 
-    def _lines(self, what: str, size: int, note: Note) -> list[bytes]:
+    def _lines(self, what: str, size: int, note: IndexManifest) -> list[bytes]:
         if not size:
             return []
         with self.path(what, note.generation).open("rb") as file:
@@ -154,10 +154,10 @@ class Shelf:
                 path.unlink(missing_ok=True)
 
 
-class ShelfWriter:
+class PartitionIndexWriter:
     """Adds rows to a shelf. What was added counts from the next `keep` on."""
 
-    def __init__(self, shelf: Shelf, note: Note, tables: Tables) -> None:
+    def __init__(self, shelf: PartitionIndex, note: IndexManifest, tables: Dictionaries) -> None:
         self._shelf, self._note, self.tables = shelf, note, tables
         self._faults_kept, self._producers_kept = len(tables.faults), len(tables.producers)
 
@@ -191,8 +191,8 @@ class ShelfWriter:
 
     def start_over(self) -> None:
         """Drop everything: the topic is another one than what was read."""
-        self._note = Note(identity=self._note.identity, generation=self._note.generation + 1)
-        self.tables = Tables()
+        self._note = IndexManifest(identity=self._note.identity, generation=self._note.generation + 1)
+        self.tables = Dictionaries()
         self._faults_kept = self._producers_kept = 0
         self._shelf.keep(self._note)
         self._shelf.delete_generations_but(self._note.generation)
@@ -204,7 +204,7 @@ class ShelfWriter:
         if dead < dead_rows_min or dead < len(seen.rows) // 2:
             return
         left, tables, position = np.array(seen.rows[dead:]), self.tables, self._note.position
-        self._note = Note(identity=self._note.identity, generation=self._note.generation + 1)
+        self._note = IndexManifest(identity=self._note.identity, generation=self._note.generation + 1)
         self._faults_kept = self._producers_kept = 0
         self.tables = tables
         self.add(left, position)

@@ -25,7 +25,7 @@ from stream_scorer.core.records.dead_letter_reader import (
     read_letter,
 )
 from stream_scorer.core.records.record import ConsumedRecord, rfc3339
-from stream_scorer.operations.dead_letters.index.dictionaries import Tables
+from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries
 
 Rows = NDArray[np.void]
 
@@ -91,7 +91,9 @@ def id_sum(id_: bytes | None) -> int:
     return 0 if id_ is None else crc32(id_)
 
 
-def letter_rows(partition: int, records: Sequence[ConsumedRecord], tables: Tables, sides: Mapping[str, int]) -> Rows:
+def letter_rows(
+    partition: int, records: Sequence[ConsumedRecord], tables: Dictionaries, sides: Mapping[str, int]
+) -> Rows:
     """One row for each record of a partition of dead letters. `sides`: the inputs by their names.
 
     The hot path of a first look at a million letters, 2 µs each: the headers that our own writer appended are taken by
@@ -111,7 +113,7 @@ def _plain_rows(
     partition: int,
     records: Sequence[ConsumedRecord],
     runs: Sequence[Sequence[tuple[str, bytes]]],
-    tables: Tables,
+    tables: Dictionaries,
     sides: Mapping[str, int],
 ) -> Rows:
     origins = _decode_origins(b"[" + b",".join([run[2][1] for run in runs]) + b"]")
@@ -134,7 +136,7 @@ def _plain_rows(
     return rows
 
 
-def _producers(headers: Sequence[Sequence[tuple[str, bytes]]], tables: Tables) -> list[int]:
+def _producers(headers: Sequence[Sequence[tuple[str, bytes]]], tables: Dictionaries) -> list[int]:
     nobody, senders, alone = tables.number_of_producer(None), tables.senders, _RUN + 1
     # nearly all records have no header of their own, or one that was seen before
     quick = [
@@ -151,7 +153,7 @@ def _producers(headers: Sequence[Sequence[tuple[str, bytes]]], tables: Tables) -
     ]
 
 
-def _one_row(partition: int, record: ConsumedRecord, tables: Tables, sides: Mapping[str, int]) -> Rows:
+def _one_row(partition: int, record: ConsumedRecord, tables: Dictionaries, sides: Mapping[str, int]) -> Rows:
     row = np.zeros(1, dtype=LETTER)
     letter = read_letter(partition, record)
     row["offset"], row["id"] = record.offset, id_sum(id_of(record.value, record.key))

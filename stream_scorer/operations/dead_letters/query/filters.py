@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
-from stream_scorer.operations.dead_letters.index.dictionaries import Tables
+from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries
 from stream_scorer.operations.dead_letters.index.index import Chunk
 from stream_scorer.operations.dead_letters.index.rows import STAGES, id_sum
 
@@ -83,7 +83,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             wanted &= np.isin(rows["offset"], offsets)
         return wanted
 
-    def _fitting_faults(self, tables: Tables) -> Flags:
+    def _fitting_faults(self, tables: Dictionaries) -> Flags:
         # one fault must have both, the code and the field
         return np.array(
             [
@@ -93,7 +93,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             dtype=bool,
         )
 
-    def _fitting_producers(self, tables: Tables) -> Flags:
+    def _fitting_producers(self, tables: Dictionaries) -> Flags:
         return np.array([self.producer == name for name in tables.producers.values], dtype=bool)
 
     def fits(self, letter: DeadLetter | UnreadableDeadLetter) -> bool:

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from stream_scorer.core.records.audit_log import Action, AuditEntry, decode_entry
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, SourcePosition, UnreadableDeadLetter
 from stream_scorer.core.records.record import rfc3339
-from stream_scorer.operations.dead_letters.context import Access
+from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.index.rows import ACT, place_number
 from stream_scorer.operations.dead_letters.query.search import one_letter
 from stream_scorer.operations.reading.topic_reader import Reader, Record, Span
@@ -65,7 +65,7 @@ class _Link(NamedTuple):
     origin: SourcePosition
 
 
-async def history(access: Access, letter: DeadLetter | UnreadableDeadLetter) -> History:
+async def history(access: Context, letter: DeadLetter | UnreadableDeadLetter) -> History:
     """Everything that is known of a letter, of those that it came from and of what came of it."""
     events: list[Event] = []
     link: _Link | None = _first(access, letter)
@@ -90,7 +90,7 @@ async def history(access: Access, letter: DeadLetter | UnreadableDeadLetter) -> 
     return History(place=letter.place, events=events)
 
 
-def _first(access: Access, letter: DeadLetter | UnreadableDeadLetter) -> _Link:
+def _first(access: Context, letter: DeadLetter | UnreadableDeadLetter) -> _Link:
     """The letter of the record's first failure, back along the replays that led to this one."""
     link = _Link(letter.place, access.origin_of(letter))
     acts, sides = access.index.acts, access.index.sides
@@ -107,17 +107,17 @@ def _first(access: Access, letter: DeadLetter | UnreadableDeadLetter) -> _Link:
     return link
 
 
-async def _letter(access: Access, place: Position | None) -> DeadLetter | UnreadableDeadLetter | None:
+async def _letter(access: Context, place: Position | None) -> DeadLetter | UnreadableDeadLetter | None:
     return None if place is None else await one_letter(access, place)
 
 
-def _letter_of(access: Access, origin: SourcePosition) -> Position | None:
+def _letter_of(access: Context, origin: SourcePosition) -> Position | None:
     number = place_number(access.index.sides[origin.topic], origin.partition, origin.offset)
     found = next(access.index.letters_of([number]), None)
     return None if found is None else Position(*found)
 
 
-async def _entries(access: Access, origin: SourcePosition) -> list[tuple[str, AuditEntry]]:
+async def _entries(access: Context, origin: SourcePosition) -> list[tuple[str, AuditEntry]]:
     """All acts on one letter, in their order."""
     number = place_number(access.index.sides[origin.topic], origin.partition, origin.offset)
     rows = access.index.acts.rows
@@ -157,7 +157,9 @@ def _done(where: str, entry: AuditEntry) -> Event:
 # What came of a replay that left no letter
 
 
-async def _what_came(access: Access, became: SourcePosition, letter: DeadLetter | UnreadableDeadLetter | None) -> Event:
+async def _what_came(
+    access: Context, became: SourcePosition, letter: DeadLetter | UnreadableDeadLetter | None
+) -> Event:
     if became.topic == access.names.observations:
         predictions = TopicPartition(access.names.predictions, became.partition)
         found = await find_sourced(access.reader, predictions, became.offset)
@@ -177,7 +179,7 @@ async def _what_came(access: Access, became: SourcePosition, letter: DeadLetter 
 
 
 async def _update(
-    access: Access, became: SourcePosition, letter: DeadLetter | UnreadableDeadLetter | None
+    access: Context, became: SourcePosition, letter: DeadLetter | UnreadableDeadLetter | None
 ) -> Event | None:
     """What an outcome that was replayed led to: the last update that names it."""
     partition = TopicPartition(access.names.outcome_updates, became.partition)

@@ -18,7 +18,7 @@ from stream_scorer.core.records.dead_letter_reader import (
     UnreadableDeadLetter,
     read_letter,
 )
-from stream_scorer.operations.dead_letters.context import Access
+from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.index.dictionaries import NOBODY
 from stream_scorer.operations.dead_letters.index.index import Chunk, OnRead
 from stream_scorer.operations.dead_letters.index.rows import STAGES, Rows, place_number, time_text
@@ -32,7 +32,7 @@ GAP_MAX: Final = 3_000
 Offsets = Mapping[int, NDArray[np.int64]]
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     """One letter as a list shows it: nothing of what it says of a person."""
 
     place: Position
@@ -46,7 +46,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     truncated: bool
 
 
-async def narrowed(access: Access, filter_: Filter, on_read: OnRead | None = None) -> AsyncIterator[Chunk]:
+async def matching_chunks(access: Context, filter_: Filter, on_read: OnRead | None = None) -> AsyncIterator[Chunk]:
     """The letters that a filter means, chunk by chunk. Where rows don't tell enough, those in question are read."""
     if not filter_.looks_into_letters:
         for chunk in _among(access, filter_):
@@ -60,14 +60,14 @@ async def narrowed(access: Access, filter_: Filter, on_read: OnRead | None = Non
         yield chunk.where(np.isin(chunk.rows["offset"], fitting.get(chunk.partition, [])))
 
 
-def _among(access: Access, filter_: Filter) -> Iterator[Chunk]:
+def _among(access: Context, filter_: Filter) -> Iterator[Chunk]:
     for chunk in access.index.chunks(access.cap, filter_.partitions()):
         yield chunk.where(filter_.among(chunk))
 
 
-async def chosen(access: Access, filter_: Filter, on_read: OnRead | None = None) -> Offsets:
+async def matching_offsets(access: Context, filter_: Filter, on_read: OnRead | None = None) -> Offsets:
     """Where the letters lie that a filter means."""
-    return _gathered([chunk async for chunk in narrowed(access, filter_, on_read)])
+    return _gathered([chunk async for chunk in matching_chunks(access, filter_, on_read)])
 
 
 def _gathered(chunks: "Iterator[Chunk] | list[Chunk]") -> Offsets:
@@ -79,10 +79,10 @@ def _gathered(chunks: "Iterator[Chunk] | list[Chunk]") -> Offsets:
 
 
 async def newest(
-    access: Access, filter_: Filter, limit: int, before: Position | None = None, on_read: OnRead | None = None
-) -> list[Listed]:
+    access: Context, filter_: Filter, limit: int, before: Position | None = None, on_read: OnRead | None = None
+) -> list[DeadLetterRow]:
     """The letters that failed last, the newest first; with `before`, those that come behind that one in this order."""
-    best: list[tuple[int, int, int, Listed]] = []
+    best: list[tuple[int, int, int, DeadLetterRow]] = []
     bound: tuple[int, int, int] | None = None
     if before is not None:
         bound = next(
@@ -93,7 +93,7 @@ async def newest(
             ),
             (0, 0, 0),
         )
-    async for found in narrowed(access, filter_, on_read):
+    async for found in matching_chunks(access, filter_, on_read):
         chunk = found if bound is None else found.where(_is_before(found.partition, found.rows, bound))
         rows = chunk.rows
         last = np.lexsort((rows["offset"], rows["failed_ms"]))[::-1][:limit]
@@ -114,14 +114,14 @@ def _is_before(partition: int, rows: Rows, bound: tuple[int, int, int]) -> NDArr
     return earlier
 
 
-def listed(access: Access, chunk: Chunk, row: int) -> Listed:
+def listed(access: Context, chunk: Chunk, row: int) -> DeadLetterRow:
     """One of a chunk's letters, for people."""
     one = chunk.rows[row]
     origin, stage = int(one["origin"]), int(one["stage"])
     producer = chunk.tables.producers.values[int(one["producer"])]
     topics = {side: topic for topic, side in access.index.sides.items()}
     is_ours = origin != place_number(access.index.sides[access.names.dead_letters], chunk.partition, int(one["offset"]))
-    return Listed(
+    return DeadLetterRow(
         place=Position(chunk.partition, int(one["offset"])),
         failed_at=time_text(int(one["failed_ms"])),
         stage=STAGES[stage].value if stage >= 0 else "",
@@ -135,7 +135,7 @@ def listed(access: Access, chunk: Chunk, row: int) -> Listed:
 
 
 async def read_letters(
-    access: Access, offsets: Offsets, on_read: OnRead | None = None
+    access: Context, offsets: Offsets, on_read: OnRead | None = None
 ) -> AsyncIterator[tuple[int, list[DeadLetter | UnreadableDeadLetter]]]:
     """The letters at these places, those of a partition in their order. Those that retention has deleted are left
     out."""
@@ -159,7 +159,7 @@ def _spans(offsets: NDArray[np.int64]) -> list[Span]:
     return [Span(int(part[0]), int(part[-1]) + 1) for part in np.split(offsets, gaps)]
 
 
-async def one_letter(access: Access, place: Position) -> DeadLetter | UnreadableDeadLetter | None:
+async def one_letter(access: Context, place: Position) -> DeadLetter | UnreadableDeadLetter | None:
     """The letter at a place; None where there is none, or none any more."""
     async for _, letters in read_letters(access, {place.partition: np.array([place.offset], dtype=np.int64)}):
         return letters[0]

@@ -10,12 +10,12 @@ from stream_scorer.core.dead_letters.highlighting import Segment, highlights, se
 from stream_scorer.core.dead_letters.redaction import masked_headers, masked_key, masked_reason, masked_spans
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
 from stream_scorer.core.records.record import Truncation, rfc3339
-from stream_scorer.operations.dead_letters.context import Access
+from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.index.index import Chunk
 from stream_scorer.operations.dead_letters.query.filters import STATES, State
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterView(msgspec.Struct, frozen=True, kw_only=True):
     """A letter as it is shown. Of masked pieces, reasons, headers and keys only that they are there."""
 
     place: Position
@@ -37,7 +37,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     why_not_replayable: str | None
 
 
-def shown(access: Access, letter: DeadLetter | UnreadableDeadLetter, *, revealed: bool) -> Shown:
+def view_of(access: Context, letter: DeadLetter | UnreadableDeadLetter, *, revealed: bool) -> DeadLetterView:
     """What is shown of a letter."""
     state, replays = standing(access, letter.place)
     reasons = letter.reasons if isinstance(letter, DeadLetter) else ()
@@ -45,7 +45,7 @@ def shown(access: Access, letter: DeadLetter | UnreadableDeadLetter, *, revealed
     headers = [(name, value.decode(errors="backslashreplace")) for name, value in letter.headers]
     key = None if letter.key is None else letter.key.decode(errors="backslashreplace")
     id_ = letter.id if isinstance(letter, DeadLetter) else None
-    return Shown(
+    return DeadLetterView(
         place=letter.place,
         state=state,
         replays=replays,
@@ -66,7 +66,7 @@ def shown(access: Access, letter: DeadLetter | UnreadableDeadLetter, *, revealed
     )
 
 
-def why_not_replayable(access: Access, letter: DeadLetter | UnreadableDeadLetter, state: State) -> str | None:
+def why_not_replayable(access: Context, letter: DeadLetter | UnreadableDeadLetter, state: State) -> str | None:
     """What stands against replaying a letter; None: nothing."""
     if isinstance(letter, UnreadableDeadLetter):
         return letter.why
@@ -81,7 +81,7 @@ def why_not_replayable(access: Access, letter: DeadLetter | UnreadableDeadLetter
     }.get(state)
 
 
-def standing(access: Access, place: Position) -> tuple[State, int]:
+def standing(access: Context, place: Position) -> tuple[State, int]:
     """What has become of a letter, and how often its record had been replayed."""
     for chunk in access.index.chunks(access.cap, [place.partition]):
         if (row := _row(chunk, place)) is not None:

@@ -18,7 +18,7 @@ from stream_scorer.core.records.audit_log import Action, AuditEntry, encode_entr
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, SourcePosition, UnreadableDeadLetter
 from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.errors import FencedError, OutageError
-from stream_scorer.operations.dead_letters.context import Access, now_ms
+from stream_scorer.operations.dead_letters.context import Context, now_ms
 from stream_scorer.operations.dead_letters.index.rows import ACTS
 from stream_scorer.runtime.kafka.errors import FENCED, to_user_error
 from stream_scorer.runtime.kafka.record_batches import (
@@ -36,7 +36,7 @@ TRANSACTION_TIMEOUT_MS: Final = 10_000
 TOGETHER_MAX: Final = 1_000
 
 
-class Again(NamedTuple):
+class Republication(NamedTuple):
     """A letter's record, to be published again."""
 
     topic: str
@@ -44,28 +44,28 @@ class Again(NamedTuple):
     record: ProducerRecord
 
 
-class Standing(NamedTuple):
+class DecisionState(NamedTuple):
     """How a letter stands: what was decided on it, if anything was, and how often its record had been replayed."""
 
     decided: Action | None
     replays: int
 
 
-class Intent(NamedTuple):
+class PlannedAction(NamedTuple):
     """What is to be done with one letter. `replays`: how often its record has been replayed then."""
 
     letter: DeadLetter | UnreadableDeadLetter
     act: Action
     replays: int
-    again: Again | None = None
+    again: Republication | None = None
     why: str = ""
     fix: str = ""
 
 
-class Actor:
+class ActionTransaction:
     """Writes acts on the letters of one partition, as `async with Actor(…) as actor`."""
 
-    def __init__(self, access: Access, partition: int) -> None:
+    def __init__(self, access: Context, partition: int) -> None:
         self._access = access
         self._seen: set[int] = set()
         self._producer = AIOKafkaProducer(
@@ -92,7 +92,7 @@ class Actor:
     async def __aexit__(self, *_: object) -> None:
         await stop_producer(self._producer)
 
-    def standings(self, letters: Sequence[DeadLetter | UnreadableDeadLetter]) -> list[Standing]:
+    def standings(self, letters: Sequence[DeadLetter | UnreadableDeadLetter]) -> list[DecisionState]:
         """How each letter stands by the ledger, whatever its headers say; of two that are one, the second as if the
         first was replayed: a worker that delivers at least once may have written a letter twice."""
         numbers = [self._access.number_of(letter) for letter in letters]
@@ -102,11 +102,11 @@ class Actor:
         for number, decision, arrival in zip(numbers, decisions.tolist(), arrivals.tolist(), strict=True):
             decided = ACTS[int(acts.rows["act"][decision])] if decision >= 0 else None
             replays = int(acts.rows["replays"][arrival]) if arrival >= 0 else 0
-            found.append(Standing(Action.REPLAY if number in self._seen else decided, replays))
+            found.append(DecisionState(Action.REPLAY if number in self._seen else decided, replays))
             self._seen.add(number)
         return found
 
-    async def commit(self, intents: Sequence[Intent]) -> None:
+    async def commit(self, intents: Sequence[PlannedAction]) -> None:
         """All of them or none, and once Kafka has said yes. Raises FencedError where another operator has taken
         over."""
         producer = self._producer
@@ -123,7 +123,7 @@ class Actor:
                         await asyncio.wait_for(producer.abort_transaction(), STOP_WAIT_S)
                     raise
 
-    async def _publish(self, records: Sequence[Again | None]) -> list[SourcePosition | None]:
+    async def _publish(self, records: Sequence[Republication | None]) -> list[SourcePosition | None]:
         """Where each of them was published."""
         apart: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
         for number, again in enumerate(records):
@@ -149,7 +149,7 @@ class Actor:
             offsets += range(begin, begin + count)
         return offsets
 
-    async def _note(self, intents: Sequence[Intent], became: Sequence[SourcePosition | None]) -> None:
+    async def _note(self, intents: Sequence[PlannedAction], became: Sequence[SourcePosition | None]) -> None:
         clock_ms = now_ms()
         at = rfc3339(clock_ms)
         entries = []
@@ -169,7 +169,7 @@ class Actor:
         await self._send(self._access.names.ledger, 0, entries)
 
 
-async def note_reveal(access: Access, letter: DeadLetter | UnreadableDeadLetter, why: str) -> None:
+async def note_reveal(access: Context, letter: DeadLetter | UnreadableDeadLetter, why: str) -> None:
     """Write into the ledger that somebody is about to see what a letter says of a person. It fences nobody."""
     entry = AuditEntry(
         act=Action.REVEAL,
@@ -189,7 +189,7 @@ async def note_reveal(access: Access, letter: DeadLetter | UnreadableDeadLetter,
 
 
 @contextlib.contextmanager
-def _told(access: Access) -> Iterator[None]:
+def _told(access: Context) -> Iterator[None]:
     """Kafka's faults in our words."""
     try:
         yield

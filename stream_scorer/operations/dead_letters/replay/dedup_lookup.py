@@ -15,7 +15,7 @@ from stream_scorer.core.observations.deduplication import differing_columns
 from stream_scorer.core.records.dead_letter_reader import Position
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.timestamps import milliseconds
-from stream_scorer.operations.dead_letters.context import Access, now_ms
+from stream_scorer.operations.dead_letters.context import Context, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.reading.topic_reader import Span
 from stream_scorer.runtime.state.restore import BEYOND_WINDOW_MS
@@ -24,14 +24,14 @@ from stream_scorer.runtime.state.restore import BEYOND_WINDOW_MS
 NO_OFFSET: Final = -1
 
 
-class Known(NamedTuple):
+class ScoredId(NamedTuple):
     """An id that was scored within the join window: the offset of its observation, and that as a number."""
 
     offset: int
     code: int
 
 
-class Passing(NamedTuple):
+class ValidLetter(NamedTuple):
     """A letter that passes the contract: an observation as a number, or, with the time of its record, an outcome."""
 
     place: Position
@@ -39,7 +39,7 @@ class Passing(NamedTuple):
     outcome_ms: int | None
 
 
-class Stumble(NamedTuple):
+class PredictedFailure(NamedTuple):
     """A letter that passes the contract, and what it would meet then."""
 
     place: Position
@@ -52,8 +52,8 @@ class _Source(msgspec.Struct, gc=False):
 
 
 async def stumbling(
-    access: Access, passing: Mapping[bytes, list[Passing]], clock_ms: int, on_read: OnRead | None = None
-) -> list[Stumble]:
+    access: Context, passing: Mapping[bytes, list[ValidLetter]], clock_ms: int, on_read: OnRead | None = None
+) -> list[PredictedFailure]:
     """Those of the letters, by id and in their order, that would not be scored or joined though the contract takes
     them."""
     known = await known_ids(access, passing, on_read) if passing else {}
@@ -67,20 +67,20 @@ async def stumbling(
 
 
 def _of_one_id(
-    id_: str, letters: list[Passing], known: Known | None, window_starts_ms: int, repeats_are_conflicts: bool
-) -> Iterator[Stumble]:
+    id_: str, letters: list[ValidLetter], known: ScoredId | None, window_starts_ms: int, repeats_are_conflicts: bool
+) -> Iterator[PredictedFailure]:
     for place, content, outcome_ms in letters:
         if outcome_ms is not None:
             # one that has waited its window through is given up at once, unless its observation is there now
             if known is None and outcome_ms < window_starts_ms:
-                yield Stumble(place, "still_fails", (reasons.unknown_id(id_),))
+                yield PredictedFailure(place, "still_fails", (reasons.unknown_id(id_),))
         elif known is None:
-            known = Known(NO_OFFSET, content)  # it is scored, and those behind it meet that
+            known = ScoredId(NO_OFFSET, content)  # it is scored, and those behind it meet that
         elif content != known.code or repeats_are_conflicts:
             columns = differing_columns(known.code, content)
-            yield Stumble(place, "would_conflict", (reasons.conflict(id_, known.offset, columns),))
+            yield PredictedFailure(place, "would_conflict", (reasons.conflict(id_, known.offset, columns),))
         else:
-            yield Stumble(place, "already_scored")
+            yield PredictedFailure(place, "already_scored")
 
 
 class _Prediction(msgspec.Struct, gc=False):
@@ -92,7 +92,9 @@ class _Prediction(msgspec.Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(_Prediction).decode
 
 
-async def known_ids(access: Access, ids: Mapping[bytes, object], on_read: OnRead | None = None) -> dict[bytes, Known]:
+async def known_ids(
+    access: Context, ids: Mapping[bytes, object], on_read: OnRead | None = None
+) -> dict[bytes, ScoredId]:
     """Those of the ids that were scored within the join window, from the predictions themselves."""
     starts_ms = now_ms() - int(access.settings.worker.join_window_s * 1000)
     spans = await access.reader.spans([access.names.predictions], stable=True)
@@ -101,7 +103,7 @@ async def known_ids(access: Access, ids: Mapping[bytes, object], on_read: OnRead
     begins = await access.reader.offsets_at(spans, max(0, starts_ms - BEYOND_WINDOW_MS))
     wanted: dict[TopicPartition, Span] = {key: Span(begins[key], span.end) for key, span in spans.items()}
     total, before = sum(span.end - span.begin for span in wanted.values()), access.reader.records_read
-    known: dict[bytes, Known] = {}
+    known: dict[bytes, ScoredId] = {}
     async for _, records in access.reader.read(wanted, whole_batches=True):
         for record in records:
             if record.key in ids:
@@ -111,7 +113,7 @@ async def known_ids(access: Access, ids: Mapping[bytes, object], on_read: OnRead
                 except (msgspec.DecodeError, ValueError):
                     continue
                 if scored_ms >= starts_ms:
-                    known[record.key] = Known(prediction.source.offset, prediction.observation_code)
+                    known[record.key] = ScoredId(prediction.source.offset, prediction.observation_code)
         if on_read is not None:
             on_read(access.reader.records_read - before, total)
     return known

@@ -9,12 +9,12 @@ import msgspec
 
 from stream_scorer.core.records.audit_log import Action
 from stream_scorer.errors import SettingsError
-from stream_scorer.operations.dead_letters.context import Access
+from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter
-from stream_scorer.operations.dead_letters.query.search import chosen
-from stream_scorer.operations.dead_letters.replay.action_transaction import Actor, Intent
-from stream_scorer.operations.dead_letters.replay.retry_when_fenced import Letters, act_on
+from stream_scorer.operations.dead_letters.query.search import matching_offsets
+from stream_scorer.operations.dead_letters.replay.action_transaction import ActionTransaction, PlannedAction
+from stream_scorer.operations.dead_letters.replay.retry_when_fenced import Letters, apply_in_chunks
 
 
 class DiscardReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,19 +26,19 @@ class DiscardReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def discard(
-    access: Access, filter_: Filter, note: str, *, yes: bool = False, on_read: OnRead | None = None
+    access: Context, filter_: Filter, note: str, *, yes: bool = False, on_read: OnRead | None = None
 ) -> DiscardReport:
     """Discard the letters that a filter means and that wait. Without `yes` nothing is written."""
     if not note.strip():
         raise SettingsError("a discarded letter needs a note: say why")
-    offsets = await chosen(access, msgspec.structs.replace(filter_, states=filter_.states & WAITING), on_read)
+    offsets = await matching_offsets(access, msgspec.structs.replace(filter_, states=filter_.states & WAITING), on_read)
     if not yes:
         return DiscardReport(dry_run=True, discarded=sum(map(len, offsets.values())), already_decided=0)
     counts = Counter[str]()
 
-    async def settle(actor: Actor, letters: Letters) -> None:
+    async def settle(actor: ActionTransaction, letters: Letters) -> None:
         left = [
-            Intent(letter, Action.DISCARD, standing.replays, why=note)
+            PlannedAction(letter, Action.DISCARD, standing.replays, why=note)
             for letter, standing in zip(letters, actor.standings(letters), strict=True)
             if standing.decided is None
         ]
@@ -46,5 +46,5 @@ async def discard(
             await actor.commit(left)
         counts.update(discarded=len(left), already_decided=len(letters) - len(left))
 
-    await act_on(access, offsets, settle)
+    await apply_in_chunks(access, offsets, settle)
     return DiscardReport(dry_run=False, discarded=counts["discarded"], already_decided=counts["already_decided"])

@@ -20,10 +20,10 @@ from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.dead_letters.redaction import masked_reason, shown_id
 from stream_scorer.core.dead_letters.repair import Fix, FixError, apply_fix
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
-from stream_scorer.operations.dead_letters.context import Access, now_ms
+from stream_scorer.operations.dead_letters.context import Context, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.dead_letters.query.search import Offsets, read_letters
-from stream_scorer.operations.dead_letters.replay.dedup_lookup import Passing, stumbling
+from stream_scorer.operations.dead_letters.replay.dedup_lookup import ValidLetter, stumbling
 
 EXAMPLES_MAX: Final = 1_000
 
@@ -45,7 +45,7 @@ class Verdict(StrEnum):
 VERDICTS: Final = tuple(Verdict)
 
 
-class Judged(NamedTuple):
+class Assessment(NamedTuple):
     """One letter and what the contract says of it, mended. `said`: id and content where it passes."""
 
     letter: DeadLetter | UnreadableDeadLetter
@@ -98,36 +98,36 @@ class Answers(NamedTuple):
     report: CheckReport
 
 
-def judge(access: Access, letter: DeadLetter | UnreadableDeadLetter, fix: Fix) -> Judged:
+def assess(access: Context, letter: DeadLetter | UnreadableDeadLetter, fix: Fix) -> Assessment:
     """What the contract says of one letter, mended; its id is not looked up."""
     if isinstance(letter, UnreadableDeadLetter):
-        return Judged(letter, Verdict.UNREADABLE, why=letter.why)
+        return Assessment(letter, Verdict.UNREADABLE, why=letter.why)
     if letter.origin.topic not in access.inputs:
         why = f"it came from {letter.origin.topic}, which is no input of this environment"
-        return Judged(letter, Verdict.OTHER_TOPIC, why=why)
+        return Assessment(letter, Verdict.OTHER_TOPIC, why=why)
     if letter.truncation is not None:
         why = f"only its first bytes were kept: the record had {letter.truncation.bytes:,} bytes, ask its producer"
-        return Judged(letter, Verdict.TRUNCATED, why=why)
+        return Assessment(letter, Verdict.TRUNCATED, why=why)
     value = apply_fix(letter.value, fix)
     if isinstance(value, FixError):
-        return Judged(letter, Verdict.CANNOT_MEND, why=value.why)
+        return Assessment(letter, Verdict.CANNOT_MEND, why=value.why)
     found: ValidEvent[int] | ValidEvent[bool] | tuple[Reason, ...]
     if letter.origin.topic == access.names.observations:
         found = validate_observation(value, access.settings.worker.event_bytes_max)
     else:
         found = validate_outcome(value)
     if isinstance(found, ValidEvent):
-        return Judged(letter, Verdict.PASSES, value=value, said=found)
-    return Judged(letter, Verdict.STILL_FAILS, found, value)
+        return Assessment(letter, Verdict.PASSES, value=value, said=found)
+    return Assessment(letter, Verdict.STILL_FAILS, found, value)
 
 
-async def check(access: Access, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> Answers:
+async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> Answers:
     """What would become of the letters at these places."""
     verdicts = {key: np.full(len(wanted), VERDICTS.index(Verdict.GONE), np.int8) for key, wanted in offsets.items()}
     checked: dict[Position, Checked] = {}
     keeping_id: set[Position] = set()
     changed = 0
-    passing: defaultdict[bytes, list[Passing]] = defaultdict(list)
+    passing: defaultdict[bytes, list[ValidLetter]] = defaultdict(list)
     clock_ms = now_ms()
 
     def settle(place: Position, verdict: Verdict) -> None:
@@ -135,13 +135,13 @@ async def check(access: Access, offsets: Offsets, fix: Fix, on_read: OnRead | No
 
     async for _, letters in read_letters(access, offsets, on_read):
         for letter in letters:
-            judged = judge(access, letter, fix)
+            judged = assess(access, letter, fix)
             changed += judged.changed
             settle(letter.place, judged.verdict)
             if judged.said is not None and isinstance(letter, DeadLetter):
                 is_outcome = letter.origin.topic == access.names.outcomes
                 time_ms = access.time_of_replay(letter, clock_ms) if is_outcome else None
-                passing[judged.said.id].append(Passing(letter.place, int(judged.said.content), time_ms))
+                passing[judged.said.id].append(ValidLetter(letter.place, int(judged.said.content), time_ms))
             if len(checked) < EXAMPLES_MAX:
                 checked[letter.place] = Checked(
                     place=letter.place,

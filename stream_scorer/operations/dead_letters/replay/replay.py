@@ -21,14 +21,26 @@ from stream_scorer.core.records.audit_log import Action
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, UnreadableDeadLetter, replay_headers
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.record import ProducerRecord
-from stream_scorer.operations.dead_letters.context import Access, now_ms
+from stream_scorer.operations.dead_letters.context import Context, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.dead_letters.query.aggregation import count_states
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
-from stream_scorer.operations.dead_letters.query.search import Offsets, chosen, narrowed
-from stream_scorer.operations.dead_letters.replay.action_transaction import TOGETHER_MAX, Actor, Again, Intent
-from stream_scorer.operations.dead_letters.replay.dry_run import VERDICTS, CheckReport, Judged, Verdict, check, judge
-from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress, act_on
+from stream_scorer.operations.dead_letters.query.search import Offsets, matching_chunks, matching_offsets
+from stream_scorer.operations.dead_letters.replay.action_transaction import (
+    TOGETHER_MAX,
+    ActionTransaction,
+    PlannedAction,
+    Republication,
+)
+from stream_scorer.operations.dead_letters.replay.dry_run import (
+    VERDICTS,
+    Assessment,
+    CheckReport,
+    Verdict,
+    assess,
+    check,
+)
+from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress, apply_in_chunks
 
 # With a rate, a transaction holds what is due in this time
 PACE_S: Final = 0.2
@@ -71,7 +83,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def replay(
-    access: Access,
+    access: Context,
     filter_: Filter,
     fix: Fix,
     *,
@@ -91,9 +103,12 @@ async def replay(
     started = time.monotonic()
     touched = State.PARKED if parked else State.OPEN
     states = count_states(
-        [chunk async for chunk in narrowed(access, msgspec.structs.replace(filter_, states=EVERY_STATE), on_read)]
+        [
+            chunk
+            async for chunk in matching_chunks(access, msgspec.structs.replace(filter_, states=EVERY_STATE), on_read)
+        ]
     )
-    offsets = await chosen(access, msgspec.structs.replace(filter_, states=frozenset((touched,))), on_read)
+    offsets = await matching_offsets(access, msgspec.structs.replace(filter_, states=frozenset((touched,))), on_read)
     answers = await check(access, offsets, fix, on_read)
     wanted = {Verdict.PASSES, *(FAILING if failing_too else ())}
     places = _of_verdicts(offsets, answers.verdicts, wanted)
@@ -125,7 +140,7 @@ class _Run:
 
     def __init__(
         self,
-        access: Access,
+        access: Context,
         fix: Fix,
         rate: float | None,
         why: str,
@@ -142,21 +157,23 @@ class _Run:
 
     async def all(self, places: Offsets) -> Counter[str]:
         """Every letter at these places."""
-        await act_on(self._access, places, self._some, together=self._together, on_progress=self._on_progress)
+        await apply_in_chunks(self._access, places, self._some, together=self._together, on_progress=self._on_progress)
         return self.counts
 
-    async def _some(self, actor: Actor, letters: Sequence[DeadLetter | UnreadableDeadLetter]) -> None:
-        intents: list[Intent] = []
+    async def _some(self, actor: ActionTransaction, letters: Sequence[DeadLetter | UnreadableDeadLetter]) -> None:
+        intents: list[PlannedAction] = []
         counts = Counter[str]()
         for letter, standing in zip(letters, actor.standings(letters), strict=True):
             if standing.decided is not None:
                 counts[Skip.DISCARDED if standing.decided is Action.DISCARD else Skip.ALREADY_REPLAYED] += 1
                 continue
-            judged = judge(self._access, letter, self._fix)
+            judged = assess(self._access, letter, self._fix)
             if judged.verdict is Verdict.PASSES or (self._failing_too and judged.verdict is Verdict.STILL_FAILS):
                 replays = standing.replays + 1
                 said = self._said if judged.changed else ""
-                intents.append(Intent(letter, Action.REPLAY, replays, self._again(judged, replays), self._why, said))
+                intents.append(
+                    PlannedAction(letter, Action.REPLAY, replays, self._again(judged, replays), self._why, said)
+                )
                 counts["changed"] += judged.changed
         if intents:
             await self._pace.wait(len(intents))
@@ -165,7 +182,7 @@ class _Run:
         # where another operator took over, these letters are looked at again: they count once they are settled
         self.counts.update(counts)
 
-    def _again(self, judged: Judged, replays: int) -> Again:
+    def _again(self, judged: Assessment, replays: int) -> Republication:
         letter = judged.letter
         assert isinstance(letter, DeadLetter)
         key, partition = letter.key, letter.origin.partition
@@ -174,7 +191,7 @@ class _Run:
             key, partition = judged.said.id, partition_of(judged.said.id, self._partitions)
         time_ms = self._access.time_of_replay(letter, now_ms())
         record = ProducerRecord(key, judged.value, time_ms, replay_headers(letter, replays))
-        return Again(letter.origin.topic, partition, record)
+        return Republication(letter.origin.topic, partition, record)
 
 
 class Pace:

@@ -14,23 +14,23 @@ import numpy as np
 
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, UnreadableDeadLetter
 from stream_scorer.errors import FencedError
-from stream_scorer.operations.dead_letters.context import Access
+from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.query.search import Offsets, read_letters
-from stream_scorer.operations.dead_letters.replay.action_transaction import TOGETHER_MAX, Actor
+from stream_scorer.operations.dead_letters.replay.action_transaction import TOGETHER_MAX, ActionTransaction
 
 # Letters acted on so far, in all
 OnProgress = Callable[[int, int], None]
 Letters = Sequence[DeadLetter | UnreadableDeadLetter]
 # Settles some letters in one transaction at most, and counts nothing before that is committed
-Settle = Callable[[Actor, Letters], Awaitable[None]]
+Settle = Callable[[ActionTransaction, Letters], Awaitable[None]]
 
 # How often in a row another operator may take over before we leave the field to them
 FENCED_MAX: Final = 10
 FENCED_WAIT_S: Final = (0.2, 1.0)
 
 
-async def act_on(
-    access: Access,
+async def apply_in_chunks(
+    access: Context,
     places: Offsets,
     settle: Settle,
     *,
@@ -45,7 +45,7 @@ async def act_on(
     while queue:
         partition = queue.popleft()
         try:
-            async with Actor(access, partition) as actor:
+            async with ActionTransaction(access, partition) as actor:
                 async for letters in _in_parts(access, {partition: left[partition]}, together):
                     await settle(actor, letters)
                     behind = int(np.searchsorted(left[partition], letters[-1].place.offset, side="right"))
@@ -62,7 +62,7 @@ async def act_on(
             await asyncio.sleep(random.uniform(*FENCED_WAIT_S))
 
 
-async def _in_parts(access: Access, offsets: Offsets, together: int) -> AsyncIterator[Letters]:
+async def _in_parts(access: Context, offsets: Offsets, together: int) -> AsyncIterator[Letters]:
     async for _, letters in read_letters(access, offsets):
         for begin in range(0, len(letters), together):
             yield letters[begin : begin + together]
