@@ -15,47 +15,47 @@ A bad record is never an exception: it is a value (`core.reasons.Reason`).
 """
 
 
-class Known(Exception):
+class UserError(Exception):
     """An error whose message is meant for people. Raised anywhere, shown once, at the command line."""
 
     exit_status = 1
 
 
-class SettingsError(Known):
+class SettingsError(UserError):
     """Settings or options that can't be used; the message lists every problem."""
 
     exit_status = 2
 
 
-class ModelError(Known):
+class ModelError(UserError):
     """A model that can't be loaded, trained or trusted."""
 
 
-class BrokerError(Known):
+class BrokerError(UserError):
     """The local broker can't be started or stopped."""
 
 
-class TopicsError(Known):
+class TopicsError(UserError):
     """The cluster's topics are not what they must be."""
 
 
-class StateError(Known):
+class StateError(UserError):
     """The local state is in use by another process, or can't be read or written."""
 
 
-class GoneError(Known):
+class NotFoundError(UserError):
     """Something that was asked for by its place is not there, or not there any more."""
 
 
-class OutageError(Known):
+class OutageError(UserError):
     """Kafka is away, or too slow for longer than its own timeouts allow."""
 
     exit_status = 75
 
 
-class RefusedError(Known):
+class RefusedError(UserError):
     """Kafka is there and says no to something that asking again would not change."""
 
 
-class FencedError(Known):
+class FencedError(UserError):
     """Another worker owns what this one thought it owned; its transactions were refused."""

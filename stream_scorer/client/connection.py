@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLarg
 
 from stream_scorer.client.reply_consumer import Listener
 from stream_scorer.core.records.record import Headers, Source
-from stream_scorer.errors import Known, OutageError
+from stream_scorer.errors import OutageError, UserError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.connection_check import diagnose_connection
@@ -107,7 +107,7 @@ class Connection:
         except (KafkaError, OSError) as error:
             bootstrap = self._settings.kafka.bootstrap
             known = to_user_error(error, doing, bootstrap)
-            if isinstance(known, Known) and not isinstance(known, OutageError):
+            if isinstance(known, UserError) and not isinstance(known, OutageError):
                 raise known from error
             raise OutageError(
                 f"Kafka does not answer at {bootstrap} while {doing}: {error or type(error).__name__}. "

@@ -2,13 +2,13 @@
 
 import sys
 
-from stream_scorer.errors import Known
+from stream_scorer.errors import UserError
 
 
 def exit_with_message(error: Exception) -> int:
     """Print a known error as one line on standard error and give its exit status; raise any other on, it is our own
     fault."""
-    if isinstance(error, Known):
+    if isinstance(error, UserError):
         print(f"stream-scorer: {error}", file=sys.stderr)
         return error.exit_status
     raise error

@@ -14,7 +14,9 @@ from tests.contracts.reading_docs import ROOT, text_of
 PAGE = text_of(ROOT / "docs" / "operators.md")
 ENTRIES = re.findall(r"\*\*`([^`]+)`\*\*", PAGE)
 PACKAGE = ROOT / "stream_scorer"
-KNOWN = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.Known)}
+KNOWN = {
+    name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.UserError)
+}
 TOLD = {"warning", "error", "critical"}
 
 

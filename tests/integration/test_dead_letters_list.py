@@ -14,7 +14,7 @@ from stream_scorer.commands.main import app
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.dead_letter_reader import Position
-from stream_scorer.errors import GoneError
+from stream_scorer.errors import NotFoundError
 from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.parallel_read import read_on_together
 from stream_scorer.operations.dead_letters.query.aggregation import Group
@@ -206,7 +206,7 @@ async def test_the_commands_tell_people_and_scripts(hand: Hand, tmp_path: Path) 
 
 
 async def test_a_letter_that_is_not_there_is_said(hand: Hand, tmp_path: Path) -> None:
-    with pytest.raises(GoneError, match=r"there is no dead letter 0@5"):
+    with pytest.raises(NotFoundError, match=r"there is no dead letter 0@5"):
         await command(hand, tmp_path, "show", "0@5")
 
 

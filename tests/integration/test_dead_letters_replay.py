@@ -10,7 +10,7 @@ import pytest
 from stream_scorer.core.dead_letters.repair import Fix, parse_fix
 from stream_scorer.core.records.audit_log import Action
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position
-from stream_scorer.errors import GoneError
+from stream_scorer.errors import NotFoundError
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
 from stream_scorer.operations.dead_letters.replay.replay import Skip
@@ -162,7 +162,7 @@ async def test_a_letter_that_was_cut_or_came_from_elsewhere_is_never_replayed(
         assert (
             shown.why_not_replayable == "only its first bytes were kept: the record had 70,000 bytes, ask its producer"
         )
-        with pytest.raises(GoneError, match=r"no dead letter 3@77"):
+        with pytest.raises(NotFoundError, match=r"no dead letter 3@77"):
             await office.show(Position(3, 77))
         assert (await office.discard(Filter(), "not ours", yes=True)).discarded == 3
         await office.refresh()

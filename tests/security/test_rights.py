@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from stream_scorer.client import Client, Predicted, Redelivered, Rejected, TimedOut
-from stream_scorer.errors import Known, SettingsError, TopicsError
+from stream_scorer.errors import SettingsError, TopicsError, UserError
 from stream_scorer.operations.audit.id_trace import trace
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.dead_letters.service import open_service
@@ -67,7 +67,7 @@ async def until_passes(work: Callable[[], Awaitable[object]]) -> None:
     while True:
         try:
             await work()
-        except Known:
+        except UserError:
             if time.monotonic() > end_s:
                 raise
             await asyncio.sleep(LOOK_EVERY_S)
@@ -81,7 +81,7 @@ async def until_refused(work: Callable[[], Awaitable[object]]) -> Exception:
     while True:
         try:
             await work()
-        except (Known, KafkaError) as error:
+        except (UserError, KafkaError) as error:
             return error
         assert time.monotonic() < end_s, "it goes on without the right"
         await asyncio.sleep(LOOK_EVERY_S)

@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 from multidict import MultiMapping
 
-from stream_scorer.errors import Known
+from stream_scorer.errors import UserError
 from stream_scorer.operations.console.auth import FORM_FIELD, Authenticator, Permission, Refusal
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession, OpeningError, OpenOffice
 from stream_scorer.operations.console.error_log import log_fault
@@ -145,7 +145,7 @@ async def _told(visit: RequestContext, view: View) -> web.StreamResponse:
         return await view(visit)
     except OpeningError as error:
         return visit.opening(str(error))
-    except Known as error:
+    except UserError as error:
         return visit.message(400 if error.exit_status == 2 else 503, "That can't be done now", str(error))
     except web.HTTPException:
         raise

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from stream_scorer.errors import Known
+from stream_scorer.errors import UserError
 from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.jobs import Jobs
 from stream_scorer.operations.dead_letters.service import DeadLetterService
@@ -31,7 +31,7 @@ OPEN_AGAIN_S: Final = 2.0
 OpenOffice = Callable[[], AbstractAsyncContextManager[DeadLetterService]]
 
 
-class OpeningError(Known):
+class OpeningError(UserError):
     """The dead letters are not open yet; the page says so and asks again."""
 
 
@@ -87,7 +87,7 @@ class DeadLetterSession:
             try:
                 async with self._open_office() as office:
                     await self._read_on(office)
-            except Known as error:
+            except UserError as error:
                 self.trouble = str(error)
             except Exception as error:
                 self.trouble = f"A fault of our own: {type(error).__name__}. The log says more."

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stream_scorer.errors import Known
+from stream_scorer.errors import UserError
 from stream_scorer.operations.console.error_log import log_fault
 
 KEPT_MAX: Final = 100
@@ -89,7 +89,7 @@ class Jobs:
                     errand.report = await work(errand.note)
             else:
                 errand.report = await work(errand.note)
-        except Known as error:
+        except UserError as error:
             errand.trouble = str(error)
         except asyncio.CancelledError:
             errand.trouble = "Ended with the process that ran it. What it had done counts; ask again for the rest."

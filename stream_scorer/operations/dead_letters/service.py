@@ -17,7 +17,7 @@ from stream_scorer.core.dead_letters.highlighting import Segment, highlights, se
 from stream_scorer.core.dead_letters.redaction import masked_spans
 from stream_scorer.core.dead_letters.repair import NO_FIX, Fix
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
-from stream_scorer.errors import GoneError
+from stream_scorer.errors import NotFoundError
 from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.index.index import Index, OnRead
 from stream_scorer.operations.dead_letters.index.parallel_read import Spans, read_on_together
@@ -134,7 +134,7 @@ class DeadLetterService:
             is_there = self._access.index.holds(place.partition, place.offset)
             found = await one_letter(self._access, place) if is_there else None
         if found is None:
-            raise GoneError(
+            raise NotFoundError(
                 f"there is no dead letter {place}: the topic's retention has deleted it, or it never was. "
                 "`stream-scorer dead-letters list` tells which there are."
             )

@@ -19,7 +19,7 @@ from typing import Self
 
 import psutil
 
-from stream_scorer.errors import Known, OutageError
+from stream_scorer.errors import OutageError, UserError
 
 READY_WAIT_S_MAX = 60.0
 STOP_WAIT_S_MAX = 40.0
@@ -214,5 +214,5 @@ def folder_for_worker(purpose: str) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-class NotStartedError(Known):
+class NotStartedError(UserError):
     """Something was asked of a worker process that was never started."""

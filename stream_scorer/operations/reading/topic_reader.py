@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from stream_scorer.errors import Known, OutageError, TopicsError
+from stream_scorer.errors import OutageError, TopicsError, UserError
 from stream_scorer.runtime.kafka.batch_fetch import read
 from stream_scorer.runtime.kafka.connection_check import diagnose_connection
 from stream_scorer.runtime.kafka.errors import to_user_error
@@ -207,7 +207,7 @@ async def explained(options: Mapping[str, Any]) -> AsyncIterator[None]:
 
 
 def raise_explained(error: BaseException, options: Mapping[str, Any]) -> NoReturn:
-    if isinstance(error, Known) or not isinstance(error, KafkaError | OSError | TimeoutError):
+    if isinstance(error, UserError) or not isinstance(error, KafkaError | OSError | TimeoutError):
         raise error
     bootstrap = str(options.get("bootstrap_servers", ""))
     known = to_user_error(error, "reading topics", bootstrap)

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_scorer.core.records.partitioner import partitions_of
 from stream_scorer.core.records.record import Headers
-from stream_scorer.errors import Known, OutageError, TopicsError
+from stream_scorer.errors import OutageError, TopicsError, UserError
 from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.kafka.connection_check import diagnose_connection
 from stream_scorer.runtime.kafka.errors import to_user_error
@@ -62,7 +62,7 @@ class EventSender:
         self._turn = 0
         self._waiting = 0
         self._emptier = asyncio.Event()
-        self._failure: Known | None = None
+        self._failure: UserError | None = None
 
     async def __aenter__(self) -> Self:
         producer = AIOKafkaProducer(
@@ -208,7 +208,7 @@ class EventSender:
             travelling = submitted
         lane.filled.clear()
 
-    def _explained(self, error: BaseException, doing: str) -> Known:
+    def _explained(self, error: BaseException, doing: str) -> UserError:
         bootstrap = self._options["bootstrap_servers"]
         known = to_user_error(error, doing, bootstrap)
         if known is None or isinstance(known, OutageError):

@@ -21,7 +21,7 @@ from aiokafka.errors import (
     for_code,
 )
 
-from stream_scorer.errors import Known, OutageError, TopicsError
+from stream_scorer.errors import OutageError, TopicsError, UserError
 from stream_scorer.runtime.cluster.topic_definitions import TopicDefinition, TopicNames, definitions_for, load_topics
 from stream_scorer.runtime.cluster.topic_diff import Difference, FoundTopic, compare
 from stream_scorer.runtime.kafka.client import client_options
@@ -98,7 +98,7 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
     try:
         await admin.start()
         yield admin
-    except Known:
+    except UserError:
         raise
     except (KafkaError, OSError, TimeoutError) as error:
         if isinstance(error, KafkaConnectionError) and (refusal := await diagnose_connection(options)) is not None:

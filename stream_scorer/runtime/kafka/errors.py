@@ -2,7 +2,7 @@
 
 from aiokafka import errors
 
-from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError
+from stream_scorer.errors import FencedError, OutageError, RefusedError, SettingsError, UserError
 
 # Another producer with our transactional id has started: this process no longer owns the partition.
 FENCED = (
@@ -51,10 +51,10 @@ def _not_granted(error: BaseException) -> str:
     return f"this user has no right to it on the cluster ({type(error).__name__} {names})"
 
 
-def to_user_error(error: BaseException, doing: str, bootstrap: str) -> Known | None:
+def to_user_error(error: BaseException, doing: str, bootstrap: str) -> UserError | None:
     """What a fault of a Kafka client means for people: an outage, a fencing, a missing right; None where it is none of
     these (our own fault)."""
-    if isinstance(error, Known):
+    if isinstance(error, UserError):
         return error
     if isinstance(error, FENCED):
         return FencedError(

@@ -22,7 +22,7 @@ from stream_scorer.core.dead_letters.circuit_breaker import CircuitBreaker
 from stream_scorer.core.observations.scoring import ModelFailure
 from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.prediction import ModelIdentity
-from stream_scorer.errors import Known, ModelError, OutageError, SettingsError, TopicsError
+from stream_scorer.errors import ModelError, OutageError, SettingsError, TopicsError, UserError
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
 from stream_scorer.runtime.kafka.client import client_options, is_reachable
@@ -284,7 +284,7 @@ class WorkerService(faust.Service):
 
     def _tell(self, error: BaseException) -> None:
         """Say once what ended the worker."""
-        known: Known | None
+        known: UserError | None
         if isinstance(error, ModelFailure):
             known = ModelError(
                 f"The model is at fault, not the data: {error}. Nothing of this batch was committed or dead-lettered. "

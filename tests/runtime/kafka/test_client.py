@@ -9,14 +9,14 @@ from aiokafka.producer import sender
 from aiokafka.producer.sender import AddPartitionsToTxnHandler
 from aiokafka.producer.transaction_manager import TransactionManager
 
-from stream_scorer.errors import FencedError, Known, OutageError, RefusedError, SettingsError, TopicsError
+from stream_scorer.errors import FencedError, OutageError, RefusedError, SettingsError, TopicsError, UserError
 from stream_scorer.runtime.kafka.client import TRANSACTION_RETRY_WAIT_S, client_options
 from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
 CONCURRENT_TRANSACTIONS = 51
 
-MEANINGS: dict[str, tuple[BaseException, type[Known]]] = {
+MEANINGS: dict[str, tuple[BaseException, type[UserError]]] = {
     "fenced": (errors.ProducerFenced(), FencedError),
     "an epoch that was overtaken": (errors.InvalidProducerEpoch(), FencedError),
     "a commit after a rebalance": (errors.CommitFailedError(), FencedError),
@@ -33,7 +33,7 @@ MEANINGS: dict[str, tuple[BaseException, type[Known]]] = {
 
 
 @pytest.mark.parametrize(("error", "known"), MEANINGS.values(), ids=MEANINGS)
-def test_a_fault_is_told_in_words(error: BaseException, known: type[Known]) -> None:
+def test_a_fault_is_told_in_words(error: BaseException, known: type[UserError]) -> None:
     explained = to_user_error(error, "scoring", "broker:9092")
     assert type(explained) is known
     assert str(explained)

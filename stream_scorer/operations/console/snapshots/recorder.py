@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from stream_scorer.errors import Known
+from stream_scorer.errors import UserError
 from stream_scorer.operations.console.snapshots.snapshot import Snapshot, SnapshotSource
 
 LOOK_EVERY_S: Final = 2.0
@@ -53,7 +53,7 @@ class Recorder:
         try:
             async with asyncio.timeout(LOOK_WAIT_S):
                 now = await self.watched.now()
-        except (Known, TimeoutError) as error:
+        except (UserError, TimeoutError) as error:
             self.trouble = str(error) or "Kafka does not answer."
         else:
             self.trouble = None
@@ -62,7 +62,7 @@ class Recorder:
     async def latest(self) -> Snapshot | None:
         """The last look, at most two seconds old where looks succeed."""
         if not self.looks:
-            with contextlib.suppress(Known):
+            with contextlib.suppress(UserError):
                 await self.look()
         return self.looks[-1].now if self.looks else None
 

@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from stream_scorer.core.records.dead_letter_reader import Position
-from stream_scorer.errors import Known, SettingsError
+from stream_scorer.errors import SettingsError, UserError
 from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.views.dead_letter_list import fix_fields
@@ -84,7 +84,7 @@ async def _previewed(
 async def _history(office: DeadLetterService, place: Position) -> History | str:
     try:
         return await office.history(place)
-    except Known as error:
+    except UserError as error:
         return str(error)
 
 
