@@ -10,7 +10,7 @@ import pytest
 from stream_scorer.errors import BrokerError
 from stream_scorer.operations.local_broker import LocalBroker
 from tests.integration.broker_sources import SOURCES, Broker, SourceError, chosen_source
-from tests.workers import Environment, an_environment
+from tests.support.workers import Environment, an_environment
 
 KAFKA_FIXTURES = {"broker", "own_broker", "three_brokers"}
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from stream_scorer.commands.validate import register
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.checks.file_validation import Summary, lines_of, observations, validate
-from tests.builders import an_event, an_outcome
+from tests.support.builders import an_event, an_outcome
 
 NO_ID = "Field `id` missing from request: {'observation': 1}"
 BROKEN = b'{"observation": 1}'

@@ -22,7 +22,7 @@ from stream_scorer.core.records.schemas import schemas
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.settings.fields import fields_of
 from stream_scorer.runtime.settings.settings import Settings, load_settings
-from tests.contracts.reading_docs import PAGES, ROOT, Piece, anchors, blocks, links, shell_lines, spans, text_of
+from tests.contracts.markdown_pages import PAGES, ROOT, Piece, anchors, blocks, links, shell_lines, spans, text_of
 from tests.integration import broker_sources
 
 # Typer's own classes are its copy of Click's and have no types to speak of

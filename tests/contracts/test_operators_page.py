@@ -9,7 +9,7 @@ import pytest
 
 from stream_scorer import errors
 from stream_scorer.core.contract.reasons import Code
-from tests.contracts.reading_docs import ROOT, text_of
+from tests.contracts.markdown_pages import ROOT, text_of
 
 PAGE = text_of(ROOT / "docs" / "operators.md")
 ENTRIES = re.findall(r"\*\*`([^`]+)`\*\*", PAGE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.programs import go_without
+from tests.support.programs import go_without
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stream_scorer.runtime.settings.settings import Settings
-from tests.contracts.reading_docs import blocks, text_of
+from tests.contracts.markdown_pages import blocks, text_of
 from tests.deploy.kubernetes import KUBERNETES, ROOT
 
 PAGE = "docs/deploying.md"

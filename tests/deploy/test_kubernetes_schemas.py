@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from tests.deploy.kubernetes import FOLDERS, Object, built
-from tests.programs import need_package
+from tests.support.programs import need_package
 
 KUBERNETES_VERSIONS = ("1.32", "1.34")
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}

@@ -9,8 +9,8 @@ import pytest
 from stream_scorer.client import Answer, Client, Predicted, Redelivered
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.local_broker import LocalBroker
-from tests.builders import an_observation
-from tests.workers import an_environment
+from tests.support.builders import an_observation
+from tests.support.workers import an_environment
 
 EVENTS = 4_000
 # Longer than Kafka takes to abort what a killed worker left open

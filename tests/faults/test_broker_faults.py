@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from stream_scorer.operations.local_broker import LocalBroker
-from tests.traffic import feed, send, traffic
-from tests.workers import an_environment, ended, stopped, until
+from tests.support.traffic import feed, send, traffic
+from tests.support.workers import an_environment, ended, stopped, until
 
 OUTAGE = 75
 # One name for all that are started in turn, so that the group does not wait for one that could not say good-bye

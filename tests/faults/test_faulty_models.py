@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from stream_scorer.models.synthetic.generator import Generator
-from tests.accounts import Account
 from tests.models.faulty import TRUSTED_TYPES, Fault, a_bad_observation, save_faulty
-from tests.reckoning import codes_of, header
-from tests.workers import Environment, ended, until
+from tests.support.kafka_environment import Account
+from tests.support.reference_audit import codes_of, header
+from tests.support.workers import Environment, ended, until
 
 CULPRITS = 3
 

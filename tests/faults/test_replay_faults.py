@@ -11,8 +11,8 @@ from pathlib import Path
 from stream_scorer.core.dead_letters.repair import Fix, parse_fix
 from stream_scorer.core.records.audit_log import Action
 from stream_scorer.operations.dead_letters.query.filters import State
-from tests.letters import an_office, buried, delete_letters, ledger, predicted_ids, settings_of, wrong
-from tests.workers import ROOT, WAIT_S_MAX, Environment, text, variable
+from tests.support.dead_letters import an_office, buried, delete_letters, ledger, predicted_ids, settings_of, wrong
+from tests.support.workers import ROOT, WAIT_S_MAX, Environment, text, variable
 
 LETTERS = 400
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.accounts import Account
-from tests.builders import an_event, an_outcome
-from tests.reckoning import Reckoning, body, said
-from tests.traffic import Sent, feed, send, traffic
-from tests.workers import Environment, stopped
+from tests.support.builders import an_event, an_outcome
+from tests.support.kafka_environment import Account
+from tests.support.reference_audit import Reckoning, body, said
+from tests.support.traffic import Sent, feed, send, traffic
+from tests.support.workers import Environment, stopped
 
 SMALL_BATCHES: dict[str, Any] = {"worker__batch_records_max": 100}
 

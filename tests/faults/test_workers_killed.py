@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from stream_scorer.operations.harness.worker_process import WorkerProcess
-from tests.accounts import Topics
-from tests.traffic import feed, send, traffic
-from tests.workers import Environment, ended, stopped
+from tests.support.kafka_environment import Topics
+from tests.support.traffic import feed, send, traffic
+from tests.support.workers import Environment, ended, stopped
 
 # Many transactions, so that a kill finds one open
 SMALL_BATCHES: dict[str, Any] = {"worker__batch_records_max": 100}

@@ -17,9 +17,9 @@ from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.operations.audit.report import At, AuditReport, audit
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
-from tests.integration.writing import Hand, elsewhere, home, now_ms, writing
+from tests.integration.topic_writer import Hand, elsewhere, home, now_ms, writing
+from tests.support.builders import an_event, an_outcome
 
 
 @pytest.fixture

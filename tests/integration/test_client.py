@@ -30,10 +30,10 @@ from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import load_settings
-from tests.builders import an_event, an_observation
 from tests.integration.broker_sources import Broker
-from tests.integration.writing import writing
-from tests.workers import ROOT
+from tests.integration.topic_writer import writing
+from tests.support.builders import an_event, an_observation
+from tests.support.workers import ROOT
 
 PARTITIONS = 4
 # However slow the machine: who waits for longer waits in vain

@@ -9,9 +9,9 @@ from stream_scorer.core.records.audit_log import encode_entry
 from stream_scorer.core.records.dead_letter_reader import SourcePosition
 from stream_scorer.operations.audit.report import AuditReport, audit
 from stream_scorer.operations.dead_letters.query.filters import Filter
-from tests.builders import an_event
-from tests.letters import an_office, buried, ledger, wrong
-from tests.workers import Environment
+from tests.support.builders import an_event
+from tests.support.dead_letters import an_office, buried, ledger, wrong
+from tests.support.workers import Environment
 
 
 async def audited(environment: Environment) -> AuditReport:

@@ -23,9 +23,9 @@ from stream_scorer.operations.dead_letters.service import DeadLetterService, ope
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.cluster.topic_admin import apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
-from tests.builders import an_event
 from tests.integration.broker_sources import Broker
-from tests.integration.writing import Hand, Written, now_ms, writing
+from tests.integration.topic_writer import Hand, Written, now_ms, writing
+from tests.support.builders import an_event
 
 HOUR, AGE = reasons.out_of_range("hour", 0, 24), reasons.not_an_integer("SubjectAge")
 NO_JSON = reasons.not_json("Expecting value", 3)

@@ -14,9 +14,9 @@ from stream_scorer.errors import NotFoundError
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
 from stream_scorer.operations.dead_letters.replay.replay import Skip
-from tests.builders import an_event, an_outcome
-from tests.letters import an_office, buried, ledger, predicted_ids, wrong
-from tests.workers import Environment
+from tests.support.builders import an_event, an_outcome
+from tests.support.dead_letters import an_office, buried, ledger, predicted_ids, wrong
+from tests.support.workers import Environment
 
 
 def fix(*named: str, **more: object) -> Fix:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.builders import an_observation
-from tests.contracts.reading_docs import blocks
-from tests.workers import Environment
+from tests.contracts.markdown_pages import blocks
+from tests.support.builders import an_observation
+from tests.support.workers import Environment
 
 
 def program(page: str, environment: Environment) -> dict[str, Any]:

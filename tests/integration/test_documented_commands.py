@@ -15,10 +15,10 @@ import pytest
 from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.operations.local_broker.server_properties import is_free
-from tests.builders import an_event, an_outcome
-from tests.contracts.reading_docs import ROOT, shell_lines
+from tests.contracts.markdown_pages import ROOT, shell_lines
 from tests.integration.broker_sources import Broker
-from tests.workers import Environment, stopped
+from tests.support.builders import an_event, an_outcome
+from tests.support.workers import Environment, stopped
 
 WAIT_S_MAX = 200.0
 JOINED = "joined the group"

@@ -23,8 +23,8 @@ from stream_scorer.errors import SettingsError, TopicsError
 from stream_scorer.operations.reading.topic_reader import Reader, Record
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import load_settings
-from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
+from tests.support.builders import an_event, an_outcome
 
 ROW = "B,M,N,Stop Sign,V,False,N,20,0,Tuesday"
 COMMAND = "import typer; from stream_scorer.commands import produce; app = typer.Typer(); produce.register(app); app()"

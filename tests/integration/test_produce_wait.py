@@ -22,9 +22,9 @@ from stream_scorer.errors import SettingsError, TopicsError
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.runtime.cluster.topic_admin import apply
 from stream_scorer.runtime.settings.settings import load_settings
-from tests.builders import an_event
 from tests.integration.broker_sources import Broker
-from tests.workers import ROOT
+from tests.support.builders import an_event
+from tests.support.workers import ROOT
 
 COMMAND = "import typer; from stream_scorer.commands import produce; app = typer.Typer(); produce.register(app); app()"
 WAIT_S = "60"

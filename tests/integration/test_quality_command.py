@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 from stream_scorer.commands import quality as command
 from stream_scorer.core.records.timestamps import rfc3339
 from stream_scorer.errors import SettingsError, TopicsError
-from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
-from tests.integration.writing import Hand, Written, home, now_ms, writing
+from tests.integration.topic_writer import Hand, Written, home, now_ms, writing
+from tests.support.builders import an_event, an_outcome
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.reading.topic_reader import Reader, Spans
-from tests.builders import an_event
 from tests.integration.broker_sources import Broker
-from tests.integration.writing import Hand, writing
+from tests.integration.topic_writer import Hand, writing
+from tests.support.builders import an_event
 
 
 @pytest.fixture

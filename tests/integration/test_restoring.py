@@ -24,7 +24,7 @@ from stream_scorer.runtime.state.rocksdb import shared_memory
 from stream_scorer.runtime.state.state_directory import claim_lane
 from stream_scorer.runtime.state.store import LaneStore
 from tests.integration.broker_sources import Broker
-from tests.integration.writing import SPEAKER, Hand, now_ms, writing
+from tests.integration.topic_writer import SPEAKER, Hand, now_ms, writing
 
 pytestmark = pytest.mark.kafka
 

@@ -15,9 +15,9 @@ from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.dead_letters.producer_scorecards import UNNAMED, Scorecard
 from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.operations.reports.producer_scorecards import scorecards
-from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
-from tests.integration.writing import Hand, Written, elsewhere, home, now_ms, writing
+from tests.integration.topic_writer import Hand, Written, elsewhere, home, now_ms, writing
+from tests.support.builders import an_event, an_outcome
 
 HOUR_MS = 3_600_000
 OUT_OF_RANGE = reasons.out_of_range("hour", 0, 24)

@@ -20,8 +20,8 @@ from stream_scorer.core.records.record import Source
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.checks.smoke_test import CLIENT_ID, OBSERVATION, faults_of
 from stream_scorer.operations.harness.worker_process import WorkerProcess
-from tests.traffic import send, traffic
-from tests.workers import Environment
+from tests.support.traffic import send, traffic
+from tests.support.workers import Environment
 
 ID = smoke_id(7)
 

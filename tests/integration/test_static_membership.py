@@ -4,8 +4,8 @@ scaled in hands them on, and nothing is lost or said twice meanwhile."""
 import asyncio
 
 from stream_scorer.operations.harness.worker_process import WorkerProcess
-from tests.traffic import send, traffic
-from tests.workers import Environment, stopped
+from tests.support.traffic import send, traffic
+from tests.support.workers import Environment, stopped
 
 # the least that Kafka allows: what a worker that left for good keeps its lanes for
 SESSION_MS = 6_000

@@ -13,9 +13,9 @@ from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.operations.audit.id_trace import Trace, trace
-from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
-from tests.integration.writing import Hand, Written, elsewhere, home, now_ms, writing
+from tests.integration.topic_writer import Hand, Written, elsewhere, home, now_ms, writing
+from tests.support.builders import an_event, an_outcome
 
 
 @pytest.fixture

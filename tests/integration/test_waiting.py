@@ -21,8 +21,8 @@ from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store
 from stream_scorer.runtime.state.rocksdb import shared_memory
 from stream_scorer.runtime.worker.gauges import update_gauges
-from tests.builders import an_event, an_outcome
-from tests.workers import LOOK_EVERY_S, Environment, until
+from tests.support.builders import an_event, an_outcome
+from tests.support.workers import LOOK_EVERY_S, Environment, until
 
 
 class SlowToOpen:
@@ -93,20 +93,20 @@ async def test_records_wait_while_lanes_restore_their_state(environment: Environ
     await environment.topics.report(*[an_outcome(f"ev-{number}") for number in range(20)])
     first = SlowToOpen(environment, tmp_path)
     async with first.running():
-        await until(lambda: first.gauge(catalogue.LAG_RECORDS) == 50, "all records are known to wait")
-        await until(lambda: first.gauge(catalogue.OLDEST_WAITING) > 1, "they are seen to grow old")
+        await until(lambda: first.gauge(catalogue.CONSUMER_LAG) == 50, "all records are known to wait")
+        await until(lambda: first.gauge(catalogue.OLDEST_UNCOMMITTED_RECORD_AGE) > 1, "they are seen to grow old")
         assert first.gauge(catalogue.HELD_RECORDS) == first.gauge(catalogue.LANES) == 0
         first.restored.set()
-        await until(lambda: first.gauge(catalogue.LAG_RECORDS) == 0, "all records are committed")
-        await until(lambda: first.gauge(catalogue.OLDEST_WAITING) == 0, "nothing waits any more")
+        await until(lambda: first.gauge(catalogue.CONSUMER_LAG) == 0, "all records are committed")
+        await until(lambda: first.gauge(catalogue.OLDEST_UNCOMMITTED_RECORD_AGE) == 0, "nothing waits any more")
     await environment.topics.observe(*[an_event(f"ew-{number}") for number in range(7)])
     second = SlowToOpen(environment, tmp_path)
     async with second.running():
-        await until(lambda: second.gauge(catalogue.LAG_RECORDS) == 7, "what was not committed is known to wait")
+        await until(lambda: second.gauge(catalogue.CONSUMER_LAG) == 7, "what was not committed is known to wait")
         await environment.topics.observe(*[an_event(f"ex-{number}") for number in range(5)])
-        await until(lambda: second.gauge(catalogue.LAG_RECORDS) == 12, "what has come since too")
+        await until(lambda: second.gauge(catalogue.CONSUMER_LAG) == 12, "what has come since too")
         second.restored.set()
-        await until(lambda: second.gauge(catalogue.LAG_RECORDS) == 0, "all records are committed")
+        await until(lambda: second.gauge(catalogue.CONSUMER_LAG) == 0, "all records are committed")
 
 
 async def test_a_transaction_s_marker_at_the_end_is_no_record_that_waits(
@@ -129,5 +129,5 @@ async def test_a_transaction_s_marker_at_the_end_is_no_record_that_waits(
         while await reader.intake.consumer.end_offsets([partition]) != {partition: 2}:
             await asyncio.sleep(LOOK_EVERY_S)
         await reader.intake.backlog.look(reader.intake.inputs)
-        await until(lambda: reader.gauge(catalogue.LAG_RECORDS) == 0, "nothing waits")
-        assert reader.gauge(catalogue.OLDEST_WAITING) == 0
+        await until(lambda: reader.gauge(catalogue.CONSUMER_LAG) == 0, "nothing waits")
+        assert reader.gauge(catalogue.OLDEST_UNCOMMITTED_RECORD_AGE) == 0

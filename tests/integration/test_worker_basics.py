@@ -1,7 +1,7 @@
 """A worker on a real Kafka, with nothing out of the ordinary."""
 
-from tests.traffic import send, traffic
-from tests.workers import Environment, stopped
+from tests.support.traffic import send, traffic
+from tests.support.workers import Environment, stopped
 
 
 async def test_every_input_of_ordinary_traffic_ends_exactly_once(environment: Environment) -> None:

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.accounts import Account
-from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
-from tests.reckoning import Read, body, codes_of, header, home_of, reasons_of
-from tests.workers import Environment, an_environment, stopped
+from tests.support.builders import an_event, an_outcome
+from tests.support.kafka_environment import Account
+from tests.support.reference_audit import Read, body, codes_of, header, home_of, reasons_of
+from tests.support.workers import Environment, an_environment, stopped
 
 WINDOW_S = 3.0
 LARGE = json.dumps({"id": "large", "true_class": True, "padding": "x" * 900_000}).encode()

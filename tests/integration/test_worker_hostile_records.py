@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.accounts import Account
-from tests.builders import an_event, an_observation
 from tests.integration.broker_sources import Broker
-from tests.reckoning import Place, codes_of, header, home_of, place, source_of
-from tests.traffic import send, traffic
-from tests.workers import Environment, an_environment, stopped
+from tests.support.builders import an_event, an_observation
+from tests.support.kafka_environment import Account
+from tests.support.reference_audit import Place, codes_of, header, home_of, place, source_of
+from tests.support.traffic import send, traffic
+from tests.support.workers import Environment, an_environment, stopped
 
 MIB = 1024 * 1024
 DEPTH = 10_000

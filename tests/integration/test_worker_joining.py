@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.accounts import Account
-from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
-from tests.reckoning import Place, body, codes_of, home_of, reasons_of, source_of
-from tests.workers import Environment, an_environment, stopped
+from tests.support.builders import an_event, an_outcome
+from tests.support.kafka_environment import Account
+from tests.support.reference_audit import Place, body, codes_of, home_of, reasons_of, source_of
+from tests.support.workers import Environment, an_environment, stopped
 
 BROKEN_OUTCOMES: dict[str, tuple[bytes | None, list[str]]] = {
     "nothing": (None, ["not_json"]),

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.models.synthetic.generator import Generator
-from tests.builders import an_event, an_outcome
-from tests.reckoning import codes_of, place, source_of
-from tests.workers import Environment, stopped
+from tests.support.builders import an_event, an_outcome
+from tests.support.reference_audit import codes_of, place, source_of
+from tests.support.workers import Environment, stopped
 
 COUNT = 4_000
 MUTATED = 10_000

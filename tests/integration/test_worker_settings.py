@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from stream_scorer.runtime.cluster.topic_admin import definitions_for
 from stream_scorer.runtime.settings.settings import load_settings
 from tests.integration.broker_sources import Broker
-from tests.traffic import feed, send, traffic
-from tests.workers import Environment, ended, stopped, until
+from tests.support.traffic import feed, send, traffic
+from tests.support.workers import Environment, ended, stopped, until
 
 
 @asynccontextmanager

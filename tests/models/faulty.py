@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from stream_scorer.models.registry.model_directory import save_model
 from stream_scorer.models.synthetic.generator import Generator
-from tests.builders import an_observation
+from tests.support.builders import an_observation
 
 Fault = Literal["raises", "nan", "above one", "wrong length"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.programs import program
+from tests.support.programs import program
 
 
 @pytest.fixture(scope="session")

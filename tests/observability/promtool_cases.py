@@ -10,7 +10,7 @@ from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.prometheus_files import recording_groups, rule_file
 from stream_scorer.operations.monitoring.rules import Pace
 from stream_scorer.runtime.settings.settings import Settings
-from tests.observability.worlds import World
+from tests.observability.prometheus_scenarios import World
 
 
 def run(promtool: str, folder: Path, test: dict[str, Any], settings: Settings | None = None) -> str:

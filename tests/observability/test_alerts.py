@@ -12,8 +12,7 @@ from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, Pace
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings.settings import BusinessSettings, Settings
-from tests.observability.promtool_cases import firing
-from tests.observability.worlds import (
+from tests.observability.prometheus_scenarios import (
     LATENCY,
     MODEL,
     MODEL_TIME,
@@ -25,6 +24,7 @@ from tests.observability.worlds import (
     steady,
     worker,
 )
+from tests.observability.promtool_cases import firing
 
 ROOT = Path(__file__).parents[2]
 ALERTS = [rule for group in alert_groups(Settings(), Pace()) for rule in group.rules if isinstance(rule, Alert)]
@@ -137,8 +137,18 @@ CASES = [
     Case("StreamScorerDiskFull", "11 % free", False, {series(catalogue.DISK_FREE.name): steady(11e9)}),
     Case("StreamScorerFilesExhausted", "81 %", True, {series("process_open_fds"): steady(810)}),
     Case("StreamScorerFilesExhausted", "79 %", False, {series("process_open_fds"): steady(790)}),
-    Case("StreamScorerRecordsWait", "over a minute", True, {series(catalogue.OLDEST_WAITING.name): steady(61)}),
-    Case("StreamScorerRecordsWait", "a moment", False, {series(catalogue.OLDEST_WAITING.name): "0+0x27 90 0+0x100"}),
+    Case(
+        "StreamScorerRecordsWait",
+        "over a minute",
+        True,
+        {series(catalogue.OLDEST_UNCOMMITTED_RECORD_AGE.name): steady(61)},
+    ),
+    Case(
+        "StreamScorerRecordsWait",
+        "a moment",
+        False,
+        {series(catalogue.OLDEST_UNCOMMITTED_RECORD_AGE.name): "0+0x27 90 0+0x100"},
+    ),
     Case("StreamScorerManyDeadLetters", "bad producers", True, {end("dead_lettered"): growing(200)}),
     Case("StreamScorerManyDeadLetters", "some more", False, {end("dead_lettered"): growing(100)}),
     Case(
@@ -154,8 +164,8 @@ CASES = [
         False,
         {end("moved"): growing(2_000), end("dead_lettered"): growing(100)},
     ),
-    Case("StreamScorerIntakePaused", "the brake holds", True, {series(catalogue.BRAKE_HOLDS.name): "0+0x20 1+0x100"}),
-    Case("StreamScorerIntakePaused", "the brake held", False, {series(catalogue.BRAKE_HOLDS.name): "0 0 1 1 0+0x100"}),
+    Case("StreamScorerIntakePaused", "the brake holds", True, {series(catalogue.BREAKER_OPEN.name): "0+0x20 1+0x100"}),
+    Case("StreamScorerIntakePaused", "the brake held", False, {series(catalogue.BREAKER_OPEN.name): "0 0 1 1 0+0x100"}),
     Case(
         "StreamScorerNewReason",
         "first invalid output",
@@ -335,5 +345,5 @@ def test_a_threshold_of_the_settings_is_the_alert_s() -> None:
         rule.expr for group in alert_groups(settings, Pace()) for rule in group.rules if isinstance(rule, Alert)
     )
     assert "< 0.61" in text
-    assert "oldest_waiting_seconds > 17" in text
+    assert "oldest_uncommitted_record_age_seconds > 17" in text
     assert "feature_psi > 0.33" in text

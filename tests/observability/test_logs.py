@@ -10,10 +10,10 @@ from typing import Literal
 import pytest
 
 from stream_scorer.runtime.worker.log_format import IdHash, JsonLines, TextLines, demote_level
-from tests.builders import an_event, an_outcome
 from tests.integration.broker_sources import Broker
 from tests.observability.quoting_model import BAD_HOUR, QUOTING_TYPES, save_quoting
-from tests.workers import an_environment, ended, stopped
+from tests.support.builders import an_event, an_outcome
+from tests.support.workers import an_environment, ended, stopped
 
 # Stands in ids, values, keys, headers and exceptions; nowhere in our code, settings or paths
 PLANTED = "Zacharias-Quill"

@@ -17,10 +17,10 @@ from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.operations.monitoring.grafana_files import grafana_files
 from tests.integration.broker_sources import Broker
-from tests.observability.feeding import Observation, Producers, producing
 from tests.observability.real_prometheus import RealPrometheus
 from tests.observability.slow_model import SLOW_TYPES, save_slow
-from tests.workers import Environment, an_environment
+from tests.observability.traffic_feeder import Observation, Producers, producing
+from tests.support.workers import Environment, an_environment
 
 # A machine that does much else at the time may be slow, which is not what these tests are about
 PATIENT = {"business__latency_ms_max": 30_000.0, "business__model_ms_max": 2_000.0}

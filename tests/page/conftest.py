@@ -25,7 +25,7 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.integration.broker_sources import Broker
 from tests.page.hostile import RECORDS, SENDER
-from tests.programs import program
+from tests.support.programs import program
 
 WAIT_S_MAX = 60.0
 ACT_TOKEN = "token-to-act-here"

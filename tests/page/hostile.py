@@ -1,6 +1,6 @@
 """Records that nobody should have to see unescaped, by what they try; each is broken, so each becomes a dead letter."""
 
-from tests.builders import an_event
+from tests.support.builders import an_event
 
 SCRIPT = "<script>document.title='owned'</script>"
 IMAGE = "<img src=x onerror=\"document.title='owned'\">"

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.page.conftest import ACT_TOKEN, NAME, WorkerPage
 from tests.page.hostile import RECORDS
-from tests.page.test_letter_pages import PAGES
+from tests.page.test_dead_letter_pages import PAGES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

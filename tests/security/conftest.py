@@ -10,9 +10,9 @@ import pytest
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.runtime.cluster.acls import Role
 from stream_scorer.runtime.settings.settings import Settings, load_settings
+from tests.security.acl_grants import granting
 from tests.security.brokers import with_passwords
 from tests.security.certificates import Certificates
-from tests.security.granting import granting
 
 PLAIN_USERS = {"plain-user": "plain secret"}
 SHA_256_USERS = {"sha-256-user": "sha-256 secret"}

@@ -18,7 +18,7 @@ from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.security.brokers import with_certificates
 from tests.security.certificates import KEY_PASSWORD, Certificates
 from tests.security.conftest import Locked
-from tests.workers import ended
+from tests.support.workers import ended
 
 WORKER = Role.WORKER
 

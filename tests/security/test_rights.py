@@ -28,11 +28,11 @@ from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
 from stream_scorer.runtime.settings.settings import Settings
-from tests.builders import an_event, an_outcome
-from tests.integration.writing import elsewhere
+from tests.integration.topic_writer import elsewhere
+from tests.security.acl_grants import granting
 from tests.security.conftest import Locked, password_of
-from tests.security.granting import granting
-from tests.workers import ended
+from tests.support.builders import an_event, an_outcome
+from tests.support.workers import ended
 
 PREFIX = "locked."
 NAMES = TopicNames(PREFIX)

@@ -116,7 +116,7 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
     return (
         Alert(
             "StreamScorerRecordsWait",
-            f"stream_scorer:oldest_waiting_seconds > {business.lag_age_s_max:g}",
+            f"stream_scorer:oldest_uncommitted_record_age_seconds > {business.lag_age_s_max:g}",
             pace.minutes(2),
             "page",
             "The oldest record has waited for {{ $value | humanizeDuration }}",
@@ -133,7 +133,7 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
         ),
         Alert(
             "StreamScorerIntakePaused",
-            f"{catalogue.BRAKE_HOLDS.name} == 1",
+            f"{catalogue.BREAKER_OPEN.name} == 1",
             "0s",
             "page",
             "Worker {{ $labels.instance }} takes nothing in, because too many records became dead letters",

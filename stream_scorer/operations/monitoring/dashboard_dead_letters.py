@@ -148,9 +148,9 @@ def others() -> tuple[Panel, ...]:
             "Intake pauses",
             "1 while a worker takes nothing in, because too many records became dead letters; and how often in an hour",
             (
-                Query(f"max by (instance) ({catalogue.BRAKE_HOLDS.name}{{{OF}}})", "{{instance}}, now"),
+                Query(f"max by (instance) ({catalogue.BREAKER_OPEN.name}{{{OF}}})", "{{instance}}, now"),
                 Query(
-                    f"sum by (instance) (increase({catalogue.BRAKE_PULLED.name}{{{OF}}}[1h]))", "{{instance}}, an hour"
+                    f"sum by (instance) (increase({catalogue.BREAKER_TRIPS.name}{{{OF}}}[1h]))", "{{instance}}, an hour"
                 ),
             ),
             limit=1,

@@ -59,7 +59,7 @@ def now(settings: Settings) -> tuple[Panel, ...]:
         ),
         one(
             "Oldest waits",
-            f"max(stream_scorer:oldest_waiting_seconds{{{OF}}})",
+            f"max(stream_scorer:oldest_uncommitted_record_age_seconds{{{OF}}})",
             "Age of the oldest record that is not committed, in Kafka or in a worker",
             unit="s",
             limit=business.lag_age_s_max,
@@ -67,7 +67,7 @@ def now(settings: Settings) -> tuple[Panel, ...]:
         ),
         one(
             "Records wait",
-            f"sum(stream_scorer:lag_records{{{OF}}})",
+            f"sum(stream_scorer:consumer_lag_records{{{OF}}})",
             "Records in Kafka and in the workers",
             links=(runbook("StreamScorerRecordsWait"),),
         ),
@@ -191,14 +191,17 @@ def waiting(settings: Settings) -> tuple[Panel, ...]:
         Panel(
             "Records that wait",
             "In Kafka and in the worker, by worker; of these, those that the worker holds",
-            (by_instance(catalogue.LAG_RECORDS), Query(f"{catalogue.HELD_RECORDS.name}{{{OF}}}", "{{instance}}, held")),
+            (
+                by_instance(catalogue.CONSUMER_LAG),
+                Query(f"{catalogue.HELD_RECORDS.name}{{{OF}}}", "{{instance}}, held"),
+            ),
             links=(runbook("StreamScorerRecordsWait"),),
         ),
         Panel(
             "Oldest record",
             "Age of the oldest record that is not committed, by worker: by its timestamp once it was read; before "
             "that, how long it has been seen to wait",
-            (by_instance(catalogue.OLDEST_WAITING),),
+            (by_instance(catalogue.OLDEST_UNCOMMITTED_RECORD_AGE),),
             unit="s",
             limit=settings.business.lag_age_s_max,
             links=(runbook("StreamScorerRecordsWait"),),

@@ -152,7 +152,7 @@ class Variable(NamedTuple):
     text: str = ""
 
 
-JOB: Final = Variable("job", "Environment", query="label_values(stream_scorer_build, job)")
+JOB: Final = Variable("job", "Environment", query="label_values(stream_scorer_build_info, job)")
 PAGE: Final = Variable("page", "Worker's page", text="http://localhost:8080")
 
 

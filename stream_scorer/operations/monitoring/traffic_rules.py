@@ -47,13 +47,13 @@ def traffic_rules(business: BusinessSettings, pace: Pace) -> Group:
             "Observations that ended for good; a moved one ends where it was moved to",
         ),
         Recording(
-            "stream_scorer:oldest_waiting_seconds",
-            f"max by (job) ({catalogue.OLDEST_WAITING.name})",
+            "stream_scorer:oldest_uncommitted_record_age_seconds",
+            f"max by (job) ({catalogue.OLDEST_UNCOMMITTED_RECORD_AGE.name})",
             "Age of the oldest record that is not committed, in Kafka or in a worker",
         ),
         Recording(
-            "stream_scorer:lag_records",
-            f"sum by (job) ({catalogue.LAG_RECORDS.name})",
+            "stream_scorer:consumer_lag_records",
+            f"sum by (job) ({catalogue.CONSUMER_LAG.name})",
             "Records that wait",
         ),
         *(

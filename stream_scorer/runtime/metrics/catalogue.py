@@ -73,8 +73,12 @@ DEAD_LETTERS = counter(
     "stage",
     of=CODES_AND_STAGES,
 )
-BRAKE_PULLED = counter("brake_pulled", "1", "Times that intake paused because too many records became dead letters")
-BRAKE_HOLDS = gauge("brake_holds", "1", "1 while intake pauses because too many records became dead letters")
+BREAKER_TRIPS = counter(
+    "dead_letter_breaker_trips", "1", "Times that intake paused because too many records became dead letters"
+)
+BREAKER_OPEN = gauge(
+    "dead_letter_breaker_open", "1", "1 while intake pauses because too many records became dead letters"
+)
 REPLAYED = counter("replayed", "records", "Records of observations and outcomes that an operator sent again")
 BATCH_RECORDS = histogram("batch_records", "records", "Records that went through together", BATCH_BOUNDS)
 COMMITS = counter("commits", "1", "Batches committed")
@@ -103,10 +107,10 @@ LATENCY_SECONDS = histogram(
     "latency_seconds", "seconds", "From an observation's timestamp to its committed prediction", LATENCY_BOUNDS_S
 )
 # What waits
-LAG_RECORDS = gauge("lag_records", "records", "Records that wait, in Kafka and here")
+CONSUMER_LAG = gauge("consumer_lag_records", "records", "Records that wait, in Kafka and here")
 HELD_RECORDS = gauge("held_records", "records", "Records read and not committed yet")
-OLDEST_WAITING = gauge(
-    "oldest_waiting_seconds",
+OLDEST_UNCOMMITTED_RECORD_AGE = gauge(
+    "oldest_uncommitted_record_age_seconds",
     "seconds",
     "Age of the oldest record not committed yet: by its timestamp once it was read; before that, how long it has been "
     "seen to wait in Kafka",
@@ -124,7 +128,7 @@ STATE_BYTES = gauge("state_bytes", "bytes", "Bytes on disk of the lanes' state")
 DISK_FREE = gauge("state_disk_free_bytes", "bytes", "Bytes that are free on the disk of the state")
 DISK_SIZE = gauge("state_disk_size_bytes", "bytes", "Size of the disk of the state")
 BUILD = Definition(
-    "stream_scorer_build",
+    "stream_scorer_build_info",
     "gauge",
     "1",
     "1, with the version that runs and the digest of its contract",
@@ -209,17 +213,17 @@ CATALOGUE: Final = (
     OUTCOMES,
     DEAD_LETTERS,
     CODE_FIRST_SEEN,
-    BRAKE_PULLED,
-    BRAKE_HOLDS,
+    BREAKER_TRIPS,
+    BREAKER_OPEN,
     REPLAYED,
     BATCH_RECORDS,
     COMMITS,
     STEP_SECONDS,
     MODEL_SECONDS,
     LATENCY_SECONDS,
-    LAG_RECORDS,
+    CONSUMER_LAG,
     HELD_RECORDS,
-    OLDEST_WAITING,
+    OLDEST_UNCOMMITTED_RECORD_AGE,
     COMMIT_AGE,
     READY,
     LANES,

@@ -65,9 +65,9 @@ class Metrics:
     def rebalanced(self) -> None:
         self._figures[catalogue.REBALANCES].add()
 
-    def brake_pulled(self) -> None:
+    def breaker_tripped(self) -> None:
         """Intake pauses because too many records became dead letters."""
-        self._figures[catalogue.BRAKE_PULLED].add()
+        self._figures[catalogue.BREAKER_TRIPS].add()
 
     def fetched(self, seconds: float) -> None:
         """A fetch brought records after this time."""

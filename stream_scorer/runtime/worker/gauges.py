@@ -27,8 +27,11 @@ def update_gauges(metrics: Metrics, intake: ConsumerLoop | None, *, ready: bool,
     metrics.set(catalogue.HELD_RECORDS, held)
     metrics.set(catalogue.COMMIT_AGE, commit_age_s(lanes))
     if intake is not None:
-        metrics.set(catalogue.OLDEST_WAITING, max((oldest_s(lane, intake.backlog) for lane in lanes), default=0.0))
-        metrics.set(catalogue.LAG_RECORDS, held + sum(map(intake.backlog.unread, intake.inputs)))
+        metrics.set(
+            catalogue.OLDEST_UNCOMMITTED_RECORD_AGE,
+            max((oldest_s(lane, intake.backlog) for lane in lanes), default=0.0),
+        )
+        metrics.set(catalogue.CONSUMER_LAG, held + sum(map(intake.backlog.unread, intake.inputs)))
         metrics.set(catalogue.CONNECTIONS, open_connections(intake.consumer))
     stores = [lane.state.store for lane in opened if lane.state is not None]
     metrics.set(catalogue.STATE_IDS, sum(store.ids_estimate() for store in stores))

@@ -239,7 +239,7 @@ class WorkerService(faust.Service):
 
     def _watch_letters(self, brake: CircuitBreaker, records: int, letters: int, now_ms: int) -> None:
         if (pulled := brake.add(now_ms, records, letters)) is not None:
-            self.metrics.brake_pulled()
+            self.metrics.breaker_tripped()
             log.error(
                 "%s of %s records became dead letters within %s s: intake pauses for as long. See what they have in "
                 "common with `stream-scorer dead-letters list`",
@@ -343,7 +343,7 @@ class WorkerService(faust.Service):
 
     def figures(self) -> bytes:
         """The metrics as of now, as text."""
-        self.metrics.set(catalogue.BRAKE_HOLDS, self._held_back_s() > 0)
+        self.metrics.set(catalogue.BREAKER_OPEN, self._held_back_s() > 0)
         update_gauges(self.metrics, self._intake, ready=self._readiness().ok, state_path=self.settings.state_path)
         return self.metrics.expose()
 

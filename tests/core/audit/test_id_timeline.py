@@ -11,7 +11,7 @@ from stream_scorer.core.audit.id_timeline import RecordKind, id_matcher, in_orde
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.dead_letter import dead_letter
-from tests.builders import an_event, an_observation, an_outcome
+from tests.support.builders import an_event, an_observation, an_outcome
 
 NOW_MS = 1_800_000_000_000
 

@@ -21,7 +21,7 @@ from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
 from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.core.records.repartitioning import move
-from tests.builders import an_event, an_outcome
+from tests.support.builders import an_event, an_outcome
 
 PARTITIONS = 4
 NOW_MS = 1_800_000_000_000

@@ -9,8 +9,8 @@ import pytest
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS, EVENT_BYTES_MAX, Column
 from stream_scorer.core.contract.observation_events import stage_of
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
-from tests.builders import an_event, an_observation
-from tests.core.judging import codes, faults, judge_observation
+from tests.core.contract.independent_validator import codes, faults, judge_observation
+from tests.support.builders import an_event, an_observation
 
 STATUTES = (
     "'Stop Sign','Other','Speed Related','Cell Phone','Traffic Control Signal','Defective Lights','Moving Violation',"

@@ -5,7 +5,7 @@ import json
 
 from stream_scorer.core.contract.examples import example_lines
 from stream_scorer.core.contract.reasons import Code
-from tests.core.judging import codes, judge_observation, judge_outcome
+from tests.core.contract.independent_validator import codes, judge_observation, judge_outcome
 
 EXAMPLES = [json.loads(line) for line in example_lines().splitlines()]
 NOT_OF_AN_EVENT_ALONE = {Code.CONFLICT, Code.SCORING_FAILED, Code.INVALID_OUTPUT, Code.UNKNOWN_ID}

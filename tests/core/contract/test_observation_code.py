@@ -13,7 +13,7 @@ from stream_scorer.core.contract.observation_code import (
     encode_observation,
     observation_columns,
 )
-from tests.builders import an_observation
+from tests.support.builders import an_observation
 
 ALL_CODES = st.integers(0, CODES - 1)
 

@@ -11,8 +11,8 @@ from stream_scorer.core.contract.batch_decoding import REFUSED
 from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.core.contract.observation_events import decode_event, decode_observations
-from tests.builders import an_event, an_observation
-from tests.core.judging import codes, judge_observation
+from tests.core.contract.independent_validator import codes, judge_observation
+from tests.support.builders import an_event, an_observation
 
 OBSERVATIONS = st.fixed_dictionaries({column.name: st.sampled_from(column.domain) for column in COLUMNS})
 IDS = st.text(min_size=1, max_size=50) | st.integers()

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.outcome_events import decode_outcomes
-from tests.builders import an_outcome
-from tests.core.judging import codes, faults, judge_outcome
+from tests.core.contract.independent_validator import codes, faults, judge_outcome
+from tests.support.builders import an_outcome
 
 
 @pytest.mark.parametrize(

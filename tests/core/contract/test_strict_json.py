@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.contract.strict_json import parse
-from tests.core.judging import faults, judge_observation
+from tests.core.contract.independent_validator import faults, judge_observation
 
 DEEP_ENOUGH = 64
 

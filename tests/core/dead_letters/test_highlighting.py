@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from stream_scorer.core.contract.reasons import conflict
 from stream_scorer.core.dead_letters.highlighting import highlights, segments
 from stream_scorer.core.dead_letters.json_spans import Span
-from tests.builders import an_event
-from tests.core.letter_builders import reasons_of
+from tests.core.dead_letters.builders import reasons_of
+from tests.support.builders import an_event
 
 # text that is nearly JSON finds more than any bytes do
 NEARLY_JSON = st.text(alphabet='{}[]":,\\ abid1é\n', max_size=60).map(str.encode)

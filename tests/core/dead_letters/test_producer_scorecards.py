@@ -25,7 +25,7 @@ from stream_scorer.core.records.dead_letter import dead_letter
 from stream_scorer.core.records.dead_letter_reader import SourcePosition
 from stream_scorer.core.records.record import Headers
 from stream_scorer.core.records.repartitioning import move
-from tests.builders import an_event
+from tests.support.builders import an_event
 
 NOW_MS = 1_800_000_000_000
 TOPIC = "stops.observations"

@@ -11,8 +11,8 @@ from stream_scorer.core.dead_letters.highlighting import highlights, segments
 from stream_scorer.core.dead_letters.named_fixes import NamedFix
 from stream_scorer.core.dead_letters.redaction import masked_headers, masked_key, masked_reason, masked_spans
 from stream_scorer.core.dead_letters.repair import Fix, apply_fix, parse_fix
-from tests.builders import an_event
-from tests.core.letter_builders import reasons_of
+from tests.core.dead_letters.builders import reasons_of
+from tests.support.builders import an_event
 
 SECRET = "Ms Jones, 12 Elm St"
 

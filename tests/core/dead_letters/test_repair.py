@@ -11,7 +11,7 @@ from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.dead_letters.named_fixes import NamedFix
 from stream_scorer.core.dead_letters.repair import Fix, FixError, apply_fix, parse_fix
-from tests.builders import an_event, an_observation
+from tests.support.builders import an_event, an_observation
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),

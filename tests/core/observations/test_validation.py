@@ -12,7 +12,7 @@ from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.prediction import ModelIdentity, Prediction
 from stream_scorer.core.records.record import last_header, trace_headers
 from stream_scorer.core.records.repartitioning import MOVED_BYTES_MAX, repartition
-from tests.builders import an_event, an_observation
+from tests.support.builders import an_event, an_observation
 
 PARTITIONS = 4
 

@@ -35,9 +35,9 @@ from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.core.state.entry import BufferedOutcome, Entry, ScoredObservation, pack, unpack
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.core.state.restore import Records, restore_predictions, restore_updates
-from tests.builders import an_observation
-from tests.core.lane_sketch import Fate, Happened, LaneSketch, Observed, Store, chunks, keep, meaning, restore
-from tests.core.plain_dictionary import Fact, PlainDictionary
+from tests.core.reference_join import Fact, PlainDictionary
+from tests.core.simulated_lane import Fate, Happened, LaneSketch, Observed, Store, chunks, keep, meaning, restore
+from tests.support.builders import an_observation
 
 START_MS = 1_763_800_000_000
 WINDOW_MS = 1_000

@@ -11,7 +11,7 @@ from stream_scorer.core.contract.observation_code import CODES, encode_columns, 
 from stream_scorer.core.quality.confidence_intervals import newcombe, wilson
 from stream_scorer.core.quality.counts import GROUP_COLUMNS, ConfusionCounts, QualityCounts
 from stream_scorer.core.quality.figures import QualityMetrics, as_json, figures, verify_success_rate_above
-from tests.builders import an_observation
+from tests.support.builders import an_observation
 
 MODEL = ("demo@0123456789ab", "champion")
 

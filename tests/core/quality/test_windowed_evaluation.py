@@ -11,7 +11,7 @@ from stream_scorer.core.quality.windowed_evaluation import EvaluationResult, Win
 from stream_scorer.core.records.outcome_update import Joined, decode_update
 from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.core.state.restore import Records
-from tests.core.lane_sketch import Happened, LaneSketch, Observed, chunks
+from tests.core.simulated_lane import Happened, LaneSketch, Observed, chunks
 
 START_MS = 1_763_800_000_000
 IDS = (b"ev-1", b"ev-2", b"ev-3")

@@ -12,8 +12,8 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.records.dead_letter import KEPT_OF_TOO_LARGE_BYTES, dead_letter, encode_reasons
 from stream_scorer.core.records.record import ProducerRecord, last_header
-from tests.builders import an_observation
-from tests.core.letter_builders import reasons_of
+from tests.core.dead_letters.builders import reasons_of
+from tests.support.builders import an_observation
 
 LIMIT_BYTES = 1024 * 1024
 FAULT = Reason(Code.OUT_OF_RANGE, "hour", "Field `hour` is not between 0 and 24")

@@ -17,8 +17,8 @@ from stream_scorer.core.records.dead_letter_reader import (
     read_letter,
     replay_headers,
 )
-from tests.builders import an_event
-from tests.core.letter_builders import TOPIC, Record, a_letter, a_record, reasons_of, unreadable
+from tests.core.dead_letters.builders import TOPIC, Record, a_letter, a_record, reasons_of, unreadable
+from tests.support.builders import an_event
 
 ANY_HEADERS = st.lists(
     st.tuples(

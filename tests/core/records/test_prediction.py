@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stream_scorer.core.contract.observation_code import CODES, observation_columns
 from stream_scorer.core.records.prediction import ModelIdentity, Prediction, encode_predictions
 from stream_scorer.core.records.record import Source
-from tests.builders import an_observation
+from tests.support.builders import an_observation
 
 AT = "2026-11-22T08:00:00.000Z"
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)

@@ -22,8 +22,8 @@ from stream_scorer.errors import ModelError
 from stream_scorer.models.artifacts.files import CARD, DIGEST, FILES, GOLDEN, PIPELINE, as_json, digest_of, write_files
 from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.registry.model_directory import load_model, save_model
-from tests.builders import an_observation
 from tests.models.faulty import TRUSTED_TYPES, Fault, a_bad_observation, save_faulty
+from tests.support.builders import an_observation
 
 Codes = NDArray[np.int64]
 

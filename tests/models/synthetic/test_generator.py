@@ -15,7 +15,7 @@ from stream_scorer.core.contract.reasons import Code
 from stream_scorer.models.dataframes import codes_of, frame_of
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.models.synthetic.invalid_events import FAULTS
-from tests.builders import an_observation
+from tests.support.builders import an_observation
 
 PUBLISHED: dict[str, Any] = json.loads((files("stream_scorer.models.synthetic") / "profile.json").read_text())[
     "published"

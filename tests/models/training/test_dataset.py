@@ -10,7 +10,7 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.errors import ModelError
 from stream_scorer.models.training.dataset import LABEL, read_rows
-from tests.builders import an_observation
+from tests.support.builders import an_observation
 
 Row = dict[str, object]
 

@@ -9,7 +9,7 @@ from stream_scorer.operations.demo.scenario import FAITHFUL, Play
 from stream_scorer.operations.sending.event_sources import SourceEvent
 from stream_scorer.operations.sending.schedule import Outcomes, ScheduledEvent, at_rate, in_due_order
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from tests.builders import an_event
+from tests.support.builders import an_event
 
 NAMES = TopicNames()
 

@@ -15,7 +15,7 @@ from stream_scorer.operations.sending.event_sources import (
     generated_events,
     json_line_events,
 )
-from tests.builders import OBSERVATION, an_event
+from tests.support.builders import OBSERVATION, an_event
 
 HEADER = ",".join((*COLUMN_NAMES, "ContrabandIndicator"))
 ROW = "B,M,N,Stop Sign,V,False,N,20,0,Tuesday"

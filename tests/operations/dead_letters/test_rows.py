@@ -20,8 +20,8 @@ from stream_scorer.operations.dead_letters.index.rows import (
     letter_rows,
     place_number,
 )
-from tests.builders import an_event
-from tests.core.letter_builders import TOPIC, Record, a_record
+from tests.core.dead_letters.builders import TOPIC, Record, a_record
+from tests.support.builders import an_event
 
 SIDES = {TOPIC: 0, "stops.outcomes": 1, "stops.dead-letters": LETTERS_SIDE}
 VALUES = st.sampled_from(

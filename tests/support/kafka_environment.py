@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from stream_scorer.operations.audit.report import AuditReport, audit
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from tests.reckoning import Faults, Place, Read, Reckoning, home_of, said_id
+from tests.support.reference_audit import Faults, Place, Read, Reckoning, home_of, said_id
 
 # A read that brings nothing looks again after this
 POLL_MS = 20

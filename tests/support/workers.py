@@ -16,9 +16,9 @@ from typing import Any, Self
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import load_settings
-from tests.accounts import Account, Topics, account
+from tests.support.kafka_environment import Account, Topics, account
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # However slow the machine: who waits for longer waits in vain
 WAIT_S_MAX = 60.0
 LOOK_EVERY_S = 0.02

@@ -7,8 +7,8 @@ import pytest
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.dead_letters.repair import Fix, apply_fix, parse_fix
 from stream_scorer.operations.dead_letters.replay.dry_run import Assessment, Verdict
-from tests.builders import an_event
-from tests.core.letter_builders import a_letter, reasons_of
+from tests.core.dead_letters.builders import a_letter, reasons_of
+from tests.support.builders import an_event
 
 SECRET = "Ms Jones, 12 Elm St"
 

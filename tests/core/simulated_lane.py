@@ -21,7 +21,7 @@ from stream_scorer.core.state.entry import Entry, is_expired, unpack, waiting_si
 from stream_scorer.core.state.entry_columns import pack_predictions
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.core.state.restore import Records, restore_predictions, restore_updates
-from tests.core.plain_dictionary import Fact
+from tests.core.reference_join import Fact
 
 PARTITION = 3
 SPEAKER = ModelIdentity("demo@0123456789ab", "champion", 0.4)

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Literal, NamedTuple
 
 from stream_scorer.models.synthetic.generator import Generator
-from tests.accounts import Topics
-from tests.builders import an_outcome
+from tests.support.builders import an_outcome
+from tests.support.kafka_environment import Topics
 
 Side = Literal["observations", "outcomes"]
 

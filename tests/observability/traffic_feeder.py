@@ -13,8 +13,8 @@ from typing import Any
 
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.models.synthetic.invalid_events import FAULTS
-from tests.accounts import Topics
-from tests.builders import an_event, an_outcome
+from tests.support.builders import an_event, an_outcome
+from tests.support.kafka_environment import Topics
 
 Observation = dict[str, Any]
 

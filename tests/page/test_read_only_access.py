@@ -11,7 +11,7 @@ from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Fil
 from stream_scorer.operations.dead_letters.service import open_service
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.page.conftest import WorkerPage
-from tests.page.test_letter_pages import errand, text
+from tests.page.test_dead_letter_pages import errand, text
 
 ADVICE = "To replay, discard or reveal here, set"
 

@@ -7,8 +7,8 @@ import pytest
 from stream_scorer.core.records.dead_letter_reader import replay_headers
 from stream_scorer.core.records.record import Headers
 from stream_scorer.runtime.lanes.score_step import count_replayed
-from tests.builders import an_event
-from tests.core.letter_builders import a_letter
+from tests.core.dead_letters.builders import a_letter
+from tests.support.builders import an_event
 
 
 class Incoming(NamedTuple):

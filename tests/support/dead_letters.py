@@ -12,8 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from stream_scorer.core.records.audit_log import AuditEntry, decode_entry
 from stream_scorer.operations.dead_letters.service import DeadLetterService, open_service
 from stream_scorer.runtime.settings.settings import Settings, load_settings
-from tests.builders import an_event
-from tests.workers import Environment
+from tests.support.builders import an_event
+from tests.support.workers import Environment
 
 WRONG_CASE = {"StatuteReason": "Stop sign"}
 

@@ -20,7 +20,7 @@ from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.core.records.repartitioning import move
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
-from tests.builders import an_observation
+from tests.support.builders import an_observation
 
 PARTITIONS = 4
 SPEAKER = ModelIdentity("model@0123456789ab", "champion", 0.5)

@@ -17,7 +17,7 @@ from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
 from stream_scorer.runtime.lanes.served_model import Limits, ServedModel
 from stream_scorer.runtime.state.pending_writes import PendingWrites
-from tests.builders import an_event, an_outcome
+from tests.support.builders import an_event, an_outcome
 
 NOW_MS = 1_763_800_000_000
 MODEL: Final[tuple[str, Literal["champion"]]] = "default@0123456789ab", "champion"
