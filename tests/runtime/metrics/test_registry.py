@@ -84,7 +84,7 @@ def test_names_and_units_are_as_prometheus_wants_them(definition: Definition) ->
     assert definition.meaning[-1] not in ".,"
     assert len(set(definition.combinations)) == len(definition.combinations)
     assert all(len(labels) == len(definition.labels) for labels in definition.combinations) or definition.name.endswith(
-        "_build"
+        "_build_info"
     )
     assert list(definition.bounds) == sorted(set(definition.bounds))
 
