@@ -35,7 +35,7 @@ class DeduplicationResult(NamedTuple):
 
 
 def deduplicate_observations(
-    batch: Batch, found: list[bytes | None], *, window_starts_ms: int, repeats_are_conflicts: bool = False
+    batch: Batch, found: Sequence[bytes | None], *, window_starts_ms: int, repeats_are_conflicts: bool = False
 ) -> DeduplicationResult:
     """Decide each observation of the batch, given the packed entry found for each id (None: none). What was scored
     before `window_starts_ms` (the clock less the join window) is the same as never seen."""

@@ -14,6 +14,7 @@ from stream_scorer.core.contract.outcome_events import decode_outcomes
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
 from stream_scorer.core.dead_letters.rejection import RejectedRecord, bury
+from stream_scorer.core.observations.limits import Limits
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes
 from stream_scorer.core.outcomes.expiry import buffer_record, expire_waiting, record_and_reason
 from stream_scorer.core.outcomes.join import JoinResult
@@ -25,7 +26,6 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult, note_answers
 from stream_scorer.runtime.lanes.score_step import count_replayed
-from stream_scorer.runtime.lanes.served_model import Limits
 
 
 class OutcomeStep:

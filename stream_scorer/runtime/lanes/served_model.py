@@ -1,4 +1,4 @@
-"""The model and the limits that the score step works with."""
+"""The model that the score step works with."""
 
 from dataclasses import dataclass
 
@@ -16,16 +16,3 @@ class ServedModel:
     predict: Predict
     expensive: bool
     trained_on: ReferenceDistributions | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the worker's settings say about records."""
-
-    partitions: int
-    event_bytes_max: int
-    dead_letter_bytes_max: int
-    include_observation: bool
-    cloudevents: bool
-    repeats_are_conflicts: bool
-    join_window_ms: int

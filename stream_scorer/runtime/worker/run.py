@@ -18,6 +18,7 @@ import faust
 import faust.app.base
 import faust.worker
 
+from stream_scorer.core.observations.limits import Limits
 from stream_scorer.core.observations.scoring import FailureThreshold
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.errors import ModelError
@@ -28,7 +29,7 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_fo
 from stream_scorer.runtime.lanes.agents import Agents
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
-from stream_scorer.runtime.lanes.served_model import Limits, ServedModel
+from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import LoggingSettings, Settings, masked
 from stream_scorer.runtime.worker.log_format import start_logging

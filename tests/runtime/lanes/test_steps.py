@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stream_scorer.core.contract.smoke_test_ids import smoke_id
+from stream_scorer.core.observations.limits import Limits
 from stream_scorer.core.observations.scoring import FailureThreshold
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.core.state.model_ids import ModelIds
@@ -15,7 +16,7 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
-from stream_scorer.runtime.lanes.served_model import Limits, ServedModel
+from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from tests.support.builders import an_event, an_outcome
 
