@@ -111,7 +111,7 @@ class Connection:
                 raise known from error
             raise OutageError(
                 f"Kafka does not answer at {bootstrap} while {doing}: {error or type(error).__name__}. "
-                "Is the broker running, and are the kafka settings right?"
+                "Is the broker running, and are the [kafka] settings correct?"
             ) from error
 
 

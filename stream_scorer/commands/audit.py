@@ -30,7 +30,9 @@ def audit(
     ] = None,
     end: Annotated[
         str | None,
-        typer.Option("--to", metavar="TIME|OFFSET", help="Behind the last input. Default: what the workers have read."),
+        typer.Option(
+            "--to", metavar="TIME|OFFSET", help="End of the range, exclusive. Default: what the workers have committed."
+        ),
     ] = None,
     count_unread: Annotated[
         bool, typer.Option("--all", help="Count inputs that no worker has committed yet as unaccounted for.")
@@ -127,9 +129,9 @@ def _print(report: "AuditReport") -> None:
             more = ["…"] if count > len(named) else []
             typer.echo(f"{count:,} {what}:\n" + "\n".join(f"  {name}" for name in [*named, *more]))
     if report.not_yet_read:
-        typer.echo(f"{report.not_yet_read:,} inputs not yet read: they lie behind what the workers have committed")
+        typer.echo(f"{report.not_yet_read:,} inputs not read yet: no worker has committed them")
     if report.beyond_retention:
-        typer.echo(f"{report.beyond_retention:,} inputs are older than what is left of the outputs: nothing is known")
+        typer.echo(f"{report.beyond_retention:,} inputs are older than the retained outputs: their fate is unknown")
     verdict = (
         "every input ended in exactly one place" if report.is_fine else "NOT every input ended in exactly one place"
     )

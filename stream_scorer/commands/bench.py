@@ -38,17 +38,19 @@ def bench(
     latency: Annotated[
         float | None,
         typer.Option(
-            min=1, metavar="RATE", help="Measure latency at so many events a second instead, sent on schedule."
+            min=1, metavar="RATE", help="Measure latency at this many events per second instead, sent on schedule."
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, help="How long latency is measured, after a warm-up.")] = 20.0,
     warm_up: Annotated[
         float,
-        typer.Option(min=0, help="Seconds at that rate that don't count: a broker is slow when it was just started."),
+        typer.Option(
+            min=0, help="Warm-up seconds at that rate that are not counted: a broker is slow just after its start."
+        ),
     ] = 40.0,
     broken_share: Annotated[float, typer.Option(min=0, max=1, help="Share of events that break the contract.")] = 0.03,
     moved_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the backlog that stands on a wrong partition.")
+        float, typer.Option(min=0, max=1, help="Share of the backlog that is on a wrong partition.")
     ] = 0.0,
     joins: Annotated[
         bool, typer.Option("--joins", help="Measure joining outcomes and restoring the state instead, of so many ids.")
@@ -69,7 +71,7 @@ def bench(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Run on this Kafka, in topics of its own, deleted afterwards. Default: a local one.",
+            help="Use this Kafka, with temporary topics that are deleted afterwards. Default: a local one.",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -86,7 +88,7 @@ def bench(
     from stream_scorer.operations.bench.throughput import BacklogPlan, measure_backlog
 
     if sum((latency is not None, joins, recovery, letters)) > 1:
-        raise SettingsError("--latency, --joins, --recovery and --letters are measured one at a time: say one")
+        raise SettingsError("--latency, --joins, --recovery and --letters are measured one at a time: choose one")
     quiet_kafka_clients()
     if latency is not None:
         plan = LatencyPlan(

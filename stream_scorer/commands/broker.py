@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stream_scorer.operations.local_broker import LocalBroker
     from stream_scorer.operations.local_broker.background import BackgroundBroker
 
-broker = typer.Typer(name="broker", help="A local Kafka: start it, look at it, stop it.", no_args_is_help=True)
+broker = typer.Typer(name="broker", help="A local Kafka: start it, inspect it, stop it.", no_args_is_help=True)
 
 NOT_RUNNING = 1
 LOOK_EVERY_S = 0.5
@@ -41,10 +41,10 @@ def start(
             "--port", min=1, max=65_535, help="The first one's port; the others' follow.", show_default="9092 if free"
         ),
     ] = None,
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop it on Ctrl-C.")] = False,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Run in the foreground; Ctrl-C stops it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Start Kafka, and leave it running until `broker stop`. The first start downloads it (45 MB)."""
+    """Start Kafka and leave it running until `broker stop`. The first start downloads it (45 MB)."""
     from stream_scorer.operations.local_broker.background import default_folder, start_standing
 
     folder = folder or default_folder()
@@ -56,7 +56,7 @@ def start(
 
 @broker.command()
 def stop(folder: FolderOption = None, as_json: JsonOption = False) -> None:
-    """Stop the broker that `start` left running. Its data stay, for the next start in the same folder."""
+    """Stop the broker that `start` left running. Its data stays for the next start in the same folder."""
     from stream_scorer.operations.local_broker.background import default_folder, stop_standing
 
     folder = folder or default_folder()

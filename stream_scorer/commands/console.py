@@ -22,10 +22,10 @@ def console(
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
     http_host: Annotated[
-        str | None, typer.Option("--http-host", help="The address to listen at; else the settings'.")
+        str | None, typer.Option("--http-host", help="The address to listen on. Default: the settings.")
     ] = None,
     http_port: Annotated[
-        int | None, typer.Option("--http-port", help="The port to listen at; 0: any free one.")
+        int | None, typer.Option("--http-port", help="The port to listen on; 0 takes any free one.")
     ] = None,
     http_address_file: Annotated[
         Path | None,
@@ -52,6 +52,7 @@ async def _serve(resolved: "Settings", address_file: Path | None) -> None:
             if address_file is not None:
                 write_address(address_file, host, port)
             typer.echo(
-                f"The page is at http://{'[' + host + ']' if ':' in host else host}:{port} (Ctrl-C ends it)", err=True
+                f"The console is at http://{'[' + host + ']' if ':' in host else host}:{port} (Ctrl-C ends it)",
+                err=True,
             )
             await interrupted.wait()

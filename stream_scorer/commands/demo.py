@@ -30,26 +30,26 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="Play for so long, then count and end. Default: until Ctrl-C.")
+        float | None, typer.Option(min=1, help="Run for this long, then count and stop. Default: until Ctrl-C.")
     ] = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Observations a second.")] = 200.0,
     csv: Annotated[
-        Path | None, typer.Option(help="Play the rows of this CSV file, each once, instead of generated stops.")
+        Path | None, typer.Option(help="Send the rows of this CSV file, each once, instead of generated stops.")
     ] = None,
     http_port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port of the page and the metrics; 0: any free one.")
     ] = 0,
     model: Annotated[
-        Path | None, typer.Option(help="Model directory. Default: the default model, trained at first need.")
+        Path | None, typer.Option(help="Model directory. Default: the default model, trained when first needed.")
     ] = None,
     outcomes: Annotated[
-        bool, typer.Option("--outcomes/--no-outcomes", help="Whether outcomes (and repeats) are played too.")
+        bool, typer.Option("--outcomes/--no-outcomes", help="Whether to send outcomes (and repeats) too.")
     ] = True,
     bootstrap: Annotated[
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Play on this Kafka, in topics of its own, deleted afterwards. Default: one is started.",
+            help="Use this Kafka, with temporary topics that are deleted afterwards. Default: start one.",
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -19,14 +19,14 @@ def register(app: typer.Typer) -> None:
 @monitoring.command()
 def describe(
     settings: SettingsOption = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write to.", file_okay=False)] = Path(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The output directory.", file_okay=False)] = Path(
         "deploy"
     ),
     runbook: Annotated[
-        str | None, typer.Option("--runbook", metavar="URL", help="Where your people read docs/runbook.md.")
+        str | None, typer.Option("--runbook", metavar="URL", help="The URL at which docs/runbook.md is published.")
     ] = None,
 ) -> None:
-    """Write Prometheus' rules and alerts, with the settings' thresholds, and Grafana's dashboards."""
+    """Write Prometheus recording and alerting rules, with thresholds from the settings, and Grafana dashboards."""
     from stream_scorer.operations.monitoring.files import monitoring_files
     from stream_scorer.operations.monitoring.rules import RUNBOOK
 

@@ -19,7 +19,7 @@ BootstrapOption = Annotated[
     typer.Option(
         "--bootstrap",
         metavar="HOST:PORT",
-        help="The broker to connect to (several: separated by commas); else the settings'.",
+        help="The broker to connect to (several: separated by commas). Default: the settings.",
     ),
 ]
 SettingsOption = Annotated[
@@ -27,12 +27,12 @@ SettingsOption = Annotated[
     typer.Option(
         "--settings",
         metavar="FILE",
-        help=f"Settings as TOML; else the file that ${SETTINGS_VARIABLE} names, else none.",
+        help=f"Settings as TOML. Default: the file that ${SETTINGS_VARIABLE} names, else none.",
     ),
 ]
 PrefixOption = Annotated[
     str | None,
-    typer.Option("--prefix", metavar="TEXT", help="What the environment's topics begin with; else the settings'."),
+    typer.Option("--prefix", metavar="TEXT", help="The prefix of the environment's topics. Default: the settings."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 

@@ -49,11 +49,13 @@ def produce(
         str | None, typer.Option(help="Lines of this file (- for standard input), byte for byte, broken ones too.")
     ] = None,
     to: Annotated[To, typer.Option(help="The topic that --lines go to.")] = To.OBSERVATIONS,
-    count: Annotated[int | None, typer.Option(min=1, help="How many events; generated: 1,000 when not given.")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="How many events. Default for generated events: 1,000.")
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option(
-            min=0.001, help="Events a second, sent when due however slow Kafka is. Default: as fast as it goes."
+            min=0.001, help="Events per second, sent on schedule however slow Kafka is. Default: as fast as possible."
         ),
     ] = None,
     broken_share: Annotated[
@@ -68,14 +70,14 @@ def produce(
     ] = 2.0,
     keys: Annotated[bool, typer.Option("--key/--no-key", help="Whether records are keyed by their id.")] = True,
     id_prefix: Annotated[
-        str | None, typer.Option(help="What ids that are made here begin with. Default: another one each time.")
+        str | None, typer.Option(help="Prefix of generated ids. Default: a new one each time.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The generator's seed.")] = 1,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for each event's answer and print it: its prediction or its reasons.")
+        bool, typer.Option("--wait", help="Wait for each event's result and print it: its prediction or its reasons.")
     ] = False,
     timeout_s: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Seconds to wait for each answer (with --wait).")
+        float, typer.Option("--timeout", min=0.1, help="Seconds to wait for each result (with --wait).")
     ] = 10.0,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
@@ -99,9 +101,7 @@ def produce(
     )
     if wait:
         if to is To.OUTCOMES:
-            raise SettingsError(
-                "--wait is for observations: what becomes of an outcome, `stream-scorer trace ID` tells"
-            )
+            raise SettingsError("--wait is for observations: to follow an outcome, use `stream-scorer trace ID` tells")
         wait_for_answers(resolved, names, timeline, paced=rate is not None, timeout_s=timeout_s, as_json=as_json)
     result = asyncio.run(_produce(resolved, names, timeline, rate, total, quiet=as_json))
     sentence = (
@@ -124,7 +124,7 @@ def _source(
     from stream_scorer.operations.sending import event_sources
 
     if csv and lines:
-        raise SettingsError("--csv and --lines exclude each other: choose one source")
+        raise SettingsError("--csv and --lines can't be combined: choose one source")
     if (csv or lines) and broken_share:
         raise SettingsError("--broken-share is for generated events: a file's events are sent as they are")
     if csv:

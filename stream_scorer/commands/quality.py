@@ -91,7 +91,7 @@ def _time_ms(option: str, given: str | None) -> int | None:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise SettingsError(f"{option} {given}: not a time. Say 2026-11-22T08:00:00Z, with a zone")
+        raise SettingsError(f"{option} {given}: not a time. Give it as 2026-11-22T08:00:00Z, with a time zone")
     return round(moment.timestamp() * 1000)
 
 
@@ -128,7 +128,10 @@ def _print(report: "QualityReport") -> None:
     if findings.corrections:
         typer.echo(f"{findings.corrections:,} outcomes were corrected; each counts once, with its last class")
     if findings.unreadable:
-        typer.echo(f"{findings.unreadable:,} records on our topics were not ours and were passed over", err=True)
+        typer.echo(
+            f"{findings.unreadable:,} records in our topics were not written by stream-scorer and were skipped",
+            err=True,
+        )
     typer.echo(f"{report.records_read:,} records read in {report.seconds:.1f} s")
 
 

@@ -93,7 +93,7 @@ def check(
 
 @topics.command()
 def describe(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write to.", file_okay=False)] = Path(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The output directory.", file_okay=False)] = Path(
         "topics"
     ),
 ) -> None:

@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 letters = typer.Typer(
     name="dead-letters",
-    help="Find records that could not go on, look at them, mend, replay or discard them.",
+    help="Inspect, fix, replay or discard records that failed.",
     no_args_is_help=True,
 )
 producers.register(letters)
@@ -68,7 +68,7 @@ def register(app: typer.Typer) -> None:
 
 @letters.callback()
 def group() -> None:
-    """Find records that could not go on, look at them, mend, replay or discard them.
+    """Inspect, fix, replay or discard records that failed.
 
     A letter is named PARTITION@OFFSET, by its place in the topic of dead letters.
     """
@@ -76,10 +76,14 @@ def group() -> None:
 
 @letters.command("list")
 def list_(
-    by: Annotated[By, typer.Option(help="Groups by code and field, letters one by one, or producers.")] = By.GROUPS,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="With --by letters: how many, newest first.")] = 50,
+    by: Annotated[
+        By, typer.Option(help="Group by code and field, or by producer; or list dead letters one by one.")
+    ] = By.GROUPS,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="With --by letters: how many to list, newest first.")
+    ] = 50,
     before: Annotated[
-        str | None, typer.Option(metavar="PLACE", help="With --by letters: go on behind this one.")
+        str | None, typer.Option(metavar="PLACE", help="With --by letters: continue after this one.")
     ] = None,
     code: CodeOption = None,
     field: FieldOption = None,
@@ -96,9 +100,9 @@ def list_(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count dead letters by code and field: how many, first, last, an example. What waits, unless --state says else.
+    """Count dead letters by code and field, with first, last and an example. Only open ones, unless --state is given.
 
-    Nothing of what a record says of a person is shown. A letter with several faults stands in several groups.
+    No personal data is shown. A dead letter with several reasons is in several groups.
     """
     from stream_scorer.commands.dead_letters.printing import print_groups, print_json, print_letters, print_producers
 
@@ -131,7 +135,7 @@ def show(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a letter: its bytes with the faults marked in place, its headers, where it was read, how it stands.
+    """Show a dead letter: its bytes with the faults highlighted, its headers, its source, its state.
 
     What it says of a person is masked (•••) unless --reveal, which is an act in the ledger.
     """
@@ -167,7 +171,7 @@ def check(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what today's contract would say of letters, as they are or mended: passes, still fails, would conflict.
+    """Validate dead letters against today's contract, as they are or fixed: passes, still fails, would conflict.
 
     Writes nothing. Exit status 1 where one would not pass.
     """
@@ -201,13 +205,13 @@ def replay(
     sets: SetOption = None,
     yes: YesOption = False,
     rate: Annotated[
-        float | None, typer.Option(min=0.01, metavar="N", help="Letters a second. Default: as fast as it goes.")
+        float | None, typer.Option(min=0.01, metavar="N", help="Dead letters per second. Default: no limit.")
     ] = None,
     parked: Annotated[
-        bool, typer.Option("--parked", help="Those that were replayed too often before, and no others.")
+        bool, typer.Option("--parked", help="Only parked ones: those replayed as often as is allowed.")
     ] = False,
     failing_too: Annotated[
-        bool, typer.Option("--failing-too", help="Also those that would fail again or conflict.")
+        bool, typer.Option("--failing-too", help="Include those that would fail again or conflict.")
     ] = False,
     why: WhyOption = "",
     who: AsOption = None,
@@ -216,7 +220,7 @@ def replay(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish letters' records again where they were read, as they are or mended; each once, however often you say so.
+    """Publish dead letters' records again where they came from, as they are or fixed; each once, however often run.
 
     Without --yes only says what would change and pass. Stopped half-way, say the same again: it goes on with the rest.
     A record that was replayed operator.replays_max times (3) and failed each time is parked. Exit status 1 where a
@@ -251,7 +255,7 @@ def replay(
 
 @letters.command()
 def discard(
-    note: Annotated[str, typer.Option(help="Why nobody needs to come back to them; kept in the ledger.")],
+    note: Annotated[str, typer.Option(help="Why they need no more attention; kept in the ledger.")],
     places: PlacesArgument = None,
     every: AllOption = False,
     code: CodeOption = None,
@@ -270,13 +274,13 @@ def discard(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Note that letters are settled and need no more attention. Without --yes only says how many they are."""
+    """Note that dead letters need no more attention. Without --yes, only count them."""
     from stream_scorer.commands.dead_letters.printing import print_discard, print_json
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every)
     if not note.strip():
-        raise SettingsError("--note: a discarded letter needs one: say why")
+        raise SettingsError("--note is required: say why the dead letters are discarded")
     report = _run(
         resolved, lambda office, on_read: office.discard(wanted, note, yes=yes, on_read=on_read), who=who, quiet=as_json
     )
@@ -291,7 +295,7 @@ def history(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a letter's life: its failures, what operators did, and what came of each replay."""
+    """Show a dead letter's history: its failures, what operators did, and the result of each replay."""
     from stream_scorer.commands.dead_letters.printing import print_history, print_json
 
     resolved, wanted = settings_from(settings, bootstrap=bootstrap, prefix=prefix), place_from(place)

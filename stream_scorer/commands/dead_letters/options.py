@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 UNREADABLE = "unreadable"
 
-PlaceArgument = Annotated[str, typer.Argument(metavar="PLACE", help="A letter: PARTITION@OFFSET.")]
+PlaceArgument = Annotated[str, typer.Argument(metavar="PLACE", help="A dead letter: PARTITION@OFFSET.")]
 PlacesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[PLACE]…", help="Letters: PARTITION@OFFSET. Default: as filtered.")
+    list[str] | None,
+    typer.Argument(metavar="[PLACE]…", help="Dead letters: PARTITION@OFFSET. Default: all that match the filters."),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="All that wait, where no place and no filter is given.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All open ones, where no position and no filter is given.")]
 CodeOption = Annotated[str | None, typer.Option(metavar="CODE", help=f"A reason's code, or {UNREADABLE}.")]
 FieldOption = Annotated[str | None, typer.Option(metavar="FIELD", help="The field that the reason names.")]
-StageOption = Annotated[Stage | None, typer.Option(help="Where they stopped.")]
+StageOption = Annotated[Stage | None, typer.Option(help="The stage at which they failed.")]
 FromOption = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="Failed at this time (RFC 3339) or later.")
 ]
@@ -32,34 +33,33 @@ ToOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Fail
 PartitionOption = Annotated[int | None, typer.Option(metavar="N", min=0, help="On this partition.")]
 IdOption = Annotated[str | None, typer.Option("--id", metavar="ID", help="About this id.")]
 ProducerOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Sent by who says so in `client-id` or `ce_source`.")
+    str | None, typer.Option(metavar="NAME", help="From the producer that names itself in `client-id` or `ce_source`.")
 ]
 TextOption = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="A reason's message holds this. Reads the letters: slower.")
+    str | None,
+    typer.Option(metavar="TEXT", help="A reason's message contains this. Slower: it reads the dead letters."),
 ]
 StateOption = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="STATE", help="open, parked, replayed, discarded, all; several: say it again. Default: waiting."
-    ),
+    typer.Option(metavar="STATE", help="open, parked, replayed, discarded, all; repeatable. Default: open and parked."),
 ]
 PatchOption = Annotated[
-    str | None, typer.Option(metavar="JSON|@FILE", help="Mend by a JSON Patch (RFC 6902) of the event.")
+    str | None, typer.Option(metavar="JSON|@FILE", help="Fix by a JSON Patch (RFC 6902) of the event.")
 ]
 FixOption = Annotated[
     list[str] | None,
     typer.Option(
         "--fix",
         metavar="NAME",
-        help="Mend by name: trim-spaces, match-case, integers-from-text, drop-unrecognized. Several: say it again.",
+        help="Fix by name: trim-spaces, match-case, integers-from-text, drop-unrecognized. Repeatable.",
     ),
 ]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="COLUMN=VALUE", help="Mend by setting a column.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do it. Without it nothing is written.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="COLUMN=VALUE", help="Fix by setting a column.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Write. Without it, nothing is written.")]
 WhyOption = Annotated[str, typer.Option("--why", metavar="TEXT", help="A reason for the ledger.")]
 AsOption = Annotated[
     str | None,
-    typer.Option("--as", metavar="NAME", help="Who acts, for the ledger. Default: operator.name, else your user name."),
+    typer.Option("--as", metavar="NAME", help="Who acts, for the ledger. Default: operator.name, or your user name."),
 ]
 
 
@@ -102,7 +102,7 @@ def filter_from(
         places=tuple(map(place_from, places)) if places else None,
     )
     if every is False and found == Filter():
-        raise SettingsError("name letters, or a filter such as --code, or say --all")
+        raise SettingsError("name dead letters, give a filter such as --code, or use --all")
     return found
 
 
@@ -112,7 +112,9 @@ def place_from(text: str) -> "Position":
 
     place = Position.parse(text)
     if place is None:
-        raise SettingsError(f"{text}: not a letter's place. Say PARTITION@OFFSET, as `dead-letters list` shows them")
+        raise SettingsError(
+            f"{text}: not a dead letter's position. Give PARTITION@OFFSET, as `dead-letters list` shows them"
+        )
     return place
 
 

@@ -127,7 +127,7 @@ def print_shown(shown: Any) -> None:
     out.print(Text(f"value, {shown.size_bytes:,} bytes{cut}:"))
     out.print(marked(shown.pieces))
     if shown.masked:
-        out.print("What it says of a person is masked; --reveal shows it and leaves your name in the ledger.")
+        out.print("Personal data is masked; --reveal shows it and records your name in the ledger.")
 
 
 def marked(pieces: "list[Segment]") -> Text:
@@ -165,13 +165,13 @@ def print_replay(report: Any) -> None:
     for skip, count in report.skipped.items():
         out.print(f"  {count:>9,} left alone: {SKIPPED[skip]}")
     if report.dry_run and report.replayed:
-        out.print("Nothing was written. Say --yes to do it.")
+        out.print("Nothing was written. Add --yes to do it.")
 
 
 def print_discard(report: Any) -> None:
     before = f"; {report.already_decided:,} were decided on before" if report.already_decided else ""
     if report.dry_run:
-        typer.echo(f"{report.discarded:,} letters would be discarded{before}. Nothing was written. Say --yes to do it.")
+        typer.echo(f"{report.discarded:,} letters would be discarded{before}. Nothing was written. Add --yes to do it.")
     else:
         typer.echo(f"{report.discarded:,} letters discarded{before}")
 

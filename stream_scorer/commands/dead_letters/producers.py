@@ -53,7 +53,7 @@ def producers(
 
         typer.echo(notice_text(cards[0]), nl=False)
     elif name is not None:
-        typer.echo(f"nothing is known of a producer {printable(name)} ({found.records_read:,} records read)")
+        typer.echo(f"no records were found from a producer {printable(name)} ({found.records_read:,} records read)")
     else:
         _print(found)
     if name is not None and not cards:

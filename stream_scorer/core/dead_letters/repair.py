@@ -63,7 +63,7 @@ def parse_fix(patch: str | None = None, named: Sequence[str] = (), sets: Sequenc
         return FixError(f"not a JSON Patch (RFC 6902): {wrong}")
     unknown = [name for name in named if name not in list(NamedFix)]
     if unknown:
-        return FixError(f"no such fix: {unknown[0]}. There are {', '.join(NamedFix)}")
+        return FixError(f"unknown fix: {unknown[0]}. There are {', '.join(NamedFix)}")
     made = []
     for text in sets:
         one = _set(text)
@@ -96,12 +96,12 @@ def _set(text: str) -> tuple[str, str | bool | int] | FixError:
     name, equals, given = text.partition("=")
     kind = bool if name == TRUE_CLASS else _BY_NAME[name].kind if name in _BY_NAME else None
     if not equals or kind is None:
-        return FixError(f"{text}: say COLUMN=VALUE with one of {', '.join([*_BY_NAME, TRUE_CLASS])}")
+        return FixError(f"{text}: give COLUMN=VALUE with one of {', '.join([*_BY_NAME, TRUE_CLASS])}")
     if kind is str:
         return name, given
     if kind is int:
         return (name, int(given)) if _INTEGER.fullmatch(given) else FixError(f"{text}: {name} is a whole number")
-    return (name, _TRUTH[given.lower()]) if given.lower() in _TRUTH else FixError(f"{text}: say true or false")
+    return (name, _TRUTH[given.lower()]) if given.lower() in _TRUTH else FixError(f"{text}: give true or false")
 
 
 def apply_fix(value: bytes | None, fix: Fix) -> bytes | FixError | None:
@@ -110,7 +110,7 @@ def apply_fix(value: bytes | None, fix: Fix) -> bytes | FixError | None:
         return value
     event: Any = parse(value)
     if isinstance(event, Reason):
-        return FixError(f"only JSON can be mended. {event.message}")
+        return FixError(f"only JSON can be fixed. {event.message}")
     before = _encode(event)
     if fix.patch is not None:
         event = _patched(event, fix.patch)
@@ -155,7 +155,7 @@ def _patched(event: object, patch: str) -> Any:
 
 def _misfit(number: int, operation: Mapping[str, Any], why: str) -> FixError:
     path = cut(str(operation["path"]), PATH_CHARACTERS_MAX)
-    return FixError(f"the patch does not fit: operation {number} ({operation['op']} {path!r}): {why}")
+    return FixError(f"the patch can't be applied: operation {number} ({operation['op']} {path!r}): {why}")
 
 
 def _encode(event: object) -> bytes | None:

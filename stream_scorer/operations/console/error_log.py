@@ -9,4 +9,9 @@ log = logging.getLogger("stream_scorer.operations.console")
 def log_fault(doing: str, error: BaseException) -> None:
     """Tell where in the code it happened."""
     frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("a fault of our own while %s: %s (its text is left out)\n%s", doing, type(error).__name__, frames)
+    log.error(
+        "internal error while %s: %s (its text is left out, because it may quote a record)\n%s",
+        doing,
+        type(error).__name__,
+        frames,
+    )

@@ -63,7 +63,7 @@ class LocalBroker:
         progress: Progress = silent,
     ) -> None:
         if nodes < 1:
-            raise BrokerError(f"a broker of {nodes} nodes is none: choose 1 or 3.")
+            raise BrokerError(f"--nodes {nodes} is not supported: choose 1 or 3.")
         self._asked_folder = folder
         self._node_count = nodes
         self._asked_port = port

@@ -130,7 +130,9 @@ class Node:
         if "No space left on device" in text or shutil.disk_usage(self.folder).free < FREE_BYTES_MIN:
             raise disk_full(self.folder)
         if "Address already in use" in text:
-            raise PortTakenError("another program took one of the broker's ports meanwhile: start the broker again.")
+            raise PortTakenError(
+                "another program took one of the broker's ports in the meantime: start the broker again."
+            )
         raise BrokerError(f"Kafka ended by itself. Its last lines:\n{self.last_lines()}")
 
     def said_since_start(self) -> str:

@@ -42,7 +42,7 @@ def choose_ports(nodes: int, port: int | None) -> tuple[NodePorts, ...]:
     wanted = [] if port is None else [port + number for number in range(nodes)]
     for number in wanted:
         if not 0 < number < 65_536:
-            raise BrokerError(f"{number} is no port: choose one from 1 to 65535.")
+            raise BrokerError(f"{number} is not a port: choose one from 1 to 65535.")
         if not is_free(number):
             raise BrokerError(f"port {number} is taken by another program: stop that one, or choose another port.")
     free = (number for number in random.sample(FREE_PORTS, len(FREE_PORTS)) if number not in wanted and is_free(number))

@@ -214,6 +214,6 @@ def raise_explained(error: BaseException, options: Mapping[str, Any]) -> NoRetur
     if known is None or isinstance(known, OutageError):
         raise OutageError(
             f"Kafka does not answer at {bootstrap} while reading topics: {error or type(error).__name__}. "
-            "Is the broker running, and are the kafka settings right?"
+            "Is the broker running, and are the [kafka] settings correct?"
         ) from error
     raise known from error

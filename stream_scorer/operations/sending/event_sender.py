@@ -214,6 +214,6 @@ class EventSender:
         if known is None or isinstance(known, OutageError):
             return OutageError(
                 f"Kafka does not answer at {bootstrap} while {doing}: {error or type(error).__name__}. "
-                "Is the broker running, and are the kafka settings right?"
+                "Is the broker running, and are the [kafka] settings correct?"
             )
         return known

@@ -107,7 +107,7 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
         if known is None or isinstance(known, OutageError):
             reason = "no connection" if isinstance(error, KafkaConnectionError) else str(error) or type(error).__name__
             raise OutageError(
-                f"Kafka does not answer at {bootstrap}: {reason}. Is it running, and are the kafka settings right?"
+                f"Kafka does not answer at {bootstrap}: {reason}. Is it running, and are the [kafka] settings correct?"
             ) from error
         raise known from error
     finally:

@@ -71,7 +71,7 @@ def to_user_error(error: BaseException, doing: str, bootstrap: str) -> UserError
         )
     if isinstance(error, errors.KafkaError):
         return RefusedError(
-            f"Kafka at {bootstrap} can't do what is asked of it while {doing} ({detail}). Nothing of this batch was "
+            f"Kafka at {bootstrap} rejected a request while {doing} ({detail}). Nothing of this batch was "
             "committed. Compare the topics with `stream-scorer topics check`, then start the worker again."
         )
     return None

@@ -104,7 +104,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
                 if (refusal := await diagnose_connection(self._options)) is not None:
                     raise refusal from error
                 if not waiting:
-                    log.warning("Kafka does not answer yet (%s); waiting for it", error)
+                    log.warning("Kafka does not answer yet (%s); the worker waits for it", error)
                 waiting = True
                 await asyncio.sleep(CONNECT_WAIT_S)
             else:
@@ -164,7 +164,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         self.joined = False
         if revoked:
-            log.info("the group rebalances: lanes %s finish what is under way", sorted(self.lanes))
+            log.info("the group rebalances: lanes %s finish their current batch", sorted(self.lanes))
         await self.close_lanes(CLOSE_WAIT_S)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
@@ -180,7 +180,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
                 task.add_done_callback(self._lane_ended)
                 self.lanes[partition], self._tasks[partition] = lane, task
             self.joined = True
-            log.info("joined the group: lanes %s are ours", sorted(partitions) if partitions else "(none)")
+            log.info("joined the group. Assigned lanes: %s", sorted(partitions) if partitions else "(none)")
         except Exception as error:
             self._fail(error)
 
@@ -189,7 +189,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
             for topic in self._topics:
                 if TopicPartition(topic, partition) not in assigned:
                     raise TopicsError(
-                        f"Partition {partition} of {topic} is not assigned with its sister: "
+                        f"Partition {partition} of {topic} was assigned without its counterpart: "
                         f"{' and '.join(self._topics)} must have the same number of partitions. "
                         "Run `stream-scorer topics check`."
                     )

@@ -186,7 +186,7 @@ class Lane:
         self.open = not self._stopping
         self.hungry()
         log.info(
-            "lane %s open after %.0f ms, reads on from offsets %s and %s",
+            "lane %s opened in %.0f ms; reading from offsets %s and %s",
             self.partition,
             (time.perf_counter() - started_s) * 1000,
             *self._next_offset.values(),

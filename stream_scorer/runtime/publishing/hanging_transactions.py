@@ -75,7 +75,7 @@ async def find_unended(
     moved_to = [TopicPartition(topic, number) for topic in by_topic for number in range(partitions)]
     found = HangingTransaction((*outputs, *moved_to), offsets, was_committed=not any(is_new))
     log.warning(
-        "lane %s: Kafka has not ended the transaction of its former owner, %s records: it is %s now",
+        "lane %s: the previous owner left a transaction open with %s records; it is now %s",
         partition,
         sum(end - begin for begin, end in open_.values()),
         "committed, as its offsets were" if found.was_committed else "aborted",

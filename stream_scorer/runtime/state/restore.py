@@ -75,7 +75,9 @@ async def open_store(state_path: Path, partition: int, identity: str, memory: Me
             )
         await asyncio.sleep(LOOK_AGAIN_S)
     if claim.folder.name != f"lane-{partition}":
-        log.warning("another process does not let go of lane %s's state: the lane uses %s", partition, claim.folder)
+        log.warning(
+            "another process still holds the state of lane %s: the lane uses %s instead", partition, claim.folder
+        )
     return LaneStore(claim, identity, memory)
 
 
@@ -200,8 +202,8 @@ def _apply(store: LaneStore, records: Sequence[Any], positions: Mapping[str, int
 def _tell(partition: int, restoration: Restoration) -> None:
     if restoration.unreadable:
         log.warning(
-            "%s records in the output topics of partition %s are not ours and were passed over: "
-            "find out who else may write there",
+            "%s records in the output topics of partition %s were not written by stream-scorer and were skipped: "
+            "find out who else may write to them",
             restoration.unreadable,
             partition,
         )

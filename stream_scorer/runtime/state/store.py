@@ -187,7 +187,7 @@ class LaneStore:
         """Drop everything, for the reason given, and go on with an empty store."""
         folder = self._claim.folder
         if why:
-            log.warning("the state in %s is dropped: %s; it is made again from the topics", folder, why)
+            log.warning("dropping the state in %s: %s; it is restored from the topics", folder, why)
         with contextlib.suppress(Exception):  # what is dropped need not be written out
             self._shut()
         self._claim.empty()

@@ -41,7 +41,7 @@ class Server:
         except OSError as error:
             raise SettingsError(
                 f"http.host:port = {host}:{port} can't be listened on ({os.strerror(error.errno or 0)}): "
-                "take another with --http-port, 0 for any free one."
+                "choose another port with --http-port; 0 takes any free one."
             ) from error
         address: tuple[str, int] = self._runner.addresses[0][:2]
         return address

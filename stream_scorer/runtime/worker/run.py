@@ -90,7 +90,8 @@ class Process(faust.worker.Worker):
 
 def _give_up(deadline_s: float) -> None:
     log.error(
-        "not stopped within worker.shutdown_deadline_s = %s: leaving; what was not committed comes again",
+        "shutdown did not finish within worker.shutdown_deadline_s = %s: exiting now; Kafka delivers uncommitted "
+        "records again",
         deadline_s,
     )
     logging.shutdown()

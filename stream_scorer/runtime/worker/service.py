@@ -160,7 +160,7 @@ class WorkerService(faust.Service):
                 await asyncio.sleep(RETRY_WAIT_S)
                 continue
             if problems:
-                raise TopicsError("The topics are not as they must be:\n  - " + "\n  - ".join(problems))
+                raise TopicsError("Topic configuration is invalid:\n  - " + "\n  - ".join(problems))
             names = self._names
             # what a lane's state is a view of: another cluster or other topics make it worthless
             self._identity = f"{await cluster_id(self.settings)}/{names.predictions}/{names.outcome_updates}"
@@ -287,14 +287,14 @@ class WorkerService(faust.Service):
         known: UserError | None
         if isinstance(error, ModelFailure):
             known = ModelError(
-                f"The model is at fault, not the data: {error}. Nothing of this batch was committed or dead-lettered. "
+                f"The model failed, not the data: {error}. Nothing of this batch was committed or dead-lettered. "
                 "Roll back to a model that works, then start the worker again."
             )
         else:
             known = to_user_error(error, "scoring", self.settings.kafka.bootstrap)
         if known is None:
             self.exit_status = 1
-            log.critical("A fault of our own ended the worker: %s", type(error).__name__, exc_info=error)
+            log.critical("Internal error; worker stopped: %s", type(error).__name__, exc_info=error)
         else:
             self.exit_status = known.exit_status
             log.error("%s", known)
@@ -319,12 +319,12 @@ class WorkerService(faust.Service):
         if intake is None or not intake.connected:
             return Health(False, "waiting for Kafka")
         if not self._warm:
-            return Health(False, "the model is not loaded yet")
+            return Health(False, "the model is still loading")
         if not intake.joined:
             return Health(False, "joining the group")
         closed = sorted(lane.partition for lane in intake.lanes.values() if not lane.open)
         if closed:
-            return Health(False, f"lanes {closed} are being opened")
+            return Health(False, f"lanes {closed} are still opening")
         return Health(True, f"ready, {len(intake.lanes)} lanes")
 
     async def live(self) -> Health:
@@ -336,7 +336,7 @@ class WorkerService(faust.Service):
         assert self._intake is not None
         if not await is_reachable(self._intake.consumer, PROBE_WAIT_S):
             return Health(True, "alive; Kafka does not answer")
-        return Health(False, f"records are held and nothing was committed for {age_s:.0f} s, though Kafka answers")
+        return Health(False, f"records are waiting but nothing was committed for {age_s:.0f} salthough Kafka answers")
 
     def _commit_age_s(self) -> float:
         return commit_age_s(self._intake.lanes.values()) if self._intake is not None else 0.0

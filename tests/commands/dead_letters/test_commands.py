@@ -10,15 +10,15 @@ from stream_scorer.errors import SettingsError
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        pytest.param(["show", "17"], "not a letter's place", id="no place"),
+        pytest.param(["show", "17"], "not a dead letter's position", id="no place"),
         pytest.param(["list", "--code", "broken"], "no such code", id="no code"),
         pytest.param(["list", "--from", "noon"], "not a time", id="no time"),
         pytest.param(["list", "--state", "lost"], "say open, parked", id="no state"),
-        pytest.param(["replay", "--yes"], "say --all", id="everything without saying so"),
-        pytest.param(["discard", "--all", "--note", " "], "needs one", id="no note"),
+        pytest.param(["replay", "--yes"], "use --all", id="everything without saying so"),
+        pytest.param(["discard", "--all", "--note", " "], "is required", id="no note"),
         pytest.param(["check", "--patch", "{"], "not a JSON Patch", id="no patch"),
         pytest.param(["check", "--patch", "[" * 50_000], "nested deeper", id="a patch of open brackets"),
-        pytest.param(["check", "--fix", "all"], "no such fix", id="no fix"),
+        pytest.param(["check", "--fix", "all"], "unknown fix", id="no fix"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_one_line(arguments: list[str], said: str) -> None:

@@ -103,10 +103,10 @@ def test_a_json_patch_comes_first_and_values_that_are_set_last() -> None:
     ("patch", "why"),
     [
         pytest.param(
-            '[{"op": "remove", "path": "/observation/nothing"}]', "the patch does not fit", id="no such member"
+            '[{"op": "remove", "path": "/observation/nothing"}]', "the patch can't be applied", id="no such member"
         ),
-        pytest.param('[{"op": "test", "path": "/id", "value": "x"}]', "the patch does not fit", id="a test that fails"),
-        pytest.param('[{"op": "add", "path": "/id/x", "value": 1}]', "the patch does not fit", id="into a text"),
+        pytest.param('[{"op": "test", "path": "/id", "value": "x"}]', "the patch can't be applied", id="a test that fails"),
+        pytest.param('[{"op": "add", "path": "/id/x", "value": 1}]', "the patch can't be applied", id="into a text"),
     ],
 )
 def test_a_patch_that_does_not_fit_is_words(patch: str, why: str) -> None:
@@ -139,7 +139,7 @@ def test_why_a_patch_does_not_fit_quotes_the_patch_and_nothing_of_the_letter(op:
 
 def test_a_test_of_the_whole_letter_does_not_tell_it() -> None:
     found = apply_fix(PERSONAL, a_fix(patch='[{"op": "test", "path": "", "value": 0}]'))
-    assert found == FixError("the patch does not fit: operation 1 (test ''): something else is there, or nothing")
+    assert found == FixError("the patch can't be applied: operation 1 (test ''): something else is there, or nothing")
 
 
 def test_a_patch_that_doubles_the_letter_again_and_again_is_stopped() -> None:
@@ -187,7 +187,7 @@ def test_what_has_no_columns_can_not_be_mended(value: bytes | None) -> None:
         pytest.param({"patch": '[{"op": "add", "path": "/id", "value": NaN}]'}, id="not a number"),
         pytest.param({"patch": '[{"op": "add", "path": "/id", "value": "\\ud800"}]'}, id="half a character"),
         pytest.param({"patch": "\udcff"}, id="bytes that are no text"),
-        pytest.param({"named": ["trim"]}, id="no such fix"),
+        pytest.param({"named": ["trim"]}, id="unknown fix"),
         pytest.param({"sets": ["hour"]}, id="no value"),
         pytest.param({"sets": ["Hour=1"]}, id="no such column"),
         pytest.param({"sets": ["hour=one"]}, id="no whole number"),

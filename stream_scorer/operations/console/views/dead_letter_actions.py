@@ -44,7 +44,7 @@ async def start(visit: RequestContext) -> web.Response:
         return visit.message(429, "Too much at once", "Wait until an errand is over.", back="/errands")
     why = str(form.get("why", "")).strip()[:WHY_CHARACTERS_MAX]
     if kind.startswith("discard") and not why:
-        raise SettingsError("say why they are discarded: the note stands in the ledger, for who asks later")
+        raise SettingsError("say why they are discarded: the ledger keeps the note for whoever asks later")
     wanted, again, words, back = _letters_of(form)
     fix, office = FixFields(form), await visit.office()
     errand = Job(
@@ -66,7 +66,7 @@ def _letters_of(form: MultiMapping[str]) -> tuple[Filter, list[tuple[str, str]],
     if said := form.get("place"):
         place = Position.parse(str(said))
         if place is None:
-            raise SettingsError(f"{str(said)[:40]!r} is not a letter's place like 2@1234")
+            raise SettingsError(f"{str(said)[:40]!r} is not a dead letter's position, such as 2@1234")
         only = Filter(places=(place,), states=EVERY_STATE)
         return only, [("place", str(place))], f"letter {place}", f"/letters/{place}"
     fields: Fields = filter_form.fields_of(form)

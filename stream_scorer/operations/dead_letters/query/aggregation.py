@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Letters that have one fault in common. A letter with several faults stands in several groups."""
+    """Letters that have one fault in common. A dead letter with several reasons is in several groups."""
 
     code: str
     field: str | None

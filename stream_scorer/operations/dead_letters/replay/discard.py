@@ -30,7 +30,7 @@ async def discard(
 ) -> DiscardReport:
     """Discard the letters that a filter means and that wait. Without `yes` nothing is written."""
     if not note.strip():
-        raise SettingsError("a discarded letter needs a note: say why")
+        raise SettingsError("a discarded dead letter needs a note that says why")
     offsets = await matching_offsets(access, msgspec.structs.replace(filter_, states=filter_.states & WAITING), on_read)
     if not yes:
         return DiscardReport(dry_run=True, discarded=sum(map(len, offsets.values())), already_decided=0)
