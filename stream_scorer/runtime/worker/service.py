@@ -336,7 +336,7 @@ class WorkerService(faust.Service):
         assert self._intake is not None
         if not await is_reachable(self._intake.consumer, PROBE_WAIT_S):
             return Health(True, "alive; Kafka does not answer")
-        return Health(False, f"records are waiting but nothing was committed for {age_s:.0f} salthough Kafka answers")
+        return Health(False, f"records are waiting but nothing was committed for {age_s:.0f} s, although Kafka answers")
 
     def _commit_age_s(self) -> float:
         return commit_age_s(self._intake.lanes.values()) if self._intake is not None else 0.0
