@@ -2,14 +2,13 @@
 them.
 
 Invariant: a lane owns delivery. It reads nothing before its predecessor is fenced, takes every offset once, and on any
-fault commits nothing more.
+fault commits nothing more. What it may do when stands in `lifecycle.py`.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -20,27 +19,23 @@ from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.kafka.record_batches import Ends
-from stream_scorer.runtime.lanes.batch import Batch, BatchResult, oldest_ms
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult
+from stream_scorer.runtime.lanes.buffer import LaneBuffer
 from stream_scorer.runtime.lanes.commit_slots import CommitSlots
+from stream_scorer.runtime.lanes.expiry_timer import ExpiryTimer
+from stream_scorer.runtime.lanes.lifecycle import LaneEvent, LaneStatus, after
 from stream_scorer.runtime.publishing.publisher import Publisher
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 
 log = logging.getLogger(__name__)
 
-# Values that may wait in a lane, whatever their number, so that large records can't fill the memory
-WAITING_BYTES_MAX = 16 * 1024 * 1024
-# How often a lane looks at what ends with time: often enough for the join window, seldom enough to cost nothing
-TICK_S_MAX = 5.0
-TICKS_A_WINDOW = 20
-# Outcomes that may end in one batch for having waited too long
-DUE_AT_ONCE_MAX = 1_000
 # While a transaction commits, the next batch is scored at once if it has this many records; a smaller one waits for the
 # commit and grows meanwhile, so that a record that comes during a commit shares the very next one with those behind it.
 OVERLAP_RECORDS_MIN = 1_000
 
 
 class Lane:
-    """One partition number's records, producer, state and progress. Made at assignment, stopped at revocation, never
+    """One partition number's records, publisher, state and progress. Made at assignment, stopped at revocation, never
     reused."""
 
     def __init__(
@@ -64,67 +59,59 @@ class Lane:
         # what the state is a view of
         self._viewed = TopicPartition(names.predictions, partition), TopicPartition(names.outcome_updates, partition)
         self._consumer, self._publisher, self._open_state, self._work = consumer, publisher, open_state, work
-        self._before_commit, self._committed, self._clock = before_commit, committed, clock
-        self._batch_records_max, self._turns = batch_records_max, turns
+        self._before_commit, self._committed, self._turns = before_commit, committed, turns
         # of the batch that is being worked on
         self._turn = contextlib.ExitStack()
-        self._waiting: dict[TopicPartition, list[Record]] = {self.observations: [], self.outcomes: []}
-        self._due: list[tuple[int, bytes]] = []
-        self._next_offset: dict[TopicPartition, int] = {}
         self._arrived = asyncio.Event()
-        self._stopping = False
-        self._in_flight_records = self._waiting_bytes = 0
-        self._in_flight_oldest_ms: deque[int | None] = deque()
+        self._buffer = LaneBuffer(self.inputs, batch_records_max)
+        self._expiry = ExpiryTimer(clock, self._has_read_all, self._arrived.set)
+        self.status = LaneStatus.OPENING
         self.state: PendingWrites | None = None
-        self.open = False
-        self.committed_at_s = self.held_since_s = time.monotonic()
+        self.committed_at_s = time.monotonic()
         self.hungry: Callable[[], None] = lambda: None
 
-    # What the reader sees
+    def _on(self, event: LaneEvent) -> None:
+        self.status = after(self.status, event)
+
+    # What the reader and the probes see
 
     @property
     def inputs(self) -> tuple[TopicPartition, TopicPartition]:
         return self.observations, self.outcomes
 
+    @property
+    def open(self) -> bool:
+        """Whether it takes records."""
+        return self.status is LaneStatus.OPEN
+
     def wants(self, partition: TopicPartition) -> bool:
-        """Whether to read more of this input: up to one batch waits while another is under way."""
-        return (
-            self.open
-            and not self._stopping
-            and len(self._waiting[partition]) < self._batch_records_max
-            and self._waiting_bytes < WAITING_BYTES_MAX
-        )
+        """Whether to read more of this input."""
+        return self.open and self._buffer.has_room(partition)
 
     def offer(self, partition: TopicPartition, records: Sequence[Record]) -> None:
         """Take records in the order of their offsets; those that the lane has had, or can't have yet, are dropped
         without harm."""
-        if not self.open:
-            return  # read before the lane sought its place: they come again
-        expected = self._next_offset[partition]
-        if records[0].offset < expected:
-            records = [record for record in records if record.offset >= expected]
-            if not records:
-                return
-        self._next_offset[partition] = records[-1].offset + 1
-        if not self.held_records:
-            self.held_since_s = time.monotonic()
-        self._waiting[partition].extend(records)
-        self._waiting_bytes += sum([len(record.value or b"") for record in records])
-        self._arrived.set()
+        # what was read before the lane sought its place comes again
+        if self.open and self._buffer.add(partition, records):
+            self._arrived.set()
 
     @property
     def held_records(self) -> int:
         """Records that were read and are not committed yet."""
-        return sum(map(len, self._waiting.values())) + self._in_flight_records
+        return self._buffer.held_records
+
+    @property
+    def held_since_s(self) -> float:
+        """When, on the monotonic clock, it began to hold records."""
+        return self._buffer.held_since_s
 
     def position(self, partition: TopicPartition) -> int | None:
         """The offset behind the last record taken, None before the lane is open."""
-        return self._next_offset.get(partition)
+        return self._buffer.position(partition)
 
     def oldest_waiting_ms(self) -> int | None:
         """The timestamp of the oldest record that was read and is not committed yet."""
-        waiting = oldest_ms(*self._waiting.values())
-        return min((known for known in (waiting, *self._in_flight_oldest_ms) if known is not None), default=None)
+        return self._buffer.oldest_ms()
 
     # What the lane's own task does
 
@@ -134,11 +121,9 @@ class Lane:
         ticking: asyncio.Task[None] | None = None
         try:
             state = await self._start()
-            ticking = asyncio.create_task(self._tick(state))
+            ticking = asyncio.create_task(self._expiry.run(state))
             ticking.add_done_callback(lambda _: self._arrived.set())
             while (batch := await self._next_batch(committing, ticking, state)) is not None:
-                self._in_flight_records += batch.records
-                self._in_flight_oldest_ms.append(batch.oldest_ms)
                 work = await self._work(batch)
                 state.pend(work.entries)
                 if committing is not None:
@@ -148,7 +133,7 @@ class Lane:
             if committing is not None:
                 await committing
         finally:
-            self.open = False
+            self._on(LaneEvent.ENDED)
             self._turn.close()
             under_way = [task for task in (committing, ticking) if task is not None]
             for task in under_way:
@@ -166,6 +151,7 @@ class Lane:
         beginnings = await self._consumer.beginning_offsets(self.inputs)
         await self._publisher.start()
         self.state = state = await self._open_state(self.partition)
+        positions: dict[TopicPartition, int] = {}
         for partition in self.inputs:
             committed = await self._consumer.committed(partition)
             beginning = beginnings[partition]
@@ -179,17 +165,18 @@ class Lane:
                     committed,
                     beginning - 1,
                 )
-            self._next_offset[partition] = max(beginning, committed or 0)
+            positions[partition] = max(beginning, committed or 0)
+        self._buffer.seek(positions)
         for partition in self.inputs:
-            self._consumer.seek(partition, self._next_offset[partition])
+            self._consumer.seek(partition, positions[partition])
         self._consumer.resume(*self.inputs)
-        self.open = not self._stopping
+        self._on(LaneEvent.POSITIONED)
         self.hungry()
         log.info(
             "lane %s opened in %.0f ms; reading from offsets %s and %s",
             self.partition,
             (time.perf_counter() - started_s) * 1000,
-            *self._next_offset.values(),
+            *positions.values(),
         )
         return state
 
@@ -197,18 +184,18 @@ class Lane:
         self, committing: asyncio.Task[None] | None, ticking: asyncio.Task[None], state: PendingWrites
     ) -> Batch | None:
         """Records as soon as it is their turn, or None when the lane stops. Raises what the commit in flight raised."""
-        while not self._stopping:
+        while self.open:
             idle = committing is None or committing.done()
             if idle and committing is not None:
                 committing.result()
             if ticking.done():
                 ticking.result()
-            waiting = sum(map(len, self._waiting.values()))
+            waiting = self._buffer.waiting_records
             if waiting >= OVERLAP_RECORDS_MIN:
                 return self._take(state)
-            if idle and (waiting or self._due):
+            if idle and (waiting or self._expiry.is_due):
                 self._turn = await self._turns.take()
-                if not self._stopping:
+                if self.open:
                     return self._take(state)
             else:
                 self._arrived.clear()
@@ -220,44 +207,24 @@ class Lane:
         self._arrived.set()
 
     def _take(self, state: PendingWrites) -> Batch:
-        taken: dict[TopicPartition, list[Record]] = {}
-        for partition, records in self._waiting.items():
-            taken[partition] = records[: self._batch_records_max]
-            self._waiting[partition] = records[self._batch_records_max :]
-        self._waiting_bytes = sum(len(record.value or b"") for records in self._waiting.values() for record in records)
+        taken, offsets = self._buffer.take()
         self.hungry()
-        offsets = {partition: records[-1].offset + 1 for partition, records in taken.items() if records}
-        due, self._due = self._due, []
-        return Batch(self.partition, taken[self.observations], taken[self.outcomes], offsets, state, due)
+        return Batch(
+            self.partition, taken[self.observations], taken[self.outcomes], offsets, state, self._expiry.take()
+        )
 
     async def _commit(self, batch: Batch, work: BatchResult, state: PendingWrites) -> None:
         self._before_commit()
         began_s = time.perf_counter()
         ends: Ends = {}
-        if batch.offsets or work.outputs:
+        if batch.records or work.outputs:
             ends = await self._publisher.publish(work.outputs, batch.offsets)
             work.noted.steps_s["commit"] = commit_s = self._publisher.commit_s
             work.noted.steps_s["publish"] = time.perf_counter() - began_s - commit_s
         state.settle({viewed.topic: ends[viewed] for viewed in self._viewed if viewed in ends}, batch.due)
         self.committed_at_s = time.monotonic()
-        self._in_flight_records -= batch.records
-        self._in_flight_oldest_ms.popleft()
+        self._buffer.settle(batch.records)
         self._committed(batch, work)
-
-    # What ends with time
-
-    async def _tick(self, state: PendingWrites) -> None:
-        """Now and then, also when nothing arrives: forget what is older than the join window, and find outcomes that
-        have waited for longer; those only while no observation is left unread that they may wait for."""
-        while True:
-            await asyncio.sleep(min(TICK_S_MAX, self._clock().join_window_ms / 1000 / TICKS_A_WINDOW))
-            clock = self._clock()
-            state.forget(clock)
-            if self._due or not state.due(clock.window_starts_ms, 1):
-                continue
-            if await self._has_read_all():
-                self._due = state.due(clock.window_starts_ms, DUE_AT_ONCE_MAX)
-                self._arrived.set()
 
     async def _has_read_all(self) -> bool:
         """Whether every observation that was published before now has been taken into the state; False where Kafka
@@ -267,9 +234,9 @@ class Lane:
             position = await self._consumer.position(self.observations)
         except KafkaError:
             return False
-        return not self._waiting[self.observations] and position >= ends[self.observations]
+        return not self._buffer.waiting(self.observations) and position >= ends[self.observations]
 
     def stop(self) -> None:
         """Take no further batch; what is under way is committed first. `run` returns then."""
-        self._stopping = True
+        self._on(LaneEvent.STOP)
         self._arrived.set()

@@ -1,7 +1,16 @@
-"""What a probe answers."""
+"""What the probes answer.
+
+Invariant: readiness is looked up and never waits; liveness fails only where Kafka answers.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
+
+from stream_scorer.runtime.kafka.client import is_reachable
+from stream_scorer.runtime.lanes.consumer import ConsumerLoop
+from stream_scorer.runtime.worker.gauges import commit_age_s
+
+PROBE_WAIT_S = 2.0
 
 
 class Health(NamedTuple):
@@ -12,3 +21,27 @@ class Health(NamedTuple):
 
 
 Probe = Callable[[], Awaitable[Health]]
+
+
+def readiness(intake: ConsumerLoop | None, *, warm: bool) -> Health:
+    """Joined, the assigned lanes open, the model warm; with no partition too."""
+    if intake is None or not intake.connected:
+        return Health(False, "waiting for Kafka")
+    if not warm:
+        return Health(False, "the model is still loading")
+    if not intake.joined:
+        return Health(False, "joining the group")
+    closed = sorted(lane.partition for lane in intake.lanes.values() if not lane.open)
+    if closed:
+        return Health(False, f"lanes {closed} are still opening")
+    return Health(True, f"ready, {len(intake.lanes)} lanes")
+
+
+async def liveness(intake: ConsumerLoop | None, commit_stall_s: float) -> Health:
+    """False only when records are held, the broker answers, and nothing was committed for so long."""
+    age_s = commit_age_s(intake.lanes.values()) if intake is not None else 0.0
+    if intake is None or age_s < commit_stall_s:
+        return Health(True, "alive")
+    if not await is_reachable(intake.consumer, PROBE_WAIT_S):
+        return Health(True, "alive; Kafka does not answer")
+    return Health(False, f"records are waiting but nothing was committed for {age_s:.0f} salthough Kafka answers")

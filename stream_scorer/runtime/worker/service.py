@@ -8,9 +8,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +16,31 @@ import faust
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.core.dead_letters.circuit_breaker import CircuitBreaker
 from stream_scorer.core.observations.scoring import ModelFailure
-from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.errors import ModelError, OutageError, SettingsError, TopicsError, UserError
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
-from stream_scorer.runtime.kafka.client import client_options, is_reachable
+from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.errors import REFUSED, to_user_error
 from stream_scorer.runtime.lanes.agents import Agents
-from stream_scorer.runtime.lanes.batch import Batch, BatchResult
-from stream_scorer.runtime.lanes.commit_slots import CommitSlots
 from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.registry import Metrics
-from stream_scorer.runtime.publishing.hanging_transactions import find_unended
-from stream_scorer.runtime.publishing.publisher import AtLeastOncePublisher, Publisher, TransactionalPublisher
-from stream_scorer.runtime.settings.settings import Settings, WorkerSettings
-from stream_scorer.runtime.state.pending_writes import PendingWrites
-from stream_scorer.runtime.state.restore import open_store, restore
-from stream_scorer.runtime.state.rocksdb import shared_memory
-from stream_scorer.runtime.worker.gauges import commit_age_s, oldest_s, update_gauges
-from stream_scorer.runtime.worker.health import Health
+from stream_scorer.runtime.settings.settings import Settings
+from stream_scorer.runtime.worker.commit_listener import CommitListener
+from stream_scorer.runtime.worker.gauges import oldest_s, update_gauges
+from stream_scorer.runtime.worker.health import Health, liveness, readiness
 from stream_scorer.runtime.worker.http_server import Server, write_address
+from stream_scorer.runtime.worker.lane_factory import LaneFactory
 from stream_scorer.runtime.worker.log_format import IdHash
 
 log = logging.getLogger(__name__)
 
 # Cyclic garbage is collected here and not by allocation, which would halt the hot loop at any moment
 COLLECT_EVERY_S = 30.0
-PROBE_WAIT_S = 2.0
-# A model that fails at many rows fails in many batches: one line now and then says as much
-TELL_UNSCORED_EVERY_S = 60.0
-HASHES_TOLD_MAX = 5
 # How long a worker that Kafka refused may ask which right it lacks
 RIGHTS_WAIT_S = 5.0
 # Between two looks at a broker that is there but not ready for us yet
@@ -85,12 +72,8 @@ class WorkerService(faust.Service):
         self._names = TopicNames(settings.topics.prefix)
         self._intake: ConsumerLoop | None = None
         self._warm = False
-        self._hash_id = IdHash(settings.logging.id_hash_key)
-        self._tell_unscored_at_s = 0.0
-        self._letter_brake = letter_brake(settings.worker)
+        self._listener = CommitListener(metrics, settings.worker, IdHash(settings.logging.id_hash_key))
         self.speaker: ModelIdentity | None = None
-        self._blocks = shared_memory(partitions)
-        self._turns = CommitSlots()
         self._server = Server(
             live=self.live,
             ready=self.is_ready,
@@ -146,8 +129,11 @@ class WorkerService(faust.Service):
             open_lane=self._open_lane,
             rebalanced=self.metrics.rebalanced,
             fetched=self.metrics.fetched,
-            held_back_s=self._held_back_s,
+            held_back_s=self._listener.held_back_s,
         )
+
+    def _open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
+        return self._lane_factory.open_lane(partition, consumer)
 
     async def _check_topics(self) -> None:
         """Refuse to start on topics that are not as they must be. A broker that goes away meanwhile is waited for."""
@@ -163,106 +149,15 @@ class WorkerService(faust.Service):
                 raise TopicsError("Topic configuration is invalid:\n  - " + "\n  - ".join(problems))
             names = self._names
             # what a lane's state is a view of: another cluster or other topics make it worthless
-            self._identity = f"{await cluster_id(self.settings)}/{names.predictions}/{names.outcome_updates}"
+            self._lane_factory = LaneFactory(
+                self.settings,
+                partitions=self.partitions,
+                identity=f"{await cluster_id(self.settings)}/{names.predictions}/{names.outcome_updates}",
+                metrics=self.metrics,
+                work=self.agents.work,
+                committed=self._listener.committed,
+            )
             return
-
-    def _open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
-        worker = self.settings.worker
-        options = client_options(self.settings.kafka)
-        publisher: Publisher
-        if worker.delivery == "exactly-once":
-            publisher = TransactionalPublisher(
-                options,
-                group=self.settings.group_name,
-                transactional_id=self.settings.transactional_id(partition),
-                timeout_ms=worker.transaction_timeout_ms,
-                find_unended=partial(
-                    find_unended,
-                    options,
-                    group=self.settings.group_name,
-                    names=self._names,
-                    partition=partition,
-                    partitions=self.partitions,
-                ),
-            )
-        else:
-            publisher = AtLeastOncePublisher(options, consumer=consumer, timeout_ms=worker.transaction_timeout_ms)
-        return Lane(
-            partition,
-            names=self._names,
-            consumer=consumer,
-            publisher=publisher,
-            open_state=self._open_state,
-            work=self.agents.work,
-            before_commit=lambda: self._refuse_new_partitions(consumer),
-            committed=self._count,
-            batch_records_max=worker.batch_records_max,
-            clock=self._clock,
-            turns=self._turns,
-        )
-
-    async def _open_state(self, partition: int) -> PendingWrites:
-        """The lane's state, brought up to what the output topics say."""
-        store = await open_store(self.settings.state_path, partition, self._identity, self._blocks)
-        try:
-            restored = await restore(
-                store,
-                client_options(self.settings.kafka),
-                partition=partition,
-                predictions=self._names.predictions,
-                outcome_updates=self._names.outcome_updates,
-                clock=self._clock(),
-            )
-        except BaseException:
-            store.close()
-            raise
-        self.metrics.restored(restored.seconds)
-        return PendingWrites(store)
-
-    def _clock(self) -> WindowClock:
-        return WindowClock(time.time_ns() // 1_000_000, int(self.settings.worker.join_window_s * 1000))
-
-    def _count(self, batch: Batch, work: BatchResult) -> None:
-        now_ms = time.time_ns() // 1_000_000
-        self.metrics.committed(batch, work.noted, now_ms)
-        if self._letter_brake is not None:
-            self._watch_letters(self._letter_brake, batch.records, work.noted.letters.total(), now_ms)
-        if (ids := work.noted.unscored) and time.monotonic() >= self._tell_unscored_at_s:
-            self._tell_unscored_at_s = time.monotonic() + TELL_UNSCORED_EVERY_S
-            log.warning(
-                "the model could not score %s observations of a batch of lane %s: they are dead letters now. "
-                "The hashes of their ids, of some at least: %s",
-                len(ids),
-                batch.partition,
-                " ".join(map(self._hash_id, ids[:HASHES_TOLD_MAX])),
-            )
-
-    def _watch_letters(self, brake: CircuitBreaker, records: int, letters: int, now_ms: int) -> None:
-        if (pulled := brake.add(now_ms, records, letters)) is not None:
-            self.metrics.breaker_tripped()
-            log.error(
-                "%s of %s records became dead letters within %s s: intake pauses for as long. See what they have in "
-                "common with `stream-scorer dead-letters list`",
-                pulled.letters,
-                pulled.records,
-                self.settings.worker.dead_letter_brake_window_s,
-            )
-
-    def _held_back_s(self) -> float:
-        """For how long nothing is to be read, because of too many dead letters."""
-        brake = self._letter_brake
-        return 0.0 if brake is None else brake.holds_for_ms(time.time_ns() // 1_000_000) / 1000
-
-    def _refuse_new_partitions(self, consumer: AIOKafkaConsumer) -> None:
-        """An id's partition depends on their number: with another number its history would lie elsewhere."""
-        for topic in (self._names.observations, self._names.outcomes):
-            found = consumer.partitions_for_topic(topic)
-            if found is not None and len(found) != self.partitions:
-                raise TopicsError(
-                    f"{topic} has {len(found)} partitions now, not {self.partitions}. The number is fixed, because ids "
-                    "would move away from what is known of them: to grow, start a new environment under another "
-                    "topics.prefix."
-                )
 
     async def _collect_garbage(self) -> None:
         while True:
@@ -315,35 +210,16 @@ class WorkerService(faust.Service):
         return self._readiness()
 
     def _readiness(self) -> Health:
-        intake = self._intake
-        if intake is None or not intake.connected:
-            return Health(False, "waiting for Kafka")
-        if not self._warm:
-            return Health(False, "the model is still loading")
-        if not intake.joined:
-            return Health(False, "joining the group")
-        closed = sorted(lane.partition for lane in intake.lanes.values() if not lane.open)
-        if closed:
-            return Health(False, f"lanes {closed} are still opening")
-        return Health(True, f"ready, {len(intake.lanes)} lanes")
+        return readiness(self._intake, warm=self._warm)
 
     async def live(self) -> Health:
         """False only when records are held, the broker answers, and nothing was committed for
         `worker.commit_stall_s`."""
-        age_s = self._commit_age_s()
-        if age_s < self.settings.worker.commit_stall_s:
-            return Health(True, "alive")
-        assert self._intake is not None
-        if not await is_reachable(self._intake.consumer, PROBE_WAIT_S):
-            return Health(True, "alive; Kafka does not answer")
-        return Health(False, f"records are waiting but nothing was committed for {age_s:.0f} s, although Kafka answers")
-
-    def _commit_age_s(self) -> float:
-        return commit_age_s(self._intake.lanes.values()) if self._intake is not None else 0.0
+        return await liveness(self._intake, self.settings.worker.commit_stall_s)
 
     def figures(self) -> bytes:
         """The metrics as of now, as text."""
-        self.metrics.set(catalogue.BREAKER_OPEN, self._held_back_s() > 0)
+        self.metrics.set(catalogue.BREAKER_OPEN, self._listener.held_back_s() > 0)
         update_gauges(self.metrics, self._intake, ready=self._readiness().ok, state_path=self.settings.state_path)
         return self.metrics.expose()
 
@@ -367,14 +243,3 @@ class WorkerService(faust.Service):
 
 # Adds pages to the worker's server; they may ask the delivery, which knows nothing of them
 Pages = Callable[[web.Application, WorkerService], None]
-
-
-def letter_brake(worker: WorkerSettings) -> CircuitBreaker | None:
-    """The brake on dead letters, where the settings want one."""
-    if worker.dead_letter_brake_share is None:
-        return None
-    return CircuitBreaker(
-        worker.dead_letter_brake_share,
-        int(worker.dead_letter_brake_window_s * 1000),
-        worker.dead_letter_brake_records_min,
-    )

@@ -105,7 +105,7 @@ def test_a_json_patch_comes_first_and_values_that_are_set_last() -> None:
         pytest.param(
             '[{"op": "remove", "path": "/observation/nothing"}]', "the patch can't be applied", id="no such member"
         ),
-        pytest.param('[{"op": "test", "path": "/id", "value": "x"}]', "the patch can't be applied", id="a test that fails"),
+        pytest.param('[{"op": "test", "path": "/id", "value": "x"}]', "the patch can't be applied", id="failing test"),
         pytest.param('[{"op": "add", "path": "/id/x", "value": 1}]', "the patch can't be applied", id="into a text"),
     ],
 )

@@ -1,0 +1,113 @@
+"""How a lane is made: which publisher it gets, where its state comes from, and what it refuses to commit into.
+
+Invariant: nothing of a lane is shared with another but what this factory holds.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from aiokafka import AIOKafkaConsumer
+
+from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.errors import TopicsError
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
+from stream_scorer.runtime.kafka.client import client_options
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult
+from stream_scorer.runtime.lanes.commit_slots import CommitSlots
+from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.metrics.registry import Metrics
+from stream_scorer.runtime.publishing.hanging_transactions import find_unended
+from stream_scorer.runtime.publishing.publisher import AtLeastOncePublisher, Publisher, TransactionalPublisher
+from stream_scorer.runtime.settings.settings import Settings
+from stream_scorer.runtime.state.pending_writes import PendingWrites
+from stream_scorer.runtime.state.restore import open_store, restore
+from stream_scorer.runtime.state.rocksdb import shared_memory
+
+
+class LaneFactory:
+    """Makes lanes. `identity`: the cluster and topics that a lane's state is a view of."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        partitions: int,
+        identity: str,
+        metrics: Metrics,
+        work: Callable[[Batch], Awaitable[BatchResult]],
+        committed: Callable[[Batch, BatchResult], None],
+    ) -> None:
+        self._settings, self._partitions, self._identity, self._metrics = settings, partitions, identity, metrics
+        self._work, self._committed = work, committed
+        self._names = TopicNames(settings.topics.prefix)
+        self._blocks = shared_memory(partitions)
+        self._turns = CommitSlots()
+
+    def open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
+        """A lane for a partition that was assigned; its `run` opens it."""
+        return Lane(
+            partition,
+            names=self._names,
+            consumer=consumer,
+            publisher=self._publisher(partition, consumer),
+            open_state=self._open_state,
+            work=self._work,
+            before_commit=lambda: self._refuse_new_partitions(consumer),
+            committed=self._committed,
+            batch_records_max=self._settings.worker.batch_records_max,
+            clock=self._clock,
+            turns=self._turns,
+        )
+
+    def _publisher(self, partition: int, consumer: AIOKafkaConsumer) -> Publisher:
+        worker = self._settings.worker
+        options = client_options(self._settings.kafka)
+        if worker.delivery == "at-least-once":
+            return AtLeastOncePublisher(options, consumer=consumer, timeout_ms=worker.transaction_timeout_ms)
+        return TransactionalPublisher(
+            options,
+            group=self._settings.group_name,
+            transactional_id=self._settings.transactional_id(partition),
+            timeout_ms=worker.transaction_timeout_ms,
+            find_unended=partial(
+                find_unended,
+                options,
+                group=self._settings.group_name,
+                names=self._names,
+                partition=partition,
+                partitions=self._partitions,
+            ),
+        )
+
+    async def _open_state(self, partition: int) -> PendingWrites:
+        """The lane's state, brought up to what the output topics say."""
+        store = await open_store(self._settings.state_path, partition, self._identity, self._blocks)
+        try:
+            restored = await restore(
+                store,
+                client_options(self._settings.kafka),
+                partition=partition,
+                predictions=self._names.predictions,
+                outcome_updates=self._names.outcome_updates,
+                clock=self._clock(),
+            )
+        except BaseException:
+            store.close()
+            raise
+        self._metrics.restored(restored.seconds)
+        return PendingWrites(store)
+
+    def _clock(self) -> WindowClock:
+        return WindowClock(time.time_ns() // 1_000_000, int(self._settings.worker.join_window_s * 1000))
+
+    def _refuse_new_partitions(self, consumer: AIOKafkaConsumer) -> None:
+        """An id's partition depends on their number: with another number its history would lie elsewhere."""
+        for topic in (self._names.observations, self._names.outcomes):
+            found = consumer.partitions_for_topic(topic)
+            if found is not None and len(found) != self._partitions:
+                raise TopicsError(
+                    f"{topic} has {len(found)} partitions now, not {self._partitions}. The number is fixed, because "
+                    "ids would move away from what is known of them: to grow, start a new environment under another "
+                    "topics.prefix."
+                )
