@@ -15,6 +15,7 @@ from aiokafka.errors import GroupAuthorizationFailedError
 
 from stream_scorer.client.pending_requests import PendingRequest, PendingRequests
 from stream_scorer.client.results import Redelivered
+from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import MOVED_FROM, Source, last_header
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
@@ -188,14 +189,8 @@ def _answer(asked: Iterable[PendingRequest], prediction: Prediction | None) -> N
 
 
 def _decode(value: bytes | None) -> Prediction | None:
-    try:
-        return _decode_prediction(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    return decode_or_none(_decode_prediction, value)
 
 
 def _decode_moved(header: bytes | None) -> Source | None:
-    try:
-        return None if header is None else _decode_source(header)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    return decode_or_none(_decode_source, header)

@@ -13,6 +13,7 @@ import msgspec
 
 from stream_scorer.client.results import Answer, Predicted, Rejected
 from stream_scorer.core.records.dead_letter_reader import UnreadableDeadLetter, read_letter
+from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import ConsumedRecord, Source
 
@@ -103,11 +104,9 @@ class PendingRequests:
         ids = self._ids
         for record in records:
             if record.key in ids:
-                try:
-                    prediction = _decode_prediction(record.value or b"")
-                except (msgspec.DecodeError, UnicodeDecodeError):
-                    continue  # not the worker's: it writes nothing that this does not read
-                self._take(prediction.source, Predicted(prediction))
+                prediction = decode_or_none(_decode_prediction, record.value)
+                if prediction is not None:  # else not the worker's: it writes nothing that this does not read
+                    self._take(prediction.source, Predicted(prediction))
 
     def take_letters(self, partition: int, records: Iterable[ConsumedRecord]) -> None:
         """Answer those whose dead letters these are."""

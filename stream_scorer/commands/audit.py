@@ -122,6 +122,11 @@ def _print(report: "AuditReport") -> None:
         ("replays of the ledger whose record is not there", report.lost_replays, report.lost_replay_offsets),
         ("replays of a dead letter that was replayed twice", report.doubled_replays, report.doubled_replay_offsets),
         ("marked as replayed by someone else (harmless)", report.forged_replays, report.forged_replay_offsets),
+        (
+            "records of the ledger that tell of no act (passed over)",
+            report.unreadable_acts,
+            report.unreadable_act_offsets,
+        ),
         ("ids scored again within the join window", report.predicted_twice, report.predicted_twice_offsets),
     ]
     for what, count, named in faults:

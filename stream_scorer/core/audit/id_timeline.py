@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.observation_events import validate_observation
@@ -16,8 +17,11 @@ from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM
+from stream_scorer.core.records.decode import Name, TimestampMs, TimeText, decode_or_none
+from stream_scorer.core.records.outcome_update import Revision, Seconds
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header, rfc3339
+from stream_scorer.core.records.prediction import Probability
+from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, Source, last_header, rfc3339
 
 
 class RecordKind(StrEnum):
@@ -47,13 +51,57 @@ class _Identified(msgspec.Struct):
 
 
 _decode_id: Final = msgspec.json.Decoder(_Identified).decode
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-PREDICTION_DETAILS: Final = ("prediction", "proba", "threshold", "model", "role", "source", "scored_at")
-UPDATE_DETAILS: Final = (
-    *("status", "revision", "true_class", "prediction", "proba", "correct", "model", "role"),
-    *("source", "outcome_at", "scored_at", "delay_s", "verdicts"),
-)
+NOT_OURS: Final = "it is not as stream-scorer writes it"
+
+
+class _FaultSaid(msgspec.Struct):
+    code: Name
+    field: str | None = None
+
+
+class _LetterSource(Source, frozen=True, omit_defaults=True):
+    topic: Name = ""
+    timestamp: TimestampMs = -1
+
+
+_decode_faults: Final = msgspec.json.Decoder(list[_FaultSaid]).decode
+_decode_source: Final = msgspec.json.Decoder(Source).decode
+_decode_letter_source: Final = msgspec.json.Decoder(_LetterSource).decode
+
+
+class _PredictionDetails(msgspec.Struct):
+    """What is told of a prediction, in this order; of one that lacks a field, the others."""
+
+    prediction: bool | UnsetType = UNSET
+    proba: Probability | UnsetType = UNSET
+    threshold: Probability | UnsetType = UNSET
+    model: Name | UnsetType = UNSET
+    role: Name | UnsetType = UNSET
+    source: Source | UnsetType = UNSET
+    scored_at: TimeText | UnsetType = UNSET
+
+
+class _ShadowPredictionDetails(_PredictionDetails):
+    lane: Name | UnsetType = UNSET
+
+
+class _UpdateDetails(msgspec.Struct):
+    """What is told of an outcome update, in this order; of one that lacks a field, the others."""
+
+    status: Name | UnsetType = UNSET
+    revision: Revision | UnsetType = UNSET
+    true_class: bool | UnsetType = UNSET
+    prediction: bool | UnsetType = UNSET
+    proba: Probability | UnsetType = UNSET
+    correct: bool | UnsetType = UNSET
+    model: Name | UnsetType = UNSET
+    role: Name | UnsetType = UNSET
+    source: Source | UnsetType = UNSET
+    outcome_at: TimeText | UnsetType = UNSET
+    scored_at: TimeText | UnsetType = UNSET
+    delay_s: Seconds | UnsetType = UNSET
+    verdicts: dict[Name, bool] | UnsetType = UNSET
 
 
 def id_matcher(id_: bytes) -> Callable[[Sequence[ConsumedRecord]], list[ConsumedRecord]]:
@@ -76,10 +124,10 @@ def id_matcher(id_: bytes) -> Callable[[Sequence[ConsumedRecord]], list[Consumed
 
 
 def _is_about(value: bytes, id_: bytes, as_json: bytes) -> bool:
-    try:
-        return str(_decode_id(value).id).encode() == id_
-    except _UNREADABLE:
-        event = parse(value)
+    identified = decode_or_none(_decode_id, value)
+    if identified is not None:
+        return str(identified.id).encode() == id_
+    event = parse(value)
     if isinstance(event, dict) and isinstance(event.get("id"), str | int):
         return str(event["id"]).encode(errors="replace") == id_
     # what can't be read may still have been meant to carry the id
@@ -110,7 +158,7 @@ def _input_details(record: ConsumedRecord, found: ValidEvent[Any] | tuple[Any, .
         details = {"contract": "broken", "faults": [_fault(reason.code, reason.field) for reason in found]}
     said = {"moved_from": MOVED_FROM, "replayed_from": REPLAYED_FROM}
     found_headers = {name: last_header(record.headers, header) for name, header in said.items()}
-    return details | {name: _json_or_text(value) for name, value in found_headers.items() if value is not None}
+    return details | {name: _said(_decode_source, value) for name, value in found_headers.items() if value is not None}
 
 
 def _observation_details(record: ConsumedRecord) -> dict[str, Any]:
@@ -123,22 +171,23 @@ def _outcome_details(record: ConsumedRecord) -> dict[str, Any]:
     return said | _input_details(record, found)
 
 
-def _value_details(fields: Sequence[str]) -> Callable[[ConsumedRecord], dict[str, Any]]:
+def _value_details(fields: type[msgspec.Struct]) -> Callable[[ConsumedRecord], dict[str, Any]]:
+    decode = msgspec.json.Decoder(fields).decode
+
     def details(record: ConsumedRecord) -> dict[str, Any]:
-        event = parse(record.value)
-        return {field: event[field] for field in fields if field in event} if isinstance(event, dict) else {}
+        said = decode_or_none(decode, record.value)
+        return {"unreadable": NOT_OURS} if said is None else msgspec.to_builtins(said)
 
     return details
 
 
 def _dead_letter_details(record: ConsumedRecord) -> dict[str, Any]:
     headers = {name: last_header(record.headers, name) or b"" for name in (ERRORS, STAGE, SOURCE, FAILED_AT, REPLAYS)}
-    errors = _json_or_text(headers[ERRORS])
-    faults = [_fault(error.get("code"), error.get("field")) for error in errors] if isinstance(errors, list) else errors
+    reasons = decode_or_none(_decode_faults, headers[ERRORS])
     return {
         "stage": headers[STAGE].decode(errors="replace"),
-        "faults": faults,
-        "source": _json_or_text(headers[SOURCE]),
+        "faults": NOT_OURS if reasons is None else [_fault(reason.code, reason.field) for reason in reasons],
+        "source": _said(_decode_letter_source, headers[SOURCE]),
         "failed_at": headers[FAILED_AT].decode(errors="replace"),
         "replays": headers[REPLAYS].decode(errors="replace"),
     }
@@ -148,18 +197,17 @@ def _fault(code: object, field: object) -> str:
     return f"{code} ({field})" if field else f"{code}"
 
 
-def _json_or_text(header: bytes) -> Any:
-    try:
-        return msgspec.json.decode(header)
-    except _UNREADABLE:
-        return header.decode(errors="replace")
+def _said(decode: Callable[[bytes], msgspec.Struct], header: bytes) -> Any:
+    """What a header of ours says; where it is not as we write it, its own text."""
+    said = decode_or_none(decode, header)
+    return header.decode(errors="replace") if said is None else msgspec.to_builtins(said)
 
 
 DETAILS: Final[Mapping[RecordKind, Callable[[ConsumedRecord], dict[str, Any]]]] = {
     RecordKind.OBSERVATION: _observation_details,
     RecordKind.OUTCOME: _outcome_details,
-    RecordKind.PREDICTION: _value_details(PREDICTION_DETAILS),
-    RecordKind.SHADOW_PREDICTION: _value_details(("lane", *PREDICTION_DETAILS)),
+    RecordKind.PREDICTION: _value_details(_PredictionDetails),
+    RecordKind.SHADOW_PREDICTION: _value_details(_ShadowPredictionDetails),
     RecordKind.DEAD_LETTER: _dead_letter_details,
-    RecordKind.OUTCOME_UPDATE: _value_details(UPDATE_DETAILS),
+    RecordKind.OUTCOME_UPDATE: _value_details(_UpdateDetails),
 }

@@ -5,10 +5,10 @@ millions fit in memory. Ids and values stand in it as Python's hash of their byt
 every process, so nobody can make two that agree.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from enum import IntEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from stream_scorer.core.audit.inputs import InputTopic, Rows
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.records.dead_letter import ERRORS, SOURCE, TRUNCATED
+from stream_scorer.core.records.decode import Offset, PartitionNumber, TimeText, decode_each, decode_or_none
 from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header
+from stream_scorer.core.records.timestamps import LATEST_MS, milliseconds
 
 
 class OutputKind(IntEnum):
@@ -51,14 +53,9 @@ TRACE: Final = np.dtype(
 NO_SOURCE: Final = -1
 
 
-# Bounded as the rows are: whoever writes more than that into a header does not name a record.
-_Partition = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
-_Offset = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
-
-
 class _Source(msgspec.Struct, gc=False):
-    partition: _Partition
-    offset: _Offset
+    partition: PartitionNumber
+    offset: Offset
 
 
 class _LetterSource(_Source, gc=False):
@@ -69,7 +66,7 @@ class _Prediction(msgspec.Struct, gc=False):
     id: str
     observation_code: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
     source: _Source
-    scored_at: str
+    scored_at: TimeText
 
 
 class _Update(msgspec.Struct, gc=False):
@@ -77,8 +74,8 @@ class _Update(msgspec.Struct, gc=False):
     status: Literal["joined", "unknown", "awaiting_prediction"]
     source: _Source
     true_class: bool
-    outcome_at: str
-    scored_at: str = ""
+    outcome_at: TimeText
+    scored_at: TimeText = ""
 
 
 class _Reason(msgspec.Struct, gc=False):
@@ -90,7 +87,9 @@ _decode_update: Final = msgspec.json.Decoder(_Update).decode
 _decode_source: Final = msgspec.json.Decoder(_Source).decode
 _decode_letter_source: Final = msgspec.json.Decoder(_LetterSource).decode
 _decode_reasons: Final = msgspec.json.Decoder(list[_Reason]).decode
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
+Keyed = TypeVar("Keyed", _Prediction, _Update)
+
+_AS_WE_WRITE_THEM: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII).fullmatch
 _STATUSES: Final = {
     "joined": OutputKind.JOINED,
     "unknown": OutputKind.UNKNOWN,
@@ -178,55 +177,41 @@ def _fill_sources(rows: Rows, sources: Sequence[_Source | None]) -> None:
 
 
 def _source_or_none(header: bytes) -> _Source | None:
-    try:
-        return _decode_source(header)
-    except _UNREADABLE:
-        return None
+    return decode_or_none(_decode_source, header)
 
 
 def _letter_source_or_none(record: ConsumedRecord, sides: Mapping[str, InputTopic]) -> _LetterSource | None:
-    try:
-        source = _decode_letter_source(last_header(record.headers, SOURCE) or b"")
-    except _UNREADABLE:
-        return None
-    return source if source.topic in sides else None
+    source = decode_or_none(_decode_letter_source, last_header(record.headers, SOURCE))
+    return source if source is not None and source.topic in sides else None
 
 
 def _codes(record: ConsumedRecord) -> set[str]:
-    try:
-        return {reason.code for reason in _decode_reasons(last_header(record.headers, ERRORS) or b"")}
-    except _UNREADABLE:
-        return set()
+    return {reason.code for reason in decode_or_none(_decode_reasons, last_header(record.headers, ERRORS)) or ()}
 
 
-def _decode_keyed(records: Sequence[ConsumedRecord], decode: Callable[[bytes], Any]) -> tuple[list[int], list[Any]]:
+def _decode_keyed(records: Sequence[ConsumedRecord], decode: Callable[[bytes], Keyed]) -> tuple[list[int], list[Keyed]]:
     """Which of the records can be read and carry their id as the key, and what they say."""
-    good: list[int] = []
-    events = []
-    for index, record in enumerate(records):
-        try:
-            event = decode(record.value or b"")
-        except _UNREADABLE:
-            continue
-        if record.key == event.id.encode():
-            good.append(index)
-            events.append(event)
-    return good, events
+    decoded = decode_each(decode, [record.value for record in records])
+    keyed = [
+        (index, event)
+        for index, (record, event) in enumerate(zip(records, decoded, strict=True))
+        if event is not None and record.key == event.id.encode()
+    ]
+    return [index for index, _ in keyed], [event for _, event in keyed]
 
 
 def _milliseconds(times: Sequence[str]) -> NDArray[np.int64]:
-    """RFC 3339 times as milliseconds since 1970; 0 where one is not a time."""
+    """RFC 3339 times as milliseconds since 1970; 0 where one is not a time, the nearest within the years that can be
+    written where it lies beyond them."""
     try:
         # what the worker writes, `2026-11-22T08:00:00.000Z`, numpy reads ten times as fast as the standard library
-        if all(time.endswith("Z") for time in times):
-            return np.array([time[:-1] for time in times], dtype="datetime64[ms]").astype(np.int64)
+        if all(map(_AS_WE_WRITE_THEM, times)):
+            read = np.array([time[:-1] for time in times], dtype="datetime64[ms]").astype(np.int64)
+            return np.clip(read, 0, LATEST_MS)
     except ValueError:
         pass
     return np.array([_one_milliseconds(time) for time in times], dtype=np.int64)
 
 
 def _one_milliseconds(time: str) -> int:
-    try:
-        return int(datetime.fromisoformat(time).timestamp() * 1000)
-    except ValueError:
-        return 0
+    return decode_or_none(lambda text: milliseconds(text.decode()), time.encode()) or 0

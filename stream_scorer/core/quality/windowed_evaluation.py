@@ -4,25 +4,27 @@ Invariant: a prediction counts once, whatever was corrected: with the last revis
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import Observation
-from stream_scorer.core.contract.observation_code import CODES, DIGITS
+from stream_scorer.core.contract.observation_code import DIGITS
 from stream_scorer.core.contract.smoke_test_ids import is_smoke_id
 from stream_scorer.core.quality.counts import GROUP_COLUMNS, ConfusionCounts, QualityCounts
 from stream_scorer.core.quality.figures import QualityMetrics, figures
-from stream_scorer.core.records.outcome_update import Probability
+from stream_scorer.core.records.decode import Name, TimeText, decode_each
+from stream_scorer.core.records.outcome_update import Revision
+from stream_scorer.core.records.prediction import ObservationCode, Probability
 from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.core.state.restore import Records
 
 # 31 and 40 bytes: millions fit in memory. Ids stand in them as Python's hash of their bytes: 64 bits, with a key that
 # is new in every process. When an id was scored tells one prediction of it from another.
-PREDICTED: Final = np.dtype([("id", "i8"), ("scored_ms", "i8"), ("model", "i2"), ("code", "i4"), ("prediction", "?")])
+PREDICTED: Final = np.dtype([("id", "i8"), ("scored_ms", "i8"), ("model", "u2"), ("code", "i4"), ("prediction", "?")])
 JOINED: Final = np.dtype([*PREDICTED.descr, ("proba", "f8"), ("actual", "?"), ("in_window", "?")])
 
 Rows = NDArray[np.void]
@@ -60,21 +62,21 @@ class EvaluationResult(NamedTuple):
 
 class _Prediction(msgspec.Struct, gc=False):
     prediction: bool
-    model: str
-    role: str
-    observation_code: Annotated[int, msgspec.Meta(ge=0, lt=CODES)]
-    scored_at: str
+    model: Name
+    role: Name
+    observation_code: ObservationCode
+    scored_at: TimeText
 
 
 class _Joined(msgspec.Struct, gc=False, tag_field="status", tag="joined"):
-    revision: int
+    revision: Revision
     true_class: bool
     prediction: bool
     proba: Probability
-    model: str
-    role: str
+    model: Name
+    role: Name
     observation: Observation
-    scored_at: str
+    scored_at: TimeText
 
 
 class _Awaiting(msgspec.Struct, gc=False, tag_field="status", tag="awaiting_prediction"):
@@ -161,15 +163,16 @@ class WindowedEvaluation:
 
     def _decode(self, records: Records, decode: Callable[[bytes], T]) -> list[tuple[int, bytes, T]]:
         """Position, key and content of each record that is ours."""
-        decoded = []
-        for position, (key, value) in enumerate(zip(records.keys, records.values, strict=True)):
-            try:
-                if key is None or value is None:
-                    raise ValueError("ours have both")
-                decoded.append((position, key, decode(value)))
-            except ValueError:  # msgspec's errors are such too
-                self._unreadable += 1
+        decoded = [
+            (position, key, each)
+            for position, (key, each) in enumerate(zip(records.keys, decode_each(decode, records.values), strict=True))
+            if key is not None and each is not None and self._has_number(each)
+        ]
+        self._unreadable += len(records.keys) - len(decoded)
         return decoded
+
+    def _has_number(self, each: object) -> bool:
+        return not isinstance(each, _Prediction | _Joined) or self._models.has_room_for(each.model, each.role)
 
     def _rows(self, dtype: np.dtype[np.void], decoded: Sequence[tuple[int, bytes, _Said]], codes: list[int]) -> Rows:
         rows: Rows = np.empty(len(decoded), dtype=dtype)

@@ -9,6 +9,8 @@ from typing import Final
 import msgspec
 
 from stream_scorer.core.records.dead_letter_reader import Position, SourcePosition
+from stream_scorer.core.records.decode import Count, TimeText, decode_or_none
+from stream_scorer.core.records.timestamps import milliseconds
 
 
 class Action(StrEnum):
@@ -25,11 +27,11 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     act: Action
     who: str
-    at: str
+    at: TimeText
     origin: SourcePosition
     letter: Position
     why: str = ""
-    replays: int = 0
+    replays: Count = 0
     became: SourcePosition | None = None
     fix: str = ""
 
@@ -44,8 +46,11 @@ _decode: Final = msgspec.json.Decoder(AuditEntry).decode
 
 
 def decode_entry(value: bytes | None) -> AuditEntry | None:
-    """The act that a record of the ledger tells of; None where it tells of none."""
-    try:
-        return _decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    """The act that a record of the ledger tells of; None where it tells of none, or of a time that is none."""
+    return decode_or_none(_decode_timed, value)
+
+
+def _decode_timed(value: bytes) -> AuditEntry:
+    entry: AuditEntry = _decode(value)
+    milliseconds(entry.at)
+    return entry

@@ -6,15 +6,16 @@ names stands before it and is believed by nobody.
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Final, Self
+from typing import Final, Self
 
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
+from stream_scorer.core.records.decode import UNREADABLE, Offset, PartitionNumber, decode_or_none
 from stream_scorer.core.records.record import ConsumedRecord, Headers, Truncation, last_header
+from stream_scorer.core.records.timestamps import milliseconds as milliseconds_of
 
 # Where a replayed record was first read, JSON {"partition", "offset"}; its topic is the same
 REPLAYED_FROM: Final = "scorer.replayed-from"
@@ -24,16 +25,13 @@ PRODUCER_CHARACTERS_MAX: Final = 200
 REPLAYS_MAX: Final = 1_000_000
 
 _PLACE: Final = re.compile(r"(\d{1,6})@(\d{1,18})")
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_Partition = Annotated[int, msgspec.Meta(ge=0, lt=1 << 15)]
-_Offset = Annotated[int, msgspec.Meta(ge=0, lt=1 << 44)]
 
 
 class Position(msgspec.Struct, frozen=True, order=True):
     """Where a letter lies in the topic of dead letters; `2@1234` for people."""
 
-    partition: _Partition
-    offset: _Offset
+    partition: PartitionNumber
+    offset: Offset
 
     def __str__(self) -> str:
         return f"{self.partition}@{self.offset}"
@@ -49,8 +47,8 @@ class SourcePosition(msgspec.Struct, frozen=True, order=True):
     """Where a letter's record was read. An input leaves at most one letter, so an origin names a letter too."""
 
     topic: str
-    partition: _Partition
-    offset: _Offset
+    partition: PartitionNumber
+    offset: Offset
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}@{self.offset}"
@@ -118,6 +116,8 @@ def read_letter(partition: int, record: ConsumedRecord) -> DeadLetter | Unreadab
         reasons = _decode_reasons(ours[ERRORS])
         if not reasons:
             raise _NotOursError("it gives no reason")
+        for reason in reasons:
+            _encode(reason.details)  # whoever prints the letter does; what can't be encoded is not ours
         truncated = ours.get(TRUNCATED)
         return DeadLetter(
             place=place,
@@ -134,7 +134,7 @@ def read_letter(partition: int, record: ConsumedRecord) -> DeadLetter | Unreadab
             truncation=None if truncated is None else _decode_truncation(truncated),
             producer=producer_of(headers[:start]),
         )
-    except (*_UNREADABLE, ValueError) as error:
+    except UNREADABLE as error:
         # a decoder's own words may quote what a stranger wrote there
         why = str(error) if isinstance(error, _NotOursError) else "its headers are not as we write them"
         return UnreadableDeadLetter(
@@ -157,10 +157,9 @@ def own_headers_start(headers: Sequence[tuple[str, bytes]]) -> int | None:
 
 def id_of(value: bytes | None, key: bytes | None) -> bytes | None:
     """The id that an event's bytes carry, valid or not; else the record's key."""
-    try:
-        return str(_decode_id(value or b"").id).encode()
-    except _UNREADABLE:
-        pass
+    identified = decode_or_none(_decode_id, value)
+    if identified is not None:
+        return str(identified.id).encode()
     if value is not None and b"\\" not in value and b'"id"' not in value:
         return key
     event = parse(value)
@@ -180,10 +179,7 @@ def producer_of(headers: Sequence[tuple[str, bytes]]) -> str | None:
 
 def milliseconds(time: bytes) -> int:
     """An RFC 3339 time in milliseconds since 1970; 0 where it is none."""
-    try:
-        return round(datetime.fromisoformat(time.decode()).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return 0
+    return decode_or_none(lambda text: milliseconds_of(text.decode()), time) or 0
 
 
 # Replays

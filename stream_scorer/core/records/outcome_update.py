@@ -8,10 +8,13 @@ from typing import Annotated, Final
 import msgspec
 
 from stream_scorer.core.contract.columns import Observation
+from stream_scorer.core.records.decode import Name, TimeText
+from stream_scorer.core.records.prediction import Probability as Probability
 from stream_scorer.core.records.record import BufferedRecord, Source
 
-Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-Revision = Annotated[int, msgspec.Meta(ge=1)]
+Revision = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
+# An outcome is never further from its observation than times can be apart
+Seconds = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
 
 
 class Joined(msgspec.Struct, frozen=True, gc=False, tag_field="status", tag="joined"):
@@ -25,12 +28,12 @@ class Joined(msgspec.Struct, frozen=True, gc=False, tag_field="status", tag="joi
     prediction: bool
     proba: Probability
     correct: bool
-    model: str
-    role: str
+    model: Name
+    role: Name
     observation: Observation
-    scored_at: str
-    outcome_at: str
-    delay_s: float
+    scored_at: TimeText
+    outcome_at: TimeText
+    delay_s: Seconds
     source: Source
     verdicts: dict[str, bool] | msgspec.UnsetType = msgspec.UNSET
 
@@ -40,7 +43,7 @@ class AwaitingPrediction(msgspec.Struct, frozen=True, gc=False, tag_field="statu
 
     id: str
     true_class: bool
-    outcome_at: str
+    outcome_at: TimeText
     source: Source
     record: BufferedRecord
 
@@ -50,7 +53,7 @@ class Unknown(msgspec.Struct, frozen=True, gc=False, tag_field="status", tag="un
 
     id: str
     true_class: bool
-    outcome_at: str
+    outcome_at: TimeText
     source: Source
 
 
@@ -58,4 +61,3 @@ Update = Joined | AwaitingPrediction | Unknown
 
 encode_update: Final = msgspec.json.Encoder().encode
 decode_update: Final = msgspec.json.Decoder(Update).decode
-decode_update_list: Final = msgspec.json.Decoder(list[Update]).decode

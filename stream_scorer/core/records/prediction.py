@@ -5,14 +5,17 @@ Invariant: the decision is `proba >= threshold` on the very number that is publi
 
 import re
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from stream_scorer.core.contract.observation_code import observation_columns
+from stream_scorer.core.contract.observation_code import CODES, observation_columns
+from stream_scorer.core.records.decode import Name, Size, TimeText
 from stream_scorer.core.records.record import Source
 
 Role = Literal["champion", "canary"]
+Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+ObservationCode = Annotated[int, msgspec.Meta(ge=0, lt=CODES)]
 
 
 class Prediction(msgspec.Struct, gc=False):
@@ -21,14 +24,14 @@ class Prediction(msgspec.Struct, gc=False):
 
     id: str
     prediction: bool
-    proba: float
-    threshold: float
-    model: str
-    role: str
-    observation_code: int
+    proba: Probability
+    threshold: Probability
+    model: Name
+    role: Name
+    observation_code: ObservationCode
     source: Source
-    scored_at: str
-    observation: dict[str, str | bool | int] | msgspec.UnsetType = msgspec.UNSET
+    scored_at: TimeText
+    observation: dict[str, str | bool | Size] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModelIdentity(msgspec.Struct, frozen=True):

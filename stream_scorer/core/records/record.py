@@ -4,10 +4,12 @@ Invariant: a record is a plain tuple, because tens of thousands are made each se
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
+
+from stream_scorer.core.records.decode import Offset, PartitionNumber, Size, TimestampMs
+from stream_scorer.core.records.timestamps import rfc3339 as rfc3339
 
 # Lists, because the client's record batches take nothing else
 Headers = list[tuple[str, bytes]]
@@ -53,13 +55,8 @@ class ConsumedRecord(Protocol):
 class Source(msgspec.Struct, frozen=True):
     """Where a record came from."""
 
-    partition: int
-    offset: int
-
-
-def rfc3339(time_ms: int) -> str:
-    """A time in milliseconds since 1970 as RFC 3339 in UTC with milliseconds: `2026-11-22T08:00:00.000Z`."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    partition: PartitionNumber
+    offset: Offset
 
 
 def trace_headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
@@ -86,10 +83,10 @@ class Truncation(msgspec.Struct, frozen=True):
     """What was cut from a record that was too large to keep: sizes in bytes before the cut, digest of the whole
     value."""
 
-    bytes: int
+    bytes: Size
     sha256: str
-    key_bytes: int
-    headers_bytes: int
+    key_bytes: Size
+    headers_bytes: Size
 
 
 def size_bytes(record: ConsumedRecord) -> int:
@@ -104,7 +101,7 @@ class BufferedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """The record of an outcome that waits, as it was read, so that it can still become a dead letter; `timestamp` in ms
     since 1970. `truncation` says what was cut where the record was too large to be carried along."""
 
-    timestamp: int
+    timestamp: TimestampMs
     value: bytes | None = None
     key: bytes | None = None
     headers: tuple[tuple[str, bytes | None], ...] = ()

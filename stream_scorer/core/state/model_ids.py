@@ -1,8 +1,13 @@
 """Which number stands for which model in a lane's entries."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
+
+NUMBERS: Final = 1 << 16
+# The rest is for the models that this worker serves itself: records that name others can't use them up
+OF_RECORDS_MAX: Final = 60_000
 
 
 class ModelIds:
@@ -17,10 +22,19 @@ class ModelIds:
         number = self._numbers.get((name, role))
         if number is None:
             number = self._numbers[name, role] = len(self._pairs)
-            if number > 0xFFFF:
+            if number >= NUMBERS:
                 raise OverflowError("a lane has seen 65,536 models; drop its state so that it is made again")
             self._pairs.append((name, role))
         return number
+
+    def has_room_for(self, name: str, role: str) -> bool:
+        """Whether a record may name this model: it has a number, or gets one from those that are for records. To be
+        asked before `number`, which then gives it."""
+        if (name, role) not in self._numbers:
+            if len(self._pairs) >= OF_RECORDS_MAX:
+                return False
+            self.number(name, role)
+        return True
 
     def __getitem__(self, number: int) -> tuple[str, str]:
         return self._pairs[number]

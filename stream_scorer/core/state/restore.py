@@ -5,14 +5,17 @@ come in their order; which topic is read first does not matter, but predictions 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 
-from stream_scorer.core.contract.observation_code import CODES, encode_observation
+from stream_scorer.core.contract.columns import ID_BYTES_MAX
+from stream_scorer.core.contract.observation_code import encode_observation
 from stream_scorer.core.records import outcome_update
-from stream_scorer.core.records.timestamps import milliseconds
+from stream_scorer.core.records.decode import Name, Offset, TimeText, decode_each
+from stream_scorer.core.records.prediction import ObservationCode, Probability
+from stream_scorer.core.records.timestamps import LATEST_MS, milliseconds
 from stream_scorer.core.state.entry import (
     ANSWERED,
     OFFSET_UNKNOWN,
@@ -44,30 +47,29 @@ class Restored(NamedTuple):
 
 
 class _Source(msgspec.Struct, gc=False):
-    offset: Annotated[int, msgspec.Meta(ge=0)]
+    offset: Offset
 
 
 class _Prediction(msgspec.Struct, gc=False):
     """What the state needs of a prediction."""
 
     prediction: bool
-    proba: outcome_update.Probability
-    model: str
-    role: str
-    observation_code: Annotated[int, msgspec.Meta(ge=0, lt=CODES)]
+    proba: Probability
+    model: Name
+    role: Name
+    observation_code: ObservationCode
     source: _Source
-    scored_at: str
+    scored_at: TimeText
 
 
 _decode_prediction: Final = msgspec.json.Decoder(_Prediction).decode
-_decode_predictions: Final = msgspec.json.Decoder(list[_Prediction]).decode
 
 
 def restore_predictions(records: Records, found: Sequence[bytes | None], models: ModelIds) -> Restored:
     """The entries after these predictions, given the packed entry found for each key (None: none). `models` learns
     those that are new to it."""
-    keys, values, timestamps_ms = records
-    decoded = _decode_each(values, _decode_predictions, _decode_prediction, lambda each: (each.scored_at,))
+    keys, timestamps_ms = records.keys, records.timestamps_ms
+    decoded = _decode_each(records, _decode_prediction, lambda each: (each.scored_at,), models)
     unreadable = [at for at, (key, each) in enumerate(zip(keys, decoded, strict=True)) if key is None or each is None]
     if unreadable:
         bad = set(unreadable)
@@ -113,7 +115,7 @@ def _with_prediction(entry: Entry, new: Entry) -> Entry:
 
 def restore_updates(records: Records, found: Sequence[bytes | None], models: ModelIds) -> Restored:
     """The entries after these outcome updates, given the packed entry found for each key (None: none)."""
-    decoded = _decode_each(records.values, outcome_update.decode_update_list, outcome_update.decode_update, _times)
+    decoded = _decode_each(records, outcome_update.decode_update, _times, models)
     plain = _plain_joined(records.keys, decoded, found)
     if plain is not None:
         return Restored(plain, [])
@@ -172,7 +174,7 @@ def _with_outcome(
             prediction=update.prediction,
             model=models.number(update.model, update.role),
             offset=OFFSET_UNKNOWN,
-            event_ms=milliseconds(update.outcome_at) - round(update.delay_s * 1000),
+            event_ms=min(max(milliseconds(update.outcome_at) - round(update.delay_s * 1000), 0), LATEST_MS),
             scored_ms=scored_ms,
             true_class=update.true_class,
             revision=update.revision,
@@ -186,35 +188,39 @@ def _times(update: outcome_update.Update) -> tuple[str, ...]:
     return (update.outcome_at, update.scored_at) if isinstance(update, outcome_update.Joined) else (update.outcome_at,)
 
 
-T = TypeVar("T")
+Decoded = TypeVar("Decoded", _Prediction, outcome_update.Update)
 
 
 def _decode_each(
-    values: Sequence[bytes | None],
-    decode_all: Callable[[bytes], list[T]],
-    decode_one: Callable[[bytes], T],
-    times: Callable[[T], tuple[str, ...]],
-) -> list[T | None]:
-    """Every value decoded, None where it is not what we write. All at once where all are, a third faster."""
-    try:
-        decoded = decode_all(b"[" + b",".join(value for value in values if value is not None) + b"]")
-        _check_times(decoded, times)
-    except ValueError:
-        decoded = []
-    return [*decoded] if len(decoded) == len(values) else [_decode_one(value, decode_one, times) for value in values]
-
-
-def _decode_one(
-    value: bytes | None, decode_one: Callable[[bytes], T], times: Callable[[T], tuple[str, ...]]
-) -> T | None:
-    try:
-        decoded = decode_one(value or b"")
-        _check_times([decoded], times)
-    except ValueError:  # msgspec's errors are such too
-        return None
+    records: Records, decode: Callable[[bytes], Decoded], times: Callable[[Decoded], tuple[str, ...]], models: ModelIds
+) -> list[Decoded | None]:
+    """Every value decoded; None where the record is not what we write, or names an id, a time or a model that an entry
+    can't hold."""
+    decoded = decode_each(decode, records.values)
+    readable = [each for each in decoded if each is not None]
+    # what many records share is looked at once: nearly always that is all there is to do
+    bad_times = {text for text in {text for each in readable for text in times(each)} if not _is_time(text)}
+    bad_models = {pair for pair in {_model_of(each) for each in readable} if pair and not models.has_room_for(*pair)}
+    longest_key = max((len(key) for key in records.keys if key is not None), default=0)
+    if bad_times or bad_models or longest_key > ID_BYTES_MAX:
+        for position, (key, each) in enumerate(zip(records.keys, decoded, strict=True)):
+            if each is not None and (
+                len(key or b"") > ID_BYTES_MAX
+                or not bad_times.isdisjoint(times(each))
+                or (_model_of(each) or ("", "")) in bad_models
+            ):
+                decoded[position] = None
     return decoded
 
 
-def _check_times(decoded: Sequence[T], times: Callable[[T], tuple[str, ...]]) -> None:
-    for text in {text for each in decoded for text in times(each)}:
+def _is_time(text: str) -> bool:
+    try:
         milliseconds(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _model_of(each: _Prediction | outcome_update.Update) -> tuple[str, str] | None:
+    """The model that a record names; None where its kind names none."""
+    return (each.model, each.role) if isinstance(each, _Prediction | outcome_update.Joined) else None

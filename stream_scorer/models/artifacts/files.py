@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from stream_scorer.core.records.decode import UNREADABLE
 from stream_scorer.errors import ModelError
 
 PIPELINE, CARD, GOLDEN, DIGEST = "pipeline.skops", "card.json", "golden.json", "digest.json"
@@ -59,7 +60,7 @@ def read_files(folder: Path) -> tuple[dict[str, bytes], str]:
 def json_object(content: bytes, path: Path) -> dict[str, Any]:
     try:
         return msgspec.json.decode(content, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ModelError(f"{path} is not a JSON object ({error}): save the model again") from error
 
 

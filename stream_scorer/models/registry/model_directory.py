@@ -11,6 +11,7 @@ import numpy as np
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_code import encode_columns, observation_columns
+from stream_scorer.core.records.decode import UNREADABLE
 from stream_scorer.errors import ModelError
 from stream_scorer.models.artifacts.files import (
     CARD,
@@ -178,7 +179,7 @@ def golden_rows(content: bytes, path: Path) -> tuple[Codes, Floats]:
         return codes, np.array(
             [row["probability"] for row in rows], dtype=np.float64
         )  # null, for NaN, becomes NaN again
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, *UNREADABLE) as error:
         raise ModelError(
             f"{path} does not hold golden rows ({type(error).__name__}: {error}): save the model again"
         ) from error

@@ -13,6 +13,7 @@ import numpy as np
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.core.quality.drift_buckets import BUCKETS, PROBABILITY_BUCKETS, Counts, into_buckets
+from stream_scorer.core.records.decode import UNREADABLE
 
 
 class ReferenceDistributions(NamedTuple):
@@ -45,6 +46,6 @@ def trained_on(card: Mapping[str, Any]) -> ReferenceDistributions | None:
             for name in GROUP_COLUMNS
             for group in COLUMNS[COLUMN_NAMES.index(name)].domain
         ]
-    except (msgspec.ValidationError, KeyError, ValueError):
+    except (KeyError, *UNREADABLE):
         return None
     return ReferenceDistributions(np.concatenate(features), np.concatenate(probabilities))

@@ -16,6 +16,7 @@ from stream_scorer.core.audit.reconciliation import Flags, Reconciliation, recon
 from stream_scorer.core.audit.traces import TRACE, dead_letter_rows, move_rows, prediction_rows, update_rows
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.audit.operator_actions import ActEvidence, Places, apart, together
+from stream_scorer.operations.dead_letters.index.rows import LETTERS_SIDE
 from stream_scorer.operations.reading.topic_reader import Reader, Record, Span, Spans
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
@@ -51,7 +52,7 @@ class Evidence:
         self._sides = {names.observations: InputTopic.OBSERVATIONS, names.outcomes: InputTopic.OUTCOMES}
         self._inputs: dict[InputTopic, list[Rows]] = {side: [] for side in InputTopic}
         self._traces: dict[InputTopic, list[Rows]] = {side: [] for side in InputTopic}
-        self.acts = ActEvidence(self._sides)
+        self.acts = ActEvidence({**self._sides, names.dead_letters: LETTERS_SIDE})
         self.not_yet_read = 0
 
     # What is asked

@@ -15,10 +15,10 @@ from stream_scorer.core.audit.inputs import InputTopic
 from stream_scorer.core.audit.reconciliation import Flags
 from stream_scorer.core.records.audit_log import Action
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM
+from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.record import ConsumedRecord, Source, last_header
 from stream_scorer.operations.dead_letters.index.rows import ACT, ACTS, NOWHERE, Rows, act_rows, place_number
 
-_PARTITION_MAX: Final = (1 << 15) - 1
 _OFFSET_MAX: Final = (1 << 44) - 1
 _decode_source: Final = msgspec.json.Decoder(Source).decode
 
@@ -46,13 +46,19 @@ class ActsFound(NamedTuple):
 class ActEvidence:
     """The ledger and all inputs that say to be replays."""
 
-    def __init__(self, sides: Mapping[str, InputTopic]) -> None:
-        self._sides = {topic: int(side) for topic, side in sides.items()}
+    def __init__(self, sides: Mapping[str, int]) -> None:
+        self._sides = sides
         self._acts: list[Rows] = []
         self._claims: list[tuple[int, int]] = []
+        self.unreadable: list[int] = []
+        """Offsets of the ledger's records that tell of no act on a dead letter of ours."""
 
     def add_ledger(self, records: Sequence[ConsumedRecord]) -> None:
-        self._acts.append(act_rows(records, self._sides))
+        rows = act_rows(records, self._sides)
+        self._acts.append(rows)
+        if len(rows) < len(records):
+            told = set(rows["offset"].tolist())
+            self.unreadable += [record.offset for record in records if record.offset not in told]
 
     def add_inputs(self, side: InputTopic, partition: int, records: Sequence[ConsumedRecord]) -> None:
         """Note the records that say to have been replayed."""
@@ -97,13 +103,8 @@ class ActEvidence:
 
 
 def _origin(side: InputTopic, said: bytes) -> int:
-    try:
-        source = _decode_source(said)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return NOWHERE
-    if 0 <= source.partition <= _PARTITION_MAX and 0 <= source.offset <= _OFFSET_MAX:
-        return place_number(side, source.partition, source.offset)
-    return NOWHERE
+    source = decode_or_none(_decode_source, said)
+    return NOWHERE if source is None else place_number(side, source.partition, source.offset)
 
 
 def apart(places: Places) -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int64]]:

@@ -51,6 +51,8 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     doubled_replays: int
     # records that a producer has marked as replayed, but that were not
     forged_replays: int
+    # records of the ledger that tell of no act on a dead letter: somebody else wrote them, and they were passed over
+    unreadable_acts: int
     # ids scored again within the join window: no loss and no double, and not to be found once duplicates are recognised
     predicted_twice: int
     unaccounted_offsets: tuple[str, ...]
@@ -61,6 +63,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     lost_replay_offsets: tuple[str, ...]
     doubled_replay_offsets: tuple[str, ...]
     forged_replay_offsets: tuple[str, ...]
+    unreadable_act_offsets: tuple[str, ...]
     records_read: int
     seconds: float
 
@@ -147,6 +150,7 @@ def _report(
         lost_replays=lost.count,
         doubled_replays=doubled.count,
         forged_replays=false.count,
+        unreadable_acts=len(evidence.acts.unreadable),
         predicted_twice=twice.count,
         unaccounted_offsets=unaccounted.first,
         duplicated_offsets=duplicated.first,
@@ -156,6 +160,9 @@ def _report(
         lost_replay_offsets=lost.first,
         doubled_replay_offsets=doubled.first,
         forged_replay_offsets=false.first,
+        unreadable_act_offsets=tuple(
+            f"{names.ledger}-0@{offset}" for offset in sorted(evidence.acts.unreadable)[:NAMED_MAX]
+        ),
         records_read=records_read,
         seconds=round(seconds, 3),
     )

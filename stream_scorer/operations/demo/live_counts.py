@@ -13,6 +13,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from stream_scorer.core.records.dead_letter import ERRORS
+from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.reading.group_offsets import GroupPosition
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
@@ -143,15 +144,14 @@ class Watcher:
 
     def _note(self, lane: TopicPartition, record: ConsumerRecord, now_ms: float) -> None:
         if lane.topic == self._names.predictions:
-            self.seen.note_prediction(
-                lane.partition, self._decode_prediction(record.value), max(now_ms - record.timestamp, 0.0)
-            )
+            prediction = decode_or_none(self._decode_prediction, record.value)
+            if prediction is not None:
+                self.seen.note_prediction(lane.partition, prediction, max(now_ms - record.timestamp, 0.0))
         elif lane.topic == self._names.dead_letters:
-            self.seen.note_dead_letter(
-                lane.partition, self._decode_reasons(last_header(record.headers, ERRORS) or b"[]")
-            )
-        else:
-            self.seen.note_update(self._decode_update(record.value))
+            reasons = decode_or_none(self._decode_reasons, last_header(record.headers, ERRORS))
+            self.seen.note_dead_letter(lane.partition, reasons or ())
+        elif (update := decode_or_none(self._decode_update, record.value)) is not None:
+            self.seen.note_update(update)
 
     async def _tick(self) -> None:
         while True:

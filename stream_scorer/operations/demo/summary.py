@@ -12,6 +12,7 @@ import msgspec
 from stream_scorer.core.audit.reconciliation import Disposition
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.records.dead_letter import ERRORS, STAGE
+from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.audit.report import AuditReport, audit
 from stream_scorer.operations.harness.latency_percentiles import latency_figures
@@ -68,6 +69,10 @@ class _Joined(msgspec.Struct, gc=False):
     true_class: bool | None = None
 
 
+# A record among the dead letters that somebody else wrote
+NOT_OURS = "unreadable"
+
+
 class _LetterReason(msgspec.Struct, gc=False):
     code: str
 
@@ -98,12 +103,15 @@ class _Counts:
             self.predictions += len(records)
         elif topic == self._names.dead_letters:
             for record in records:
-                first = self._decode_reasons(last_header(record.headers, ERRORS) or b"[]")[0].code
+                reasons = decode_or_none(self._decode_reasons, last_header(record.headers, ERRORS))
+                first = reasons[0].code if reasons else NOT_OURS
                 is_outcome = last_header(record.headers, STAGE) == Stage.OUTCOME.value.encode()
                 (self.outcome_letters if is_outcome else self.letters)[first] += 1
         else:
             for record in records:
-                self._note_update(self._decode_joined(record.value or b""))
+                update = decode_or_none(self._decode_joined, record.value)
+                if update is not None:
+                    self._note_update(update)
 
     def _note_update(self, update: _Joined) -> None:
         self.updates["corrected" if update.status == "joined" and update.revision > 1 else update.status] += 1

@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 import msgspec
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
+from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.errors import SettingsError
 
 ID_COLUMN = "id"
@@ -111,12 +112,11 @@ def json_line_events(lines: Iterable[bytes]) -> Iterator[SourceEvent]:
     """Every line, byte for byte; its id is the key if it has one that can be read."""
     for line in lines:
         value = line.removesuffix(b"\n").removesuffix(b"\r")
-        try:
-            event_id = str(_decode_id(value).id)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        identified = decode_or_none(_decode_id, value)
+        if identified is None:
             yield SourceEvent(None, value, is_broken=True)
         else:
-            yield SourceEvent(event_id, value)
+            yield SourceEvent(str(identified.id), value)
 
 
 def generated_events(count: int, *, seed: int, broken_share: float, id_prefix: str) -> Iterator[SourceEvent]:

@@ -16,6 +16,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.records.dead_letter import SOURCE
+from stream_scorer.core.records.decode import Offset, decode_or_none
 from stream_scorer.core.records.record import Source, last_header
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
@@ -39,7 +40,7 @@ class _Sourced(msgspec.Struct):
 
 class _LetterSource(msgspec.Struct):
     topic: str
-    offset: int
+    offset: Offset
 
 
 _decode_sourced: Final = msgspec.json.Decoder(_Sourced).decode
@@ -104,13 +105,11 @@ def _sources(records: Iterable[Any], names: TopicNames) -> list[tuple[str, int]]
     """Topic and offset of the input that each record came of; of those that say so."""
     sources = []
     for record in records:
-        try:
-            if record.topic == names.dead_letters:
-                letter = _decode_letter_source(last_header(record.headers, SOURCE) or b"")
+        if record.topic == names.dead_letters:
+            letter = decode_or_none(_decode_letter_source, last_header(record.headers, SOURCE))
+            if letter is not None:
                 sources.append((letter.topic, letter.offset))
-            else:
-                input_ = names.observations if record.topic == names.predictions else names.outcomes
-                sources.append((input_, _decode_sourced(record.value or b"").source.offset))
-        except msgspec.DecodeError:
-            continue
+        elif (sourced := decode_or_none(_decode_sourced, record.value)) is not None:
+            input_ = names.observations if record.topic == names.predictions else names.outcomes
+            sources.append((input_, sourced.source.offset))
     return sources

@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 from stream_scorer.core.contract.columns import ID_BYTES_MAX
 from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.decode import UNREADABLE
 from stream_scorer.core.state.entry import ENTRY_VERSION, ROW_BYTES, is_expired, waiting_since_ms
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.errors import StateError
@@ -228,7 +229,7 @@ class LaneStore:
             found = json.loads((folder / NOTE).read_bytes())
         except FileNotFoundError:
             return "it was not whole" if folder.is_dir() and any(folder.iterdir()) else ""
-        except ValueError:
+        except UNREADABLE:
             return "it does not say what it is a view of"
         if found == self._note:
             return None

@@ -435,7 +435,7 @@ def test_updates_encoded_by_columns_are_those_encoded_one_by_one(codes: list[int
     ids = [random.choice(["a", 'quo"te', '","', "back\\slash", "naïve", "\x00\n", "100%d"]) for _ in codes]
     columns = JoinedColumns(
         ids=[id_.encode() for id_ in ids],
-        offsets=random.integers(0, 2**47, count).tolist(),
+        offsets=random.integers(0, 2**44, count).tolist(),
         codes=np.array(codes),
         probas=random.random(count),
         predictions=random.random(count) < 0.5,

@@ -7,6 +7,7 @@ million letters it takes 60 MB, of which a query maps what it touches, so memory
 import asyncio
 import contextlib
 import gc
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -30,6 +31,8 @@ from stream_scorer.operations.dead_letters.index.rows import (
 )
 from stream_scorer.operations.reading.topic_reader import Reader, Record, Span
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
+
+log = logging.getLogger(__name__)
 
 # Records read so far, offsets in all
 OnRead = Callable[[int, int], None]
@@ -163,7 +166,15 @@ class Index:
 
     def _rows(self, partition: TopicPartition, records: Sequence[Record], tables: Dictionaries) -> Rows:
         if partition.topic == self._names.ledger:
-            return act_rows(records, self.sides)
+            rows = act_rows(records, self.sides)
+            if len(rows) < len(records):
+                log.warning(
+                    "%s records of %s tell of no act on a dead letter and were passed over: find out who else may "
+                    "write there",
+                    len(records) - len(rows),
+                    partition.topic,
+                )
+            return rows
         return letter_rows(partition.partition, records, tables, self.sides)
 
     # What is there

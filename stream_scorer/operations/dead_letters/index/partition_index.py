@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
+from stream_scorer.core.records.decode import UNREADABLE
 from stream_scorer.errors import StateError
 from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries, Fault
 from stream_scorer.operations.dead_letters.index.rows import Rows
@@ -106,7 +107,7 @@ class PartitionIndex:
         while True:
             try:
                 note = _decode_note((self.folder / f"{self._name}.json").read_bytes())
-            except (FileNotFoundError, msgspec.DecodeError):
+            except (FileNotFoundError, *UNREADABLE):
                 return IndexManifest(identity=self._identity)
             if note.layout == LAYOUT and note.identity == self._identity and self._is_whole(note):
                 return note

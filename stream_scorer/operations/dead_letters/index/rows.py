@@ -24,6 +24,7 @@ from stream_scorer.core.records.dead_letter_reader import (
     own_headers_start,
     read_letter,
 )
+from stream_scorer.core.records.decode import UNREADABLE as UNDECODABLE
 from stream_scorer.core.records.record import ConsumedRecord, rfc3339
 from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries
 
@@ -70,8 +71,7 @@ class _Origin(SourcePosition, frozen=True, gc=False):
     pass
 
 
-_decode_origins: Final = msgspec.json.Decoder(list[_Origin]).decode
-_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_decode_origin: Final = msgspec.json.Decoder(_Origin).decode
 
 
 def place_number(side: int, partition: int, offset: int) -> int:
@@ -104,7 +104,7 @@ def letter_rows(
     if all(plain):
         try:
             return _plain_rows(partition, records, runs, tables, sides)
-        except (*_UNDECODABLE, ValueError):
+        except (*UNDECODABLE, TypeError):  # a header may have no value
             pass
     return np.concatenate([_one_row(partition, record, tables, sides) for record in records])
 
@@ -116,9 +116,7 @@ def _plain_rows(
     tables: Dictionaries,
     sides: Mapping[str, int],
 ) -> Rows:
-    origins = _decode_origins(b"[" + b",".join([run[2][1] for run in runs]) + b"]")
-    if len(origins) != len(records):
-        raise ValueError("a source that is more than one")
+    origins = [_decode_origin(run[2][1]) for run in runs]
     stages = {stage.value.encode(): number for number, stage in enumerate(STAGES)}
     number_of_faults = tables.number_of_faults
     rows = np.zeros(len(records), dtype=LETTER)
@@ -175,11 +173,20 @@ def _one_row(partition: int, record: ConsumedRecord, tables: Dictionaries, sides
 
 def act_rows(records: Sequence[ConsumedRecord], sides: Mapping[str, int]) -> Rows:
     """One row for each act that the ledger's records tell of; other records are passed over."""
-    entries = [(record.offset, entry) for record in records if (entry := decode_entry(record.value)) is not None]
+    entries = [(record.offset, entry) for record in records if (entry := entry_of(record, sides)) is not None]
     rows = np.zeros(len(entries), dtype=ACT)
     for row, (offset, entry) in enumerate(entries):
         rows[row] = _act(offset, entry, sides)
     return rows
+
+
+def entry_of(record: ConsumedRecord, sides: Mapping[str, int]) -> AuditEntry | None:
+    """The act on a letter of ours that a record of the ledger tells of; None where it tells of none."""
+    entry = decode_entry(record.value)
+    if entry is None or entry.origin.topic not in sides:
+        return None
+    # only inputs are published again
+    return entry if entry.became is None or sides.get(entry.became.topic, LETTERS_SIDE) != LETTERS_SIDE else None
 
 
 def _act(offset: int, entry: AuditEntry, sides: Mapping[str, int]) -> tuple[Any, ...]:

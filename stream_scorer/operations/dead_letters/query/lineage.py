@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
-from stream_scorer.core.records.audit_log import Action, AuditEntry, decode_entry
+from stream_scorer.core.records.audit_log import Action, AuditEntry
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, SourcePosition, UnreadableDeadLetter
-from stream_scorer.core.records.record import rfc3339
+from stream_scorer.core.records.decode import Name, TimeText, decode_or_none
+from stream_scorer.core.records.record import Source, rfc3339
 from stream_scorer.operations.dead_letters.context import Context
-from stream_scorer.operations.dead_letters.index.rows import ACT, place_number
+from stream_scorer.operations.dead_letters.index.rows import ACT, entry_of, place_number
 from stream_scorer.operations.dead_letters.query.search import one_letter
 from stream_scorer.operations.reading.topic_reader import Reader, Record, Span
 
@@ -43,18 +44,13 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     events: list[Event]
 
 
-class _Source(msgspec.Struct, gc=False):
-    partition: int
-    offset: int
-
-
-class _Sourced(msgspec.Struct, gc=False):
-    source: _Source
+class _Sourced(msgspec.Struct):
+    source: Source
     prediction: bool | None = None
     proba: float | None = None
-    model: str = ""
-    scored_at: str = ""
-    status: str = ""
+    model: Name = ""
+    scored_at: TimeText = ""
+    status: Name = ""
 
 
 _decode: Final = msgspec.json.Decoder(_Sourced).decode
@@ -125,7 +121,7 @@ async def _entries(access: Context, origin: SourcePosition) -> list[tuple[str, A
     for offset in rows["offset"][rows["origin"] == number] if len(rows) else np.empty(0, dtype=ACT)["offset"]:
         partition = TopicPartition(access.names.ledger, 0)
         record = await _at(access.reader, partition, int(offset), int(offset) + 1)
-        entry = decode_entry(record.value) if record is not None else None
+        entry = entry_of(record, access.index.sides) if record is not None else None
         if entry is not None:
             found.append((f"{access.names.ledger}-0@{offset}", entry))
     return found
@@ -197,11 +193,8 @@ def _sourced(records: list[Record], source_offset: int) -> Iterator[tuple[int, _
     wanted = b'"offset":%d}' % source_offset
     for record in records:
         if record.value is not None and wanted in record.value:
-            try:
-                said = _decode(record.value)
-            except msgspec.DecodeError:
-                continue
-            if said.source.offset == source_offset:
+            said = decode_or_none(_decode, record.value)
+            if said is not None and said.source.offset == source_offset:
                 yield record.offset, said
 
 
@@ -227,10 +220,7 @@ async def find_sourced(reader: Reader, partition: TopicPartition, source_offset:
 
 
 def _said(record: Record) -> _Sourced | None:
-    try:
-        return _decode(record.value or b"")
-    except msgspec.DecodeError:
-        return None
+    return decode_or_none(_decode, record.value)
 
 
 async def _at(reader: Reader, partition: TopicPartition, begin: int, end: int) -> Record | None:

@@ -13,7 +13,10 @@ from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.observations.deduplication import differing_columns
 from stream_scorer.core.records.dead_letter_reader import Position
+from stream_scorer.core.records.decode import TimeText, decode_or_none
 from stream_scorer.core.records.partitioner import partition_of
+from stream_scorer.core.records.prediction import ObservationCode
+from stream_scorer.core.records.record import Source
 from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.operations.dead_letters.context import Context, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
@@ -45,10 +48,6 @@ class PredictedFailure(NamedTuple):
     place: Position
     verdict: Literal["still_fails", "would_conflict", "already_scored"]
     reasons: tuple[Reason, ...] = ()
-
-
-class _Source(msgspec.Struct, gc=False):
-    offset: int
 
 
 async def stumbling(
@@ -84,12 +83,18 @@ def _of_one_id(
 
 
 class _Prediction(msgspec.Struct, gc=False):
-    observation_code: int
-    source: _Source
-    scored_at: str
+    observation_code: ObservationCode
+    source: Source
+    scored_at: TimeText
 
 
 _decode: Final = msgspec.json.Decoder(_Prediction).decode
+
+
+def _decode_timed(value: bytes) -> _Prediction:
+    prediction: _Prediction = _decode(value)
+    milliseconds(prediction.scored_at)
+    return prediction
 
 
 async def known_ids(
@@ -107,12 +112,8 @@ async def known_ids(
     async for _, records in access.reader.read(wanted, whole_batches=True):
         for record in records:
             if record.key in ids:
-                try:
-                    prediction = _decode(record.value or b"")
-                    scored_ms = milliseconds(prediction.scored_at)
-                except (msgspec.DecodeError, ValueError):
-                    continue
-                if scored_ms >= starts_ms:
+                prediction = decode_or_none(_decode_timed, record.value)
+                if prediction is not None and milliseconds(prediction.scored_at) >= starts_ms:
                     known[record.key] = ScoredId(prediction.source.offset, prediction.observation_code)
         if on_read is not None:
             on_read(access.reader.records_read - before, total)
