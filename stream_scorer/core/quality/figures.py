@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.quality.confidence_intervals import Interval, newcombe, wilson
-from stream_scorer.core.quality.counts import GROUP_COLUMNS, ConfusionCounts, Decisions
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, ConfusionCounts
 
 
 class GroupFigures(NamedTuple):
@@ -111,27 +111,6 @@ def _gap(column: str, groups: Sequence[GroupFigures], positives_min: int) -> Gro
     rated.sort(key=lambda each: each[1].value)
     (lowest, low), (highest, high) = rated[0], rated[-1]
     return GroupGap(column, highest.value, lowest.value, newcombe(high, low))
-
-
-def verify_success_rate_above(
-    y_true: Sequence[bool | int] | Decisions, y_pred: Sequence[bool | int] | Decisions, min_success_rate: float = 0.5
-) -> bool:
-    """True when the success rate (precision: the share of the predicted true that is) is at least `min_success_rate`.
-
-    Without any positive prediction there is no success, so False, whatever the minimum. Raises ValueError where the two
-    differ in length, hold anything but 0 and 1, or the minimum is not a share."""
-    if len(y_true) != len(y_pred):
-        raise ValueError(f"y_true has {len(y_true)} entries, y_pred {len(y_pred)}: give one of each for every row")
-    if not 0.0 <= min_success_rate <= 1.0:
-        raise ValueError(f"min_success_rate is {min_success_rate}: give a share between 0 and 1")
-    actual, predicted = np.asarray(y_true), np.asarray(y_pred)
-    for name, classes in (("y_true", actual), ("y_pred", predicted)):
-        if not np.isin(classes, (0, 1)).all():
-            raise ValueError(f"{name} holds something else than true and false: give booleans, or 0 and 1")
-    positive = predicted.astype(bool)
-    if not positive.any():
-        return False
-    return float(actual.astype(bool)[positive].mean()) >= min_success_rate
 
 
 def as_json(said: QualityMetrics) -> dict[str, object]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_scorer.core.contract.observation_code import CODES, encode_columns, observation_columns
 from stream_scorer.core.quality.confidence_intervals import newcombe, wilson
 from stream_scorer.core.quality.counts import GROUP_COLUMNS, ConfusionCounts, QualityCounts
-from stream_scorer.core.quality.figures import QualityMetrics, as_json, figures, verify_success_rate_above
+from stream_scorer.core.quality.figures import QualityMetrics, as_json, figures
 from tests.support.builders import an_observation
 
 MODEL = ("demo@0123456789ab", "champion")
@@ -152,49 +152,3 @@ def test_json_keeps_the_names_of_figures() -> None:
     assert set(said["success_rate"]) == {"value", "low", "high"}
     assert said["groups"][0]["column"] == "SubjectRaceCode"
     assert (said["gaps"][0]["highest"], said["gaps"][0]["gap"]["value"]) == ("W", 1.0)
-
-
-# The rule of the business
-
-
-@pytest.mark.parametrize(
-    ("y_true", "y_pred", "minimum", "verdict"),
-    [
-        pytest.param([True, False], [True, True], 0.5, True, id="exactly the minimum is enough"),
-        pytest.param([True, False, False], [True, True, True], 0.5, False, id="below the minimum"),
-        pytest.param([False, True], [False, True], 0.5, True, id="only what was predicted true counts"),
-        pytest.param([True, True], [False, False], 0.5, False, id="no positive prediction is not a success"),
-        pytest.param([True, True], [False, False], 0.0, False, id="not even where the minimum is 0"),
-        pytest.param([], [], 0.5, False, id="nothing at all is not a success"),
-        pytest.param([1, 0, 1], [1, 1, 1], 0.6, True, id="0 and 1 are classes too"),
-        pytest.param(np.array([True, False]), np.array([True, False]), 1.0, True, id="arrays"),
-    ],
-)
-def test_the_success_rate_must_reach_its_minimum(
-    y_true: list[bool], y_pred: list[bool], minimum: float, verdict: bool
-) -> None:
-    assert verify_success_rate_above(y_true, y_pred, min_success_rate=minimum) is verdict
-
-
-def test_the_minimum_is_a_half_unless_told() -> None:
-    assert verify_success_rate_above([True, False], [True, True])
-    assert not verify_success_rate_above([True, False, False], [True, True, True])
-
-
-@pytest.mark.parametrize(
-    ("y_true", "y_pred", "minimum", "message"),
-    [
-        ([True], [True, False], 0.5, "y_true has 1 entries, y_pred 2"),
-        ([2], [True], 0.5, "y_true holds something else"),
-        ([True], [0.5], 0.5, "y_pred holds something else"),
-        ([True], [float("nan")], 0.5, "y_pred holds something else"),
-        (["yes"], [True], 0.5, "y_true holds something else"),
-        ([True], [True], 50, "min_success_rate is 50"),
-    ],
-    ids=["lengths differ", "a two", "a probability", "not a number", "text", "per cent"],
-)
-def test_what_can_not_be_judged_is_refused(
-    y_true: list[bool], y_pred: list[bool], minimum: float, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        verify_success_rate_above(y_true, y_pred, minimum)
