@@ -2,6 +2,7 @@
 
 Known (exit status in brackets)
 ├── SettingsError [2]      settings or options that can't be used
+│   └── InputFileError [2] a file of rows that can't be read by its rules; names the line
 ├── ModelError [1]         a model that can't be loaded, trained or trusted
 ├── BrokerError [1]        the local broker can't be started or stopped
 ├── TopicsError [1]        the cluster's topics are not what `topics/topics.toml` says
@@ -25,6 +26,10 @@ class SettingsError(UserError):
     """Settings or options that can't be used; the message lists every problem."""
 
     exit_status = 2
+
+
+class InputFileError(SettingsError):
+    """A file of rows that can't be read by its rules; the message names the file and, where there is one, the line."""
 
 
 class ModelError(UserError):

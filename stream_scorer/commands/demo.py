@@ -4,12 +4,14 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_scorer.commands.file_options import AnywayOption, ColumnsOption, EncodingOption, checked_stops
 from stream_scorer.commands.options import JsonOption
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ def demo(
     csv: Annotated[
         Path | None, typer.Option(help="Send the rows of this CSV file, each once, instead of generated stops.")
     ] = None,
+    columns: ColumnsOption = None,
+    encoding: EncodingOption = None,
+    anyway: AnywayOption = False,
     http_port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port of the page and the metrics; 0: any free one.")
     ] = 0,
@@ -66,13 +71,16 @@ def demo(
     plan = Plan(
         rate=rate,
         seconds=seconds,
-        csv=csv,
         http_port=http_port,
         model=model,
         with_outcomes=outcomes,
         bootstrap=bootstrap,
     )
-    summary = _run(plan, as_json=as_json)
+    with ExitStack() as stack:
+        if csv is not None:
+            file, counts = stack.enter_context(checked_stops(csv, columns, encoding, anyway=anyway))
+            plan = replace(plan, csv=file, rows=counts.rows)
+        summary = _run(plan, as_json=as_json)
     _print(summary, as_json=as_json)
     if not summary.is_fine:
         raise typer.Exit(1)
@@ -80,10 +88,7 @@ def demo(
 
 def _run(plan: "Plan", *, as_json: bool) -> "Summary":
     from stream_scorer.operations.demo.run import run_demo
-    from stream_scorer.operations.sending.event_sources import csv_header_faults
 
-    if plan.csv is not None and (warning := csv_header_faults(plan.csv)):
-        typer.echo(f"Mind: {warning}", err=True)
     is_live = not as_json and sys.stdout.isatty()
     with _live() if is_live else _lines() as show:
         return asyncio.run(run_demo(plan, say=lambda text: typer.echo(text, err=True), show=show))

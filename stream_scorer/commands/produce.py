@@ -8,6 +8,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -15,8 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_scorer.commands.dead_letters.options import fix_from
+from stream_scorer.commands.file_options import AnywayOption, ColumnsOption, EncodingOption, checked_stops
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 from stream_scorer.commands.produce_results import INTERRUPTED, wait_for_answers
+from stream_scorer.core.dead_letters.named_fixes import NamedFix
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -45,6 +49,13 @@ def produce(
         Path | None,
         typer.Option(help="Rows of this CSV file: the ten columns, an `id` if there is one, ContrabandIndicator."),
     ] = None,
+    columns: ColumnsOption = None,
+    encoding: EncodingOption = None,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option("--fix", metavar="NAME", help=f"Mend each row before it is sent: {', '.join(NamedFix)}."),
+    ] = None,
+    anyway: AnywayOption = False,
     lines: Annotated[
         str | None, typer.Option(help="Lines of this file (- for standard input), byte for byte, broken ones too.")
     ] = None,
@@ -90,20 +101,35 @@ def produce(
     is 1 where an event was refused, else 75 where one had no answer in time.
     """
     from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
+    from stream_scorer.operations.sending.event_sources import csv_events
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     names = TopicNames(resolved.topics.prefix)
-    events, total = _source(csv, lines, count, broken_share, id_prefix or f"{secrets.token_hex(3)}-", seed)
-    timeline = _timeline(
-        events, names, to if lines else To.OBSERVATIONS, rate, keys, outcome_share, outcome_delay_s, seed
-    )
-    if wait:
-        if to is To.OUTCOMES:
-            raise SettingsError("--wait is for observations: to follow an outcome, use `stream-scorer trace ID` tells")
-        wait_for_answers(resolved, names, timeline, paced=rate is not None, timeout_s=timeout_s, as_json=as_json)
-    result = asyncio.run(_produce(resolved, names, timeline, rate, total, quiet=as_json))
+    id_prefix = id_prefix or f"{secrets.token_hex(3)}-"
+    with ExitStack() as stack:
+        if csv and lines:
+            raise SettingsError("--csv and --lines can't be combined: choose one source")
+        if (csv or lines) and broken_share:
+            raise SettingsError("--broken-share is for generated events: a file's events are sent as they are")
+        if not csv and (columns or encoding or fix or anyway):
+            raise SettingsError("--columns, --encoding, --fix and --anyway are for --csv")
+        if csv:
+            mended = fix_from(None, fix, None)
+            file, counts = stack.enter_context(checked_stops(csv, columns, encoding, anyway=anyway))
+            events: Iterator[SourceEvent] = islice(csv_events(file, id_prefix, mended), count)
+            total: int | None = min(counts.rows, count or counts.rows)
+        else:
+            events, total = _source(lines, count, broken_share, id_prefix, seed)
+        timeline = _timeline(
+            events, names, to if lines else To.OBSERVATIONS, rate, keys, outcome_share, outcome_delay_s, seed
+        )
+        if wait:
+            if to is To.OUTCOMES:
+                raise SettingsError("--wait is for observations: to follow an outcome, use `stream-scorer trace ID`")
+            wait_for_answers(resolved, names, timeline, paced=rate is not None, timeout_s=timeout_s, as_json=as_json)
+        result = asyncio.run(_produce(resolved, names, timeline, rate, total, quiet=as_json))
     sentence = (
         f"{result['delivered']:,} events delivered to {names.observations if to is To.OBSERVATIONS else names.outcomes}"
     )
@@ -118,20 +144,11 @@ def produce(
 
 
 def _source(
-    csv: Path | None, lines: str | None, count: int | None, broken_share: float, id_prefix: str, seed: int
+    lines: str | None, count: int | None, broken_share: float, id_prefix: str, seed: int
 ) -> "tuple[Iterator[SourceEvent], int | None]":
     """The events, and how many there will be where that is known."""
     from stream_scorer.operations.sending import event_sources
 
-    if csv and lines:
-        raise SettingsError("--csv and --lines can't be combined: choose one source")
-    if (csv or lines) and broken_share:
-        raise SettingsError("--broken-share is for generated events: a file's events are sent as they are")
-    if csv:
-        rows = event_sources.count_rows(csv)
-        if warning := event_sources.csv_header_faults(csv):
-            typer.echo(f"Mind: {warning}", err=True)
-        return islice(event_sources.csv_events(csv, id_prefix), count), min(rows, count or rows)
     if lines:
         return islice(event_sources.json_line_events(event_sources.lines_of(lines)), count), count
     count = count or 1_000

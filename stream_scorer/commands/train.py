@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from stream_scorer.commands.file_options import ColumnsOption, EncodingOption, mapping_from
 from stream_scorer.commands.options import JsonOption
 
 if TYPE_CHECKING:  # scikit-learn and pandas come with these; `--help` does without
+    from stream_scorer.models.stops_csv.column_mapping import ColumnMapping
     from stream_scorer.models.training.dataset import LabelledRows
     from stream_scorer.models.training.fit import Trained
 
@@ -37,6 +39,8 @@ def train_command(
             help="Stops: the ten columns and ContrabandIndicator (empty: not known). Without a file, generated stops.",
         ),
     ] = None,
+    columns: ColumnsOption = None,
+    encoding: EncodingOption = None,
     algorithm: Annotated[
         AlgorithmChoice,
         typer.Option(
@@ -70,13 +74,14 @@ def train_command(
     from stream_scorer.models.training.fit import FOLDS, train
 
     refuse_existing(out)
+    mapping = mapping_from(columns)
     with steps_shown(total=FOLDS + 4 + 2 * len(test or [])) as progress:
         progress(f"reading {csv}" if csv else f"generating {rows:,} stops")
-        labelled, source = rows_from(csv, time_column, rows, seed)
+        labelled, source = rows_from(csv, time_column, rows, seed, encoding, mapping)
         tests = {}
         for path in test or []:
             progress(f"reading {path}")
-            tests[path.name] = read_rows(path)
+            tests[path.name] = read_rows(path, encoding=encoding, mapping=mapping)
         trained = train(
             labelled,
             source=source,
@@ -98,14 +103,21 @@ def train_command(
         print_report(model, out, labelled.cleaning, trained)
 
 
-def rows_from(csv: Path | None, time_column: str | None, generated: int, seed: int) -> tuple["LabelledRows", str]:
+def rows_from(
+    csv: Path | None,
+    time_column: str | None,
+    generated: int,
+    seed: int,
+    encoding: str | None,
+    mapping: "ColumnMapping | None",
+) -> tuple["LabelledRows", str]:
     """The rows to train on, and the words for where they come from."""
     from stream_scorer.models.registry.default_model import generated_rows, generated_source
     from stream_scorer.models.training.dataset import read_rows
 
     if csv is None:
         return generated_rows(generated, seed), generated_source(generated, seed)
-    return read_rows(csv, time_column), csv.name
+    return read_rows(csv, time_column, encoding=encoding, mapping=mapping), csv.name
 
 
 def summary(model: str, out: Path, trained: "Trained") -> dict[str, object]:

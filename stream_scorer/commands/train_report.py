@@ -50,6 +50,8 @@ def cleaning_line(cleaning: CleaningReport) -> str:
     if cleaning.invalid_by_column:
         invalid += f" ({', '.join(f'{name} {count}' for name, count in cleaning.invalid_by_column.items())})"
     left_out = f"{cleaning.duplicates} duplicates, {invalid}, {cleaning.unlabelled} without a label"
+    if cleaning.unsearched:
+        left_out += f" ({cleaning.unsearched} of them because nobody searched)"
     return f"{cleaning.read:,} rows read; left out: {left_out}; {cleaning.kept:,} kept"
 
 

@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import msgspec
 import typer
 
+from stream_scorer.commands.file_options import ColumnsOption, EncodingOption, mapping_from
 from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.checks.file_validation import Summary
+    from stream_scorer.operations.checks.file_validation import Contract, LineVerdict, Summary
 
 # About two seconds of work; below that a progress bar only flickers.
 PROGRESS_BYTES_MIN = 128 * 1024 * 1024
@@ -27,7 +28,14 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="Events as JSON lines; - for standard input.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="Events as JSON lines, or rows with --csv; - for standard input.")
+    ],
+    csv: Annotated[
+        bool, typer.Option("--csv", help="It is a CSV file: check its rows as the events that `produce --csv` sends.")
+    ] = False,
+    columns: ColumnsOption = None,
+    encoding: EncodingOption = None,
     outcomes: Annotated[bool, typer.Option("--outcomes", help="They are outcomes, not observations.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line for each line: line, ok, errors (code, field, message).")
@@ -37,7 +45,7 @@ def validate(
         int, typer.Option(min=1, help="How large an observation event may be.")
     ] = EVENT_BYTES_MAX,
 ) -> None:
-    """Check events against the contract, without Kafka: every fault of every line.
+    """Check events against the contract, without Kafka: every fault of every line, and which fix would mend it.
 
     Exit status: 0 all lines are fine, 1 some are not, 2 the file can't be read.
     """
@@ -46,16 +54,50 @@ def validate(
     contract = file_validation.outcomes() if outcomes else file_validation.observations(event_bytes_max)
     summary = file_validation.Summary(shown_max=show)
     encoder = msgspec.json.Encoder()
-    with opened(file) as stream, progress_over(stream, visible=not (as_json and sys.stdout.isatty())) as advance:
-        for verdicts in file_validation.validate(stream, contract):
+    with ExitStack() as stack:
+        if csv:
+            if outcomes:
+                raise SettingsError("--outcomes is for JSON lines: rows of a CSV file are checked as observations")
+            checked = csv_verdicts(stack, file, columns, encoding, contract)
+        elif columns or encoding:
+            raise SettingsError("--columns and --encoding are for --csv")
+        else:
+            checked = line_verdicts(stack, file, contract, visible=not (as_json and sys.stdout.isatty()))
+        for verdicts in checked:
             summary.add(verdicts)
             if as_json:
                 sys.stdout.buffer.write(encoder.encode_lines(verdicts))
                 sys.stdout.buffer.flush()
-            advance()
     if not as_json:
         print_summary(summary)
     raise typer.Exit(1 if summary.broken else 0)
+
+
+def line_verdicts(stack: ExitStack, file: str, contract: "Contract", *, visible: bool) -> "Iterator[list[LineVerdict]]":
+    """The verdicts on a file of JSON lines, with a bar where there is much of it."""
+    from stream_scorer.operations.checks import file_validation
+
+    stream = stack.enter_context(opened(file))
+    advance = stack.enter_context(progress_over(stream, visible=visible))
+    for verdicts in file_validation.validate(stream, contract):
+        yield verdicts
+        advance()
+
+
+def csv_verdicts(
+    stack: ExitStack, file: str, columns: Path | None, encoding: str | None, contract: "Contract"
+) -> "Iterator[list[LineVerdict]]":
+    """The verdicts on a CSV file that can be read from end to end. Raises InputFileError."""
+    from stream_scorer.models.stops_csv.stops import StopsFile
+    from stream_scorer.operations.checks import file_validation
+
+    stops = stack.enter_context(StopsFile(file, encoding=encoding, mapping=mapping_from(columns)))
+    if (faults := stops.header_faults()) is not None:
+        typer.echo(
+            f"Warning: {faults}: no row of it keeps the contract. --columns says what columns are called.", err=True
+        )
+    stops.check()
+    return file_validation.validate_rows(stops, contract)
 
 
 @contextmanager
@@ -119,6 +161,9 @@ def print_summary(summary: "Summary") -> None:
         console.print(f"\nline {verdict.line:,}", style="bold")
         for reason in verdict.errors:
             console.print(Text(f"  {reason.code}: {printable(reason.message)}"), soft_wrap=True)
+    for fixes, count in summary.mendable.most_common():
+        said = " ".join(f"--fix {fix}" for fix in fixes)
+        console.print(f"\n{said} would mend {count:,} of them.", soft_wrap=True)
     if unseen := summary.broken - len(summary.first):
         console.print(f"\n… and {unseen:,} more: --show {summary.broken} prints them all, --json for scripts.")
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from stream_scorer.commands.validate import register
-from stream_scorer.errors import SettingsError
+from stream_scorer.core.contract.columns import COLUMN_NAMES
+from stream_scorer.errors import InputFileError, SettingsError
 from stream_scorer.operations.checks.file_validation import Summary, lines_of, observations, validate
 from tests.support.builders import an_event, an_outcome
 
@@ -155,3 +156,98 @@ def test_a_summary_keeps_no_more_broken_lines_than_it_shows() -> None:
         summary.add(verdicts_of_a_read)
     assert (summary.lines, summary.broken, len(summary.first)) == (5, 5, 2)
     assert [group.count for group in summary.groups.values()] == [5, 5]
+
+
+# Which fix would help
+
+
+def test_the_fixes_that_would_mend_a_line_are_named() -> None:
+    lines = [
+        an_event("a", SubjectAge=20.0),
+        an_event("b", SubjectAge="20", StatuteReason="stop sign"),
+        an_event("c", SubjectAge="twenty"),
+        an_event("d"),
+    ]
+    said = verdicts(run("--json", "-", stdin=b"\n".join(lines)))
+    assert [verdict.get("fixes") for verdict in said] == [
+        ["integers-from-floats"],
+        ["match-case", "integers-from-text"],
+        None,
+        None,
+    ]
+
+
+def test_people_are_told_how_many_a_fix_would_mend() -> None:
+    lines = [an_event(f"a{n}", SubjectAge=20.0) for n in range(30)] + [an_event("b", hour=99)]
+    assert "--fix integers-from-floats would mend 30 of them" in run("-", stdin=b"\n".join(lines)).stdout
+
+
+def test_outcomes_are_mended_too() -> None:
+    (said,) = verdicts(run("--json", "--outcomes", "-", stdin=b'{"id": "a", "true_class": 1.0}'))
+    assert said["fixes"] == ["integers-from-floats"]
+
+
+# CSV files
+
+HEADER = ",".join((*COLUMN_NAMES, "ContrabandIndicator"))
+ROW = "B,M,N,Stop Sign,V,False,C,20,0,Tuesday"
+
+
+def a_csv(folder: Path, *rows: str, header: str = HEADER) -> str:
+    path = folder / "stops.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return str(path)
+
+
+def test_rows_of_a_csv_file_are_checked_by_their_lines(tmp_path: Path) -> None:
+    path = a_csv(tmp_path, f"{ROW},1", f"{ROW.replace(',20,', ',20.0,')},", f"{ROW.replace(',0,', ',25,')},No")
+    result = run("--csv", "--json", path)
+    said = verdicts(result)
+    assert result.exit_code == 1
+    assert [(verdict["line"], verdict["ok"], verdict.get("fixes")) for verdict in said] == [
+        (2, True, None),
+        (3, False, ["integers-from-floats"]),
+        (4, False, None),
+    ]
+    assert run(path, "--csv").exit_code == 1
+    assert run("--csv", "-", stdin=Path(path).read_bytes()).exit_code == 1
+
+
+def test_a_csv_file_that_is_fine_is_fine(tmp_path: Path) -> None:
+    assert run("--csv", a_csv(tmp_path, f"{ROW},1")).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ([f'"{ROW},1'], "line 2: a quote"),
+        ([f"{ROW},1", "B,M"], "line 3: 2 fields"),
+        ([f"{ROW},perhaps"], "line 2: ContrabandIndicator is 'perhaps'"),
+    ],
+    ids=["open quote", "short row", "label"],
+)
+def test_a_csv_file_that_can_not_be_read_is_refused_with_its_line(
+    tmp_path: Path, rows: list[str], complaint: str
+) -> None:
+    result = run("--csv", a_csv(tmp_path, *rows))
+    assert isinstance(result.exception, InputFileError)
+    assert complaint in str(result.exception)
+    assert not result.stdout
+
+
+def test_a_header_that_dooms_every_row_is_told_and_its_rows_are_checked(tmp_path: Path) -> None:
+    result = run("--csv", a_csv(tmp_path, f"{ROW},1,7", header=f"{HEADER},Officer"))
+    assert result.exit_code == 1
+    assert "has other columns (Officer)" in result.stderr
+    assert "--fix drop-unrecognized would mend 1" in result.stdout
+
+
+def test_columns_are_mapped(tmp_path: Path) -> None:
+    (tmp_path / "columns.toml").write_text('[columns]\nSubjectAge = "age"\n')
+    path = a_csv(tmp_path, f"{ROW},1,7", header=f"{HEADER.replace('SubjectAge', 'age')},Officer")
+    assert run("--csv", "--columns", str(tmp_path / "columns.toml"), path).exit_code == 0
+
+
+@pytest.mark.parametrize("options", [["--csv", "--outcomes"], ["--columns", "x.toml"], ["--encoding", "cp1252"]])
+def test_options_that_do_not_go_together_are_told(tmp_path: Path, options: list[str]) -> None:
+    assert isinstance(run(*options, a_csv(tmp_path)).exception, SettingsError)

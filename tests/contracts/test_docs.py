@@ -19,6 +19,7 @@ from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.records.schemas import schemas
+from stream_scorer.models.stops_csv.column_mapping import load_mapping
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.settings.fields import fields_of
 from stream_scorer.runtime.settings.settings import Settings, load_settings
@@ -187,10 +188,13 @@ def test_every_metric_that_is_named_exists() -> None:
 
 
 @pytest.mark.parametrize("block", cases(blocks("toml")))
-def test_a_settings_sample_can_be_used(block: Piece, tmp_path: Path) -> None:
-    path = tmp_path / "settings.toml"
+def test_a_sample_of_settings_or_of_columns_can_be_used(block: Piece, tmp_path: Path) -> None:
+    path = tmp_path / "sample.toml"
     path.write_text(block.text)
-    load_settings(path, {})
+    if "[columns]" in block.text:
+        load_mapping(path)
+    else:
+        load_settings(path, {})
 
 
 @pytest.mark.parametrize("block", cases(blocks("json")))

@@ -22,13 +22,13 @@ from tests.integration.broker_sources import Broker
 pytestmark = pytest.mark.kafka
 
 ROWS = (
-    ("B,M,N,Stop Sign,V,False,N,20,0,Tuesday,True", None),
+    ("B,M,N,Stop Sign,V,False,C,20,0,Tuesday,True", None),
     ("W,F,H,Speed Related,V,True,O,100,24,Sunday,False", None),
     ("W,F,H,Stop sign,V,True,O,44,23,Sunday,False", Code.INVALID_VALUE),
     ("W,F,H,Window Tint,V,True,O,0,23,Sunday,", Code.OUT_OF_RANGE),
     ("W,F,H,Window Tint,V,True,O,20.0,23,Sunday,", Code.NOT_AN_INTEGER),
     ("W,F,H,Window Tint,V,,O,20,23,Sunday,", Code.INVALID_VALUE),
-    ("W,F,H", Code.MISSING_COLUMNS),
+    ("W,F,H,Window Tint,V,0,O,20,25,Sunday,", Code.OUT_OF_RANGE),
     ("I,M,M,Unlicensed Operation,E,False,C,10,12,Monday,True", None),
 )
 END_WAIT_S = 120.0

@@ -15,7 +15,7 @@ import pytest
 from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.operations.local_broker.server_properties import is_free
-from tests.contracts.markdown_pages import ROOT, shell_lines
+from tests.contracts.markdown_pages import ROOT, blocks, shell_lines
 from tests.integration.broker_sources import Broker
 from tests.support.builders import an_event, an_outcome
 from tests.support.workers import Environment, stopped
@@ -45,9 +45,15 @@ def folder(tmp_path: Path) -> Path:
     codes = generator.codes(4_000)
     frame = frame_of(codes)
     frame["ContrabandIndicator"] = generator.outcomes_of(codes)
-    frame["InterventionDateTime"] = [f"2025-{1 + n * 12 // len(frame):02d}-03 10:00:00" for n in range(len(frame))]
     frame.to_csv(folder / "stops.csv", index=False)
-    frame.head(1_000).drop(columns="InterventionDateTime").to_csv(folder / "real_stops.csv", index=False)
+    frame.head(1_000).to_csv(folder / "real_stops.csv", index=False)
+    export = frame.drop(columns=["hour", "day_of_week"]).rename(columns={"SubjectSexCode": "sex"})
+    export["sex"] = export["sex"].map({"M": "male", "F": "female"})
+    export["SubjectAge"] = export["SubjectAge"].astype(float)
+    export["StopNumber"], export["SearchMade"] = range(len(frame)), 1
+    export["InterventionDateTime"] = [f"2025-{1 + n * 12 // len(frame):02d}-03 10:00:00" for n in range(len(frame))]
+    export.to_csv(folder / "export.csv", index=False)
+    (folder / "columns.toml").write_text(next(text for page, text, _ in blocks("toml") if page == "docs/producers.md"))
     return folder
 
 

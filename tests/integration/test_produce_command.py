@@ -19,14 +19,14 @@ from stream_scorer.commands import produce
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.errors import SettingsError, TopicsError
+from stream_scorer.errors import InputFileError, SettingsError, TopicsError
 from stream_scorer.operations.reading.topic_reader import Reader, Record
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import load_settings
 from tests.integration.broker_sources import Broker
 from tests.support.builders import an_event, an_outcome
 
-ROW = "B,M,N,Stop Sign,V,False,N,20,0,Tuesday"
+ROW = "B,M,N,Stop Sign,V,False,C,20,0,Tuesday"
 COMMAND = "import typer; from stream_scorer.commands import produce; app = typer.Typer(); produce.register(app); app()"
 DELIVERY_WAIT_S = 30.0
 
@@ -116,6 +116,85 @@ def test_rows_of_a_csv_file_with_their_known_outcomes(broker: Broker, names: Top
     }
 
 
+# Files that can't be sent as they are
+
+
+def a_csv(folder: Path, *rows: str, header: str = ",".join((*COLUMN_NAMES, "ContrabandIndicator"))) -> str:
+    path = folder / "stops.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ([f"{ROW},1"] * 99 + [f'"{ROW},1'] + [f"{ROW},1"] * 100, "line 101: a quote opened"),
+        ([f"{ROW},1"] * 99 + [f'"{ROW},1'] + [f"{ROW},1"] * 4_000, "line 101: .*never closed"),
+        ([f"{ROW},1"] * 99 + ["B,M"], "line 101: 2 fields"),
+        ([f"{ROW},1"] * 99 + [f"{ROW},perhaps"], "line 101: ContrabandIndicator is 'perhaps'"),
+    ],
+    ids=["open quote", "open quote in a long file", "short row", "label"],
+)
+def test_nothing_is_sent_of_a_file_with_a_row_that_can_not_be_read(
+    broker: Broker, names: TopicNames, tmp_path: Path, rows: list[str], complaint: str
+) -> None:
+    with pytest.raises(InputFileError, match=complaint):
+        run_produce(broker, names, "--csv", a_csv(tmp_path, *rows))
+    assert records_of(broker, names.observations) == []
+
+
+def test_a_header_that_dooms_every_row_is_refused_unless_wanted(
+    broker: Broker, names: TopicNames, tmp_path: Path
+) -> None:
+    path = a_csv(tmp_path, f"{ROW},1,7", header=",".join((*COLUMN_NAMES, "ContrabandIndicator", "Officer")))
+    with pytest.raises(InputFileError, match=r"has other columns \(Officer\).*--columns.*--anyway"):
+        run_produce(broker, names, "--csv", path)
+    assert records_of(broker, names.observations) == []
+    assert run_produce(broker, names, "--csv", path, "--anyway")["delivered"] == 1
+
+
+def test_outcomes_are_sent_only_where_somebody_searched(broker: Broker, names: TopicNames, tmp_path: Path) -> None:
+    unsearched = ROW.replace(",C,", ",N,")
+    path = a_csv(tmp_path, f"{ROW},Y", f"{unsearched},0", f"{ROW},1.0", f"{ROW},no")
+    said = run_produce(broker, names, "--csv", path, "--outcomes", "1", "--id-prefix", "row-")
+    assert (said["delivered"], said["outcomes"]) == (4, 3)
+    outcomes = [json.loads(record.value or b"") for record in records_of(broker, names.outcomes)]
+    assert {outcome["id"]: outcome["true_class"] for outcome in outcomes} == {
+        "row-000000001": True,
+        "row-000000003": True,
+        "row-000000004": False,
+    }
+
+
+def test_ids_in_another_encoding_stay_apart(broker: Broker, names: TopicNames, tmp_path: Path) -> None:
+    path = tmp_path / "stops.csv"
+    lines = [f"id,{','.join(COLUMN_NAMES)}", *(f"caf{letter},{ROW}" for letter in "éèê")]
+    path.write_bytes("\n".join(lines).encode("cp1252"))
+    with pytest.raises(InputFileError, match=r"line 2: byte 0xe9.*--encoding cp1252"):
+        run_produce(broker, names, "--csv", str(path))
+    run_produce(broker, names, "--csv", str(path), "--encoding", "cp1252")
+    assert {record.key for record in records_of(broker, names.observations)} == {
+        f"caf{letter}".encode() for letter in "éèê"
+    }
+
+
+def test_a_raw_export_is_sent_through_its_mapping_and_its_fix(
+    broker: Broker, names: TopicNames, tmp_path: Path
+) -> None:
+    (tmp_path / "columns.toml").write_text(
+        "[columns]\n"
+        'id = "Stop"\n'
+        'hour = { from = "InterventionDateTime", take = "hour" }\n'
+        'day_of_week = { from = "InterventionDateTime", take = "day_of_week" }\n'
+    )
+    header = ",".join(("Stop", "InterventionDateTime", "Officer", *COLUMN_NAMES[:8]))
+    path = a_csv(tmp_path, "17,2018-05-01 00:10:00,Smith,B,M,N,Stop Sign,V,0,C,20.0", header=header)
+    mapped = ["--csv", path, "--columns", str(tmp_path / "columns.toml")]
+    run_produce(broker, names, *mapped, "--fix", "integers-from-floats")
+    (record,) = records_of(broker, names.observations)
+    assert json.loads(record.value or b"") == json.loads(an_event("17", SearchAuthorizationCode="C"))
+
+
 def test_timestamps_are_when_events_were_due(broker: Broker, names: TopicNames) -> None:
     run_produce(broker, names, "--count", "200", "--rate", "400")
     times = sorted(record.timestamp for record in records_of(broker, names.observations))
@@ -161,8 +240,10 @@ def test_interrupted_run_says_what_was_delivered(broker: Broker, names: TopicNam
         (["--csv", "a.csv", "--lines", "b.jsonl"], "exclude each other"),
         (["--lines", "b.jsonl", "--broken-share", "0.5"], "generated events"),
         (["--csv", "missing.csv"], "can't be read"),
+        (["--lines", "b.jsonl", "--encoding", "cp1252"], "are for --csv"),
+        (["--csv", "a.csv", "--fix", "everything"], "no such fix"),
     ],
-    ids=["two sources", "break a file's events", "no such file"],
+    ids=["two sources", "break a file's events", "no such file", "lines have no encoding", "no such fix"],
 )
 def test_options_that_can_not_be_used_are_told(broker: Broker, prefix: str, arguments: list[str], told: str) -> None:
     with pytest.raises(SettingsError, match=told):

@@ -114,7 +114,7 @@ def test_events_without_keys_are_followed_to_where_they_were_moved(broker: Broke
 
 def test_rows_of_a_csv_file_with_their_outcomes(broker: Broker, prefix: str, tmp_path: Path) -> None:
     header = ",".join((*COLUMN_NAMES, "ContrabandIndicator"))
-    row = "B,M,N,Stop Sign,V,False,N,20,0,Tuesday"
+    row = "B,M,N,Stop Sign,V,False,C,20,0,Tuesday"
     (tmp_path / "stops.csv").write_text("\n".join([header, f"{row},True", f"{row},", "Z" + row[1:] + ",False"]))
     said = run(broker, prefix, "--csv", str(tmp_path / "stops.csv"), "--outcomes", "1", "--id-prefix", "row-", "--json")
     assert [answer["answer"] for answer in said.answers] == ["predicted", "predicted", "refused"]

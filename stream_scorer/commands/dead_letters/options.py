@@ -8,6 +8,7 @@ import typer
 
 from stream_scorer.commands.time_options import milliseconds_of
 from stream_scorer.core.contract.reasons import Code, Stage
+from stream_scorer.core.dead_letters.named_fixes import NamedFix
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ FixOption = Annotated[
     typer.Option(
         "--fix",
         metavar="NAME",
-        help="Fix by name: trim-spaces, match-case, integers-from-text, drop-unrecognized. Repeatable.",
+        help=f"Fix by name: {', '.join(NamedFix)}. Repeatable.",
     ),
 ]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="COLUMN=VALUE", help="Fix by setting a column.")]

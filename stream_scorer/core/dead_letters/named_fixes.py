@@ -1,4 +1,4 @@
-"""The fixes that have a name: trim spaces, match case, integers from text, and others."""
+"""The fixes that have a name: trim spaces, match case, integers from text or from floats, and others."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,6 +22,9 @@ _CASES: Final = {
 
 
 _INTEGER: Final = re.compile(r"\s*([+-]?[0-9]{1,18})\s*", re.ASCII)
+_INTEGER_WITH_POINT: Final = re.compile(r"\s*([+-]?[0-9]{1,18})\.0*\s*", re.ASCII)
+# beyond it a float no longer tells one whole number from the next
+_EXACT_FLOAT_MAX: Final = 2**53
 
 
 TRUE_CLASS: Final = "true_class"
@@ -36,6 +39,7 @@ class NamedFix(StrEnum):
     TRIM_SPACES = "trim-spaces"
     MATCH_CASE = "match-case"
     INTEGERS_FROM_TEXT = "integers-from-text"
+    INTEGERS_FROM_FLOATS = "integers-from-floats"
     DROP_UNRECOGNIZED = "drop-unrecognized"
 
 
@@ -65,17 +69,33 @@ def _match_case(event: Event) -> None:
 
 
 def _integers_from_text(event: Event) -> None:
+    _change_integers(event, _whole)
+
+
+def _integers_from_floats(event: Event) -> None:
+    _change_integers(event, _without_fraction)
+
+
+def _change_integers(event: Event, change: Callable[[object], object]) -> None:
+    """Change what stands where the contract wants whole numbers: their columns, and a class that is not a boolean."""
     observation = event.get("observation")
     if isinstance(observation, dict):
         for name, value in observation.items():
             if name in _BY_NAME and _BY_NAME[name].kind is int:
-                observation[name] = _whole(value)
+                observation[name] = change(value)
     if TRUE_CLASS in event:
-        event[TRUE_CLASS] = _whole(event[TRUE_CLASS])
+        event[TRUE_CLASS] = change(event[TRUE_CLASS])
 
 
 def _whole(value: object) -> object:
     found = _INTEGER.fullmatch(value) if isinstance(value, str) else None
+    return value if found is None else int(found[1])
+
+
+def _without_fraction(value: object) -> object:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_FLOAT_MAX:
+        return int(value)
+    found = _INTEGER_WITH_POINT.fullmatch(value) if isinstance(value, str) else None
     return value if found is None else int(found[1])
 
 
@@ -96,5 +116,6 @@ FIXES: Final[Mapping[NamedFix, Callable[[Event], None]]] = {
     NamedFix.TRIM_SPACES: _trim_spaces,
     NamedFix.MATCH_CASE: _match_case,
     NamedFix.INTEGERS_FROM_TEXT: _integers_from_text,
+    NamedFix.INTEGERS_FROM_FLOATS: _integers_from_floats,
     NamedFix.DROP_UNRECOGNIZED: _drop_unrecognized,
 }

@@ -78,7 +78,9 @@ def generated_rows(n: int, seed: int) -> "LabelledRows":
 
     generator = Generator(seed)
     codes = generator.codes(n)
-    untouched = CleaningReport(read=n, duplicates=0, invalid=0, invalid_by_column={}, unlabelled=0, kept=n)
+    untouched = CleaningReport(
+        read=n, duplicates=0, invalid=0, invalid_by_column={}, unlabelled=0, unsearched=0, kept=n
+    )
     return LabelledRows(codes, generator.outcomes_of(codes), None, untouched)
 
 

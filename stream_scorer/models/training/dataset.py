@@ -1,37 +1,42 @@
 """Labelled observations from a CSV file.
 
-Invariant: what breaks the contract is left out and counted, never mended and never passed over in silence.
+Invariant: a row that breaks the contract is left out and counted, never mended and never passed over in silence; a file
+that breaks the rules of its form is refused (`models/stops_csv`).
 """
 
+from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS, Column
-from stream_scorer.errors import ModelError
+from stream_scorer.errors import InputFileError
 from stream_scorer.models.dataframes import Codes, codes_from
+from stream_scorer.models.stops_csv.cells import Cell
+from stream_scorer.models.stops_csv.column_mapping import LABEL, ColumnMapping
+from stream_scorer.models.stops_csv.csv_file import listed
+from stream_scorer.models.stops_csv.stops import StopsFile
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["LABEL", "CleaningReport", "LabelledRows", "read_rows"]
 
-LABEL = "ContrabandIndicator"
-
-TRUE_TEXTS, FALSE_TEXTS = ("True", "true", "TRUE", "1", "1.0"), ("False", "false", "FALSE", "0", "0.0")
-NOT_ALLOWED = -1
+NOT_ALLOWED: Final = -1
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CleaningReport(msgspec.Struct, frozen=True):
     """What became of a file's rows. `invalid_by_column` counts each column that is at fault, so it may add up to more
-    than `invalid`."""
+    than `invalid`. `unlabelled`: no label, or one though nobody searched (`unsearched` of them)."""
 
     read: int
     duplicates: int
     invalid: int
     invalid_by_column: dict[str, int]
     unlabelled: int
+    unsearched: int
     kept: int
 
 
@@ -44,79 +49,86 @@ class LabelledRows(NamedTuple):
     cleaning: CleaningReport
 
 
-def read_rows(path: Path, time_column: str | None = None) -> LabelledRows:
-    """The file's distinct, valid, labelled rows. Raises ModelError for a file that can't be read or lacks columns."""
-    texts = read_texts(path)
-    needed = [*COLUMN_NAMES, LABEL, *([time_column] if time_column else [])]
-    missing = [name for name in needed if name not in texts.columns]
-    if missing:
-        there = ", ".join(map(str, texts.columns[:20]))
-        absent = ", ".join(missing)
-        raise ModelError(
-            f"{path} lacks the columns {absent}: give a CSV file whose first line names them (there: {there})"
-        )
-    repeated = texts.duplicated().to_numpy()
-    texts = texts[~repeated]
-    indices = np.stack([indices_of(texts[column.name], column) for column in COLUMNS])
-    labels = texts[LABEL].map(label_of).fillna(NOT_ALLOWED).to_numpy(dtype=np.int64)
-    unlabelled = texts[LABEL].to_numpy() == ""
-    faults = {column.name: index == NOT_ALLOWED for column, index in zip(COLUMNS, indices, strict=True)}
-    faults[LABEL] = (labels == NOT_ALLOWED) & ~unlabelled
-    times = None
-    if time_column:
-        times = times_of(texts[time_column])
-        faults[time_column] = times == np.iinfo(np.int64).min
-    invalid = np.any(list(faults.values()), axis=0)
-    kept = ~invalid & ~unlabelled
-    cleaning = CleaningReport(
-        read=len(repeated),
-        duplicates=int(repeated.sum()),
-        invalid=int(invalid.sum()),
-        invalid_by_column={name: int(fault.sum()) for name, fault in faults.items() if fault.any()},
-        unlabelled=int((unlabelled & ~invalid).sum()),
-        kept=int(kept.sum()),
-    )
-    return LabelledRows(
-        codes_from(indices[:, kept]), labels[kept] == 1, None if times is None else times[kept], cleaning
-    )
+def read_rows(
+    path: Path, time_column: str | None = None, *, encoding: str | None = None, mapping: ColumnMapping | None = None
+) -> LabelledRows:
+    """The file's distinct, valid, labelled rows. Raises InputFileError for a file that can't be read, lacks columns, or
+    has a label that is neither true nor false."""
+    with StopsFile(path, encoding=encoding, mapping=mapping, contract_only=True) as file:
+        missing = file.missing_columns(LABEL)
+        if time_column is not None and time_column not in file.header:
+            missing.append(time_column)
+        if missing:
+            raise InputFileError(
+                f"{path} lacks the columns {listed(missing)}: give a CSV file whose first line names them, or say with "
+                f"--columns what they are called (there: {listed(file.header)})"
+            )
+        return _rows_of(file, time_column)
 
 
-def read_texts(path: Path) -> "pd.DataFrame":
-    """The file as text, cell by cell."""
-    import pandas as pd
-
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig").fillna("")
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} does not exist: give the path of a CSV file") from error
-    except pd.errors.EmptyDataError as error:
-        raise ModelError(f"{path} is empty: give a CSV file whose first line names the columns") from error
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise ModelError(f"{path} can't be read as CSV in UTF-8 ({error}): mend the file or export it again") from error
-
-
-def indices_of(texts: "pd.Series[str]", column: Column) -> NDArray[np.intp]:
-    """For each cell the place of its value in the column's domain, -1 when it is not allowed."""
-    places: dict[str, int] = {}
-    for place, value in enumerate(column.domain):
-        if isinstance(value, bool):
-            places |= dict.fromkeys(TRUE_TEXTS if value else FALSE_TEXTS, place)
-        elif isinstance(value, int):
-            places |= {
-                f"{value}": place,
-                f"{value}.0": place,
-            }  # an empty cell elsewhere turns a column of whole numbers into 35.0
+def _rows_of(file: StopsFile, time_column: str | None) -> LabelledRows:
+    places = [_places(column) for column in COLUMNS]
+    time_at = None if time_column is None else file.header.index(time_column)
+    seen: set[tuple[str, ...]] = set()
+    invalid_by_column: Counter[str] = Counter()
+    read = duplicates = invalid = unlabelled = unsearched = 0
+    kept: list[list[int]] = []
+    labels: list[bool] = []
+    times: list[int] = []
+    for row in file.rows():
+        read += 1
+        stop = file.stop_of(row)
+        if (cells := tuple(row.cells)) in seen:
+            duplicates += 1
+            continue
+        seen.add(cells)
+        values = stop.observation
+        indices = [places_.get(values[name], NOT_ALLOWED) for name, places_ in places]
+        faults = [name for name, index in zip(COLUMN_NAMES, indices, strict=True) if index == NOT_ALLOWED]
+        if time_at is not None:
+            time = _time_of(row.cells[time_at])
+            if time is None:
+                faults.append(file.header[time_at])
+        if faults:
+            invalid += 1
+            invalid_by_column.update(faults)
+        elif stop.outcome is None:
+            unlabelled += 1
+            unsearched += stop.label is not None
         else:
-            places[value] = place
-    return np.asarray(texts.map(places).fillna(NOT_ALLOWED), dtype=np.intp)
+            kept.append(indices)
+            labels.append(stop.outcome)
+            if time_at is not None and time is not None:
+                times.append(time)
+    cleaning = CleaningReport(
+        read=read,
+        duplicates=duplicates,
+        invalid=invalid,
+        invalid_by_column={name: n for name in (*COLUMN_NAMES, time_column or "") if (n := invalid_by_column[name])},
+        unlabelled=unlabelled,
+        unsearched=unsearched,
+        kept=len(kept),
+    )
+    indices_kept = np.array(kept, dtype=np.intp).reshape(len(kept), len(COLUMNS)).T
+    return LabelledRows(
+        codes_from(indices_kept),
+        np.array(labels, dtype=np.bool_),
+        None if time_at is None else np.array(times, dtype=np.int64),
+        cleaning,
+    )
 
 
-label_of = {**dict.fromkeys(TRUE_TEXTS, 1), **dict.fromkeys(FALSE_TEXTS, 0)}
+def _places(column: Column) -> tuple[str, dict[Cell, int]]:
+    """A column's name, and for each value of its domain the place. A whole number written as 35.0 is that number here:
+    an empty cell elsewhere turns a column of whole numbers into such."""
+    return column.name, {value: place for place, value in enumerate(column.domain)}
 
 
-def times_of(texts: "pd.Series[str]") -> NDArray[np.int64]:
-    """Times as numbers in their order; the smallest number where a cell is no time in ISO 8601."""
-    import pandas as pd
-
-    times = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
-    return times.to_numpy(dtype="datetime64[ns]").astype(np.int64)
+def _time_of(text: str) -> int | None:
+    """A time in ISO 8601 as microseconds since 1970, in UTC where it names no zone; None where it is no time."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    span = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds

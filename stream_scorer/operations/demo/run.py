@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stream_scorer.models.stops_csv.stops import StopsFile
 from stream_scorer.operations.demo.live_counts import LiveCounts, Watcher
 from stream_scorer.operations.demo.scenario import FAITHFUL, Play, Shares
 from stream_scorer.operations.demo.summary import Summary, count_up
@@ -18,7 +19,7 @@ from stream_scorer.operations.harness.signals import interrupts
 from stream_scorer.operations.harness.temporary_topics import delete_topics, temporary_prefix
 from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.operations.sending.event_sender import EventSender
-from stream_scorer.operations.sending.event_sources import count_rows, csv_events
+from stream_scorer.operations.sending.event_sources import csv_events
 from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.operations.sending.scheduled_send import play
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, definitions_for
@@ -41,14 +42,15 @@ Show = Callable[[LiveCounts, Scene], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for. `rate` in observations a second; without `seconds` it ends with the rows of `csv`, or when
-    interrupted. On the Kafka at `bootstrap` it plays in topics of its own, deleted afterwards; without one it starts a
-    Kafka.
+    """What was asked for. `rate` in observations a second; without `seconds` it ends with the `rows` of `csv`, or when
+    interrupted. On the Kafka at `bootstrap` it plays in topics of its own, deleted afterwards; without one it starts
+    a Kafka.
     """
 
     rate: float
     seconds: float | None = None
-    csv: Path | None = None
+    csv: StopsFile | None = None
+    rows: int = 0
     http_port: int = 0
     with_outcomes: bool = True
     model: Path | None = None
@@ -161,7 +163,7 @@ def _timeline(plan: Plan, names: TopicNames) -> Iterator[ScheduledEvent]:
             names, rate=plan.rate, seconds=plan.seconds, delay_s_max=DELAY_S_MAX, shares=shares, seed=plan.seed
         ).generated()
     # every row is played, within the seconds if they were given
-    rate = max(plan.rate, count_rows(plan.csv) / plan.seconds) if plan.seconds else plan.rate
+    rate = max(plan.rate, plan.rows / plan.seconds) if plan.seconds else plan.rate
     return Play(names, rate=rate, delay_s_max=DELAY_S_MAX, shares=shares, seed=plan.seed).of(
         csv_events(plan.csv, "row-")
     )

@@ -127,6 +127,7 @@ train_module.register(app)
 
 def a_csv(path: Path, rows: LabelledRows) -> Path:
     frame = frame_of(rows.codes)
+    frame.loc[frame["SearchAuthorizationCode"] == "N", "SearchAuthorizationCode"] = "O"  # labels are of searches
     frame[LABEL] = rows.classes.astype(str)
     frame.loc[frame.index[:10], LABEL] = ""
     frame.to_csv(path, index=False)

@@ -7,18 +7,21 @@ import pytest
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_events import decode_observations
-from stream_scorer.errors import SettingsError
+from stream_scorer.core.dead_letters.named_fixes import NamedFix
+from stream_scorer.core.dead_letters.repair import NO_FIX, Fix
+from stream_scorer.errors import InputFileError
+from stream_scorer.models.stops_csv.stops import FileCounts, StopsFile
 from stream_scorer.operations.sending.event_sources import (
-    count_rows,
+    SourceEvent,
+    check_before_sending,
     csv_events,
-    csv_header_faults,
     generated_events,
     json_line_events,
 )
-from tests.support.builders import OBSERVATION, an_event
+from tests.support.builders import an_event, an_observation
 
 HEADER = ",".join((*COLUMN_NAMES, "ContrabandIndicator"))
-ROW = "B,M,N,Stop Sign,V,False,N,20,0,Tuesday"
+ROW = "B,M,N,Stop Sign,V,False,C,20,0,Tuesday"
 
 
 def a_csv(folder: Path, *lines: str) -> Path:
@@ -27,80 +30,79 @@ def a_csv(folder: Path, *lines: str) -> Path:
     return path
 
 
+def events_of(path: Path, fix: Fix = NO_FIX) -> list[SourceEvent]:
+    with StopsFile(path) as file:
+        return list(csv_events(file, "row-", fix))
+
+
 def test_row_becomes_an_event_that_passes_the_contract(tmp_path: Path) -> None:
-    (event,) = csv_events(a_csv(tmp_path, HEADER, f"{ROW},True"), "row-")
-    assert json.loads(event.value) == {"id": "row-000000001", "observation": OBSERVATION}
+    (event,) = events_of(a_csv(tmp_path, HEADER, f"{ROW},True"))
+    assert json.loads(event.value) == {
+        "id": "row-000000001",
+        "observation": an_observation(SearchAuthorizationCode="C"),
+    }
     assert decode_observations([event.value]).positions == [0]
     assert event.true_class is True
 
 
-@pytest.mark.parametrize(
-    ("cell", "known"),
-    [("True", True), ("false", False), ("", None), ("maybe", None)],
-    ids=["true", "lower case", "empty", "no class"],
-)
-def test_outcome_is_known_only_where_the_cell_says_so(tmp_path: Path, cell: str, known: bool | None) -> None:
-    (event,) = csv_events(a_csv(tmp_path, HEADER, f"{ROW},{cell}"), "row-")
-    assert event.true_class is known
+@pytest.mark.parametrize(("authorization", "outcome"), [("C", False), ("N", None)], ids=["searched", "nobody searched"])
+def test_an_outcome_is_sent_only_where_somebody_searched(
+    tmp_path: Path, authorization: str, outcome: bool | None
+) -> None:
+    (event,) = events_of(a_csv(tmp_path, HEADER, f"{ROW.replace(',C,', f',{authorization},')},False"))
+    assert event.true_class is outcome
 
 
 @pytest.mark.parametrize(
     ("column", "cell", "sent"),
     [
-        ("SubjectAge", "20.0", "20.0"),
+        ("SubjectAge", "20.0", 20.0),
         ("SubjectAge", "", None),
         ("SubjectAge", "-3", -3),
         ("SubjectAge", "9" * 5_000, "9" * 5_000),
-        ("ResidentIndicator", "1", "1"),
+        ("ResidentIndicator", "perhaps", "perhaps"),
         ("StatuteReason", "Stop sign", "Stop sign"),
         ("hour", "٣", "٣"),
     ],
-    ids=["decimal point", "empty", "negative", "5,000 digits", "number as flag", "wrong case", "other digits"],
+    ids=["decimal point", "empty", "negative", "5,000 digits", "no flag", "wrong case", "other digits"],
 )
 def test_broken_cell_keeps_what_the_file_says(tmp_path: Path, column: str, cell: str, sent: object) -> None:
     row = dict(zip(COLUMN_NAMES, ROW.split(","), strict=True)) | {column: cell}
-    (event,) = csv_events(a_csv(tmp_path, HEADER, ",".join(row.values()) + ","), "row-")
+    (event,) = events_of(a_csv(tmp_path, HEADER, ",".join(row.values()) + ","))
     assert json.loads(event.value)["observation"][column] == sent
     assert decode_observations([event.value]).rejected
 
 
-def test_short_row_lacks_its_last_columns_and_a_long_one_has_a_nameless_one(tmp_path: Path) -> None:
-    short, long = csv_events(a_csv(tmp_path, ",".join(COLUMN_NAMES), "B,M,N", f"{ROW},extra"), "row-")
-    assert list(json.loads(short.value)["observation"]) == list(COLUMN_NAMES[:3])
-    assert json.loads(long.value)["observation"]["(no name)"] == ["extra"]
-
-
-def test_id_column_gives_the_id(tmp_path: Path) -> None:
-    (event,) = csv_events(a_csv(tmp_path, "id," + ",".join(COLUMN_NAMES), f"stop 7,{ROW}"), "row-")
-    assert (event.id, event.key) == ("stop 7", b"stop 7")
-
-
-def test_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None:
-    path = tmp_path / "stops.csv"
-    path.write_bytes(b"\xef\xbb\xbf" + f"{','.join(COLUMN_NAMES)}\n{ROW}\n".encode())
-    (event,) = csv_events(path, "row-")
+def test_a_fix_mends_rows_before_they_are_sent(tmp_path: Path) -> None:
+    path = a_csv(tmp_path, HEADER, f"{ROW.replace(',20,', ',20.0,')},True")
+    (event,) = events_of(path, Fix(named=(NamedFix.INTEGERS_FROM_FLOATS,)))
     assert decode_observations([event.value]).positions == [0]
 
 
-def test_header_with_none_of_the_columns_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="none of the columns"):
-        list(csv_events(a_csv(tmp_path, "a;b;c", "1;2;3"), "row-"))
+def test_id_column_gives_the_id(tmp_path: Path) -> None:
+    (event,) = events_of(a_csv(tmp_path, "id," + ",".join(COLUMN_NAMES), f"stop 7,{ROW}"))
+    assert (event.id, event.key) == ("stop 7", b"stop 7")
 
 
-def test_header_that_breaks_every_row_is_named_beforehand(tmp_path: Path) -> None:
-    path = a_csv(tmp_path, ",".join(COLUMN_NAMES[1:]) + ",badge", "M,N")
-    assert csv_header_faults(path) is not None
-    assert "lacks SubjectRaceCode and has other columns (badge)" in str(csv_header_faults(path))
-    assert csv_header_faults(a_csv(tmp_path, HEADER)) is None
+def test_a_header_that_dooms_every_row_is_refused_unless_wanted(tmp_path: Path) -> None:
+    path = a_csv(tmp_path, ",".join(COLUMN_NAMES[1:]) + ",badge", ",".join(ROW.split(",")[1:]) + ",7")
+    with StopsFile(path) as file:
+        with pytest.raises(InputFileError, match=r"lacks SubjectRaceCode and has other columns \(badge\).*--anyway"):
+            check_before_sending(file)
+        assert check_before_sending(file, anyway=True).rows == 1
 
 
-def test_rows_are_counted_without_header_and_blank_lines(tmp_path: Path) -> None:
-    assert count_rows(a_csv(tmp_path, HEADER, ROW, "", ROW)) == 2
+def test_an_id_that_stands_twice_is_refused_unless_wanted(tmp_path: Path) -> None:
+    with StopsFile(a_csv(tmp_path, f"id,{HEADER}", f"a,{ROW},", f"b,{ROW},", f"a,{ROW},")) as file:
+        with pytest.raises(InputFileError, match=r"line 4: the id 'a' stands in line 2 already"):
+            check_before_sending(file)
+        assert check_before_sending(file, anyway=True).rows == 3
 
 
-def test_file_that_is_not_there_is_a_message(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="can't be read"):
-        list(csv_events(tmp_path / "none.csv", "row-"))
+def test_what_a_file_holds_is_counted(tmp_path: Path) -> None:
+    unsearched = ROW.replace(",C,", ",N,")
+    with StopsFile(a_csv(tmp_path, HEADER, f"{ROW},1", "", f"{ROW},", f"{unsearched},No")) as file:
+        assert check_before_sending(file) == FileCounts(rows=3, labels=2, labels_unsearched=1)
 
 
 @pytest.mark.parametrize(

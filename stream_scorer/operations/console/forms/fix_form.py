@@ -17,6 +17,7 @@ ABOUT: Final = {
     NamedFix.TRIM_SPACES: ("Trim spaces", "“Stop Sign ” becomes “Stop Sign”"),
     NamedFix.MATCH_CASE: ("Match case", "“Stop sign” becomes “Stop Sign”"),
     NamedFix.INTEGERS_FROM_TEXT: ("Integers from text", "“20” becomes 20"),
+    NamedFix.INTEGERS_FROM_FLOATS: ("Integers from floats", "20.0 becomes 20"),
     NamedFix.DROP_UNRECOGNIZED: ("Drop unrecognized columns", "what the contract does not name goes"),
 }
 COLUMNS: Final = COLUMN_NAMES
