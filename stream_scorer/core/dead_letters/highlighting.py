@@ -1,10 +1,12 @@
 """Faults marked in place, in the very bytes that a producer sent.
 
-Invariant: the pieces put together are the bytes, whatever they are; a mark of nothing stands where something is
-missing.
+Invariant: time grows with the size of the value and with nothing else, whatever stands in it; the pieces put together
+are the bytes, whatever they are; a mark of nothing stands where something is missing.
 """
 
+import itertools
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -17,6 +19,9 @@ from stream_scorer.core.dead_letters.json_spans import Member, Object, Span, obj
 
 _BYTE: Final = re.compile(r"\(byte (\d{1,12})\)\Z")
 MASK: Final = "•••"
+# Nobody reads more; a letter may have a mark for each of 100,000 columns
+MARKS_MAX: Final = 500
+PIECES_MAX: Final = 2_000
 
 
 class Highlight(msgspec.Struct, frozen=True, order=True):
@@ -37,16 +42,20 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 def highlights(value: bytes | None, reasons: Sequence[Reason]) -> tuple[Highlight, ...]:
-    """Where in the value its reasons are, in the order of the bytes."""
+    """Where in the value its reasons are, in the order of the bytes; the first `MARKS_MAX` of them."""
     if not value:
-        return tuple(Highlight(0, 0, number) for number in range(len(reasons)))
+        return tuple(Highlight(0, 0, number) for number in range(len(reasons)))[:MARKS_MAX]
     event = parse(value)
     if not isinstance(event, dict):
-        return tuple(_whole_or_byte(value, number, reason) for number, reason in enumerate(reasons))
+        first = reasons[:MARKS_MAX]
+        return tuple(_whole_or_byte(value, number, reason) for number, reason in enumerate(first))
     text = value.decode()
     found = object_at(text, 0)
-    spans = [(number, span) for number, reason in enumerate(reasons) for span in _spans(reason, text, found)]
-    return tuple(sorted(Highlight(*in_bytes(text, span), number) for number, span in spans))
+    observation = observation_of(text, found)
+    spans = ((number, span) for number, reason in enumerate(reasons) for span in _spans(reason, found, observation))
+    shown = list(itertools.islice(spans, MARKS_MAX))
+    placed = spans_in_bytes(text, [span for _, span in shown])
+    return tuple(sorted(Highlight(*span, number) for span, (number, _) in zip(placed, shown, strict=True)))
 
 
 def _whole_or_byte(value: bytes, number: int, reason: Reason) -> Highlight:
@@ -57,9 +66,8 @@ def _whole_or_byte(value: bytes, number: int, reason: Reason) -> Highlight:
     return Highlight(at, min(at + 1, len(value)), number)
 
 
-def _spans(reason: Reason, text: str, event: Object) -> Iterator[Span]:
+def _spans(reason: Reason, event: Object, observation: Object | None) -> Iterator[Span]:
     """Where a reason is in an event, in characters."""
-    observation = observation_of(text, event)
     code, field = reason.code, reason.field
     if code in (Code.MISSING_ID, Code.MISSING_OBSERVATION, Code.MISSING_TRUE_CLASS):
         yield Span(event.end - 1, event.end - 1)
@@ -93,28 +101,61 @@ def observation_of(text: str, event: Object) -> Object | None:
     return object_at(text, member.value_at.begin) if member is not None and isinstance(member.value, dict) else None
 
 
-def in_bytes(text: str, span: Span) -> Span:
-    """A span of characters as one of the bytes of their UTF-8."""
-    begin = len(text[: span.begin].encode())
-    return Span(begin, begin + len(text[span.begin : span.end].encode()))
+def spans_in_bytes(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Spans of characters, in any order, as spans of the bytes of their UTF-8; the text is encoded once."""
+    if text.isascii():
+        return list(spans)
+    places: dict[int, int] = {}
+    character = byte = 0
+    for edge in sorted({edge for span in spans for edge in span}):
+        byte += len(text[character:edge].encode())
+        character = edge
+        places[edge] = byte
+    return [Span(places[span.begin], places[span.end]) for span in spans]
 
 
 def segments(value: bytes | None, found: Sequence[Highlight], masked: Sequence[Span] = ()) -> list[Segment]:
-    """The value cut where marks or masks begin and end."""
+    """The value cut where marks or masks begin and end. What is left behind `PIECES_MAX` cuts is one last piece, masked
+    where anything in it is."""
     value = value or b""
-    edges = {0, len(value)}
-    for begin, end in [*((mark.begin, mark.end) for mark in found), *masked]:
-        edges |= {begin, end}
-    ordered = sorted(edge for edge in edges if 0 <= edge <= len(value))
+    starting, ending = _edges(found, len(value))
+    hiding: Counter[int] = Counter()
+    for begin, end in masked:
+        hiding[begin] += 1
+        hiding[end] -= 1
+    ordered = sorted({0, len(value), *starting, *ending, *(edge for edge in hiding if 0 <= edge <= len(value))})
     cut: list[Segment] = []
-    for number, begin in enumerate(ordered):
-        here = tuple(sorted({mark.reason for mark in found if mark.begin == mark.end == begin}))
-        if here:
-            cut.append(Segment("", here))
-        if number + 1 == len(ordered):
+    active: set[int] = set()
+    hidden = 0
+    for begin, end in itertools.pairwise([*ordered, len(value)]):
+        active -= ending.get(begin, set())
+        if here := tuple(sorted(mark for mark in starting.get(begin, ()) if mark in ending.get(begin, set()))):
+            cut.append(Segment("", tuple(sorted({found[mark].reason for mark in here}))))
+        active |= starting.get(begin, set()) - ending.get(begin, set())
+        hidden += hiding[begin]
+        if begin == end:
             break
-        end = ordered[number + 1]
-        reasons = tuple(sorted({mark.reason for mark in found if mark.begin <= begin and end <= mark.end}))
-        hidden = any(span.begin <= begin and end <= span.end for span in masked)
-        cut.append(Segment(MASK if hidden else value[begin:end].decode(errors="backslashreplace"), reasons, hidden))
+        if len(cut) >= PIECES_MAX:
+            cut.append(_rest(value, begin, found, masked))
+            break
+        reasons = tuple(sorted({found[mark].reason for mark in active}))
+        shown = MASK if hidden > 0 else value[begin:end].decode(errors="backslashreplace")
+        cut.append(Segment(shown, reasons, hidden > 0))
     return cut
+
+
+def _edges(found: Sequence[Highlight], size: int) -> tuple[dict[int, set[int]], dict[int, set[int]]]:
+    """The numbers of the marks that begin, and of those that end, at each byte."""
+    starting: defaultdict[int, set[int]] = defaultdict(set)
+    ending: defaultdict[int, set[int]] = defaultdict(set)
+    for number, mark in enumerate(found):
+        if 0 <= mark.begin <= mark.end <= size:
+            starting[mark.begin].add(number)
+            ending[mark.end].add(number)
+    return starting, ending
+
+
+def _rest(value: bytes, begin: int, found: Sequence[Highlight], masked: Sequence[Span]) -> Segment:
+    reasons = tuple(sorted({mark.reason for mark in found if mark.end > begin}))
+    hidden = any(span.end > begin for span in masked)
+    return Segment(MASK if hidden else value[begin:].decode(errors="backslashreplace"), reasons, hidden)

@@ -1,6 +1,7 @@
 """Where the members of a JSON object stand in its text.
 
-Invariant: only for text that `parsing.parse` has accepted, so it is within all limits and well formed.
+Invariant: only for text that `strict_json.parse` has accepted, so it is within all limits and well formed; every
+character is read once for each level that is asked about.
 """
 
 import json
@@ -28,14 +29,16 @@ class Member(NamedTuple):
 
 
 class Object(NamedTuple):
-    """An object's members in the order of the text, a name that stands twice twice. `end`: behind its brace."""
+    """An object's members in the order of the text, a name that stands twice twice. `end`: behind its brace. `by_name`:
+    the member that counts, of a name that stands twice the last one."""
 
     members: list[Member]
     end: int
+    by_name: dict[str, Member]
 
     def last(self, name: str) -> Member | None:
-        """The member that counts: of a name that stands twice the last one."""
-        return next((member for member in reversed(self.members) if member.name == name), None)
+        """The member of that name that counts."""
+        return self.by_name.get(name)
 
 
 def object_at(text: str, begin: int) -> Object:
@@ -50,7 +53,7 @@ def object_at(text: str, begin: int) -> Object:
         at = _past_blanks(text, value_end)
         if text[at] == ",":
             at = _past_blanks(text, at + 1)
-    return Object(members, at + 1)
+    return Object(members, at + 1, {member.name: member for member in members})
 
 
 def _past_blanks(text: str, at: int) -> int:

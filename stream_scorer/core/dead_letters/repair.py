@@ -21,6 +21,9 @@ SAID_CHARACTERS_MAX: Final = 300
 PATH_CHARACTERS_MAX: Final = 100
 # A patch that copies the whole into itself doubles it each time: thirty such lines would be gigabytes
 COPIED_BYTES_MAX: Final = 1024 * 1024
+# A fix is typed by a person or made by a small script; every operation is done on every letter that it is tried on
+OPERATIONS_MAX: Final = 100
+PATCH_BYTES_MAX: Final = 64 * 1024
 # What an operation can't be without, beside its path
 _NEEDED: Final = {"add": "value", "replace": "value", "test": "value", "move": "from", "copy": "from"}
 _PATCH_FAULTS: Final = (
@@ -75,10 +78,15 @@ def parse_fix(patch: str | None = None, named: Sequence[str] = (), sets: Sequenc
 
 def _wrong_with(patch: str) -> str | None:
     """What keeps a text from being a JSON Patch; it is its author's, so that it may be quoted."""
-    # first the limits of an event: the parsers below go as deep as the text does
-    found = parse(patch.encode(errors="surrogatepass"))
+    encoded = patch.encode(errors="surrogatepass")
+    if len(encoded) > PATCH_BYTES_MAX:
+        return f"it has {len(encoded):,} bytes, at most {PATCH_BYTES_MAX:,} are allowed"
+    # the limits of an event come first: the parsers below go as deep as the text does
+    found = parse(encoded)
     if isinstance(found, Reason):
         return found.message.replace("Event", "it", 1)
+    if isinstance(found, list) and len(found) > OPERATIONS_MAX:
+        return f"it has {len(found):,} operations, at most {OPERATIONS_MAX} are allowed"
     try:
         operations = list(jsonpatch.JsonPatch.from_string(patch))
         for number, operation in enumerate(operations, 1):

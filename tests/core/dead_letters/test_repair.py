@@ -161,7 +161,8 @@ def test_a_patch_that_doubles_the_letter_again_and_again_is_stopped() -> None:
 
 
 def test_a_letter_that_a_patch_nests_too_deep_is_words() -> None:
-    patch = json.dumps([{"op": "add", "path": "/x" * depth, "value": {}} for depth in range(1, 1_200)])
+    nested = json.loads('{"x": ' * 50 + "{}" + "}" * 50)
+    patch = json.dumps([{"op": "add", "path": "/x" * depth, "value": nested} for depth in range(1, 1_250, 50)])
     assert isinstance(apply_fix(an_event(), a_fix(patch=patch)), FixError)
 
 
