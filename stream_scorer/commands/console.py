@@ -1,4 +1,4 @@
-"""`stream-scorer console`: the page on its own, without a worker."""
+"""`stream-scorer console`: the page for operators, in a process of its own."""
 
 import asyncio
 from pathlib import Path
@@ -27,17 +27,27 @@ def console(
     http_port: Annotated[
         int | None, typer.Option("--http-port", help="The port to listen on; 0 takes any free one.")
     ] = None,
+    workers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--worker",
+            metavar="URL",
+            help="Where a worker tells its figures, http://host:port; more than once for more; else the settings'.",
+        ),
+    ] = None,
     http_address_file: Annotated[
         Path | None,
         typer.Option("--http-address-file", metavar="FILE", help="Leave the address that is served, host:port, here."),
     ] = None,
 ) -> None:
-    """Serve the page: how far the partitions are, and the dead letters with what can be done about them.
+    """Serve the page: the workers with their rates and latency, the partitions, and the dead letters with what can be
+    done about them. Ctrl-C ends it.
 
-    A worker serves the same page with its own rates and latency. Ctrl-C ends it.
+    It runs beside the workers and takes nothing from them. A host name with several addresses stands for a worker at
+    each of them.
     """
     quiet_kafka_clients()
-    overrides = {"http.host": http_host, "http.port": http_port}
+    overrides = {"http.host": http_host, "console.http_port": http_port, "console.workers": workers or None}
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix, overrides=overrides)
     asyncio.run(_serve(resolved, http_address_file))
 
@@ -51,8 +61,5 @@ async def _serve(resolved: "Settings", address_file: Path | None) -> None:
         async with serve_console(resolved) as (host, port):
             if address_file is not None:
                 write_address(address_file, host, port)
-            typer.echo(
-                f"The console is at http://{'[' + host + ']' if ':' in host else host}:{port} (Ctrl-C ends it)",
-                err=True,
-            )
+            typer.echo(f"Console: http://{'[' + host + ']' if ':' in host else host}:{port} (Ctrl-C ends it)", err=True)
             await interrupted.wait()

@@ -41,9 +41,7 @@ def demo(
     columns: ColumnsOption = None,
     encoding: EncodingOption = None,
     anyway: AnywayOption = False,
-    http_port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the page and the metrics; 0: any free one.")
-    ] = 0,
+    http_port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the console; 0: any free one.")] = 0,
     model: Annotated[
         Path | None, typer.Option(help="Model directory. Default: the default model, trained when first needed.")
     ] = None,
@@ -59,8 +57,8 @@ def demo(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A real Kafka, the model, a worker and a realistic stream of stops, all on this machine, and what comes of it
-    live.
+    """A real Kafka, the model, a worker, the console and a realistic stream of stops, all on this machine, and what
+    comes of it live.
 
     Needs neither Java nor Docker. Ctrl-C ends the play; then everything that was sent is waited for and counted.
     """

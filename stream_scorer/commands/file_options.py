@@ -52,8 +52,8 @@ def checked_stops(
             typer.echo(f"Warning: {faults}: every row of it will be dead-lettered", err=True)
         if counts.labels_unsearched:
             typer.echo(
-                f"Warning: {counts.labels_unsearched:,} of {counts.rows:,} rows have a label though nobody searched: no "
-                "outcome is sent for them",
+                f"Warning: {counts.labels_unsearched:,} of {counts.rows:,} rows have a label though nobody searched: "
+                "no outcome is sent for them",
                 err=True,
             )
         yield file, counts

@@ -17,7 +17,9 @@ ModelOption = Annotated[
 DeliveryOption = Annotated[
     str | None, typer.Option("--delivery", metavar="NAME", help="exactly-once or at-least-once; else the settings'.")
 ]
-PortOption = Annotated[int | None, typer.Option("--http-port", help="Port of probes and metrics; 0: any free one.")]
+PortOption = Annotated[
+    int | None, typer.Option("--http-port", help="Port of probes, metrics and status; 0: any free one.")
+]
 AddressFileOption = Annotated[
     Path | None,
     typer.Option("--http-address-file", metavar="FILE", help="Leave the address that is served, host:port, here."),
@@ -47,10 +49,9 @@ def worker(
     if http_address_file is not None and not http_address_file.parent.is_dir():
         raise SettingsError(f"--http-address-file: there is no folder {http_address_file.parent}; make it first")
 
-    from stream_scorer.operations.console.server import pages_of_worker
     from stream_scorer.runtime.worker.run import run_worker
 
-    status = run_worker(resolved, http_address_file=http_address_file, pages=pages_of_worker)
+    status = run_worker(resolved, http_address_file=http_address_file)
     logging.shutdown()
     # a thread that still loads a model would keep the process
     os._exit(status)

@@ -1,4 +1,4 @@
-"""A worker with hostile dead letters and its page, and the page on a server of the test's own."""
+"""A worker with hostile dead letters and a console over them, and the page on a server of the test's own."""
 
 import asyncio
 import contextlib
@@ -18,8 +18,9 @@ from aiokafka import AIOKafkaProducer
 
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.console.app import add_pages
-from stream_scorer.operations.console.snapshots.snapshot import PartitionNow, Snapshot
+from stream_scorer.operations.console.snapshots.snapshot import PartitionNow, Snapshot, WorkerNow
 from stream_scorer.operations.dead_letters.service import DeadLetterService, open_service
+from stream_scorer.operations.harness.console_process import ConsoleProcess
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
@@ -38,10 +39,9 @@ Serve = Callable[..., AbstractAsyncContextManager[Client]]
 class FixedFigures:
     """A worker that always says the same."""
 
-    is_worker = True
-
     async def now(self) -> Snapshot:
-        return Snapshot(partitions=[PartitionNow(0, "open", observations_unread=7)], ready=True, state="ready, 1 lanes")
+        workers = [WorkerNow("127.0.0.1:1", True, "ready, 1 lanes", lanes=(0,))]
+        return Snapshot(partitions=[PartitionNow(0, "open", observations_unread=7)], workers=workers)
 
 
 @asynccontextmanager
@@ -67,9 +67,10 @@ def serve() -> Serve:
 
 
 class WorkerPage(NamedTuple):
-    """A worker's page, and what one needs to look behind it."""
+    """A console over a worker's dead letters, and what one needs to look behind it."""
 
     url: str
+    worker_url: str
     settings: Settings
     places: dict[str, str]  # where the letter of each record lies
 
@@ -85,16 +86,20 @@ def worker_page(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Ite
     }
     settings = load_settings(None, {}, given)
     asyncio.run(_send(settings))
-    environ = {
-        "STREAM_SCORER_WORKER_STATE_FOLDER": str(folder / "state"),
-        "STREAM_SCORER_HTTP_ACT_TOKEN": ACT_TOKEN,
-    }
-    with WorkerProcess(broker.bootstrap, prefix=settings.topics.prefix, folder=folder, environ=environ) as worker:
+    environ = {"STREAM_SCORER_WORKER_STATE_FOLDER": str(folder / "state")}
+    acting = {"STREAM_SCORER_HTTP_ACT_TOKEN": ACT_TOKEN}
+    prefix = settings.topics.prefix
+    with WorkerProcess(broker.bootstrap, prefix=prefix, folder=folder, environ=environ) as worker:
         worker.wait_ready()
         places = asyncio.run(_places(settings))
-        url = f"http://{worker.http_address}"
-        _wait_open(f"{url}/letters")
-        yield WorkerPage(url, settings, places)
+        console = ConsoleProcess(
+            broker.bootstrap, [worker.http_address or ""], prefix=prefix, folder=folder, environ=environ | acting
+        )
+        with console:
+            console.wait_ready()
+            url = f"http://{console.http_address}"
+            _wait_open(f"{url}/dead-letters")
+            yield WorkerPage(url, f"http://{worker.http_address}", settings, places)
 
 
 async def _send(settings: Settings) -> None:

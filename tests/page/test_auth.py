@@ -16,7 +16,7 @@ from tests.page.conftest import Client, Serve
 VIEW, ACT = "token-to-view", "token-to-act"
 ELSEWHERE: dict[str, Any] = {"http__host": "0.0.0.0"}
 WITH_TOKENS = ELSEWHERE | {"http__view_token": VIEW, "http__act_token": ACT}
-PAGES = ("/", "/letters", "/letters/list", "/letters/0@0", "/producers", "/errands", "/errands/x", "/nowhere")
+PAGES = ("/", "/dead-letters", "/dead-letters/list", "/dead-letters/0@0", "/producers", "/jobs", "/jobs/x", "/nowhere")
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -25,7 +25,7 @@ def bearer(token: str) -> dict[str, str]:
 
 async def form_token(client: Client) -> str:
     """What a page of ours puts into its forms. (The overview has none of its own, so the form to log out is asked.)"""
-    page = await (await client.get("/errands/x")).text()
+    page = await (await client.get("/jobs/x")).text()
     found = re.search(r'name="form_token" value="(\w+)"', page)
     return found[1] if found else ""
 
@@ -33,7 +33,7 @@ async def form_token(client: Client) -> str:
 async def act(client: Client, *, do: str = "replay", token: str = "", **options: Any) -> ClientResponse:
     """Ask for an act, without being led on. Kafka is away: an act that is let through ends with 503."""
     form = {"do": do, "place": "0@0", "why": "a test", "form_token": token}
-    return await client.post("/letters/act", data=form, allow_redirects=False, **options)
+    return await client.post("/dead-letters/act", data=form, allow_redirects=False, **options)
 
 
 async def log_in(client: Client, token: str, name: str = "") -> ClientResponse:
@@ -71,7 +71,7 @@ async def test_what_comes_through_a_proxy_is_not_loopback(serve: Serve, header: 
 async def test_loopback_with_a_token_to_act_is_open_for_looking_only(serve: Serve) -> None:
     async with serve(http__act_token=ACT) as client:
         page = await (await client.get("/")).text()
-        assert "may look" in page
+        assert "read-only" in page
         assert (await act(client, headers=bearer(ACT))).status == 503
         assert (await act(client, headers=bearer("wrong"))).status == 403
         assert (await act(client)).status == 403
@@ -80,7 +80,7 @@ async def test_loopback_with_a_token_to_act_is_open_for_looking_only(serve: Serv
 async def test_loopback_without_a_token_to_act_is_open_for_looking_only(serve: Serve) -> None:
     async with serve() as client:
         page = await (await client.get("/")).text()
-        assert "may look" in page
+        assert "read-only" in page
         assert "/login" not in page
         for token in ("", ACT):
             assert (await act(client, headers=bearer(token))).status == 403
@@ -95,7 +95,7 @@ async def test_a_form_without_its_token_does_nothing(serve: Serve) -> None:
         for token in ("", "0" * 64, "ü"):
             answer = await act(client, token=token)
             assert answer.status == 403
-            assert "not ours" in await answer.text()
+            assert "This form has expired" in await answer.text()
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_the_token_to_view_looks_and_does_not_act(serve: Serve) -> None:
         assert (await client.get("/", headers=bearer(VIEW))).status == 200
         assert (await act(client, do="replay", headers=bearer(VIEW))).status == 403
         assert (await act(client, do="discard", headers=bearer(VIEW))).status == 403
-        reveal = await client.post("/letters/0@0/reveal", headers=bearer(VIEW))
+        reveal = await client.post("/dead-letters/0@0/reveal", headers=bearer(VIEW))
         assert reveal.status == 403
         assert (await act(client, do="check", headers=bearer(VIEW))).status == 503
 
@@ -178,7 +178,7 @@ async def test_who_logs_in_has_a_session_that_scripts_and_other_sites_cant_use(s
         assert VIEW not in morsel.value
         page = await (await client.get("/")).text()
         assert "Ann Other" in page
-        assert "may look" in page
+        assert "read-only" in page
 
 
 async def test_a_wrong_token_is_no_session(serve: Serve) -> None:
@@ -261,7 +261,7 @@ async def test_no_page_is_kept_by_a_cache(serve: Serve) -> None:
 
 async def test_a_page_says_what_keeps_the_letters_away(serve: Serve) -> None:
     async with serve() as client:
-        await client.get("/letters")
-        answer = await client.get("/letters")
+        await client.get("/dead-letters")
+        answer = await client.get("/dead-letters")
         assert answer.status == 503
         assert "Kafka does not answer at nowhere:1." in await answer.text()

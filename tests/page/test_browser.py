@@ -70,7 +70,7 @@ async def log_in(page: Page) -> None:
     await page.get_by_label("Token").fill(ACT_TOKEN)
     await page.get_by_label("Your name").fill(NAME)
     await page.get_by_role("button", name="Log in").click()
-    await expect(page.get_by_text("may act")).to_be_visible()
+    await expect(page.get_by_text("can act")).to_be_visible()
 
 
 async def test_no_hostile_record_gets_to_do_anything(browser: Browser, worker_page: WorkerPage) -> None:
@@ -79,7 +79,7 @@ async def test_no_hostile_record_gets_to_do_anything(browser: Browser, worker_pa
             await page.goto(path)
             assert "owned" not in await page.title()
         for name in RECORDS:
-            await page.goto(f"/letters/{worker_page.places[name]}")
+            await page.goto(f"/dead-letters/{worker_page.places[name]}")
             await page.get_by_role("button", name="Reveal").click()
             await expect(page.get_by_role("button", name="Reveal")).to_have_count(0)
             assert "owned" not in await page.title()
@@ -89,7 +89,7 @@ async def test_no_hostile_record_gets_to_do_anything(browser: Browser, worker_pa
 async def test_the_preview_follows_the_fix_while_it_is_made(browser: Browser, worker_page: WorkerPage) -> None:
     place = worker_page.places["second_mendable"]
     async with a_page(browser, worker_page) as page:
-        await page.goto(f"/letters/{place}")
+        await page.goto(f"/dead-letters/{place}")
         preview = page.locator("#preview")
         await expect(preview).to_contain_text("still fails")
         await page.get_by_label("Match case").check()
@@ -104,18 +104,18 @@ async def test_everything_but_the_live_preview_works_without_a_script(
 ) -> None:
     place = worker_page.places["second_mendable"]
     async with a_page(browser, worker_page, java_script_enabled=False) as page:
-        await page.goto(f"/letters/{place}")
+        await page.goto(f"/dead-letters/{place}")
         await page.get_by_label("Match case").check()
         await page.get_by_role("button", name="Preview").click()
         await expect(page.locator("#preview")).to_contain_text("passes")
         await expect(page.get_by_label("Match case")).to_be_checked()
         await page.get_by_role("button", name="Replay").click()
-        await expect(page.get_by_role("button", name="Replay 1 letter")).to_be_visible()
+        await expect(page.get_by_role("button", name="Replay 1 record")).to_be_visible()
 
 
 async def test_a_letter_is_reached_and_mended_by_keyboard_alone(browser: Browser, worker_page: WorkerPage) -> None:
     async with a_page(browser, worker_page) as page:
-        await page.goto("/letters")
+        await page.goto("/dead-letters")
         await page.keyboard.press("Tab")
         assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
         await page.keyboard.press("Enter")
@@ -124,19 +124,19 @@ async def test_a_letter_is_reached_and_mended_by_keyboard_alone(browser: Browser
             if await page.evaluate("document.activeElement.matches('tbody a')"):
                 break
         await page.keyboard.press("Enter")
-        await page.wait_for_url("**/letters/list?**")
+        await page.wait_for_url("**/dead-letters/list?**")
         await page.locator("tbody a").first.focus()
         await page.keyboard.press("Enter")
-        await page.wait_for_url("**/letters/*@*")
+        await page.wait_for_url("**/dead-letters/*@*")
         await page.get_by_label("Trim spaces").focus()
         await page.keyboard.press("Space")
-        await expect(page.locator("#preview")).to_contain_text("as mended")
+        await expect(page.locator("#preview")).to_contain_text("with this fix")
 
 
 async def test_no_page_is_wider_than_a_phone(browser: Browser, worker_page: WorkerPage) -> None:
-    letters = [f"/letters/{worker_page.places[name]}" for name in ("huge", "right_to_left", "broken_utf_8")]
+    letters = [f"/dead-letters/{worker_page.places[name]}" for name in ("huge", "right_to_left", "broken_utf_8")]
     async with a_page(browser, worker_page, viewport=PHONE) as page:
-        for path in (*PAGES, "/letters/list?code=not_json", *letters):
+        for path in (*PAGES, "/dead-letters/list?code=not_json", *letters):
             await page.goto(path)
             wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide == 0, path

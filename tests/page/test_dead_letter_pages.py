@@ -5,16 +5,18 @@ import re
 import time
 from html import unescape
 
+import msgspec
 import pytest
 from aiohttp import ClientSession
 
 from stream_scorer.operations.dead_letters.query.filters import Filter, State
 from stream_scorer.operations.dead_letters.service import open_service
+from stream_scorer.runtime.worker.status import WorkerStatus
 from tests.page.conftest import WorkerPage
 from tests.page.hostile import IMAGE, RECORDS, SCRIPT
 
 WAIT_S_MAX = 30.0
-PAGES = ("/", "/letters", "/letters/list", "/producers", "/errands")
+PAGES = ("/", "/dead-letters", "/dead-letters/list", "/producers", "/jobs")
 
 
 async def text(session: ClientSession, path: str) -> str:
@@ -29,17 +31,17 @@ async def text(session: ClientSession, path: str) -> str:
         await asyncio.sleep(0.1)
 
 
-async def errand(session: ClientSession, place: str, **form: str) -> str:
-    """Ask for an errand on one letter, and wait for what came of it."""
-    page = await text(session, f"/letters/{place}")
+async def job(session: ClientSession, place: str, **form: str) -> str:
+    """Ask for a job on one letter, and wait for what came of it."""
+    page = await text(session, f"/dead-letters/{place}")
     found = re.search(r'name="form_token" value="(\w+)"', page)
     assert found is not None
     data = {"form_token": found[1], "place": place, **form}
-    async with session.post("/letters/act", data=data, allow_redirects=False) as answer:
+    async with session.post("/dead-letters/act", data=data, allow_redirects=False) as answer:
         assert answer.status == 303, await answer.text()
         path = answer.headers["Location"]
     deadline = time.monotonic() + WAIT_S_MAX
-    while "under way" in (page := await text(session, path)):
+    while re.search(">(waiting|running)<", page := await text(session, path)):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.1)
     return page
@@ -56,10 +58,10 @@ async def test_no_page_lets_anything_out_of_its_place(session: ClientSession, pa
 @pytest.mark.parametrize("name", RECORDS)
 async def test_a_letter_is_shown_whatever_it_holds(session: ClientSession, worker_page: WorkerPage, name: str) -> None:
     place = worker_page.places[name]
-    masked = await text(session, f"/letters/{place}")
+    masked = await text(session, f"/dead-letters/{place}")
     found = re.search(r'name="form_token" value="(\w+)"', masked)
     assert found is not None
-    async with session.post(f"/letters/{place}/reveal", data={"form_token": found[1]}) as answer:
+    async with session.post(f"/dead-letters/{place}/reveal", data={"form_token": found[1]}) as answer:
         assert answer.status == 200
         revealed = await answer.text()
     for page in (masked, revealed):
@@ -74,39 +76,39 @@ async def test_personal_data_is_masked_until_it_is_revealed_and_the_ledger_knows
     session: ClientSession, worker_page: WorkerPage
 ) -> None:
     place = worker_page.places["unmendable"]
-    masked = await text(session, f"/letters/{place}")
+    masked = await text(session, f"/dead-letters/{place}")
     assert "h-unmendable" in masked
     assert "No such reason" not in masked
     found = re.search(r'name="form_token" value="(\w+)"', masked)
     assert found is not None
-    async with session.post(f"/letters/{place}/reveal", data={"form_token": found[1]}) as answer:
+    async with session.post(f"/dead-letters/{place}/reveal", data={"form_token": found[1]}) as answer:
         revealed = await answer.text()
     assert "No such reason" in revealed
     assert "<b><bdi>reveal</bdi></b>" in revealed
-    assert "No such reason" not in await text(session, f"/letters/{place}")
+    assert "No such reason" not in await text(session, f"/dead-letters/{place}")
 
 
 async def test_a_preview_is_masked_unless_its_page_was_revealed(
     session: ClientSession, worker_page: WorkerPage
 ) -> None:
     place = worker_page.places["unmendable"]
-    masked = await text(session, f"/letters/{place}")
+    masked = await text(session, f"/dead-letters/{place}")
     found = re.search(r'name="form_token" value="(\w+)"', masked)
     assert found is not None
     token, part = found[1], {"X-Part": "preview"}
     form = {"form_token": token, "set_column": "hour", "set_value": "7"}
     for seal in ("", "0" * 64, token):
-        async with session.post(f"/letters/{place}/preview", data=form | {"seal": seal}, headers=part) as answer:
+        async with session.post(f"/dead-letters/{place}/preview", data=form | {"seal": seal}, headers=part) as answer:
             shown = await answer.text()
         assert "still fails" in shown
         assert "No such reason" not in shown
-    async with session.post(f"/letters/{place}/reveal", data={"form_token": token}) as answer:
+    async with session.post(f"/dead-letters/{place}/reveal", data={"form_token": token}) as answer:
         sealed = re.search(r'name="seal" value="(\w+)"', await answer.text())
     assert sealed is not None
-    async with session.post(f"/letters/{place}/preview", data=form | {"seal": sealed[1]}, headers=part) as answer:
+    async with session.post(f"/dead-letters/{place}/preview", data=form | {"seal": sealed[1]}, headers=part) as answer:
         assert "No such reason" in await answer.text()
     other = worker_page.places["mendable"]
-    async with session.post(f"/letters/{other}/preview", data=form | {"seal": sealed[1]}, headers=part) as answer:
+    async with session.post(f"/dead-letters/{other}/preview", data=form | {"seal": sealed[1]}, headers=part) as answer:
         assert "Stop sign" not in await answer.text()
 
 
@@ -114,17 +116,17 @@ async def test_a_letter_is_checked_mended_replayed_and_followed(
     session: ClientSession, worker_page: WorkerPage
 ) -> None:
     place = worker_page.places["mendable"]
-    assert "still fails" in await errand(session, place, do="check")
-    dry = await errand(session, place, do="dry-run", fix="match-case")
+    assert "still fails" in await job(session, place, do="check")
+    dry = await job(session, place, do="dry-run", fix="match-case")
     assert "1 would be replayed" in dry
     assert 'value="replay"' in dry
-    done = await errand(session, place, do="replay", fix="match-case", why="wrong case")
+    done = await job(session, place, do="replay", fix="match-case", why="wrong case")
     assert "1 replayed" in done
-    again = await errand(session, place, do="replay", fix="match-case")
+    again = await job(session, place, do="replay", fix="match-case")
     assert "0 replayed" in again
     assert "already replayed" in again
     deadline = time.monotonic() + WAIT_S_MAX
-    while "predicted" not in (page := await text(session, f"/letters/{place}")):
+    while "predicted" not in (page := await text(session, f"/dead-letters/{place}")):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.2)
     assert "wrong case" in unescape(page)
@@ -132,24 +134,24 @@ async def test_a_letter_is_checked_mended_replayed_and_followed(
 
 async def test_a_discard_needs_a_note_and_is_final(session: ClientSession, worker_page: WorkerPage) -> None:
     place = worker_page.places["nothing"]
-    page = await text(session, f"/letters/{place}")
+    page = await text(session, f"/dead-letters/{place}")
     found = re.search(r'name="form_token" value="(\w+)"', page)
     assert found is not None
     data = {"form_token": found[1], "place": place, "do": "discard"}
-    async with session.post("/letters/act", data=data) as answer:
+    async with session.post("/dead-letters/act", data=data) as answer:
         assert answer.status == 400
-        assert "say why" in await answer.text()
-    dry = await errand(session, place, do="discard-dry-run", why="empty")
+        assert "needs a note" in await answer.text()
+    dry = await job(session, place, do="discard-dry-run", why="empty")
     assert "1 would be discarded" in dry
-    assert "1 discarded" in await errand(session, place, do="discard", why="empty")
+    assert "1 discarded" in await job(session, place, do="discard", why="empty")
     async with open_service(worker_page.settings) as office:
         await office.refresh()
         assert await office.count(Filter(states=frozenset((State.DISCARDED,)))) == 1
 
 
 async def test_a_group_leads_to_its_letters_and_only_to_them(session: ClientSession) -> None:
-    page = await text(session, "/letters?code=not_json")
-    link = re.search(r'href="(/letters/list\?code=not_json[^"]*)"', page)
+    page = await text(session, "/dead-letters?code=not_json")
+    link = re.search(r'href="(/dead-letters/list\?code=not_json[^"]*)"', page)
     assert link is not None
     listing = await text(session, unescape(link[1]))
     assert "not_json" in listing
@@ -159,23 +161,52 @@ async def test_a_group_leads_to_its_letters_and_only_to_them(session: ClientSess
 async def test_who_sent_it_is_text_and_leads_to_its_letters(session: ClientSession) -> None:
     page = await text(session, "/producers")
     assert "&lt;script&gt;" in page
-    link = re.search(r'href="(/letters\?producer=[^"]+)"', page)
+    link = re.search(r'href="(/dead-letters\?producer=[^"]+)"', page)
     assert link is not None
-    assert "No letter fits" not in await text(session, unescape(link[1]))
+    assert "No dead letter matches" not in await text(session, unescape(link[1]))
 
 
 @pytest.mark.parametrize(
-    "path", ["/letters/9@9", "/letters/0@99999999", "/letters/x", "/letters/..%2f..", "/errands/none"]
+    "path", ["/dead-letters/9@9", "/dead-letters/0@99999999", "/dead-letters/x", "/dead-letters/..%2f..", "/jobs/none"]
 )
 async def test_what_is_not_there_is_said(session: ClientSession, path: str) -> None:
-    await text(session, "/letters")
+    await text(session, "/dead-letters")
     async with session.get(path) as answer:
         assert answer.status in (404, 410, 503)
         assert "<h1" in await answer.text()
 
 
-async def test_probes_and_metrics_stay_beside_the_page(session: ClientSession) -> None:
-    for path in ("/livez", "/readyz", "/metrics"):
+async def test_the_console_has_probes_and_no_metrics_of_a_worker(session: ClientSession) -> None:
+    for path in ("/livez", "/readyz"):
         async with session.get(path) as answer:
             assert answer.status == 200
             assert "stream-scorer</a>" not in await answer.text()
+    async with session.get("/metrics") as answer:
+        assert answer.status == 404
+
+
+async def test_the_worker_serves_figures_and_no_page(worker_page: WorkerPage) -> None:
+    async with ClientSession(worker_page.worker_url) as session:
+        for path in ("/livez", "/readyz", "/metrics", "/status"):
+            async with session.get(path) as answer:
+                assert answer.status == 200
+        for path in ("/", "/dead-letters", "/jobs", "/login", "/producers"):
+            async with session.get(path) as answer:
+                assert answer.status == 404
+
+
+async def test_the_overview_shows_the_worker_and_what_it_counted(
+    session: ClientSession, worker_page: WorkerPage
+) -> None:
+    page = await text(session, "/")
+    assert "1 of 1 worker ready" in page
+    assert worker_page.worker_url.removeprefix("http://") in page
+    assert "unreachable" not in page
+    status = await worker_status(worker_page)
+    assert status.observations["dead_lettered"] >= len(RECORDS)
+    assert [lane.partition for lane in status.lanes] == [0, 1, 2, 3]
+
+
+async def worker_status(worker_page: WorkerPage) -> WorkerStatus:
+    async with ClientSession(worker_page.worker_url) as session, session.get("/status") as answer:
+        return msgspec.json.decode(await answer.read(), type=WorkerStatus)

@@ -15,7 +15,7 @@ from stream_scorer.operations.demo.live_counts import LiveCounts
 from stream_scorer.operations.demo.terminal_view import Scene, render
 from tests.integration.test_demo import running_demo, summary_of
 
-SAID = re.compile(r"Worker ready: (http://\S+),.*\nTo act on dead letters there, log in with the token (\w{16})\n")
+SAID = re.compile(r"Console: (http://\S+)\nTo replay or discard dead letters there, log in with the token (\w{16})\n")
 
 
 def said_at_start(demo: "subprocess.Popen[str]") -> tuple[str, str]:
@@ -32,11 +32,11 @@ def said_at_start(demo: "subprocess.Popen[str]") -> tuple[str, str]:
 async def what_tokens_open(url: str, token: str) -> None:
     async with ClientSession(url, cookie_jar=CookieJar(unsafe=True)) as session:
         async with session.get("/") as answer:
-            assert "may look" in await answer.text()
+            assert "read-only" in await answer.text()
         async with session.post("/login", data={"token": "0" * len(token)}) as answer:
             assert answer.status == 401
         async with session.post("/login", data={"token": token}) as answer:
-            assert "may act" in await answer.text()
+            assert "can act" in await answer.text()
 
 
 @pytest.mark.kafka
@@ -55,5 +55,5 @@ def test_the_smallest_terminal_has_room_for_the_page_and_its_token() -> None:
     scene = Scene("127.0.0.1:34567", "127.0.0.1:45678", "0123456789abcdef", restarts=12)
     with console.capture() as captured:
         console.print(render(LiveCounts(), scene, height=24), height=24)
-    for wanted in ("http://127.0.0.1:45678", "to act there, log in with 0123456789abcdef", "started again 12×"):
+    for wanted in ("http://127.0.0.1:45678", "to replay there, log in with 0123456789abcdef", "restarted 12×"):
         assert wanted in captured.get()

@@ -11,7 +11,7 @@ from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Fil
 from stream_scorer.operations.dead_letters.service import open_service
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.page.conftest import WorkerPage
-from tests.page.test_dead_letter_pages import errand, text
+from tests.page.test_dead_letter_pages import job, text
 
 ADVICE = "To replay, discard or reveal here, set"
 
@@ -29,7 +29,8 @@ def without_tokens(settings: Settings) -> Settings:
         "kafka.bootstrap": settings.kafka.bootstrap,
         "topics.prefix": settings.topics.prefix,
         "worker.state_folder": settings.worker.state_folder,
-        "http.port": 0,
+        "console.http_port": 0,
+        "console.workers": (),
     }
     return load_settings(None, {}, given)
 
@@ -46,11 +47,15 @@ async def test_on_loopback_without_a_token_to_act_nobody_acts_and_all_hear_how(
     onlooker: ClientSession, worker_page: WorkerPage
 ) -> None:
     place = worker_page.places["unmendable"]
-    found = re.search(r'name="form_token" value="(\w+)"', await text(onlooker, f"/letters/{place}"))
+    found = re.search(r'name="form_token" value="(\w+)"', await text(onlooker, f"/dead-letters/{place}"))
     assert found is not None
     before = await states(worker_page.settings)
     form = {"form_token": found[1], "place": place, "failing_too": "1", "why": "a test"}
-    for path, do in (("/letters/act", "replay"), ("/letters/act", "discard"), (f"/letters/{place}/reveal", "")):
+    for path, do in (
+        ("/dead-letters/act", "replay"),
+        ("/dead-letters/act", "discard"),
+        (f"/dead-letters/{place}/reveal", ""),
+    ):
         async with onlooker.post(path, data=form | {"do": do}) as answer:
             page = await answer.text()
         assert answer.status == 403
@@ -63,7 +68,7 @@ async def test_on_loopback_without_a_token_to_act_nobody_acts_and_all_hear_how(
 async def test_where_nobody_can_act_the_page_says_how_instead_of_buttons(
     onlooker: ClientSession, worker_page: WorkerPage
 ) -> None:
-    for path in (f"/letters/{worker_page.places['unmendable']}", "/letters/list"):
+    for path in (f"/dead-letters/{worker_page.places['unmendable']}", "/dead-letters/list"):
         page = await text(onlooker, path)
         assert ADVICE in page
         assert re.findall(r'name="do" value="([\w-]+)"', page) == ["check"]
@@ -74,8 +79,8 @@ async def test_who_may_only_look_can_check_and_is_told_how_to_do_more(
     onlooker: ClientSession, worker_page: WorkerPage
 ) -> None:
     place = worker_page.places["unmendable"]
-    assert "still fails" in await errand(onlooker, place, do="check")
-    dry = await errand(onlooker, worker_page.places["second_mendable"], do="dry-run", fix="match-case")
+    assert "still fails" in await job(onlooker, place, do="check")
+    dry = await job(onlooker, worker_page.places["second_mendable"], do="dry-run", fix="match-case")
     assert "1 would be replayed" in dry
     assert ADVICE in dry
     assert 'value="replay"' not in dry
@@ -84,11 +89,11 @@ async def test_who_may_only_look_can_check_and_is_told_how_to_do_more(
 async def test_where_a_token_to_act_is_set_the_page_asks_for_it(worker_page: WorkerPage) -> None:
     place = worker_page.places["unmendable"]
     async with ClientSession(worker_page.url) as session:
-        page = await text(session, f"/letters/{place}")
+        page = await text(session, f"/dead-letters/{place}")
         found = re.search(r'name="form_token" value="(\w+)"', page)
         assert found is not None
-        assert "with the token to act" in page
-        for path in ("/letters/act", f"/letters/{place}/reveal"):
+        assert "with the act token" in page
+        for path in ("/dead-letters/act", f"/dead-letters/{place}/reveal"):
             async with session.post(path, data={"form_token": found[1], "place": place, "do": "replay"}) as answer:
                 assert answer.status == 403
-                assert "with the token to act" in await answer.text()
+                assert "with the act token" in await answer.text()

@@ -1,7 +1,7 @@
 """The page put together: routes, who may use which, and what runs beside them while the server runs.
 
-Invariant: `add_pages` only adds to an application; probes and metrics of the same server are not its business. Each
-view is reached through `_guarded`, so none can forget to ask who comes.
+Invariant: `add_pages` only adds to an application; probes of the same server are not its business. Each view is reached
+through `_guarded`, so none can forget to ask who comes, and none keeps a request for longer than `PAGE_S_MAX`.
 """
 
 import asyncio
@@ -16,10 +16,12 @@ from stream_scorer.errors import UserError
 from stream_scorer.operations.console.auth import FORM_FIELD, Authenticator, Permission, Refusal
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession, OpeningError, OpenOffice
 from stream_scorer.operations.console.error_log import log_fault
+from stream_scorer.operations.console.fair_slots import FairSlots, QueueFullError
+from stream_scorer.operations.console.jobs import QuotaError
 from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
 from stream_scorer.operations.console.request_context import Console, RequestContext
 from stream_scorer.operations.console.snapshots.recorder import Recorder
-from stream_scorer.operations.console.snapshots.snapshot import SnapshotSource
+from stream_scorer.operations.console.snapshots.snapshot import Source
 from stream_scorer.operations.console.views import (
     dead_letter,
     dead_letter_actions,
@@ -34,29 +36,39 @@ from stream_scorer.runtime.settings.settings import Settings
 View = Callable[[RequestContext], Awaitable[web.StreamResponse]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+# Pages that read dead letters, at once: of all visitors, and of one; a visitor who has more waiting is refused
+PAGES_AT_ONCE: Final = 4
+PAGES_AT_ONCE_EACH: Final = 2
+PAGES_WAITING_EACH_MAX: Final = 16
+# A page that takes longer is given up; what it began ends by itself
+PAGE_S_MAX: Final = 20.0
+# For a form to arrive whole
+FORM_S_MAX: Final = 10.0
+# They show what is known already
+QUICK_PAGES: Final = frozenset({"/", "/jobs", "/jobs/{name}", "/logout"})
 PAGES: Final[tuple[tuple[str, View], ...]] = (
     ("/", overview.show),
-    ("/letters", dead_letter_list.groups),
-    ("/letters/list", dead_letter_list.listing),
-    ("/letters/{place}", dead_letter.show),
+    ("/dead-letters", dead_letter_list.groups),
+    ("/dead-letters/list", dead_letter_list.listing),
+    ("/dead-letters/{place}", dead_letter.show),
     ("/producers", producers.show),
-    ("/errands", jobs.listing),
-    ("/errands/{name}", jobs.show),
+    ("/jobs", jobs.listing),
+    ("/jobs/{name}", jobs.show),
 )
 # Forms, and what the visitor must be allowed to. Asking costs nobody anything; what changes something is asked of the
 # right again where the form says which it is.
 FORMS: Final[tuple[tuple[str, View, Permission], ...]] = (
-    ("/letters/act", dead_letter_actions.start, Permission.LOOK),
+    ("/dead-letters/act", dead_letter_actions.start, Permission.LOOK),
     ("/producers/scorecards", producers.count_up, Permission.LOOK),
-    ("/letters/{place}/reveal", dead_letter.reveal, Permission.ACT),
-    ("/letters/{place}/preview", dead_letter.preview, Permission.LOOK),
+    ("/dead-letters/{place}/reveal", dead_letter.reveal, Permission.ACT),
+    ("/dead-letters/{place}/preview", dead_letter.preview, Permission.LOOK),
 )
 
 
 def add_pages(
     app: web.Application,
     settings: Settings,
-    watched: SnapshotSource,
+    source: Source,
     open_office: OpenOffice,
 ) -> Console:
     """Add the page to an application that is not running yet."""
@@ -69,8 +81,9 @@ def add_pages(
             has_tokens=gate.has_tokens,
             has_act_token=gate.has_act_token,
         ),
-        recorder=Recorder(watched),
+        recorder=Recorder(source),
         desk=DeadLetterSession(open_office),
+        slots=FairSlots(PAGES_AT_ONCE, slots_each=PAGES_AT_ONCE_EACH, waiting_max=PAGES_WAITING_EACH_MAX),
     )
     router = app.router
     for path in console.renderer.assets.files:
@@ -114,7 +127,11 @@ def _guarded(console: Console, view: View, right: Permission) -> Handler:
 async def _form(request: web.Request) -> MultiMapping[str] | None:
     if request.method != "POST":
         return None
-    return await request.post()  # type: ignore[return-value]  # without `enctype` no form of ours holds a file
+    try:
+        async with asyncio.timeout(FORM_S_MAX):
+            return await request.post()  # type: ignore[return-value]  # without `enctype` no form of ours holds a file
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="The form did not arrive in time.") from None
 
 
 def _form_refusal(console: Console, visit: RequestContext, right: Permission) -> web.Response | None:
@@ -122,9 +139,9 @@ def _form_refusal(console: Console, visit: RequestContext, right: Permission) ->
     if not console.gate.is_our_form(visit.request, visit.visitor, str(visit.form.get(FORM_FIELD, ""))):
         return visit.message(
             403,
-            "This form is not ours, or too old",
-            "It came from another site, or the page was open while the server was started again. Go back, load the "
-            "page again, and send it once more. Nothing was done.",
+            "This form has expired",
+            "It came from another site, or the console was restarted while the page was open. Load the page again and "
+            "send the form once more. Nothing was changed.",
         )
     return None if visit.visitor.right >= right else visit.must_act()
 
@@ -141,18 +158,41 @@ def _refused(console: Console, request: web.Request, refusal: Refusal) -> web.Re
 
 
 async def _told(visit: RequestContext, view: View) -> web.StreamResponse:
+    """The view's answer, or the words for what went wrong. The view itself is never cancelled: it may hold what others
+    wait for, and its slot until it ends."""
+    answering = asyncio.create_task(_answer(visit, view))
+    done, _ = await asyncio.wait({answering}, timeout=PAGE_S_MAX)
+    if done:
+        return answering.result()
+    return visit.message(
+        503, "This takes too long", "Other pages still answer. Narrow the filter, or try again later.", back="/"
+    )
+
+
+async def _answer(visit: RequestContext, view: View) -> web.StreamResponse:
     try:
-        return await view(visit)
+        if _path(visit) in QUICK_PAGES:
+            return await view(visit)
+        async with visit.console.slots.slot(visit.visitor_key):
+            return await view(visit)
+    except QueueFullError:
+        return visit.message(429, "Too many requests", "Wait until the pages that you have asked for are there.")
+    except QuotaError as error:
+        return visit.message(429, "Too many jobs", str(error), back="/jobs")
     except OpeningError as error:
         return visit.opening(str(error))
     except UserError as error:
-        return visit.message(400 if error.exit_status == 2 else 503, "That can't be done now", str(error))
+        return visit.message(400 if error.exit_status == 2 else 503, "Not possible now", str(error))
     except web.HTTPException:
         raise
     except Exception as error:
-        resource = visit.request.match_info.route.resource
-        log_fault(f"answering {visit.request.method} {resource.canonical if resource is not None else ''}", error)
-        return visit.message(500, "A fault of our own", "The page could not be made. The log says where.")
+        log_fault(f"answering {visit.request.method} {_path(visit)}", error)
+        return visit.message(500, "Internal error", "The page could not be made. The log says where.")
+
+
+def _path(visit: RequestContext) -> str:
+    resource = visit.request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
 
 
 def _open(console: Console, view: Callable[[Console, web.Request], Awaitable[web.Response]]) -> Handler:
@@ -163,7 +203,7 @@ def _open(console: Console, view: Callable[[Console, web.Request], Awaitable[web
 
 
 async def _nowhere(visit: RequestContext) -> web.Response:
-    return visit.message(404, "There is no such page", "See the overview for what there is.", back="/")
+    return visit.message(404, "Page not found", "The overview leads to every page.", back="/")
 
 
 def _asset(console: Console, path: str) -> Handler:

@@ -40,7 +40,7 @@ class DeadLetterSession:
 
     def __init__(self, open_office: OpenOffice) -> None:
         self._open_office = open_office
-        self.errands = Jobs(self.changed)
+        self.jobs = Jobs(self.changed)
         self.trouble: str | None = None
         self.read, self.to_read = 0, 0
         self._office: DeadLetterService | None = None
@@ -61,7 +61,9 @@ class DeadLetterSession:
                 async with asyncio.timeout(PAGE_WAIT_S if is_known else FIRST_PAGE_WAIT_S):
                     await self._fresh.wait()
         if self._office is None or self._age_s > STALE_AFTER_S:
-            raise OpeningError(self.trouble or self.progress or "The dead letters are being opened.")
+            raise OpeningError(
+                self.trouble or self.progress or "Connecting to Kafka and opening the index of dead letters."
+            )
         return self._office
 
     @property
@@ -90,7 +92,7 @@ class DeadLetterSession:
             except UserError as error:
                 self.trouble = str(error)
             except Exception as error:
-                self.trouble = f"A fault of our own: {type(error).__name__}. The log says more."
+                self.trouble = f"Internal error: {type(error).__name__}. The log says where."
                 log_fault("reading the dead letters", error)
             finally:
                 self._office = None
@@ -118,4 +120,4 @@ class DeadLetterSession:
 
     async def stop(self) -> None:
         """End what is under way."""
-        await self.errands.stop()
+        await self.jobs.stop()

@@ -1,4 +1,4 @@
-"""A fault of our own in the log: where it was, and not what it says, because that may quote a record."""
+"""An internal error in the log: where it was, and not what it says, because that may quote a record."""
 
 import logging
 import traceback

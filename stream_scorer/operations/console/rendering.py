@@ -100,9 +100,11 @@ class Renderer:
             "here": "/",
             "back": None,
             "back_name": None,
+            "items_max": safe_text.ITEMS_MAX,
         }
         self._templates.filters |= {
             "visible": safe_text.safe_text,
+            "shown_pieces": safe_text.shown_pieces,
             "number": _number,
             "rate": formatting.rate,
             "share": formatting.share,

@@ -8,6 +8,7 @@ from multidict import MultiMapping
 
 from stream_scorer.operations.console.auth import Authenticator, Principal
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession
+from stream_scorer.operations.console.fair_slots import FairSlots
 from stream_scorer.operations.console.rendering import Renderer
 from stream_scorer.operations.console.snapshots.recorder import Recorder
 from stream_scorer.operations.dead_letters.service import DeadLetterService
@@ -16,13 +17,14 @@ from stream_scorer.runtime.settings.settings import Settings
 
 @dataclass(frozen=True)
 class Console:
-    """What all requests share."""
+    """What all requests share. `slots`: for pages that read dead letters."""
 
     settings: Settings
     gate: Authenticator
     renderer: Renderer
     recorder: Recorder
     desk: DeadLetterSession
+    slots: FairSlots
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class RequestContext:
     def here(self) -> str:
         return str(self.request.rel_url)
 
+    @property
+    def visitor_key(self) -> str:
+        """Tells visitors apart where they share what is scarce; it says nothing of what they may."""
+        return f"{self.visitor.name or ''}@{self.request.remote or ''}"
+
     async def office(self) -> DeadLetterService:
         """The dead letters, for this visitor. Raises OpeningError while they are not open."""
         office = await self.console.desk.office()
@@ -51,9 +58,9 @@ class RequestContext:
         """A template as this visitor sees it."""
         desk = self.console.desk
         notices = list(fields.pop("notices", ()))
-        if section == "/letters" and desk.trouble:
+        if section == "/dead-letters" and desk.trouble:
             notices.append(desk.trouble)
-        elif section == "/letters" and desk.progress:
+        elif section == "/dead-letters" and desk.progress:
             notices.append(desk.progress)
         return self.console.renderer.page(
             template,
@@ -66,11 +73,11 @@ class RequestContext:
         )
 
     def message(self, status: int, heading: str, text: str, back: str | None = None) -> web.Response:
-        """A page that only says something."""
+        """A page that holds one message."""
         return self.page("message.html", status=status, heading=heading, text=text, back=back)
 
     def opening(self, text: str) -> web.Response:
-        """Not there yet: said, and asked for again by the browser itself."""
+        """The page is not ready: it says so, and the browser asks again by itself."""
         response = self.message(503, "One moment", text)
         response.headers["Retry-After"] = "1"
         if self.request.method == "GET":
@@ -78,5 +85,5 @@ class RequestContext:
         return response
 
     def must_act(self) -> web.Response:
-        """This needs the right to act, and here is how to get it."""
+        """This needs the right to act; the page says how to get it."""
         return self.page("must_act.html", status=403)

@@ -5,11 +5,12 @@ the text around it, and with every character that could hide, move or forge some
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from markupsafe import Markup, escape
 
+from stream_scorer.core.dead_letters.highlighting import Segment
 from stream_scorer.operations.console.formatting import count
 
 # A page must stay a page, whatever a record holds
@@ -17,6 +18,10 @@ CHARACTERS_MAX = 20_000
 # More marks than this on one letter only serve to paint over its neighbours
 MARKS_IN_A_ROW_MAX = 3
 ESCAPES_SHOWN_MAX = 40
+# Of a list that a producer or a stranger made: reasons, headers
+ITEMS_MAX = 100
+# Of a record, piece by piece, so that many long pieces make no page of megabytes either
+RECORD_CHARACTERS_MAX = 64 * 1024
 
 
 def safe_text(text: object, characters_max: int = CHARACTERS_MAX, our_lines: bool = False) -> Markup:
@@ -32,6 +37,19 @@ def safe_text(text: object, characters_max: int = CHARACTERS_MAX, our_lines: boo
     if our_lines:
         return Markup("\n").join(safe_text(line, characters_max) for line in text.split("\n"))
     return Markup("<bdi>{}</bdi>").format(Markup("").join(_runs(text)))
+
+
+def shown_pieces(pieces: Sequence[Segment]) -> list[Segment]:
+    """As many pieces of a record as a page shows, and one that says what is left out."""
+    shown: list[Segment] = []
+    characters = 0
+    for number, piece in enumerate(pieces):
+        if characters > RECORD_CHARACTERS_MAX:
+            left_out = f"… {count(sum(len(each.text) for each in pieces[number:]))} characters are not shown …"
+            return [*shown, Segment(left_out)]
+        shown.append(piece)
+        characters += min(len(piece.text), CHARACTERS_MAX)
+    return shown
 
 
 def _runs(text: str) -> Iterator[Markup]:
@@ -63,6 +81,3 @@ def _escaped(character: str) -> str:
 
 def _named(character: str) -> str:
     return f"U+{ord(character):04X} {unicodedata.name(character, 'a control character')}"
-
-
-# Numbers and times

@@ -59,7 +59,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterService:
-    """Safe for many tasks of one event loop: looks take turns, acts have connections of their own."""
+    """Safe for many tasks of one event loop: short looks take turns, whatever reads many letters has a connection of
+    its own, and what takes computing runs in threads, so that the loop goes on answering."""
 
     def __init__(self, access: Context, turn: asyncio.Lock | None = None) -> None:
         self._access = access
@@ -88,34 +89,35 @@ class DeadLetterService:
 
     async def groups(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[Group]:
         """By code and field, the largest first."""
-        async with self._turn:
-            return aggregation.group([chunk async for chunk in matching_chunks(self._access, filter_, on_read)])
+        async with self._looking(filter_) as access:
+            chunks = [chunk async for chunk in matching_chunks(access, filter_, on_read)]
+            return await asyncio.to_thread(aggregation.group, chunks)
 
     async def producers(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[ProducerCount]:
         """By who says to have sent them, the most first."""
-        async with self._turn:
-            return aggregation.count_producers(
-                [chunk async for chunk in matching_chunks(self._access, filter_, on_read)]
-            )
+        async with self._looking(filter_) as access:
+            chunks = [chunk async for chunk in matching_chunks(access, filter_, on_read)]
+            return await asyncio.to_thread(aggregation.count_producers, chunks)
 
     async def states(self, filter_: Filter = ALL_WAITING) -> dict[State, int]:
         """How many letters are open, parked, replayed and discarded, whatever states the filter names."""
-        async with self._turn:
-            everything = msgspec.structs.replace(filter_, states=EVERY_STATE)
-            return aggregation.count_states([chunk async for chunk in matching_chunks(self._access, everything)])
+        everything = msgspec.structs.replace(filter_, states=EVERY_STATE)
+        async with self._looking(everything) as access:
+            chunks = [chunk async for chunk in matching_chunks(access, everything)]
+            return await asyncio.to_thread(aggregation.count_states, chunks)
 
     async def count(self, filter_: Filter = ALL_WAITING) -> int:
         """How many letters a filter means."""
-        async with self._turn:
-            return sum(map(len, (await matching_offsets(self._access, filter_)).values()))
+        async with self._looking(filter_) as access:
+            return sum(map(len, (await matching_offsets(access, filter_)).values()))
 
     async def over_time(
         self, filter_: Filter, *, since_ms: int, until_ms: int, buckets: int = 60
     ) -> list[tuple[int, dict[str, int]]]:
         """Letters by their first code in equal spans of time, each with its begin in ms since 1970."""
-        async with self._turn:
-            chunks = [chunk async for chunk in matching_chunks(self._access, filter_)]
-            return aggregation.count_over_time(chunks, since_ms, until_ms, buckets)
+        async with self._looking(filter_) as access:
+            chunks = [chunk async for chunk in matching_chunks(access, filter_)]
+            return await asyncio.to_thread(aggregation.count_over_time, chunks, since_ms, until_ms, buckets)
 
     async def find(
         self,
@@ -125,8 +127,8 @@ class DeadLetterService:
         on_read: OnRead | None = None,
     ) -> list[DeadLetterRow]:
         """Letters one by one, the last failure first; with `before`, those behind that one."""
-        async with self._turn:
-            return await newest(self._access, filter_, limit, before, on_read)
+        async with self._looking(filter_) as access:
+            return await newest(access, filter_, limit, before, on_read)
 
     async def letter(self, place: Position) -> DeadLetter | UnreadableDeadLetter:
         """One letter with all that it says: not for eyes that the ledger does not know of. Raises GoneError."""
@@ -142,20 +144,23 @@ class DeadLetterService:
 
     async def show(self, place: Position) -> DeadLetterView:
         """One letter, masked."""
-        return view.view_of(self._access, await self.letter(place), revealed=False)
+        return await asyncio.to_thread(view.view_of, self._access, await self.letter(place), revealed=False)
 
     async def reveal(self, place: Position, why: str = "") -> DeadLetterView:
         """One letter with all that it says, once the ledger knows who looks."""
         letter = await self.letter(place)
         await note_reveal(self._access, letter, why)
-        return view.view_of(self._access, letter, revealed=True)
+        return await asyncio.to_thread(view.view_of, self._access, letter, revealed=True)
 
     async def preview(self, place: Position, fix: Fix, *, revealed: bool = False) -> Preview:
         """What a fix would make of one letter. Its id is not looked up: see `check`."""
-        judged = dry_run.assess(self._access, await self.letter(place), fix)
+        return await asyncio.to_thread(self._preview, await self.letter(place), fix, revealed=revealed)
+
+    def _preview(self, letter: DeadLetter | UnreadableDeadLetter, fix: Fix, *, revealed: bool) -> Preview:
+        judged = dry_run.assess(self._access, letter, fix)
         hidden = [] if revealed else masked_spans(judged.value, judged.letter.value)
         return Preview(
-            place=place,
+            place=letter.place,
             verdict=judged.verdict,
             changed=judged.changed,
             reasons=list(judged.reasons if revealed else judged.masked_reasons),
@@ -212,6 +217,16 @@ class DeadLetterService:
         """Discard letters; without `yes` only say how many."""
         async with self._own_reader() as access:
             return await discard.discard(access, filter_, note, yes=yes, on_read=on_read)
+
+    @asynccontextmanager
+    async def _looking(self, filter_: Filter) -> AsyncIterator[Context]:
+        """A turn at what all look at; where letters themselves must be read, a connection that keeps nobody waiting."""
+        if filter_.looks_into_letters:
+            async with self._own_reader() as access:
+                yield access
+        else:
+            async with self._turn:
+                yield self._access
 
     @asynccontextmanager
     async def _own_reader(self) -> AsyncIterator[Context]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from stream_scorer.core.contract.smoke_test_ids import is_smoke_id
 from stream_scorer.core.records.dead_letter import ERRORS
 from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.record import last_header
@@ -145,7 +146,8 @@ class Watcher:
     def _note(self, lane: TopicPartition, record: ConsumerRecord, now_ms: float) -> None:
         if lane.topic == self._names.predictions:
             prediction = decode_or_none(self._decode_prediction, record.value)
-            if prediction is not None:
+            # those of the warm-up say nothing of the demo
+            if prediction is not None and not is_smoke_id(record.key or b""):
                 self.seen.note_prediction(lane.partition, prediction, max(now_ms - record.timestamp, 0.0))
         elif lane.topic == self._names.dead_letters:
             reasons = decode_or_none(self._decode_reasons, last_header(record.headers, ERRORS))

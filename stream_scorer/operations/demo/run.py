@@ -1,4 +1,6 @@
-"""The demo from curtain to curtain: broker, topics, model, worker, play, drain, count; every part is the real one."""
+"""The demo from start to end: broker, topics, model, worker, warm-up, console, play, drain, count; every part is the
+real one.
+"""
 
 import asyncio
 import contextlib
@@ -15,6 +17,9 @@ from stream_scorer.operations.demo.scenario import FAITHFUL, Play, Shares
 from stream_scorer.operations.demo.summary import Summary, count_up
 from stream_scorer.operations.demo.supervisor import Supervisor
 from stream_scorer.operations.demo.terminal_view import Scene
+from stream_scorer.operations.demo.warm_up import warm_up
+from stream_scorer.operations.harness.console_process import ConsoleProcess
+from stream_scorer.operations.harness.service_process import ServiceProcess
 from stream_scorer.operations.harness.signals import interrupts
 from stream_scorer.operations.harness.temporary_topics import delete_topics, temporary_prefix
 from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
@@ -75,26 +80,38 @@ async def run_demo(plan: Plan, *, say: Say, show: Show) -> Summary:
 
 
 async def _perform(plan: Plan, settings: Settings, model: Path, folder: Path, say: Say, show: Show) -> Summary:
+    bootstrap, prefix, file = settings.kafka.bootstrap, settings.topics.prefix, folder / "settings.toml"
     with contextlib.ExitStack() as stack:
         say("Starting the worker")
+        worker = WorkerProcess(bootstrap, prefix=prefix, model=model, settings=file, folder=folder)
+        await _ready(stack.enter_context(worker))
+        say(f"Worker ready: metrics http://{worker.http_address}/metrics, figures http://{worker.http_address}/status")
+        interrupted = stack.enter_context(interrupts())
+        say("Warming up Kafka and the worker")
+        warmed_up = await warm_up(settings, rate=plan.rate)
         act_token = secrets.token_hex(ACT_TOKEN_BYTES)
-        worker = WorkerProcess(
-            settings.kafka.bootstrap,
-            prefix=settings.topics.prefix,
-            model=model,
-            http_port=plan.http_port,
-            settings=folder / "settings.toml",
+        console = ConsoleProcess(
+            bootstrap,
+            [worker.http_address or ""],
+            prefix=prefix,
+            settings=file,
             folder=folder,
+            http_port=plan.http_port,
             # by the environment, as other users of the machine see command lines; and nobody's own file beside it
             environ={"STREAM_SCORER_HTTP_ACT_TOKEN": act_token, "STREAM_SCORER_HTTP_ACT_TOKEN_FILE": ""},
         )
-        stack.enter_context(worker)
-        await asyncio.to_thread(worker.wait_ready)
-        say(f"Worker ready: http://{worker.http_address}, metrics http://{worker.http_address}/metrics")
-        say(f"To act on dead letters there, log in with the token {act_token}")
-        interrupted = stack.enter_context(interrupts())
-        scene = Scene(broker=settings.kafka.bootstrap, page=worker.http_address or "", act_token=act_token)
-        return await _play(plan, settings, Supervisor(worker), scene, interrupted, show)
+        await _ready(stack.enter_context(console))
+        say(f"Console: http://{console.http_address}")
+        say(f"To replay or discard dead letters there, log in with the token {act_token}")
+        scene = Scene(broker=bootstrap, page=console.http_address or "", act_token=act_token)
+        supervisors = Supervisor(worker), Supervisor(console)
+        return await _play(plan, settings, supervisors, scene, interrupted, show, warmed_up)
+
+
+async def _ready(process: ServiceProcess) -> None:
+    await asyncio.to_thread(process.wait_ready)
+    # whoever was told its address finds it there after a restart too
+    process.keep_port()
 
 
 async def _set_up(plan: Plan, stack: contextlib.ExitStack, say: Say) -> tuple[str, Path]:
@@ -130,8 +147,15 @@ def _settings(plan: Plan, bootstrap: str, folder: Path) -> Settings:
 
 
 async def _play(
-    plan: Plan, settings: Settings, supervisor: Supervisor, scene: Scene, interrupted: asyncio.Event, show: Show
+    plan: Plan,
+    settings: Settings,
+    supervisors: tuple[Supervisor, Supervisor],
+    scene: Scene,
+    interrupted: asyncio.Event,
+    show: Show,
+    warmed_up: int,
 ) -> Summary:
+    of_worker, of_console = supervisors
     names = TopicNames(settings.topics.prefix)
     partitions = next(topic.partitions for topic in definitions_for(settings) if topic.key == "observations")
     watcher = Watcher(settings, partitions)
@@ -142,16 +166,16 @@ async def _play(
             scene.elapsed_s = time.monotonic() - started
             scene.observations = sender.delivered.get(names.observations, 0)
             scene.outcomes = sender.delivered.get(names.outcomes, 0)
-            scene.restarts = supervisor.restarts
+            scene.restarts = of_worker.restarts
             show(watcher.seen, scene)
 
-        async with _beside(watcher.run(), supervisor.run(), _repeat(refresh)) as beside:
+        async with _beside(watcher.run(), of_worker.run(), of_console.run(), _repeat(refresh)) as beside:
             scene.state = "playing"
             await beside.until(play(sender, _timeline(plan, names), paced=True, is_over=interrupted.is_set))
             scene.state = "waiting until everything sent has ended somewhere"
-            summary = await beside.until(_drain(settings, watcher.seen, outcomes_expire=plan.csv is None))
+            summary = await beside.until(_drain(settings, watcher.seen, warmed_up, outcomes_expire=plan.csv is None))
         refresh()
-    summary.worker_restarts = supervisor.restarts
+    summary.worker_restarts = of_worker.restarts
     return summary
 
 
@@ -169,13 +193,13 @@ def _timeline(plan: Plan, names: TopicNames) -> Iterator[ScheduledEvent]:
     )
 
 
-async def _drain(settings: Settings, seen: LiveCounts, *, outcomes_expire: bool) -> Summary:
+async def _drain(settings: Settings, seen: LiveCounts, warmed_up: int, *, outcomes_expire: bool) -> Summary:
     """Count until every input has come to an end; what has not within a minute is what the summary says it is. Where
     outcomes expire, those for nobody are waited for too.
     """
     deadline = time.monotonic() + DRAIN_S_MAX
     while True:
-        summary = await count_up(settings, list(seen.latencies_ms))
+        summary = await count_up(settings, list(seen.latencies_ms), warmed_up)
         is_settled = not summary.unaccounted and not (outcomes_expire and summary.awaiting)
         if is_settled or time.monotonic() > deadline:
             return summary

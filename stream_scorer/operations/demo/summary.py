@@ -23,8 +23,8 @@ from stream_scorer.runtime.settings.settings import Settings
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """Records are counted once: `observations` without the copies that moves made, `dead_letters` of observations, by
-    the first reason's code.
+    """Records are counted once, those of the warm-up not at all: `observations` without the copies that moves made,
+    `dead_letters` of observations, by the first reason's code.
 
     observations = predictions + dead_letters + redelivered + unaccounted, where nothing is doubled.
     """
@@ -127,8 +127,9 @@ class _Counts:
         return round(sum(positives) / len(positives), 4) if positives else None
 
 
-async def count_up(settings: Settings, latencies_ms: Sequence[float]) -> Summary:
-    """Read all topics from their beginning and count what is there."""
+async def count_up(settings: Settings, latencies_ms: Sequence[float], warmed_up: int = 0) -> Summary:
+    """Read all topics from their beginning and count what is there. `warmed_up`: observations of the warm-up, all of
+    which end as predictions."""
     started = time.monotonic()
     options, names = client_options(settings.kafka), TopicNames(settings.topics.prefix)
     report = await audit(
@@ -139,13 +140,15 @@ async def count_up(settings: Settings, latencies_ms: Sequence[float]) -> Summary
         spans = await reader.spans((names.predictions, names.dead_letters, names.outcome_updates))
         async for partition, records in reader.read(spans):
             counts.note(partition.topic, records)
-    return _summary(report, counts, latencies_ms, time.monotonic() - started)
+    return _summary(report, counts, latencies_ms, warmed_up, time.monotonic() - started)
 
 
-def _summary(report: AuditReport, counts: _Counts, latencies_ms: Sequence[float], counting_s: float) -> Summary:
+def _summary(
+    report: AuditReport, counts: _Counts, latencies_ms: Sequence[float], warmed_up: int, counting_s: float
+) -> Summary:
     return Summary(
-        observations=report.inputs["observations"] - report.ended[Disposition.MOVE],
-        predictions=counts.predictions,
+        observations=report.inputs["observations"] - report.ended[Disposition.MOVE] - warmed_up,
+        predictions=counts.predictions - warmed_up,
         dead_letters=counts.letters.total(),
         dead_letters_by_code=dict(counts.letters.most_common()),
         redelivered=report.ended[Disposition.REDELIVERY],

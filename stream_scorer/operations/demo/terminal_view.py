@@ -68,15 +68,17 @@ def _head(scene: Scene) -> RenderableType:
     left = Text.assemble(
         (" stream-scorer ", "bold reverse cyan"), (f"  {_clock(scene.elapsed_s)}  ", "bold"), scene.state
     )
-    restarts = f" worker started again {scene.restarts}×" if scene.restarts else ""
-    acting = Text.assemble(("to act there, log in with ", "dim"), (scene.act_token, "cyan")) if scene.act_token else ""
+    restarts = f" worker restarted {scene.restarts}×" if scene.restarts else ""
+    acting = (
+        Text.assemble(("to replay there, log in with ", "dim"), (scene.act_token, "cyan")) if scene.act_token else ""
+    )
     grid = Table.grid(expand=True)
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_column(justify="right", no_wrap=True)
     grid.add_row(left, Text("Ctrl-C ends", style="dim"))
     grid.add_row(
         Text(f" Apache Kafka on {scene.broker}", style="dim"),
-        Text.assemble(("page ", "dim"), (f"http://{scene.page}", "cyan underline"), ("  metrics /metrics", "dim")),
+        Text.assemble(("console ", "dim"), (f"http://{scene.page}", "cyan underline")),
     )
     grid.add_row(Text(restarts, style="dim"), acting)
     return grid

@@ -10,7 +10,7 @@ OF = 'job=~"$job"'
 RATE = "[$__rate_interval]"
 LETTERS = catalogue.DEAD_LETTERS.name
 FIRST_SEEN = catalogue.CODE_FIRST_SEEN.name
-LOOK = page("Dead letters, grouped", "/letters")
+LOOK = page("Dead letters, grouped", "/dead-letters")
 PRODUCERS = page("Producers", "/producers")
 
 

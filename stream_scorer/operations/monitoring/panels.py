@@ -57,7 +57,7 @@ RUNBOOK_WHOLE: Final = "Runbook", "${runbook}"
 
 
 def page(title: str, path: str) -> tuple[str, str]:
-    """A link to the worker's own page."""
+    """A link to a page of the console."""
     return title, f"${{page}}{path}"
 
 
@@ -153,7 +153,7 @@ class Variable(NamedTuple):
 
 
 JOB: Final = Variable("job", "Environment", query="label_values(stream_scorer_build_info, job)")
-PAGE: Final = Variable("page", "Worker's page", text="http://localhost:8080")
+PAGE: Final = Variable("page", "Console", text="http://localhost:8081")
 
 
 class Annotation(NamedTuple):

@@ -31,6 +31,10 @@ class Series:
     def set(self, value: float, *labels: str) -> None:
         self._values[self._places[labels]] = value
 
+    def counts(self) -> dict[Labels, int]:
+        """The values as whole numbers, by labels."""
+        return {labels: int(self._values[place]) for labels, place in self._places.items()}
+
     def lines(self) -> Iterator[str]:
         yield from series_lines(self.definition, (), self._values)
 
@@ -45,6 +49,15 @@ class Histogram:
         self._places = {labels: place for place, labels in enumerate(definition.combinations)}
         self._counts = np.zeros((len(self._places), len(self._bounds) + 1), dtype=np.int64)
         self._sums = np.zeros(len(self._places))
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds of the buckets, the last one open."""
+        return self._bounds
+
+    def counts(self) -> list[int]:
+        """How many values lie in each bucket, and beyond the last bound; all labels together."""
+        return [int(count) for count in self._counts.sum(axis=0)]
 
     def observe(self, value: float, *labels: str, times: int = 1) -> None:
         """Count one value, as often as told."""

@@ -14,7 +14,7 @@ from stream_scorer.core.quality.counts import Model, QualityCounts
 from stream_scorer.core.quality.drift_buckets import Codes, ProbabilityCounts
 from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
 from stream_scorer.runtime.metrics import catalogue as catalogue
-from stream_scorer.runtime.metrics.definitions import Definition
+from stream_scorer.runtime.metrics.definitions import Definition, Labels
 from stream_scorer.runtime.metrics.exposition import Floats, family_text, series_lines
 
 Values = Mapping[Model, Sequence[float] | NDArray[np.generic]]
@@ -72,6 +72,18 @@ class ModelFigures:
         """The models that are too many: first those that serve no more, of these the one unheard of for longest."""
         in_order = sorted(known, key=lambda model: self._loaded.get(model, False))
         return in_order[: max(0, len(known) - most)]
+
+    def predictions(self) -> int:
+        """Predictions of all models so far, without smoke tests."""
+        return sum(int(cells.predicted.sum()) for cells in self._counted.models.values())
+
+    def joined(self) -> dict[Labels, int]:
+        """Joined outcomes of all models so far, without those that corrections took back, by the labels of
+        `stream_scorer_joined_total`."""
+        counts = np.zeros(len(catalogue.JOINED.combinations), dtype=np.int64)
+        for model, cells in self._counted.models.items():
+            counts += by_group(cells.joined) - by_group(self._retracted[model].joined)
+        return {labels: int(count) for labels, count in zip(catalogue.JOINED.combinations, counts, strict=True)}
 
     def texts(self) -> Iterator[str]:
         """Every metric of this kind, as Prometheus reads it."""

@@ -18,7 +18,7 @@ from stream_scorer.core.quality.drift_buckets import FeatureCounts
 from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
 from stream_scorer.runtime.lanes.batch import Batch, BatchStats
 from stream_scorer.runtime.metrics import catalogue as catalogue
-from stream_scorer.runtime.metrics.definitions import Definition
+from stream_scorer.runtime.metrics.definitions import Definition, Labels
 from stream_scorer.runtime.metrics.exposition import Histogram, Series, family_text, series_lines
 from stream_scorer.runtime.metrics.model_metrics import ModelFigures
 from stream_scorer.runtime.settings.sections import BusinessSettings
@@ -99,6 +99,15 @@ class Metrics:
             self._features.add(codes)
             self.models.scored(model, codes, probabilities)
         self.models.add(noted.counted, noted.retracted)
+
+    def counts(self, counter: Definition) -> dict[Labels, int]:
+        """A counter's values so far, by labels."""
+        return self._figures[counter].counts()
+
+    def latency(self) -> tuple[list[float], list[int]]:
+        """The bounds of the latency's buckets in seconds, and how many predictions lie in each and beyond the last."""
+        histogram = self._histograms[catalogue.LATENCY_SECONDS]
+        return list(histogram.bounds), histogram.counts()
 
     def set(self, gauge: Definition, value: float) -> None:
         """A gauge's value as of now."""

@@ -127,7 +127,7 @@ class ModelSettings(Section, frozen=True):
 
 
 class HttpSettings(Section, frozen=True):
-    """Where probes, metrics and the page are served, and to whom."""
+    """Where a worker serves probes, metrics and its figures; and to whom the page is served."""
 
     host: Annotated[str, about("The address to listen at", min_length=1)] = "127.0.0.1"
     port: Annotated[int, about("The port to listen at; 0: any free one", ge=0, le=65_535)] = 8_080
@@ -137,6 +137,18 @@ class HttpSettings(Section, frozen=True):
     view_token_file: Annotated[str, about("A file that holds the token to view")] = ""
     act_token: Annotated[str, about("What one who acts on dead letters shows"), SECRET] = ""
     act_token_file: Annotated[str, about("A file that holds the token to act")] = ""
+
+
+class ConsoleSettings(Section, frozen=True):
+    """The page (`stream-scorer console`), which is served at `http.host` by a process of its own."""
+
+    http_port: Annotated[int, about("The port to listen at; 0: any free one", ge=0, le=65_535)] = 8_081
+    workers: Annotated[
+        tuple[str, ...],
+        about(
+            "Where workers tell their figures, `http://host:port`; a name stands for a worker at each of its addresses"
+        ),
+    ] = ("http://127.0.0.1:8080",)
 
 
 class LoggingSettings(Section, frozen=True):

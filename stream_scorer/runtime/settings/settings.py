@@ -17,6 +17,7 @@ from stream_scorer.runtime.settings.fields import masked_section
 from stream_scorer.runtime.settings.layers import Problems, read_layers, read_toml
 from stream_scorer.runtime.settings.sections import (
     BusinessSettings,
+    ConsoleSettings,
     HttpSettings,
     KafkaSettings,
     LoggingSettings,
@@ -28,6 +29,7 @@ from stream_scorer.runtime.settings.sections import (
 
 __all__ = [
     "BusinessSettings",
+    "ConsoleSettings",
     "HttpSettings",
     "KafkaSettings",
     "LoggingSettings",
@@ -50,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worker: WorkerSettings = WorkerSettings()
     model: ModelSettings = ModelSettings()
     http: HttpSettings = HttpSettings()
+    console: ConsoleSettings = ConsoleSettings()
     logging: LoggingSettings = LoggingSettings()
     business: BusinessSettings = BusinessSettings()
     operator: OperatorSettings = OperatorSettings()
@@ -114,6 +117,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
     yield from wrong_addresses(settings.kafka.bootstrap)
     yield from sasl_contradictions(settings.kafka)
     yield from tls_contradictions(settings.kafka)
+    yield from wrong_worker_urls(settings.console.workers)
     if settings.worker.dead_letter_bytes_max < settings.worker.event_bytes_max:
         yield "worker.dead_letter_bytes_max: smaller than worker.event_bytes_max: an event could be scored but not kept"
     if settings.http.act_token and settings.http.act_token == settings.http.view_token:
@@ -125,6 +129,12 @@ def wrong_addresses(bootstrap: str) -> Iterator[str]:
         matched = re.fullmatch(r"\s*(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):(\d{1,5})\s*", address)
         if not matched or int(matched[2]) > 65_535:
             yield f"kafka.bootstrap: {address.strip()!r} is not `host:port`"
+
+
+def wrong_worker_urls(urls: tuple[str, ...]) -> Iterator[str]:
+    for url in urls:
+        if not re.fullmatch(r"http://(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\[\]]+)(:\d{1,5})?/?", url):
+            yield f"console.workers: {url!r} is not `http://host:port`"
 
 
 def sasl_contradictions(kafka: KafkaSettings) -> Iterator[str]:

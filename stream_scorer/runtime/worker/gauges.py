@@ -14,6 +14,7 @@ from stream_scorer.runtime.lanes.consumer_lag import ConsumerLag
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.registry import Metrics
+from stream_scorer.runtime.worker.status import LaneStatus
 
 
 def update_gauges(metrics: Metrics, intake: ConsumerLoop | None, *, ready: bool, state_path: Path) -> None:
@@ -39,6 +40,25 @@ def update_gauges(metrics: Metrics, intake: ConsumerLoop | None, *, ready: bool,
     disk = shutil.disk_usage(existing(state_path))
     metrics.set(catalogue.DISK_FREE, disk.free)
     metrics.set(catalogue.DISK_SIZE, disk.total)
+
+
+def lane_statuses(intake: ConsumerLoop) -> list[LaneStatus]:
+    """Every lane that is ours now, by partition."""
+    backlog = intake.backlog
+    return [
+        LaneStatus(
+            partition=lane.partition,
+            is_open=lane.open,
+            observations_offset=lane.position(lane.observations),
+            outcomes_offset=lane.position(lane.outcomes),
+            observations_unread=backlog.unread(lane.observations),
+            outcomes_unread=backlog.unread(lane.outcomes),
+            held_records=lane.held_records,
+            oldest_waiting_s=oldest_s(lane, backlog) or None,
+            ids=lane.state.store.ids_estimate() if lane.open and lane.state is not None else None,
+        )
+        for _, lane in sorted(intake.lanes.items())
+    ]
 
 
 def commit_age_s(lanes: Collection[Lane]) -> float:

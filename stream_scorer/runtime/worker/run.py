@@ -33,7 +33,7 @@ from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import LoggingSettings, Settings, masked
 from stream_scorer.runtime.worker.log_format import start_logging
-from stream_scorer.runtime.worker.service import Pages, WorkerService
+from stream_scorer.runtime.worker.service import WorkerService
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +98,9 @@ def _give_up(deadline_s: float) -> None:
     os._exit(1)
 
 
-def run_worker(settings: Settings, *, http_address_file: Path | None = None, pages: Pages | None = None) -> int:
+def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> int:
     """Run a worker until it is told to stop or can't go on. Gives the exit status: 0 told to, 1 at fault, 2 settings,
-    75 Kafka is away. `pages` adds to what its HTTP server serves."""
+    75 Kafka is away."""
     start_logging(settings.logging.format, settings.logging.level)
     log.info("settings: %s", masked(settings))
     loop = _new_loop()
@@ -132,7 +132,6 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None, pag
         metrics=metrics,
         load_model=lambda: _served_model(settings),
         http_address_file=http_address_file,
-        pages=pages,
         loop=loop,
     )
     process = Process(app, shutdown_deadline_s=settings.worker.shutdown_deadline_s, loop=loop)

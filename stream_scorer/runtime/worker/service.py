@@ -8,14 +8,16 @@ import asyncio
 import contextlib
 import gc
 import logging
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import faust
-from aiohttp import web
-from aiokafka import AIOKafkaConsumer, TopicPartition
+import msgspec
+from aiokafka import AIOKafkaConsumer
 
+import stream_scorer
 from stream_scorer.core.observations.scoring import ModelFailure
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.errors import ModelError, OutageError, SettingsError, TopicsError, UserError
@@ -31,11 +33,12 @@ from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.worker.commit_listener import CommitListener
-from stream_scorer.runtime.worker.gauges import oldest_s, update_gauges
+from stream_scorer.runtime.worker.gauges import lane_statuses, update_gauges
 from stream_scorer.runtime.worker.health import Health, liveness, readiness
-from stream_scorer.runtime.worker.http_server import Server, write_address
+from stream_scorer.runtime.worker.http_server import worker_server, write_address
 from stream_scorer.runtime.worker.lane_factory import LaneFactory
 from stream_scorer.runtime.worker.log_format import IdHash
+from stream_scorer.runtime.worker.status import JoinedCount, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,6 @@ class WorkerService(faust.Service):
         metrics: Metrics,
         load_model: Callable[[], ServedModel],
         http_address_file: Path | None,
-        pages: "Pages | None" = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -74,12 +76,8 @@ class WorkerService(faust.Service):
         self._warm = False
         self._listener = CommitListener(metrics, settings.worker, IdHash(settings.logging.id_hash_key))
         self.speaker: ModelIdentity | None = None
-        self._server = Server(
-            live=self.live,
-            ready=self.is_ready,
-            metrics=self.figures,
-            pages=None if pages is None else lambda app: pages(app, self),
-        )
+        self._server = worker_server(live=self.live, ready=self.is_ready, metrics=self.figures, status=self.status)
+        self._instance = secrets.token_hex(8)
 
     @faust.Service.task
     async def _live_and_end(self) -> None:
@@ -97,7 +95,7 @@ class WorkerService(faust.Service):
         host, port = await self._server.start(http.host, http.port)
         if self._http_address_file is not None:
             write_address(self._http_address_file, host, port)
-        log.info("probes and metrics at http://%s:%s", host, port)
+        log.info("probes, metrics and status at http://%s:%s", host, port)
         self._intake = intake = self._make_intake()
         await intake.connect()
         await self._check_topics()
@@ -223,23 +221,33 @@ class WorkerService(faust.Service):
         update_gauges(self.metrics, self._intake, ready=self._readiness().ok, state_path=self.settings.state_path)
         return self.metrics.expose()
 
-    # What the page asks
+    # What whoever shows this worker asks
 
-    @property
-    def lanes(self) -> tuple[Lane, ...]:
-        """The lanes that are ours now, by partition."""
-        return tuple(lane for _, lane in sorted(self._intake.lanes.items())) if self._intake is not None else ()
+    def status(self) -> bytes:
+        """This worker's own figures as of now, as JSON."""
+        return msgspec.json.encode(self._status())
 
-    def unread(self, partition: TopicPartition) -> int:
-        """Records of an input that wait in Kafka, as far as is known."""
-        assert self._intake is not None
-        return self._intake.backlog.unread(partition)
-
-    def oldest_waiting_s(self, lane: Lane) -> float:
-        """The age of the oldest record of a lane that is not committed, at least."""
-        assert self._intake is not None
-        return oldest_s(lane, self._intake.backlog)
-
-
-# Adds pages to the worker's server; they may ask the delivery, which knows nothing of them
-Pages = Callable[[web.Application, WorkerService], None]
+    def _status(self) -> WorkerStatus:
+        health, speaker, metrics = self._readiness(), self.speaker, self.metrics
+        bounds, counts = metrics.latency()
+        return WorkerStatus(
+            version=stream_scorer.__version__,
+            instance=self._instance,
+            ready=health.ok,
+            state=health.why,
+            partitions=self.partitions,
+            model=speaker.model if speaker is not None else None,
+            role=speaker.role if speaker is not None else None,
+            threshold=speaker.threshold if speaker is not None else None,
+            lanes=lane_statuses(self._intake) if self._intake is not None else [],
+            observations={end: count for (end,), count in metrics.counts(catalogue.OBSERVATIONS).items()},
+            outcomes={end: count for (end,), count in metrics.counts(catalogue.OUTCOMES).items()},
+            dead_letters=sum(metrics.counts(catalogue.DEAD_LETTERS).values()),
+            latency_bounds_s=bounds,
+            latency_counts=counts,
+            predictions=metrics.models.predictions(),
+            joined=[
+                JoinedCount(column=column, group=group, predicted=said == "true", actual=was == "true", count=count)
+                for (column, group, said, was), count in metrics.models.joined().items()
+            ],
+        )

@@ -100,7 +100,7 @@ def in_words(fields: Fields) -> str:
         f"{name} {given[name]}" for name in ("code", "field", "stage", "partition", "id", "producer") if name in given
     ]
     if "text" in given:
-        parts.append(f"message with “{given['text']}”")
+        parts.append(f"message contains “{given['text']}”")
     if "since" in given:
         parts.append(f"since {given['since']}")
     elif "within" in given:

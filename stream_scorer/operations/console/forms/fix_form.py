@@ -18,7 +18,7 @@ ABOUT: Final = {
     NamedFix.MATCH_CASE: ("Match case", "“Stop sign” becomes “Stop Sign”"),
     NamedFix.INTEGERS_FROM_TEXT: ("Integers from text", "“20” becomes 20"),
     NamedFix.INTEGERS_FROM_FLOATS: ("Integers from floats", "20.0 becomes 20"),
-    NamedFix.DROP_UNRECOGNIZED: ("Drop unrecognized columns", "what the contract does not name goes"),
+    NamedFix.DROP_UNRECOGNIZED: ("Drop unrecognized columns", "removes columns that the contract does not define"),
 }
 COLUMNS: Final = COLUMN_NAMES
 
@@ -60,4 +60,4 @@ class FixFields:
         words = [ABOUT[name][0].lower() for name in self.named]
         words += [f"set {column} = {value}" for column, value in self.sets if column]
         words += ["a JSON Patch"] if self.patch.strip() else []
-        return ", ".join(words) or "as they are"
+        return ", ".join(words) or "unchanged"

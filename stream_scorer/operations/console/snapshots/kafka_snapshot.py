@@ -1,4 +1,4 @@
-"""The figures that Kafka knows, where no worker serves the page: how far the group has come in each partition."""
+"""The figures that Kafka knows where no worker answers: how far the group has come in each partition."""
 
 import asyncio
 import contextlib
@@ -19,8 +19,6 @@ LEAVE_WAIT_S: Final = 5.0
 
 class TopicFigures:
     """Asks Kafka; connects at the first look and again after a fault."""
-
-    is_worker = False
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -56,7 +54,7 @@ class TopicFigures:
             "observations.read": sum(committed.get(lane, 0) for lane in self._observations),
             "outcomes.read": sum(committed.get(lane, 0) for lane in self._outcomes),
         }
-        return Snapshot(partitions=partitions, ended=ended)
+        return Snapshot(partitions=partitions, ended=ended, counted=ended)
 
     async def close(self) -> None:
         """Leave Kafka; the next look connects anew."""

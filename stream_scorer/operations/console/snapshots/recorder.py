@@ -9,20 +9,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from stream_scorer.errors import UserError
-from stream_scorer.operations.console.snapshots.snapshot import Snapshot, SnapshotSource
+from stream_scorer.operations.console.error_log import log_fault
+from stream_scorer.operations.console.snapshots.snapshot import Snapshot, Source
 
 LOOK_EVERY_S: Final = 2.0
-
-
 LOOKS_KEPT: Final = 151  # five minutes
-
-
 RATE_OVER_S: Final = 10.0
-
-
-LATENCY_OVER_S: Final = 60.0
-
-
+LATENCY_OVER_S: Final = 300.0
 # A figure that takes longer is not waited for
 LOOK_WAIT_S: Final = 10.0
 
@@ -37,8 +30,8 @@ class Sample(NamedTuple):
 class Recorder:
     """Looks every two seconds and remembers five minutes of it."""
 
-    def __init__(self, watched: SnapshotSource) -> None:
-        self.watched = watched
+    def __init__(self, source: Source) -> None:
+        self.source = source
         self.looks: deque[Sample] = deque(maxlen=LOOKS_KEPT)
         self.trouble: str | None = None
 
@@ -52,11 +45,14 @@ class Recorder:
         """Look once; what can't be had is told on the page."""
         try:
             async with asyncio.timeout(LOOK_WAIT_S):
-                now = await self.watched.now()
+                now = await self.source.now()
         except (UserError, TimeoutError) as error:
             self.trouble = str(error) or "Kafka does not answer."
+        except Exception as error:
+            self.trouble = "Internal error; the log says where."
+            log_fault("asking the workers and Kafka", error)
         else:
-            self.trouble = None
+            self.trouble = now.trouble
             self.looks.append(Sample(time.monotonic(), now))
 
     async def latest(self) -> Snapshot | None:
@@ -86,21 +82,25 @@ class Recorder:
         return [float(look.now.unread) for look in self.looks]
 
     def latency_s(self, *quantiles: float) -> list[float | None]:
-        """Quantiles of the latency over the last minute; None where nothing was predicted."""
-        if not self.looks:
+        """Quantiles of the latency over the last five minutes, or as long as the page has been looking; None where
+        nothing was predicted in them. What was predicted before counts in none, so that a slow start is soon gone."""
+        within = [look.now for look in self.looks if self.looks[-1].at_s - look.at_s <= LATENCY_OVER_S]
+        if not within:
             return [None] * len(quantiles)
-        last = self.looks[-1]
-        first = next(look for look in self.looks if last.at_s - look.at_s <= LATENCY_OVER_S or look is last)
-        before = first.now.latency_counts if first is not last else [0] * len(last.now.latency_counts)
-        counts = [after - was for was, after in zip(before, last.now.latency_counts, strict=True)]
-        return [_quantile(quantile, last.now.latency_bounds_s, counts) for quantile in quantiles]
+        bounds = within[-1].latency_bounds_s
+        before = next(now for now in within if now.latency_bounds_s in (bounds, ()))
+        was = before.latency_counts or [0] * len(within[-1].latency_counts)
+        counts = [after - earlier for earlier, after in zip(was, within[-1].latency_counts, strict=True)]
+        return [_quantile(quantile, bounds, counts) for quantile in quantiles]
 
 
 def _rate(first: Sample, last: Sample, ends: Sequence[str]) -> float | None:
     seconds = last.at_s - first.at_s
     if seconds <= 0:
         return None
-    return max(0, sum(last.now.ended.get(end, 0) - first.now.ended.get(end, 0) for end in ends)) / seconds
+    before, after = first.now.counted, last.now.counted
+    # what only one of the two knows (workers, or Kafka where none answers) has not happened between them
+    return sum(max(0, after[end] - before[end]) for end in ends if end in before and end in after) / seconds
 
 
 def _quantile(quantile: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:

@@ -1,6 +1,6 @@
-"""What the overview shows, whoever knows it: the worker that serves the page, or Kafka where there is none.
+"""What the overview shows, whoever knows it: the workers, or Kafka where none of them answers.
 
-Invariant: counts since some start, never rates: what is per second comes of two looks and the time between them.
+Invariant: counts that never fall, never rates: what is per second comes of two looks and the time between them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,8 @@ class PartitionNow(NamedTuple):
     """One partition as of now. Offsets are those read next; None: not known here."""
 
     partition: int
-    state: str  # open, opening, elsewhere, unknown
+    state: str  # open, opening, unowned, committed, unknown
+    worker: str = ""
     observations_offset: int | None = None
     outcomes_offset: int | None = None
     observations_unread: int | None = None
@@ -23,6 +24,19 @@ class PartitionNow(NamedTuple):
     held: int | None = None
     oldest_waiting_s: float | None = None
     ids: int | None = None
+
+
+class WorkerNow(NamedTuple):
+    """One worker as of now. `ready` None: it does not answer, and `state` says why."""
+
+    address: str
+    ready: bool | None
+    state: str
+    version: str = ""
+    model: str = ""
+    role: str = ""
+    threshold: float | None = None
+    lanes: tuple[int, ...] = ()
 
 
 class QualityNow(NamedTuple):
@@ -40,29 +54,31 @@ class QualityNow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """One look. `ended`: records by where they ended, since the start; `latency_counts`: one for each bound, and one
-    beyond."""
+    """One look. `ended`: records by where they ended since the workers started, or as Kafka has them committed.
+    `counted` and `latency_counts` (one for each bound, and one beyond) only grow from look to look, and leave out what
+    was counted before the first look at a worker: rates and quantiles come of them."""
 
     partitions: Sequence[PartitionNow]
-    ready: bool | None = None
-    state: str = ""
-    model: str | None = None
-    role: str | None = None
-    threshold: float | None = None
+    workers: Sequence[WorkerNow] = ()
+    trouble: str | None = None
     ended: Mapping[str, int] = field(default_factory=dict)
+    counted: Mapping[str, int] = field(default_factory=dict)
     latency_bounds_s: Sequence[float] = ()
     latency_counts: Sequence[int] = ()
     quality: QualityNow | None = None
+
+    @property
+    def by_workers(self) -> bool:
+        """Whether any worker told its figures."""
+        return any(worker.ready is not None for worker in self.workers)
 
     @property
     def unread(self) -> int:
         return sum((each.observations_unread or 0) + (each.outcomes_unread or 0) for each in self.partitions)
 
 
-class SnapshotSource(Protocol):
+class Source(Protocol):
     """Something whose figures the page shows."""
-
-    is_worker: bool
 
     async def now(self) -> Snapshot:
         """The figures as of now; quick and without effect. Raises Known where they can't be had."""

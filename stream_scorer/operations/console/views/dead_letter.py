@@ -1,4 +1,4 @@
-"""One letter: its bytes with the faults marked in place, what became of it, and how it could be mended."""
+"""One dead letter: its bytes with the reasons marked in place, its history, and a form to fix it."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ WHY_CHARACTERS_MAX: Final = 300
 
 
 async def show(visit: RequestContext) -> web.Response:
-    """The page at /letters/PLACE, personal data masked."""
+    """The page at /dead-letters/PLACE, personal data masked."""
     return await _page(visit)
 
 
@@ -56,8 +56,8 @@ async def _page(
     revealed = not shown.masked or _was_revealed(visit, place)
     previewed, wrong = await _previewed(visit, place, fields, revealed=revealed)
     return visit.page(
-        "letter.html",
-        section="/letters",
+        "dead_letter.html",
+        section="/dead-letters",
         shown=shown,
         place=place,
         history=await _history(office, place),
@@ -104,5 +104,8 @@ def _place(visit: RequestContext) -> Position | None:
 
 def _unknown(visit: RequestContext) -> web.Response:
     return visit.message(
-        404, "There is no such letter", "A letter's address is its partition and offset, like 2@1234.", back="/letters"
+        404,
+        "Dead letter not found",
+        "The address of a dead letter is its partition and offset, like 2@1234.",
+        back="/dead-letters",
     )

@@ -1,4 +1,4 @@
-"""Acting on letters: a check or a dry run first, then the act, each as an errand."""
+"""Acting on letters: a check or a dry run first, then the act, each as a job."""
 
 import time
 from typing import Final
@@ -36,29 +36,28 @@ async def start(visit: RequestContext) -> web.Response:
     assert form is not None
     kind = str(form.get("do", ""))
     if kind not in KINDS:
-        raise SettingsError("the form does not say what to do: send it with one of its buttons")
+        raise SettingsError("the form does not say what to do: use one of its buttons")
     if kind in CHANGES and not visit.visitor.may_act:
         return visit.must_act()
-    errands = visit.console.desk.errands
-    if errands.is_full:
-        return visit.message(429, "Too much at once", "Wait until an errand is over.", back="/errands")
+    jobs = visit.console.desk.jobs
     why = str(form.get("why", "")).strip()[:WHY_CHARACTERS_MAX]
     if kind.startswith("discard") and not why:
-        raise SettingsError("say why they are discarded: the ledger keeps the note for whoever asks later")
+        raise SettingsError("a discard needs a note, which is recorded in the ledger")
     wanted, again, words, back = _letters_of(form)
     fix, office = FixFields(form), await visit.office()
-    errand = Job(
+    job = Job(
         kind=kind,
         letters=words,
         how=_how(kind, fix, why),
+        visitor=visit.visitor_key,
         who=office.who,
         again=[*again, *fix.pairs(), *_options(form), ("why", why)],
         back=back,
         started_ms=time.time_ns() // 1_000_000,
     )
     work = _work(office, kind, wanted, fix.fix(), form, why)
-    errands.start(errand, work, changes=kind in CHANGES)
-    return redirect(f"/errands/{errand.name}")
+    jobs.start(job, work, changes=kind in CHANGES)
+    return redirect(f"/jobs/{job.name}")
 
 
 def _letters_of(form: MultiMapping[str]) -> tuple[Filter, list[tuple[str, str]], str, str]:
@@ -68,14 +67,14 @@ def _letters_of(form: MultiMapping[str]) -> tuple[Filter, list[tuple[str, str]],
         if place is None:
             raise SettingsError(f"{str(said)[:40]!r} is not a dead letter's position, such as 2@1234")
         only = Filter(places=(place,), states=EVERY_STATE)
-        return only, [("place", str(place))], f"letter {place}", f"/letters/{place}"
+        return only, [("place", str(place))], f"dead letter {place}", f"/dead-letters/{place}"
     fields: Fields = filter_form.fields_of(form)
     # the same letters at the next step: those that have come since are not meant
     wanted = filter_of(fields)
     if wanted.until_ms is None:
         fields["until"] = _now_text()
         wanted = msgspec.structs.replace(wanted, until_ms=time.time_ns() // 1_000_000)
-    return wanted, hidden_fields(fields), in_words(fields), f"/letters/list?{query_of(fields)}"
+    return wanted, hidden_fields(fields), in_words(fields), f"/dead-letters/list?{query_of(fields)}"
 
 
 def _now_text() -> str:
@@ -100,7 +99,7 @@ def _rate(form: MultiMapping[str]) -> float | None:
     except ValueError:
         rate = 0.0
     if not 0 < rate <= RATE_MAX:
-        raise SettingsError(f"the rate is {said[:20]!r}: say how many letters a second, or leave it empty")
+        raise SettingsError(f"the rate is {said[:20]!r}: give the records per second, or leave it empty")
     return rate
 
 

@@ -29,7 +29,7 @@ GROUPS_SHOWN_MAX: Final = 200
 
 
 async def groups(visit: RequestContext) -> web.Response:
-    """The page at /letters: what is wrong, most frequent first."""
+    """The page at /dead-letters: what is wrong, most frequent first."""
     fields = filter_form.fields_of(visit.query)
     wanted, problem = _filter(fields)
     office = await visit.office()
@@ -39,8 +39,8 @@ async def groups(visit: RequestContext) -> web.Response:
     sparks = await _sparks(office, wanted, found, since_ms, until_ms) if total <= SPARKS_LETTERS_MAX else []
     series = ranked_series(buckets)
     return visit.page(
-        "groups.html",
-        section="/letters",
+        "dead_letter_groups.html",
+        section="/dead-letters",
         notices=[problem] if problem else [],
         groups=[(group, _group_query(fields, group), spark) for group, spark in found_with(found, sparks)],
         left_out=max(0, len(found) - GROUPS_SHOWN_MAX),
@@ -92,7 +92,7 @@ def _group_query(fields: Fields, group: Group) -> str:
 
 
 async def listing(visit: RequestContext) -> web.Response:
-    """The page at /letters/list: the letters of a filter, newest first, and what can be done with all of them."""
+    """The page at /dead-letters/list: the letters of a filter, newest first, and what can be done with all of them."""
     fields = filter_form.fields_of(visit.query)
     wanted, problem = _filter(fields)
     before = Position.parse(visit.query.get("before", ""))
@@ -101,8 +101,8 @@ async def listing(visit: RequestContext) -> web.Response:
     shown = found[:PER_PAGE]
     older = query_of(fields, before=str(shown[-1].place)) if len(found) > PER_PAGE else None
     return visit.page(
-        "listing.html",
-        section="/letters",
+        "dead_letter_list.html",
+        section="/dead-letters",
         notices=[problem] if problem else [],
         letters=shown,
         total=total,

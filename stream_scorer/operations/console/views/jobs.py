@@ -1,4 +1,4 @@
-"""How far errands are, and what came of them."""
+"""Jobs: their progress and their results."""
 
 from aiohttp import web
 
@@ -7,40 +7,38 @@ from stream_scorer.operations.console.request_context import RequestContext
 
 SHOWN_MAX = 100
 TITLES = {
-    "check": "Check against today's contract",
+    "check": "Check against the current contract",
     "dry-run": "Dry run of a replay",
     "replay": "Replay",
     "discard-dry-run": "Dry run of a discard",
     "discard": "Discard",
-    "scorecards": "Scorecards of producers",
+    "scorecards": "Producer scorecards",
 }
 
 
 async def listing(visit: RequestContext) -> web.Response:
-    """The page at /errands."""
-    return visit.page(
-        "errands.html", section="/errands", errands=visit.console.desk.errands.newest_first(), titles=TITLES
-    )
+    """The page at /jobs."""
+    return visit.page("jobs.html", section="/jobs", jobs=visit.console.desk.jobs.newest_first(), titles=TITLES)
 
 
 async def show(visit: RequestContext) -> web.Response:
-    """The page at /errands/NAME."""
+    """The page at /jobs/NAME."""
     try:
-        errand = visit.console.desk.errands[visit.request.match_info["name"]]
+        job = visit.console.desk.jobs[visit.request.match_info["name"]]
     except KeyError:
         return visit.message(
             404,
-            "This errand is not known",
-            "Errands are known until the process that ran them ends. What it did stands in the ledger: see the "
-            "history of a letter.",
-            back="/errands",
+            "Job not found",
+            "The console keeps a job for 12 hours, until it restarts, and until you have started 50 newer ones. The "
+            "ledger keeps what it did: see the history of a dead letter.",
+            back="/jobs",
         )
     limit = visit.console.settings.business.dead_letter_share_max
     return visit.page(
-        "errand.html",
-        section="/errands",
-        errand=errand,
-        title=TITLES[errand.kind],
+        "job.html",
+        section="/jobs",
+        job=job,
+        title=TITLES[job.kind],
         shown_max=SHOWN_MAX,
         message_to=notice_text,
         limit=limit,

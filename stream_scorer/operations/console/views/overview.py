@@ -1,4 +1,4 @@
-"""The overview: how the worker and its partitions are doing."""
+"""The overview: how the workers and the partitions are doing."""
 
 from typing import NamedTuple
 
@@ -14,8 +14,7 @@ from stream_scorer.operations.console.svg_charts import sparkline
 from stream_scorer.runtime.metrics.catalogue import OBSERVATION_ENDS, OUTCOME_ENDS
 from stream_scorer.runtime.settings.settings import BusinessSettings
 
-STATES = {"elsewhere": "another worker's", "unknown": "nothing committed yet"}
-# Which of the ends of an observation mean that it was answered
+STATES = {"unowned": "no worker", "unknown": "unknown"}
 ALL_OBSERVATIONS = tuple(f"observations.{end}" for end in OBSERVATION_ENDS)
 
 
@@ -34,17 +33,16 @@ async def show(visit: RequestContext) -> web.Response:
     """The page at /."""
     recorder, business = visit.console.recorder, visit.console.settings.business
     now = await recorder.latest()
-    is_worker = recorder.watched.is_worker
     figures: list[Figure] = []
     if now is not None:
-        figures = worker_figures(now, recorder, business) if is_worker else group_figures(now, recorder)
+        figures = worker_figures(now, recorder, business) if now.by_workers else group_figures(now, recorder)
     return visit.page(
         "overview.html",
         section="/",
         now=now,
         trouble=recorder.trouble,
-        is_worker=is_worker,
         states=STATES,
+        models=sorted({(each.role, each.model, each.threshold) for each in now.workers if each.model}) if now else [],
         figures=figures,
         ends=ends(now, recorder) if now is not None else [],
         quality=quality(now.quality, business) if now is not None and now.quality is not None else [],
@@ -52,9 +50,10 @@ async def show(visit: RequestContext) -> web.Response:
 
 
 def worker_figures(now: Snapshot, recorder: Recorder, business: BusinessSettings) -> list[Figure]:
-    predicted, letters = recorder.rate("observations.predicted"), recorder.rate("letters")
+    predicted, letters = recorder.rate("observations.predicted"), recorder.rate("dead_letters")
     read = recorder.rate(*ALL_OBSERVATIONS)
-    broken = letters / read if letters is not None and read else None
+    refused = recorder.rate("observations.dead_lettered")
+    broken = refused / read if refused is not None and read else None
     median_s, slow_s = recorder.latency_s(0.5, 0.99)
     limit_s = business.latency_ms_max / 1000
     oldest_s = max((each.oldest_waiting_s or 0.0 for each in now.partitions), default=0.0)
@@ -62,34 +61,34 @@ def worker_figures(now: Snapshot, recorder: Recorder, business: BusinessSettings
         Figure(
             "Predictions",
             formatting.rate(predicted),
-            "a second",
-            f"{formatting.count(now.ended.get('observations.predicted', 0))} since the start",
-            spark=sparkline(recorder.rates("observations.predicted"), "Predictions a second, the last five minutes"),
+            "per second",
+            f"{formatting.count(now.ended.get('observations.predicted', 0))} since the workers started",
+            spark=sparkline(recorder.rates("observations.predicted"), "Predictions per second, last five minutes"),
         ),
         Figure(
             "Dead letters",
             formatting.rate(letters),
-            "a second",
-            f"{formatting.share(broken)} of observations" if broken is not None else "none at the moment",
+            "per second",
+            f"{formatting.share(broken)} of observations" if broken is not None else "no observations now",
             "bad" if broken is not None and broken > business.dead_letter_share_max else "",
-            sparkline(recorder.rates("letters"), "Dead letters a second, the last five minutes", "fault"),
+            sparkline(recorder.rates("dead_letters"), "Dead letters per second, last five minutes", "fault"),
         ),
         Figure(
-            "Latency, 99 of 100",
+            "Latency, p99",
             formatting.duration(slow_s),
             "",
-            f"half within {formatting.duration(median_s)}, limit {formatting.duration(limit_s)}"
+            f"last 5 minutes; p50 {formatting.duration(median_s)}, limit {formatting.duration(limit_s)}"
             if slow_s is not None
-            else "nothing predicted in the last minute",
+            else "no predictions in the last 5 minutes",
             "bad" if slow_s is not None and slow_s > limit_s else "",
         ),
         Figure(
             "Waiting",
             formatting.count(now.unread + sum(each.held or 0 for each in now.partitions)),
             "records",
-            f"oldest {formatting.duration(oldest_s)}" if oldest_s else "nothing is late",
+            f"oldest {formatting.duration(oldest_s)}" if oldest_s else "no backlog",
             "bad" if oldest_s > business.lag_age_s_max else "",
-            sparkline(recorder.unread(), "Records that wait, the last five minutes"),
+            sparkline(recorder.unread(), "Records waiting, last five minutes"),
         ),
     ]
     rate = now.quality.success_rate if now.quality is not None else None
@@ -112,23 +111,23 @@ def group_figures(now: Snapshot, recorder: Recorder) -> list[Figure]:
         Figure(
             "Observations read",
             formatting.rate(recorder.rate("observations.read")),
-            "a second",
+            "per second",
             "committed by the group",
-            spark=sparkline(recorder.rates("observations.read"), "Observations read a second, the last five minutes"),
+            spark=sparkline(recorder.rates("observations.read"), "Observations read per second, last five minutes"),
         ),
         Figure(
             "Outcomes read",
             formatting.rate(recorder.rate("outcomes.read")),
-            "a second",
+            "per second",
             "committed by the group",
-            spark=sparkline(recorder.rates("outcomes.read"), "Outcomes read a second, the last five minutes"),
+            spark=sparkline(recorder.rates("outcomes.read"), "Outcomes read per second, last five minutes"),
         ),
         Figure(
             "Waiting",
             formatting.count(now.unread),
             "records",
             "behind the group's committed offsets",
-            spark=sparkline(recorder.unread(), "Records that wait, the last five minutes"),
+            spark=sparkline(recorder.unread(), "Records waiting, last five minutes"),
         ),
     ]
 

@@ -37,11 +37,9 @@ async def show(visit: RequestContext) -> web.Response:
 
 
 async def count_up(visit: RequestContext) -> web.Response:
-    """Scorecards of all that is retained, or of the last hours, as an errand."""
+    """Scorecards of all that is retained, or of the last hours, as a job."""
     assert visit.form is not None
-    errands = visit.console.desk.errands
-    if errands.is_full:
-        return visit.message(429, "Too much at once", "Wait until an errand is over.", back="/errands")
+    jobs = visit.console.desk.jobs
     fields = {name: said for name, said in filter_form.fields_of(visit.form).items() if name == "within"}
     since_ms, settings = filter_of(fields).since_ms, visit.console.settings
 
@@ -50,14 +48,15 @@ async def count_up(visit: RequestContext) -> web.Response:
         return await scorecards(client_options(settings.kafka), names, since_ms=since_ms, on_read=on_progress)
 
     within = fields.get("within")
-    errand = Job(
+    job = Job(
         kind="scorecards",
         letters=f"records of the last {filter_form.WITHIN_NAMES[str(within)]}" if within else "all that is retained",
         how="",
+        visitor=visit.visitor_key,
         who=visit.visitor.name or "",
         again=[],
         back="/producers",
         started_ms=time.time_ns() // 1_000_000,
     )
-    errands.start(errand, read, changes=False)
-    return redirect(f"/errands/{errand.name}")
+    jobs.start(job, read, changes=False)
+    return redirect(f"/jobs/{job.name}")

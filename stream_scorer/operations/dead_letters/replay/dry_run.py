@@ -4,8 +4,9 @@ Invariant: nothing is written. The worker has the last word; this says what it w
 report goes to whoever asks.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -121,6 +122,11 @@ def assess(access: Context, letter: DeadLetter | UnreadableDeadLetter, fix: Fix)
     return Assessment(letter, Verdict.STILL_FAILS, found, value)
 
 
+def _judge_all(access: Context, letters: Sequence[DeadLetter | UnreadableDeadLetter], fix: Fix) -> list[Assessment]:
+    """What the contract says of all letters of one fetch; for a thread, because a fix may take its time."""
+    return [assess(access, letter, fix) for letter in letters]
+
+
 async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> Answers:
     """What would become of the letters at these places."""
     verdicts = {key: np.full(len(wanted), VERDICTS.index(Verdict.GONE), np.int8) for key, wanted in offsets.items()}
@@ -134,8 +140,7 @@ async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | N
         verdicts[place.partition][np.searchsorted(offsets[place.partition], place.offset)] = VERDICTS.index(verdict)
 
     async for _, letters in read_letters(access, offsets, on_read):
-        for letter in letters:
-            judged = assess(access, letter, fix)
+        for letter, judged in zip(letters, await asyncio.to_thread(_judge_all, access, letters, fix), strict=True):
             changed += judged.changed
             settle(letter.place, judged.verdict)
             if judged.said is not None and isinstance(letter, DeadLetter):

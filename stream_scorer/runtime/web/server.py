@@ -1,0 +1,45 @@
+"""An HTTP server: an application that listens at one address, within the limits on connections."""
+
+import asyncio
+import os
+
+from aiohttp import web
+
+from stream_scorer.errors import SettingsError
+from stream_scorer.runtime.web.connection_limits import BACKLOG, REQUEST_WAIT_S, ConnectionLimits
+
+
+class HttpServer:
+    """Serves one application. `setting`: what names its address, for the message where that can't be had."""
+
+    def __init__(self, app: web.Application, *, setting: str, limits: ConnectionLimits | None = None) -> None:
+        self._limits = limits or ConnectionLimits()
+        app.middlewares.insert(0, self._limits.middleware)
+        self._setting = setting
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, keepalive_timeout=REQUEST_WAIT_S, lingering_time=1.0
+        )
+        self._listening: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen; port 0 takes any free one. Gives the address. Raises `SettingsError` where it can't be had."""
+        await self._runner.setup()
+        make = self._runner.server
+        assert make is not None
+        try:
+            self._listening = await asyncio.get_running_loop().create_server(
+                self._limits.limited(make), host, port, backlog=BACKLOG
+            )
+        except OSError as error:
+            raise SettingsError(
+                f"{self._setting} = {host}:{port} can't be listened on ({os.strerror(error.errno or 0)}): "
+                "take another with --http-port, 0 for any free one."
+            ) from error
+        address: tuple[str, int] = self._listening.sockets[0].getsockname()[:2]
+        return address
+
+    async def stop(self) -> None:
+        """Take no more connections, and end those that there are."""
+        if self._listening is not None:
+            self._listening.close()
+        await self._runner.cleanup()
