@@ -8,6 +8,7 @@ Known (exit status in brackets)
 ├── TopicsError [1]        the cluster's topics are not what `topics/topics.toml` says
 ├── StateError [1]         the local state is in use by another process, or can't be read or written
 ├── GoneError [1]          something that was asked for by its place is not there, or not there any more
+├── LimitError [75]        this process or machine has run out of something: file descriptors
 ├── OutageError [75]       the world's: Kafka is away or too slow; whoever supervises us starts us again
 ├── RefusedError [1]       Kafka is there and says no: a record too large, a request it does not know
 └── FencedError [1]        another worker owns what this one thought it owned
@@ -50,6 +51,12 @@ class StateError(UserError):
 
 class NotFoundError(UserError):
     """Something that was asked for by its place is not there, or not there any more."""
+
+
+class LimitError(UserError):
+    """This process or this machine has run out of something that others may give back."""
+
+    exit_status = 75
 
 
 class OutageError(UserError):

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import Any, Final, TypedDict
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from stream_scorer.client.reply_consumer import Listener
 from stream_scorer.core.records.record import Headers, Source
 from stream_scorer.errors import OutageError, UserError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.kafka.connection_check import diagnose_connection
+from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.settings.settings import Settings
 
@@ -62,17 +62,13 @@ class Connection:
         options = client_options(self._settings.kafka)
         with self.explained("connecting"):
             try:
+                options |= {"bootstrap_servers": await reach(options)}
                 self._producer = AIOKafkaProducer(**options, enable_idempotence=True)
                 await self._producer.start()
                 self._listener = Listener(options, self.names, self._settings.group_name)
                 await self._listener.start()
-            except BaseException as error:
+            except BaseException:
                 await self.stop()
-                if (
-                    isinstance(error, KafkaConnectionError)
-                    and (refusal := await diagnose_connection(options)) is not None
-                ):
-                    raise refusal from error
                 raise
 
     async def stop(self) -> None:

@@ -36,10 +36,14 @@ async def test_a_user_with_the_right_password_is_let_in(locked: Locked, user: di
     assert await cluster_id(locked.settings_of(WORKER, **user))
 
 
+NO_USER = {"sasl_username": "", "sasl_password": ""}
 REFUSED = {
     "wrong password": ({"sasl_password": "guessed"}, "does not know the user 'worker' with this password"),
     "unknown user": ({"sasl_username": "nobody"}, "does not know the user 'nobody'"),
     "another mechanism's user": ({"sasl_mechanism": "SCRAM-SHA-256"}, "each mechanism has users of its own"),
+    "no user at all": ({"security_protocol": "SSL", **NO_USER}, "hangs up on who brings no user"),
+    "plain text": ({"security_protocol": "PLAINTEXT", "ssl_ca_file": "", **NO_USER}, "it speaks TLS, and"),
+    "a user in plain text": ({"security_protocol": "SASL_PLAINTEXT", "ssl_ca_file": ""}, "it speaks TLS, and"),
     "broker that nobody we trust signs for": ({"ssl_ca_file": ""}, "its certificate is not to be trusted"),
 }
 

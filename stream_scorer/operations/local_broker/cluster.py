@@ -47,6 +47,7 @@ class LocalBroker:
     `folder`: where its data stay between starts (without one: a temporary folder, gone after `stop`). `nodes`: 1 or 3.
     `port`: the first node's, the others' follow (without one: free ones). `properties` go to every node and win over
     ours; `security` is the protocol of the clients' listener, the one behind `internal_bootstrap` stays plain text.
+    `advertised`: the `host:port` by which the nodes tell clients to call them, where that is not where they listen.
     `tuned`: let Java optimise, for loads of minutes. `progress` hears what the first start on a machine downloads.
     """
 
@@ -58,6 +59,7 @@ class LocalBroker:
         *,
         security: str = "PLAINTEXT",
         properties: Mapping[str, str] | None = None,
+        advertised: str | None = None,
         tuned: bool = False,
         heap_mib: int = HEAP_MIB,
         progress: Progress = silent,
@@ -69,6 +71,7 @@ class LocalBroker:
         self._asked_port = port
         self._security = security
         self._properties = dict(properties or {})
+        self._advertised = advertised
         self._tuned = tuned
         self._heap_mib = heap_mib
         self._progress = progress
@@ -185,7 +188,10 @@ class LocalBroker:
 
     def _start_node(self, number: int, detached: bool = False) -> None:
         node = self.nodes[number]
-        node.start(server_properties(number, self.ports, node.data, self._security, self._properties), detached)
+        properties = server_properties(
+            number, self.ports, node.data, self._security, self._properties, self._advertised
+        )
+        node.start(properties, detached)
 
     def _wait_until_ready(self, numbers: Collection[int], seen: Collection[int]) -> None:
         """Wait until each of these nodes answers, and sees at least those others at work."""

@@ -55,19 +55,25 @@ def addresses(ports: tuple[NodePorts, ...], listener: str) -> str:
 
 
 def server_properties(
-    node: int, ports: tuple[NodePorts, ...], log_folder: Path, security: str, extra: Mapping[str, str]
+    node: int,
+    ports: tuple[NodePorts, ...],
+    log_folder: Path,
+    security: str,
+    extra: Mapping[str, str],
+    advertised: str | None = None,
 ) -> dict[str, str]:
-    """What node number `node` (from 0) of the cluster is told; `extra` wins over everything."""
+    """What node number `node` (from 0) of the cluster is told; `extra` wins over everything. `advertised`: what it
+    tells clients to call it by, where that is not where it listens."""
     own = ports[node]
     copies = str(len(ports))
     in_sync = str(max(1, len(ports) - 1))
-    listeners = f"CLIENT://{HOST}:{own.client},INTERNAL://{HOST}:{own.internal}"
+    client, internal = f"CLIENT://{HOST}:{own.client}", f"INTERNAL://{HOST}:{own.internal}"
     return {
         "process.roles": "broker,controller",
         "node.id": str(node),
         "controller.quorum.voters": ",".join(f"{number}@{HOST}:{each.controller}" for number, each in enumerate(ports)),
-        "listeners": f"{listeners},CONTROLLER://{HOST}:{own.controller}",
-        "advertised.listeners": listeners,
+        "listeners": f"{client},{internal},CONTROLLER://{HOST}:{own.controller}",
+        "advertised.listeners": f"{f'CLIENT://{advertised}' if advertised else client},{internal}",
         "listener.security.protocol.map": f"CLIENT:{security},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "INTERNAL",
         "controller.listener.names": "CONTROLLER",

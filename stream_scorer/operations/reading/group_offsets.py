@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_scorer.runtime.kafka.client import client_options
+from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
 # a new cluster makes the topic of the groups' offsets when it is first asked for one
@@ -24,12 +25,13 @@ class GroupPosition:
 
     def __init__(self, kafka: KafkaSettings, group: str) -> None:
         self._group = group
-        options = client_options(kafka)
+        self._options = options = client_options(kafka)
         self._admin = AIOKafkaAdminClient(**options)
         self._consumer = AIOKafkaConsumer(**options, isolation_level="read_committed")
         self._coordinator: int | None = None
 
     async def __aenter__(self) -> Self:
+        await reach(self._options, self._consumer, self._admin)
         await self._consumer.start()
         await self._admin.start()
         return self

@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple, NoReturn, Self, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from stream_scorer.errors import OutageError, TopicsError, UserError
 from stream_scorer.runtime.kafka.batch_fetch import read
-from stream_scorer.runtime.kafka.connection_check import diagnose_connection
+from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.kafka.errors import to_user_error
 
 # Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
@@ -71,16 +71,13 @@ class Reader:
         self._admin = AIOKafkaAdminClient(**self._options)
 
     async def __aenter__(self) -> Self:
+        clients = (self._consumer, self._measuring, self._admin)
         try:
-            for client in (self._consumer, self._measuring, self._admin):
+            await reach(self._options, *clients)
+            for client in clients:
                 await client.start()
         except BaseException as error:
             await self.__aexit__()
-            if (
-                isinstance(error, KafkaConnectionError)
-                and (refusal := await diagnose_connection(self._options)) is not None
-            ):
-                raise refusal from error
             raise_explained(error, self._options)
         return self
 

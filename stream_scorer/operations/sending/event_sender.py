@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records.partitioner import partitions_of
 from stream_scorer.core.records.record import Headers
 from stream_scorer.errors import OutageError, TopicsError, UserError
 from stream_scorer.operations.sending.schedule import ScheduledEvent
-from stream_scorer.runtime.kafka.connection_check import diagnose_connection
+from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.kafka.errors import to_user_error
 
 BATCH_BYTES_MAX = 512 * 1024
@@ -65,8 +65,9 @@ class EventSender:
         self._failure: UserError | None = None
 
     async def __aenter__(self) -> Self:
+        reached = await reach(self._options)
         producer = AIOKafkaProducer(
-            **self._options,
+            **{**self._options, "bootstrap_servers": reached},
             enable_idempotence=True,
             max_batch_size=BATCH_BYTES_MAX,
             max_request_size=max(8 * BATCH_BYTES_MAX, 2 * self._limit),
@@ -75,11 +76,6 @@ class EventSender:
             await producer.start()
         except (KafkaError, OSError) as error:
             await producer.stop()
-            if (
-                isinstance(error, KafkaConnectionError)
-                and (refusal := await diagnose_connection(self._options)) is not None
-            ):
-                raise refusal from error
             raise self._explained(error, "connecting") from error
         self._producer = producer
         return self

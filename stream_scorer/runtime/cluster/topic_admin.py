@@ -25,7 +25,7 @@ from stream_scorer.errors import OutageError, TopicsError, UserError
 from stream_scorer.runtime.cluster.topic_definitions import TopicDefinition, TopicNames, definitions_for, load_topics
 from stream_scorer.runtime.cluster.topic_diff import Difference, FoundTopic, compare
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.kafka.connection_check import diagnose_connection
+from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.settings.settings import Settings
 
@@ -96,13 +96,12 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
     options = client_options(settings.kafka)
     admin = AIOKafkaAdminClient(**options, request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
+        await reach(options, admin)
         await admin.start()
         yield admin
     except UserError:
         raise
     except (KafkaError, OSError, TimeoutError) as error:
-        if isinstance(error, KafkaConnectionError) and (refusal := await diagnose_connection(options)) is not None:
-            raise refusal from error
         known = to_user_error(error, "reading or creating topics", bootstrap)
         if known is None or isinstance(known, OutageError):
             reason = "no connection" if isinstance(error, KafkaConnectionError) else str(error) or type(error).__name__

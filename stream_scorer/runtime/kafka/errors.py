@@ -3,6 +3,7 @@
 from aiokafka import errors
 
 from stream_scorer.errors import FencedError, OutageError, RefusedError, SettingsError, UserError
+from stream_scorer.runtime.kafka.descriptors import no_descriptors_left, out_of_descriptors
 
 # Another producer with our transactional id has started: this process no longer owns the partition.
 FENCED = (
@@ -56,6 +57,8 @@ def to_user_error(error: BaseException, doing: str, bootstrap: str) -> UserError
     these (our own fault)."""
     if isinstance(error, UserError):
         return error
+    if out_of_descriptors(error):
+        return no_descriptors_left()
     if isinstance(error, FENCED):
         return FencedError(
             f"Fenced while {doing}: another worker has taken over this partition, nothing was committed here. "

@@ -14,12 +14,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 
-from stream_scorer.errors import TopicsError
+from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import read, watch_membership
-from stream_scorer.runtime.kafka.connection_check import diagnose_connection
+from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.lanes.consumer_lag import ConsumerLag
 from stream_scorer.runtime.lanes.lane import Lane
 
@@ -39,6 +39,8 @@ POLL_INTERVAL_MS_MAX = 24 * 3_600_000
 REBALANCE_WAIT_MS_MAX = 30_000
 # Between two attempts to reach a broker that is not there yet
 CONNECT_WAIT_S = 1.0
+# While it waits for the same reason it says so again
+TELL_EVERY_S = 30.0
 # How long a lane may take to finish what is under way when its partition goes to another worker
 CLOSE_WAIT_S = 5.0
 # How long leaving the group may take, at least
@@ -94,18 +96,17 @@ class ConsumerLoop(ConsumerRebalanceListener):
         self.backlog = ConsumerLag(consumer)
 
     async def connect(self) -> None:
-        """Wait for the broker, however long it takes. Raises `SettingsError` where it is there and does not let us
-        in."""
-        waiting = False
+        """Wait for the broker, however long it takes, and say so now and then. Raises `SettingsError` where it is there
+        and does not let us in."""
+        told, told_at_s = "", 0.0
         while True:
             try:
+                await reach(self._options, self.consumer)
                 await self.consumer.start()
-            except (KafkaConnectionError, ConnectionError, OSError) as error:
-                if (refusal := await diagnose_connection(self._options)) is not None:
-                    raise refusal from error
-                if not waiting:
-                    log.warning("Kafka does not answer yet (%s); the worker waits for it", error)
-                waiting = True
+            except (OutageError, KafkaError, OSError) as error:
+                if str(error) != told or time.monotonic() - told_at_s >= TELL_EVERY_S:
+                    told, told_at_s = str(error), time.monotonic()
+                    log.warning("Kafka can't be used yet; the worker waits for it. %s", error)
                 await asyncio.sleep(CONNECT_WAIT_S)
             else:
                 self.connected = True
