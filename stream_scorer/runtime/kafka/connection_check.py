@@ -183,5 +183,6 @@ def _unreachable(entrance: Address, unreachable: Mapping[Address, Refusal], brok
     if brokers == 1:
         return OutageError(f"A broker answers at {entrance} but calls itself {said}. {_ADVERTISE}")
     return OutageError(
-        f"A broker answers at {entrance}, but {len(unreachable)} of {brokers} brokers call themselves {said}. {_ADVERTISE}"
+        f"A broker answers at {entrance}, but {len(unreachable)} of {brokers} brokers call themselves {said}. "
+        f"{_ADVERTISE}"
     )

@@ -40,6 +40,14 @@ REFUSED = (
 )
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """What Kafka really said, where the client has wrapped it: its sender hands on every fault that it does not know as
+    a bare `KafkaError` whose cause is the fault. The error itself where it is no such wrapper."""
+    while type(error) is errors.KafkaError and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
 def _not_granted(error: BaseException) -> str:
     named = error.args[0] if error.args else ""
     names = ", ".join(sorted(named)) if isinstance(named, set | frozenset | list | tuple) else str(named)
@@ -57,6 +65,7 @@ def to_user_error(error: BaseException, doing: str, bootstrap: str) -> UserError
     these (our own fault)."""
     if isinstance(error, UserError):
         return error
+    error = cause_of(error)
     if out_of_descriptors(error):
         return no_descriptors_left()
     if isinstance(error, FENCED):

@@ -10,14 +10,16 @@ for record batches filled past their own `append`.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidProducerIdMapping, KafkaError, ProducerFenced
 
 from stream_scorer.errors import OutageError
+from stream_scorer.runtime.kafka.errors import cause_of
 from stream_scorer.runtime.kafka.record_batches import (
     BATCH_BYTES_MAX,
     REQUEST_BYTES_MAX,
@@ -30,6 +32,8 @@ from stream_scorer.runtime.kafka.record_batches import (
     stop_producer,
 )
 from stream_scorer.runtime.publishing.hanging_transactions import HangingTransaction
+
+log = logging.getLogger(__name__)
 
 # An answer that is lost, as by a broker that was killed, must leave time to ask again before the transaction is over
 ATTEMPTS_A_TRANSACTION = 4
@@ -64,25 +68,35 @@ class TransactionalPublisher:
         transactional_id: str,
         timeout_ms: int,
         find_unended: Callable[[], Awaitable[HangingTransaction | None]] | None = None,
+        committed: Callable[[], Awaitable[Offsets]] | None = None,
     ) -> None:
-        """`find_unended` is asked, where it is given, once the former owner is fenced."""
-        self._group, self._timeout_ms, self.commit_s = group, timeout_ms, 0.0
-        self._find_unended = find_unended
-        self._producer = AIOKafkaProducer(
-            **options,
-            transactional_id=transactional_id,
-            transaction_timeout_ms=timeout_ms,
+        """`find_unended` is asked, where it is given, once the former owner is fenced; `committed` says what the group
+        has committed of the lane's inputs: without it a producer whose id Kafka has forgotten is not opened anew."""
+        self._options, self._group, self._transactional_id = options, group, transactional_id
+        self._timeout_ms, self.commit_s = timeout_ms, 0.0
+        self._find_unended, self._committed = find_unended, committed
+        self._last_committed: dict[TopicPartition, int] = {}
+        self._producer = self._new_producer()
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **self._options,
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=self._timeout_ms,
             acks="all",
             max_batch_size=BATCH_BYTES_MAX,
             max_request_size=REQUEST_BYTES_MAX,
-            request_timeout_ms=timeout_ms,
+            request_timeout_ms=self._timeout_ms,
             retry_backoff_ms=RETRY_WAIT_MS,
         )
         # how long it waits for one answer, where the setting above is its patience with all that belongs to a batch
-        self._producer.client._request_timeout_ms = timeout_ms // ATTEMPTS_A_TRANSACTION
+        producer.client._request_timeout_ms = self._timeout_ms // ATTEMPTS_A_TRANSACTION
+        return producer
 
     async def start(self) -> None:
         await self._producer.start()
+        if self._committed is not None:
+            self._last_committed |= await self._committed()
         if self._find_unended is not None and (unended := await self._find_unended()) is not None:
             await self._end(unended)
 
@@ -99,12 +113,34 @@ class TransactionalPublisher:
         try:
             # a producer retries for ever; beyond this time Kafka has aborted the transaction anyway
             async with asyncio.timeout(self._timeout_ms / 1000):
-                return await self._publish(outputs, offsets)
+                try:
+                    ends = await self._publish(outputs, offsets)
+                except KafkaError as error:
+                    if self._committed is None or not isinstance(cause_of(error), InvalidProducerIdMapping):
+                        raise
+                    await self._open_anew(self._committed)
+                    ends = await self._publish(outputs, offsets)
+                self._last_committed |= offsets
+                return ends
         except TimeoutError as error:
             raise OutageError(
                 f"Kafka did not finish a transaction within worker.transaction_timeout_ms = {self._timeout_ms}. "
                 "Start the worker again once the broker is back: it goes on behind the last one that was committed."
             ) from error
+
+    async def _open_anew(self, committed: Callable[[], Awaitable[Offsets]]) -> None:
+        """Start a new producer under the same id, which Kafka forgets where nothing was published for its
+        `transactional.id.expiration.ms` (7 days by default).
+
+        It forgets the id, and whoever took over the lane meanwhile starts it afresh: the answer to us is the same. So
+        the group's offsets decide, read once the new producer has fenced everybody else: where they are not those that
+        we left there, another worker has gone on from them. Raises ProducerFenced then."""
+        log.info("Kafka has forgotten the transactional id %s, which was not used for long", self._transactional_id)
+        await stop_producer(self._producer)
+        self._producer = self._new_producer()
+        await self._producer.start()
+        if {**await committed()} != self._last_committed:
+            raise ProducerFenced
 
     async def _publish(self, outputs: Outputs, offsets: Offsets) -> Ends:
         producer = self._producer

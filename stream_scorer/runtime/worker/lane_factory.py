@@ -4,10 +4,10 @@ Invariant: nothing of a lane is shared with another but what this factory holds.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.errors import TopicsError
@@ -78,6 +78,7 @@ class LaneFactory:
                 partition=partition,
                 partitions=self._partitions,
             ),
+            committed=partial(_committed, consumer, (self._names.observations, self._names.outcomes), partition),
         )
 
     async def _open_state(self, partition: int) -> PendingWrites:
@@ -111,3 +112,10 @@ class LaneFactory:
                     "ids would move away from what is known of them: to grow, start a new environment under another "
                     "topics.prefix."
                 )
+
+
+async def _committed(consumer: AIOKafkaConsumer, topics: Sequence[str], number: int) -> dict[TopicPartition, int]:
+    """What the group has committed of this partition of the topics; of those of which it has."""
+    partitions = [TopicPartition(topic, number) for topic in topics]
+    offsets = {partition: await consumer.committed(partition) for partition in partitions}
+    return {partition: offset for partition, offset in offsets.items() if offset is not None}

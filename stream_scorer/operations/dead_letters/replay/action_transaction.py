@@ -20,7 +20,7 @@ from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.errors import FencedError, OutageError
 from stream_scorer.operations.dead_letters.context import Context, now_ms
 from stream_scorer.operations.dead_letters.index.rows import ACTS
-from stream_scorer.runtime.kafka.errors import FENCED, to_user_error
+from stream_scorer.runtime.kafka.errors import FENCED, cause_of, to_user_error
 from stream_scorer.runtime.kafka.record_batches import (
     BATCH_BYTES_MAX,
     REQUEST_BYTES_MAX,
@@ -193,12 +193,12 @@ def _told(access: Context) -> Iterator[None]:
     """Kafka's faults in our words."""
     try:
         yield
-    except FENCED as error:
-        raise FencedError(
-            "Another operator acts on the same dead letters just now. What was done is done once; "
-            "say the same command again to go on with the rest."
-        ) from error
     except (KafkaError, TimeoutError, OSError) as error:
+        if isinstance(cause_of(error), FENCED):
+            raise FencedError(
+                "Another operator acts on the same dead letters just now. What was done is done once; "
+                "say the same command again to go on with the rest."
+            ) from error
         bootstrap = access.settings.kafka.bootstrap
         known = to_user_error(error, "acting on dead letters", bootstrap)
         if known is None or isinstance(known, OutageError):
