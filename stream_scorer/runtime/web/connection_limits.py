@@ -55,6 +55,11 @@ class ConnectionLimits:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._answered)
 
+    @property
+    def answered(self) -> int:
+        """Connections whose request is being answered."""
+        return len(self._answered)
+
     def limited(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
         """A factory of protocols within the limits, of one without."""
         return lambda: LimitedProtocol(make(), self)

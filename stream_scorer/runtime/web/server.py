@@ -2,22 +2,31 @@
 
 import asyncio
 import os
+from typing import Final
 
 from aiohttp import web
 
 from stream_scorer.errors import SettingsError
 from stream_scorer.runtime.web.connection_limits import BACKLOG, REQUEST_WAIT_S, ConnectionLimits
 
+# For answers under way when the server stops
+STOP_WAIT_S: Final = 1.0
+
 
 class HttpServer:
     """Serves one application. `setting`: what names its address, for the message where that can't be had."""
 
     def __init__(self, app: web.Application, *, setting: str, limits: ConnectionLimits | None = None) -> None:
-        self._limits = limits or ConnectionLimits()
+        self._limits = ConnectionLimits() if limits is None else limits
         app.middlewares.insert(0, self._limits.middleware)
         self._setting = setting
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, keepalive_timeout=REQUEST_WAIT_S, lingering_time=1.0
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=REQUEST_WAIT_S,
+            lingering_time=1.0,
+            shutdown_timeout=STOP_WAIT_S,
         )
         self._listening: asyncio.Server | None = None
 
