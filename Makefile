@@ -35,8 +35,8 @@ demo: setup ## a real Kafka, a model, a worker and a realistic stream, live in t
 test: setup ## all tests but the long ones, on a real Kafka (BROKER=container: on a container)
 	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "not long" $(TESTS) $(ARGS)
 
-faults: setup ## the long fault tests: brokers and workers killed, stopped, cut off
-	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m long tests $(ARGS)
+faults: setup ## the fault tests, the long ones too, and docs/reliability.md written from what they found
+	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "long or fault" --reliability-report docs/reliability.md tests $(ARGS)
 
 bench: setup ## events a second over a backlog, exactly once, and latency at a fixed rate
 	@$(BIN)/stream-scorer bench $(ARGS)

@@ -10,6 +10,12 @@ import pytest
 from stream_scorer.errors import BrokerError
 from stream_scorer.operations.local_broker import LocalBroker
 from tests.integration.broker_sources import SOURCES, Broker, SourceError, chosen_source
+from tests.support.reliability_report import (  # noqa: F401  # hooks that pytest finds here
+    pytest_addoption,
+    pytest_configure,
+    pytest_runtest_makereport,
+    pytest_sessionfinish,
+)
 from tests.support.workers import Environment, an_environment
 
 KAFKA_FIXTURES = {"broker", "own_broker", "three_brokers"}

@@ -18,6 +18,10 @@ TIMEOUT_S = 90.0
 
 
 @pytest.mark.long
+@pytest.mark.fault(
+    "workers killed and the broker away while clients wait for results",
+    promise="every result that a client got is true",
+)
 async def test_answers_are_true_through_kills_and_an_outage(
     own_broker: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ OUTAGE = 75
 SETTINGS: dict[str, Any] = {"worker__batch_records_max": 100, "worker__group_instance_id": "w"}
 
 
+@pytest.mark.fault("the broker is killed and is back soon", promise="the worker waits for it and goes on")
 async def test_a_broker_that_is_killed_and_comes_back_soon_is_waited_for(
     own_broker: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
@@ -38,6 +39,9 @@ async def test_a_broker_that_is_killed_and_comes_back_soon_is_waited_for(
         assert await stopped(worker) == 0
 
 
+@pytest.mark.fault(
+    "the broker is away for longer than a transaction may take", promise="exit status 75; the next start goes on"
+)
 async def test_an_outage_longer_than_a_transaction_ends_the_worker_with_75_and_another_start_goes_on(
     own_broker: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
@@ -61,6 +65,9 @@ async def test_an_outage_longer_than_a_transaction_ends_the_worker_with_75_and_a
 
 
 @pytest.mark.long
+@pytest.mark.fault(
+    "no broker for a minute, a supervised worker", promise="it is started again until the broker is back"
+)
 async def test_a_supervised_worker_gets_over_a_minute_without_a_broker(
     own_broker: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
@@ -92,6 +99,7 @@ def patient_broker() -> Iterator[LocalBroker]:
 
 
 @pytest.mark.long
+@pytest.mark.fault("the broker hangs", promise="exit status 75")
 async def test_a_broker_that_hangs_ends_the_worker_with_75(
     patient_broker: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
@@ -115,6 +123,7 @@ async def test_a_broker_that_hangs_ends_the_worker_with_75(
         pytest.param(False, id="waiting for the broker"),
     ],
 )
+@pytest.mark.fault("SIGTERM while the broker is away", promise="the worker ends within its deadline")
 async def test_sigterm_while_the_broker_is_away_ends_the_worker_within_its_deadline(
     own_broker: LocalBroker, prefix: str, tmp_path: Path, at_work: bool
 ) -> None:
@@ -137,6 +146,7 @@ async def test_sigterm_while_the_broker_is_away_ends_the_worker_within_its_deadl
 
 
 @pytest.mark.long
+@pytest.mark.fault("one of three brokers is killed", promise="the worker goes on")
 async def test_one_of_three_brokers_is_killed(three_brokers: LocalBroker, prefix: str, tmp_path: Path) -> None:
     settings = SETTINGS | {"topics__replication": 3}
     async with an_environment(three_brokers.bootstrap, prefix, tmp_path, **settings) as environment:

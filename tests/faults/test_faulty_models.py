@@ -44,6 +44,7 @@ def letters(account: Account) -> list[tuple[str, list[str]]]:
         ("wrong length", "output", "invalid_output"),
     ],
 )
+@pytest.mark.fault("a model that raises on some rows", promise="those become dead letters, the rest is scored")
 async def test_rows_that_a_model_fails_on_are_set_aside_and_the_rest_is_scored(
     environment: Environment, tmp_path: Path, fault: Fault, stage: str, code: str
 ) -> None:
@@ -57,6 +58,7 @@ async def test_rows_that_a_model_fails_on_are_set_aside_and_the_rest_is_scored(
     assert letters(account) == [(stage, [code])] * (2 * CULPRITS)
 
 
+@pytest.mark.fault("a model that fails on everything", promise="the worker stops, nothing is dead-lettered")
 async def test_a_model_that_fails_on_everything_stops_the_worker_and_floods_nothing(
     environment: Environment, tmp_path: Path
 ) -> None:

@@ -37,6 +37,9 @@ def forgetful() -> Iterator[LocalBroker]:
 @pytest.mark.long
 @pytest.mark.kafka
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+@pytest.mark.fault(
+    "Kafka has forgotten the transactional id of a quiet lane", promise="the next record is scored, no worker ends"
+)
 async def test_a_record_after_a_long_silence_is_scored_and_ends_no_worker(
     forgetful: LocalBroker, prefix: str, tmp_path: Path, delivery: str
 ) -> None:
@@ -70,6 +73,7 @@ def publisher_of(place: Place) -> TransactionalPublisher:
 
 @pytest.mark.long
 @pytest.mark.kafka
+@pytest.mark.fault("the same, after another worker took over", promise="the previous owner publishes nothing")
 async def test_a_producer_that_was_forgotten_publishes_nothing_where_another_has_gone_on(
     forgetful: LocalBroker, prefix: str
 ) -> None:

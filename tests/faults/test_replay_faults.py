@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from stream_scorer.core.dead_letters.repair import Fix, parse_fix
 from stream_scorer.core.records.audit_log import Action
 from stream_scorer.operations.dead_letters.query.filters import State
@@ -56,6 +58,7 @@ async def each_was_replayed_once(environment: Environment, ids: list[str]) -> No
     await environment.account(prediction=len(ids), dead_letter=len(ids))
 
 
+@pytest.mark.fault("a replay of dead letters is killed and run again", promise="each dead letter is replayed once")
 async def test_a_replay_that_is_killed_and_said_again_replays_each_letter_once(
     environment: Environment, tmp_path: Path
 ) -> None:
@@ -80,6 +83,7 @@ async def test_a_replay_that_is_killed_and_said_again_replays_each_letter_once(
     await each_was_replayed_once(environment, ids)
 
 
+@pytest.mark.fault("two operators replay the same dead letters at once", promise="each dead letter is replayed once")
 async def test_two_operators_who_replay_the_same_letters_at_once_replay_each_once(
     environment: Environment, tmp_path: Path
 ) -> None:
@@ -94,6 +98,7 @@ async def test_two_operators_who_replay_the_same_letters_at_once_replay_each_onc
     await each_was_replayed_once(environment, ids)
 
 
+@pytest.mark.fault("workers come and go during a replay", promise="each dead letter is replayed once")
 async def test_a_replay_goes_on_while_workers_come_and_go(environment: Environment, tmp_path: Path) -> None:
     one = await environment.start("one")
     ids = [f"ev-{number}" for number in range(LETTERS)]
@@ -107,6 +112,7 @@ async def test_a_replay_goes_on_while_workers_come_and_go(environment: Environme
     assert two.exit_status() is None
 
 
+@pytest.mark.fault("retention deletes a dead letter during a replay", promise="the command says that it is gone")
 async def test_a_letter_that_retention_deletes_in_the_meantime_is_said_to_be_gone(
     environment: Environment, tmp_path: Path
 ) -> None:

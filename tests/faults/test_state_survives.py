@@ -66,6 +66,7 @@ async def everything_again(environment: Environment, events: list[Sent]) -> Acco
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+@pytest.mark.fault("the state on disk is deleted, damaged or old", promise="the state is restored from the topics")
 async def test_a_restart_knows_what_was_said_whatever_became_of_its_stores(
     environment: Environment, killed: bool
 ) -> None:
@@ -86,6 +87,9 @@ async def test_a_restart_knows_what_was_said_whatever_became_of_its_stores(
     await everything_again(environment, events)
 
 
+@pytest.mark.fault(
+    "kill -9 between a commit and the write of the state", promise="the state catches up from the topics"
+)
 async def test_a_worker_that_was_killed_goes_on_from_what_its_stores_still_hold(environment: Environment) -> None:
     events = traffic(2_000)
     worker = await environment.start(worker__group_instance_id="w", **SMALL_BATCHES)
@@ -143,11 +147,13 @@ async def back_and_forth(environment: Environment, times: int) -> None:
     await everything_again(environment, events)
 
 
+@pytest.mark.fault("lanes move between workers under load", promise="nothing lost, nothing doubled")
 async def test_lanes_move_back_and_forth_under_load(environment: Environment) -> None:
     await back_and_forth(environment, 1)
 
 
 @pytest.mark.long
+@pytest.mark.fault("lanes move between workers ten times under load", promise="nothing lost, nothing doubled")
 async def test_lanes_move_back_and_forth_ten_times_under_load(environment: Environment) -> None:
     await back_and_forth(environment, 10)
 
@@ -199,6 +205,7 @@ async def test_what_happened_long_ago_and_was_scored_just_now_is_known_after_a_r
     await environment.account(prediction=4, redelivery=1, dead_letter=1, joined=3)
 
 
+@pytest.mark.fault("kill -9 under at-least-once", promise="nothing lost")
 async def test_at_least_once_loses_nothing(environment: Environment) -> None:
     """What was published and not yet committed is published again; nothing is missing."""
     topics, events = environment.topics, traffic(4_000)

@@ -89,6 +89,7 @@ def is_open(each: socket.socket) -> bool:
     return not ended
 
 
+@pytest.mark.fault("hundreds of half-sent HTTP requests, 256 descriptors", promise="probes answer, records go on")
 async def test_hundreds_of_half_requests_keep_no_probe_and_no_record_waiting(environment: Environment) -> None:
     worker = environment.worker()
     with descriptors_at_most(DESCRIPTORS):
@@ -181,6 +182,7 @@ class Attack:
             return str(await answer.text())
 
 
+@pytest.mark.fault("visitors look at the oddest dead letters", promise="scoring goes on")
 async def test_looking_at_odd_letters_never_stops_scoring(environment: Environment) -> None:
     worker = await environment.start()
     await environment.topics.observe(odd_event())

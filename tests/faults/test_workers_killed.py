@@ -41,15 +41,18 @@ async def killed_again_and_again(environment: Environment, times: int) -> None:
     assert result.ended["joined"] > 1_000 * times
 
 
+@pytest.mark.fault("kill -9 three times, once at least inside a transaction", promise="nothing lost, nothing doubled")
 async def test_a_worker_killed_again_and_again_loses_and_doubles_nothing(environment: Environment) -> None:
     await killed_again_and_again(environment, 3)
 
 
 @pytest.mark.long
+@pytest.mark.fault("kill -9 ten times", promise="nothing lost, nothing doubled")
 async def test_a_worker_killed_ten_times_loses_and_doubles_nothing(environment: Environment) -> None:
     await killed_again_and_again(environment, 10)
 
 
+@pytest.mark.fault("one of two workers is killed, a third joins", promise="nothing lost, nothing doubled")
 async def test_one_of_two_workers_is_killed_and_another_joins(environment: Environment) -> None:
     topics = environment.topics
     settings = SMALL_BATCHES | {"worker__session_timeout_ms": 6_000}
@@ -78,6 +81,10 @@ async def pause_in_a_transaction(worker: WorkerProcess, topics: Topics) -> None:
     raise AssertionError("no transaction was ever open")
 
 
+@pytest.mark.fault(
+    "a worker is suspended beyond its session and woken inside a transaction",
+    promise="it is fenced and exits with status 1",
+)
 async def test_a_worker_stopped_beyond_its_session_and_woken_is_fenced(environment: Environment) -> None:
     topics = environment.topics
     stalled = await environment.start("stalled", worker__session_timeout_ms=6_000, **SMALL_BATCHES)
@@ -94,6 +101,7 @@ async def test_a_worker_stopped_beyond_its_session_and_woken_is_fenced(environme
     assert other.exit_status() is None
 
 
+@pytest.mark.fault("SIGTERM under load", promise="exit status 0, nothing lost")
 async def test_sigterm_under_load_ends_with_0_and_loses_nothing(environment: Environment) -> None:
     worker = await environment.start(**SMALL_BATCHES)
     feeding = asyncio.create_task(feed(environment.topics, traffic(3_000)))

@@ -17,6 +17,7 @@ from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import load_settings
 from tests.support.kafka_environment import Account, Topics, account
+from tests.support.reliability_report import Accounted, note
 
 ROOT = Path(__file__).parents[2]
 # However slow the machine: who waits for longer waits in vain
@@ -87,8 +88,11 @@ class Environment:
 
         `forgets`: the join window may have passed for some ids. `expected`: how many ended where, if that is known;
         what is left out must be none."""
+        began_s = time.monotonic()
         await self.settled()
+        caught_up_s = time.monotonic() - began_s
         result = await account(self.topics, join_window_s=self.settings.worker.join_window_s, forgets=forgets)
+        note(Accounted(dict(result.ended), result.report.unaccounted, result.report.duplicated, caught_up_s))
         if expected:
             assert dict(result.ended) == expected
         return result
