@@ -35,10 +35,11 @@ def built(folder: str) -> tuple[Object, ...]:
     return tuple(yaml.safe_load_all(done.stdout))
 
 
-def the(kind: str, folder: str) -> Object:
-    """The one object of a kind."""
-    (found,) = [each for each in built(folder) if each["kind"] == kind]
-    return found
+def the(kind: str, folder: str, name: str = "stream-scorer") -> Object:
+    """The one object of a kind; where there are several, the one of that name."""
+    found = [each for each in built(folder) if each["kind"] == kind]
+    (one,) = found if len(found) == 1 else [each for each in found if each["metadata"]["name"] == name]
+    return one
 
 
 def name_of(each: Object) -> str:

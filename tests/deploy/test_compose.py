@@ -22,8 +22,8 @@ def resolved(value: object) -> str:
 
 
 def test_the_stack_has_every_service() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "scorer", "smoke", "traffic", "prometheus", "grafana"}
-    assert set(OURS) == {"topics", "scorer", "smoke", "traffic"}
+    assert set(SERVICES) == {"kafka", "topics", "scorer", "console", "smoke", "traffic", "prometheus", "grafana"}
+    assert set(OURS) == {"topics", "scorer", "console", "smoke", "traffic"}
 
 
 def test_kafka_is_the_version_that_the_tests_run_on() -> None:
@@ -93,6 +93,21 @@ def test_ours_run_without_rights_on_a_read_only_root(name: str) -> None:
 def test_the_settings_of_ours_can_be_used(name: str) -> None:
     environ = {key: resolved(value) for key, value in SERVICES[name]["environment"].items()}
     assert load_settings(None, environ).kafka.bootstrap == "kafka:9092"
+
+
+def test_the_console_asks_every_worker_and_is_served_where_it_listens() -> None:
+    console = SERVICES["console"]
+    settings = load_settings(None, {key: resolved(value) for key, value in console["environment"].items()})
+    assert settings.console.workers == ("http://scorer:8080",)
+    port = settings.console.http_port
+    assert console["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f"http://127.0.0.1:{port}/livez" in " ".join(console["healthcheck"]["test"])
+
+
+def test_only_the_console_has_what_lets_people_in() -> None:
+    for name in OURS:
+        has_tokens = any("TOKEN" in variable for variable in SERVICES[name]["environment"])
+        assert has_tokens is (name == "console"), name
 
 
 def test_a_worker_comes_after_its_topics_and_again_after_an_outage() -> None:

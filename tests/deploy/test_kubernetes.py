@@ -97,6 +97,17 @@ class TestWorkers:
         assert named
         assert named == mounted
 
+    def test_every_secret_that_the_console_names_is_mounted(self, environment: str) -> None:
+        text = (ROOT / "deploy" / "settings" / f"{environment}.toml").read_text(encoding="utf-8")
+        spec = console(environment)["template"]["spec"]
+        (container,), (volume,) = spec["containers"], [each for each in spec["volumes"] if "secret" in each]
+        mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+        mounted = {f"{mounts[volume['name']]}/{item['path']}" for item in volume["secret"]["items"]}
+        variables = {each["value"] for each in container["env"]}
+        assert mounted == {one for one in variables if one.startswith("/run")} | set(
+            re.findall(r'"(/run/secrets/[^"]+)"', text)
+        )
+
     def test_memory_has_a_limit_and_the_processor_none(self, environment: str) -> None:
         resources = worker(environment)["resources"]
         assert set(resources["requests"]) == {"cpu", "memory"}
@@ -161,6 +172,76 @@ class TestWorkers:
         for folder in (f"overlays/{environment}", f"kafka/{environment}"):
             assert not [each for each in built(folder) if each["kind"] == "Secret"]
             assert [found for each in built(folder) for found in plain_secrets(each)] == []
+
+
+def console(environment: str) -> Any:
+    return the("Deployment", f"overlays/{environment}")["spec"]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+class TestConsole:
+    def test_its_settings_can_be_used_and_ask_the_workers_service(self, environment: str) -> None:
+        (container,) = console(environment)["template"]["spec"]["containers"]
+        variables = {each["name"]: each["value"] for each in container["env"]}
+        known = {field.variable for field in fields_of(Settings)} | {"STREAM_SCORER_SETTINGS"}
+        assert variables.keys() <= known
+        service = the("Service", f"overlays/{environment}")
+        (port,) = service["spec"]["ports"]
+        assert variables["STREAM_SCORER_CONSOLE_WORKERS"] == f"http://{service['metadata']['name']}:{port['port']}"
+        assert service["spec"]["clusterIP"] == "None", "the name stands for one worker only"
+        assert container["args"] == ["console"]
+        assert container["image"] == worker(environment)["image"]
+        assert container["ports"][0]["containerPort"] == Settings().console.http_port
+
+    def test_kafka_knows_it_as_an_operator(self, environment: str) -> None:
+        (container,) = console(environment)["template"]["spec"]["containers"]
+        variables = {each["name"]: each["value"] for each in container["env"]}
+        name = variables["STREAM_SCORER_KAFKA_SASL_USERNAME"]
+        assert name in [each["metadata"]["name"] for each in users(environment)]
+        assert name == f"stream-scorer-operator-{environment}"
+
+    def test_only_it_holds_what_lets_people_in(self, environment: str) -> None:
+        def keys(spec: Any) -> set[str]:
+            volumes = [each["secret"] for each in spec["volumes"] if "secret" in each]
+            return {item["key"] for volume in volumes for item in volume["items"]}
+
+        assert {"view-token", "act-token"} <= keys(console(environment)["template"]["spec"])
+        assert not {"view-token", "act-token"} & keys(pod(environment))
+
+    def test_it_runs_without_rights(self, environment: str) -> None:
+        spec = console(environment)["template"]["spec"]
+        (container,) = spec["containers"]
+        assert container["securityContext"] == worker(environment)["securityContext"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+
+    def test_no_selector_of_the_workers_means_it_and_its_own_do(self, environment: str) -> None:
+        folder, name = f"overlays/{environment}", "stream-scorer-console"
+        labels = console(environment)["template"]["metadata"]["labels"].items()
+        own = [
+            console(environment)["selector"]["matchLabels"],
+            the("Service", folder, name)["spec"]["selector"],
+            the("NetworkPolicy", folder, name)["spec"]["podSelector"]["matchLabels"],
+        ]
+        assert all(selector.items() <= labels for selector in own)
+        workers = [
+            the("StatefulSet", folder)["spec"]["selector"]["matchLabels"],
+            the("Service", folder)["spec"]["selector"],
+            the("PodDisruptionBudget", folder)["spec"]["selector"]["matchLabels"],
+            the("NetworkPolicy", folder)["spec"]["podSelector"]["matchLabels"],
+            the("PodMonitor", folder)["spec"]["selector"]["matchLabels"],
+        ]
+        assert not any(selector.items() <= labels for selector in workers)
+
+    def test_it_may_ask_for_names_and_reach_kafka_and_workers_who_let_it_in(self, environment: str) -> None:
+        folder, name = f"overlays/{environment}", "stream-scorer-console"
+        _, kafka, workers = the("NetworkPolicy", folder, name)["spec"]["egress"]
+        (of_worker,) = the("NetworkPolicy", folder)["spec"]["ingress"]
+        assert kafka == the("NetworkPolicy", folder)["spec"]["egress"][1]
+        (to,) = workers["to"]
+        assert to["podSelector"] == the("NetworkPolicy", folder)["spec"]["podSelector"]
+        assert {"podSelector": the("NetworkPolicy", folder, name)["spec"]["podSelector"]} in of_worker["from"]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -168,6 +168,7 @@ def test_a_broker_is_started_and_stopped_by_hand(page: str, tmp_path: Path, free
     variables = in_the_shell(
         STREAM_SCORER_KAFKA_BOOTSTRAP=f"127.0.0.1:{free_port}",
         STREAM_SCORER_HTTP_PORT="0",
+        STREAM_SCORER_CONSOLE_HTTP_PORT="0",
         STREAM_SCORER_WORKER_STATE_FOLDER=str(tmp_path / "state"),
     )
     script = []

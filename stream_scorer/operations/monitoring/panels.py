@@ -153,7 +153,7 @@ class Variable(NamedTuple):
 
 
 JOB: Final = Variable("job", "Environment", query="label_values(stream_scorer_build_info, job)")
-PAGE: Final = Variable("page", "Console", text="http://localhost:8081")
+PAGE: Final = Variable("page", "Console", text="http://localhost:8000")
 
 
 class Annotation(NamedTuple):

@@ -142,7 +142,7 @@ class HttpSettings(Section, frozen=True):
 class ConsoleSettings(Section, frozen=True):
     """The page (`stream-scorer console`), which is served at `http.host` by a process of its own."""
 
-    http_port: Annotated[int, about("The port to listen at; 0: any free one", ge=0, le=65_535)] = 8_081
+    http_port: Annotated[int, about("The port to listen at; 0: any free one", ge=0, le=65_535)] = 8_000
     workers: Annotated[
         tuple[str, ...],
         about(
