@@ -15,7 +15,7 @@ from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.contract.strict_json import parse
-from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE
+from stream_scorer.core.records.dead_letter_headers import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM
 from stream_scorer.core.records.decode import Name, TimestampMs, TimeText, decode_or_none
 from stream_scorer.core.records.outcome_update import Revision, Seconds

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.audit.inputs import InputTopic, Rows
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.core.records.dead_letter import ERRORS, SOURCE, TRUNCATED
+from stream_scorer.core.records.dead_letter_headers import ERRORS, SOURCE, is_whole
 from stream_scorer.core.records.decode import Offset, PartitionNumber, TimeText, decode_each, decode_or_none
 from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header
 from stream_scorer.core.records.timestamps import LATEST_MS, milliseconds
@@ -158,7 +158,7 @@ def dead_letter_rows(partition: int, records: Sequence[ConsumedRecord], sides: M
     rows["kind"] = [OutputKind.UNKNOWN_LETTER if waited else OutputKind.DEAD_LETTER for waited in late]
     rows["prompt"] = [not waited for waited in late]
     rows["value"] = [hash(record.value) for record in records]
-    rows["whole"] = [last_header(record.headers, TRUNCATED) in (None, b"null") for record in records]
+    rows["whole"] = [is_whole(record.headers) for record in records]
     _fill_sources(rows, sources)
     return rows
 

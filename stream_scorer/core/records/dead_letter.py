@@ -12,35 +12,17 @@ from typing import Final
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
-from stream_scorer.core.records.record import ConsumedRecord, ProducerRecord, Truncation, rfc3339, size_bytes
-
-ERRORS: Final = "scorer.errors"
-STAGE: Final = "scorer.stage"
-SOURCE: Final = "scorer.source"
-FAILED_AT: Final = "scorer.failed-at"
-VERSION: Final = "scorer.version"
-REPLAYS: Final = "scorer.replays"
-TRUNCATED: Final = "scorer.truncated"
+from stream_scorer.core.records.dead_letter_headers import LetterHeaders, LetterSource, encode_headers
+from stream_scorer.core.records.record import ConsumedRecord, ProducerRecord, Truncation, size_bytes
 
 KEPT_OF_TOO_LARGE_BYTES: Final = 64 * 1024
 ERRORS_BYTES_MAX: Final = 16 * 1024 - 1
-# Kafka's own tools print these: short enough for one line of a terminal
-STREAMS_MESSAGE_CHARACTERS_MAX: Final = 500
 # A message that is cut to make room for others keeps so much, up to 600 bytes
 MESSAGE_CHARACTERS_MIN: Final = 100
 # `,"details":{"reasons_left_out":…}` and the array's brackets
 LEFT_OUT_BYTES_MAX: Final = 64
 
 _encode = msgspec.json.Encoder().encode
-
-
-class LetterSource(msgspec.Struct, frozen=True):
-    """Where the record of a dead letter was read; `timestamp` in milliseconds since 1970."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
 
 
 def dead_letter(
@@ -61,19 +43,6 @@ def dead_letter(
     what."""
     key, value, headers = record.key, record.value, list(record.headers)
     size = size_bytes(record)
-    added = [
-        (ERRORS, encode_reasons(reasons)),
-        (STAGE, stage.value.encode()),
-        (SOURCE, _encode(LetterSource(topic, partition, record.offset, record.timestamp))),
-        (FAILED_AT, rfc3339(failed_at_ms).encode()),
-        (VERSION, version.encode()),
-        (REPLAYS, str(replays).encode()),
-        ("__streams.errors.topic", topic.encode()),
-        ("__streams.errors.partition", str(partition).encode()),
-        ("__streams.errors.offset", str(record.offset).encode()),
-        ("__streams.errors.message", reasons[0].message[:STREAMS_MESSAGE_CHARACTERS_MAX].encode(errors="replace")),
-        ("__streams.errors.exception", f"stream_scorer.{reasons[0].code.value}".encode()),
-    ]
     if size > limit_bytes:
         whole = value or b""
         headers_bytes = size - len(whole) - len(key or b"")
@@ -83,10 +52,18 @@ def dead_letter(
         value = whole[:KEPT_OF_TOO_LARGE_BYTES]
         key = key[:KEPT_OF_TOO_LARGE_BYTES] if key else key
         headers = headers if headers_bytes <= KEPT_OF_TOO_LARGE_BYTES else []
-    # where nothing was cut, ours says `null`, if only there is one of that name that a producer made up
-    if truncation is not None or any(name == TRUNCATED for name, _ in headers):
-        added.append((TRUNCATED, _encode(truncation)))
-    return ProducerRecord(key, value, record.timestamp, headers + added)
+    said = LetterHeaders(
+        reasons=tuple(reasons),
+        stage=stage,
+        source=LetterSource(topic, partition, record.offset, record.timestamp),
+        failed_ms=failed_at_ms,
+        version=version,
+        replays=replays,
+        truncation=truncation,
+    )
+    return ProducerRecord(
+        key, value, record.timestamp, headers + encode_headers(said, encode_reasons(reasons), headers)
+    )
 
 
 def encode_reasons(reasons: Sequence[Reason]) -> bytes:

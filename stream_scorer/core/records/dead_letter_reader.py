@@ -12,8 +12,15 @@ import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
 from stream_scorer.core.contract.strict_json import parse
-from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
-from stream_scorer.core.records.decode import UNREADABLE, Offset, PartitionNumber, decode_or_none
+from stream_scorer.core.records.dead_letter_headers import (
+    ERRORS,
+    REPLAYS,
+    NotALetterError,
+    count,
+    decode_headers,
+    own_headers_start,
+)
+from stream_scorer.core.records.decode import Offset, PartitionNumber, decode_or_none
 from stream_scorer.core.records.record import ConsumedRecord, Headers, Truncation, last_header
 from stream_scorer.core.records.timestamps import milliseconds as milliseconds_of
 
@@ -22,7 +29,6 @@ REPLAYED_FROM: Final = "scorer.replayed-from"
 # Who sent a record, by the headers that clients and CloudEvents set; the first that is there counts
 PRODUCER_HEADERS: Final = ("client-id", "ce_source")
 PRODUCER_CHARACTERS_MAX: Final = 200
-REPLAYS_MAX: Final = 1_000_000
 
 _PLACE: Final = re.compile(r"(\d{1,6})@(\d{1,18})")
 
@@ -89,70 +95,47 @@ class UnreadableDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-class _NotOursError(ValueError):
-    """Says why, in words that quote nothing."""
-
-
 class _Identified(msgspec.Struct, gc=False):
     id: str | int
 
 
 _decode_id: Final = msgspec.json.Decoder(_Identified).decode
-_decode_reasons: Final = msgspec.json.Decoder(tuple[Reason, ...]).decode
-_decode_origin: Final = msgspec.json.Decoder(SourcePosition).decode
-_decode_truncation: Final = msgspec.json.Decoder(Truncation).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def read_letter(partition: int, record: ConsumedRecord) -> DeadLetter | UnreadableDeadLetter:
     """The dead letter that a record of that partition is; on any record, and never raises."""
     place = Position(partition, record.offset)
-    headers = tuple((name, value or b"") for name, value in record.headers)
-    start = own_headers_start(headers)
+    start = own_headers_start(record.headers)
     try:
         if start is None:
-            raise _NotOursError(f"it has no header {ERRORS}")
-        ours = dict(headers[start:])
-        reasons = _decode_reasons(ours[ERRORS])
-        if not reasons:
-            raise _NotOursError("it gives no reason")
-        for reason in reasons:
-            _encode(reason.details)  # whoever prints the letter does; what can't be encoded is not ours
-        truncated = ours.get(TRUNCATED)
-        return DeadLetter(
-            place=place,
-            key=record.key,
-            value=record.value,
-            headers=headers[:start],
-            timestamp_ms=record.timestamp,
-            reasons=reasons,
-            stage=Stage(ours.get(STAGE, b"").decode()),
-            origin=_decode_origin(ours.get(SOURCE, b"")),
-            failed_ms=milliseconds(ours.get(FAILED_AT, b"")),
-            version=ours.get(VERSION, b"").decode(errors="replace"),
-            claimed_replays=_count(ours.get(REPLAYS)),
-            truncation=None if truncated is None else _decode_truncation(truncated),
-            producer=producer_of(headers[:start]),
-        )
-    except UNREADABLE as error:
-        # a decoder's own words may quote what a stranger wrote there
-        why = str(error) if isinstance(error, _NotOursError) else "its headers are not as we write them"
+            raise NotALetterError(f"it has no header {ERRORS}")
+        said = decode_headers(record.headers[start:])
+    except NotALetterError as error:
         return UnreadableDeadLetter(
             place=place,
             key=record.key,
             value=record.value,
-            headers=headers,
+            headers=tuple((name, value or b"") for name, value in record.headers),
             timestamp_ms=record.timestamp,
-            why=f"not written by stream-scorer: {why}",
+            why=f"not written by stream-scorer: {error}",
         )
-
-
-def own_headers_start(headers: Sequence[tuple[str, bytes]]) -> int | None:
-    """Where the run of our headers begins, which a dead letter's writer appended in one piece."""
-    for index in range(len(headers) - 1, -1, -1):
-        if headers[index][0] == ERRORS:
-            return index
-    return None
+    own = tuple((name, value or b"") for name, value in record.headers[:start])
+    return DeadLetter(
+        place=place,
+        key=record.key,
+        value=record.value,
+        headers=own,
+        timestamp_ms=record.timestamp,
+        reasons=said.reasons,
+        stage=said.stage,
+        origin=SourcePosition(said.source.topic, said.source.partition, said.source.offset),
+        failed_ms=said.failed_ms,
+        version=said.version,
+        claimed_replays=said.replays,
+        truncation=said.truncation,
+        producer=producer_of(own),
+    )
 
 
 def id_of(value: bytes | None, key: bytes | None) -> bytes | None:
@@ -199,8 +182,4 @@ def claimed_replays(headers: Sequence[tuple[str, bytes]]) -> int:
     which only operators write; a count without its ledger entry is shown and not acted on."""
     if not headers or last_header(headers, REPLAYED_FROM) is None:
         return 0
-    return _count(last_header(headers, REPLAYS))
-
-
-def _count(text: bytes | None) -> int:
-    return min(int(text), REPLAYS_MAX) if text is not None and text.isdigit() and len(text) <= 9 else 0
+    return count(last_header(headers, REPLAYS))

@@ -11,7 +11,7 @@ import msgspec
 from stream_scorer.core.contract.columns import COLUMNS, ID_BYTES_MAX
 from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.contract.reasons import Code, Reason
-from stream_scorer.core.records.dead_letter import LetterSource
+from stream_scorer.core.records.dead_letter_headers import LetterSource
 from stream_scorer.core.records.prediction import Role
 from stream_scorer.core.records.record import BufferedRecord, Source, Truncation
 

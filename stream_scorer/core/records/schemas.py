@@ -7,7 +7,7 @@ from typing import get_args
 
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.audit_log import Action, AuditEntry
-from stream_scorer.core.records.dead_letter import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
+from stream_scorer.core.records.dead_letter_headers import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Position, SourcePosition
 from stream_scorer.core.records.outcome_update import Update
 from stream_scorer.core.records.prediction import Prediction

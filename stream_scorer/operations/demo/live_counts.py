@@ -13,7 +13,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from stream_scorer.core.contract.smoke_test_ids import is_smoke_id
-from stream_scorer.core.records.dead_letter import ERRORS
+from stream_scorer.core.records.dead_letter_headers import ERRORS
 from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.reading.group_offsets import GroupPosition

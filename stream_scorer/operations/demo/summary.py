@@ -11,7 +11,7 @@ import msgspec
 
 from stream_scorer.core.audit.reconciliation import Disposition
 from stream_scorer.core.contract.reasons import Code, Stage
-from stream_scorer.core.records.dead_letter import ERRORS, STAGE
+from stream_scorer.core.records.dead_letter_headers import ERRORS, STAGE
 from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.audit.report import AuditReport, audit

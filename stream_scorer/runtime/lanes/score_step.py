@@ -13,7 +13,7 @@ from stream_scorer.core.observations.score_batch import ScoredBatch, score_batch
 from stream_scorer.core.observations.scoring import Codes, FailureThreshold, RecentFailures, Scored, score
 from stream_scorer.core.observations.validation import validate_batch
 from stream_scorer.core.records.clock import WindowClock
-from stream_scorer.core.records.dead_letter import REPLAYS
+from stream_scorer.core.records.dead_letter_headers import REPLAYS
 from stream_scorer.core.records.record import ConsumedRecord
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult, note_answers

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.core.records.dead_letter import SOURCE
+from stream_scorer.core.records.dead_letter_headers import SOURCE
 from stream_scorer.core.records.decode import Offset, decode_or_none
 from stream_scorer.core.records.record import Source, last_header
 from stream_scorer.runtime.cluster.topic_admin import TopicNames

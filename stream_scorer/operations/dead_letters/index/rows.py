@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.audit_log import Action, AuditEntry, decode_entry
-from stream_scorer.core.records.dead_letter import ERRORS
+from stream_scorer.core.records.dead_letter_headers import ERRORS, own_headers_start
 from stream_scorer.core.records.dead_letter_reader import (
     PRODUCER_HEADERS,
     DeadLetter,
     SourcePosition,
     id_of,
     milliseconds,
-    own_headers_start,
     read_letter,
 )
 from stream_scorer.core.records.decode import UNREADABLE as UNDECODABLE
