@@ -6,6 +6,7 @@ Known (exit status in brackets)
 ├── ModelError [1]         a model that can't be loaded, trained or trusted
 ├── BrokerError [1]        the local broker can't be started or stopped
 ├── TopicsError [1]        the cluster's topics are not what `topics/topics.toml` says
+├── OffsetsError [1]       where a lane reads on can't be known, or Kafka contradicts it
 ├── StateError [1]         the local state is in use by another process, or can't be read or written
 ├── GoneError [1]          something that was asked for by its place is not there, or not there any more
 ├── LimitError [75]        this process or machine has run out of something: file descriptors
@@ -43,6 +44,14 @@ class BrokerError(UserError):
 
 class TopicsError(UserError):
     """The cluster's topics are not what they must be."""
+
+
+class OffsetsError(UserError):
+    """Where a lane reads on can't be known, or Kafka contradicts it. `cause`: what the metric of refusals calls it."""
+
+    def __init__(self, message: str, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class StateError(UserError):

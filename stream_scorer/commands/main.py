@@ -20,6 +20,7 @@ COMMANDS = (
     "smoke",
     "trace",
     "audit",
+    "offsets",
     "dead_letters",
     "console",
     "bench",

@@ -13,6 +13,7 @@ from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.commit_slots import CommitSlots
 from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.registry import Metrics
@@ -60,6 +61,8 @@ class SlowToOpen:
             batch_records_max=100,
             clock=lambda: WindowClock(time.time_ns() // 1_000_000, 3_600_000),
             turns=CommitSlots(),
+            start_offsets=StartOffsets(self._options, self._environment.names, partitions=4, reread_records=0),
+            lost=lambda partition, first, last: None,
         )
 
     async def _open_state(self, partition: int) -> PendingWrites:

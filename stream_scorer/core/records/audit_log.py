@@ -1,10 +1,10 @@
-"""The ledger: what operators did with dead letters, one record an act, kept for ever.
+"""The ledger: what operators did with dead letters and with the group's offsets, one record an act, kept for ever.
 
 Invariant: an entry says who, when, why, what and what came of it, and nothing of what a record says of a person.
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -39,6 +39,25 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def key(self) -> bytes:
         """The key of its record: all acts on one letter share it."""
         return str(self.origin).encode()
+
+
+class OffsetsEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator said from where a group reads an input partition on. `was`: from where before, None for nowhere."""
+
+    act: Literal["set_offset"]
+    who: str
+    at: str
+    why: str
+    group: str
+    topic: str
+    partition: int
+    was: int | None
+    offset: int
+
+    @property
+    def key(self) -> bytes:
+        """The key of its record: the input partition."""
+        return f"{self.topic}-{self.partition}".encode()
 
 
 encode_entry: Final = msgspec.json.Encoder().encode

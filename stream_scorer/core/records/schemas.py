@@ -6,7 +6,7 @@ Invariant: made of the contract and the records that we write.
 from typing import get_args
 
 from stream_scorer.core.contract.reasons import Stage
-from stream_scorer.core.records.audit_log import Action, AuditEntry
+from stream_scorer.core.records.audit_log import Action, AuditEntry, OffsetsEntry
 from stream_scorer.core.records.dead_letter_headers import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Position, SourcePosition
 from stream_scorer.core.records.outcome_update import Update
@@ -155,7 +155,19 @@ def ledger_entry() -> Schema:
         "became": ORIGIN | {"description": "Where the record was published again"},
         "fix": TEXT | {"description": "How it was mended: names and paths, no values"},
     }
-    return titled("Ledger entry", "What an operator did with a dead letter", fields_of(AuditEntry, described))
+    offsets: Described = {
+        "act": {"const": "set_offset"},
+        "who": TEXT,
+        "at": TIME,
+        "why": TEXT,
+        "group": TEXT,
+        "topic": TEXT,
+        "partition": COUNT,
+        "was": {"anyOf": [COUNT, {"type": "null"}], "description": "Where the group read on before; null: nowhere"},
+        "offset": COUNT | {"description": "Where the group reads on"},
+    }
+    acts = {"oneOf": [fields_of(AuditEntry, described), fields_of(OffsetsEntry, offsets)]}
+    return titled("Ledger entry", "What an operator did with a dead letter, or with the group's offsets", acts)
 
 
 def schemas() -> dict[str, Schema]:

@@ -67,6 +67,15 @@ def worker_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"At least {RESTARTS_MAX} starts in half an hour. Its last words are in its log.",
         ),
         Alert(
+            "StreamScorerRefused",
+            f"max by (job, cause) (max_over_time({catalogue.REFUSED.name}[{pace.minutes(10)}])) == 1",
+            "0s",
+            "page",
+            "A worker refuses to read on ({{ $labels.cause }})",
+            "Where it is to read on can't be known, or Kafka contradicts it. Its partitions stand still until somebody "
+            "decides.",
+        ),
+        Alert(
             "StreamScorerCommitsStalled",
             f"{catalogue.COMMIT_AGE.name} > {stall_s:g}",
             "0s",
@@ -121,6 +130,17 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             "page",
             "The oldest record has waited for {{ $value | humanizeDuration }}",
             f"Agreed are {business.lag_age_s_max:g} s.",
+        ),
+        Alert(
+            "StreamScorerRecordsLost",
+            f"sum by (job, input) (max_over_time({catalogue.LOST_TO_RETENTION.name}[{pace.minutes(30)}])\n"
+            f"  - min_over_time({catalogue.LOST_TO_RETENTION.name}[{pace.minutes(30)}])) > 0\n"
+            f"or sum by (job, input) ({catalogue.LOST_TO_RETENTION.name}\n"
+            f"  unless {catalogue.LOST_TO_RETENTION.name} offset {pace.minutes(30)}) > 0",
+            "0s",
+            "page",
+            "{{ $value }} offsets of {{ $labels.input }} were deleted before anybody read them",
+            "The topic's retention has deleted records that were not scored. They must be sent again.",
         ),
         Alert(
             "StreamScorerManyDeadLetters",

@@ -130,6 +130,7 @@ def _rights(role: Role, prefix: str, group: str) -> Iterator[Acl]:
     elif role is Role.OPERATOR:
         yield from _on(topics, prefix, _LOOKS)
         yield Acl(Kind.GROUP, group, Operation.DESCRIBE, False, "audits end where the workers are")
+        yield Acl(Kind.GROUP, group, _READ, False, "where Kafka has lost its offsets, they are set")
         yield Acl(Kind.TRANSACTIONAL_ID, f"{group}-replay-", _WRITE, True, "an act and its note are one transaction")
     else:
         makes = {

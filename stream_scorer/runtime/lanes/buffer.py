@@ -27,6 +27,7 @@ class LaneBuffer:
         self._next_offsets: dict[TopicPartition, int] = {}
         # behind what was taken out of the buffer: what a batch commits
         self._taken_offsets: dict[TopicPartition, int] = {}
+        self._gaps: dict[TopicPartition, list[tuple[int, int]]] = {input_: [] for input_ in inputs}
         self._in_flight_oldest_ms: deque[int | None] = deque()
         self.held_since_s = time.monotonic()
 
@@ -54,12 +55,20 @@ class LaneBuffer:
             records = [record for record in records if record.offset >= expected]
             if not records:
                 return False
+        if (first := max(expected, records[0].offset)) > expected:
+            self._gaps[partition].append((expected, first))
         self._next_offsets[partition] = records[-1].offset + 1
         if not self.held_records:
             self.held_since_s = time.monotonic()
         self._waiting[partition].extend(records)
         self._waiting_bytes += sum([len(record.value or b"") for record in records])
         return True
+
+    def take_gaps(self, partition: TopicPartition) -> tuple[tuple[int, int], ...]:
+        """Offsets that no record came of since this was asked last, (first, next): of markers, of what was aborted, or
+        of what is not there any more."""
+        gaps, self._gaps[partition] = tuple(self._gaps[partition]), []
+        return gaps
 
     def take(self) -> tuple[dict[TopicPartition, list[Record]], dict[TopicPartition, int]]:
         """A batch by input, and the offsets to commit with it: of every input, also of one that brought nothing."""

@@ -18,10 +18,11 @@ from aiokafka.errors import KafkaError
 
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.kafka.batch_fetch import read, watch_membership
+from stream_scorer.runtime.kafka.batch_fetch import next_offset, read, watch_membership
 from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.lanes.consumer_lag import ConsumerLag
 from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.lanes.position_check import Lost, PositionCheck, Reached
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
         rebalanced: Callable[[], None],
         fetched: Callable[[float], None],
         held_back_s: Callable[[], float] = lambda: 0.0,
+        lost: Lost = lambda partition, first, last: None,
     ) -> None:
         self.lanes: dict[int, Lane] = {}
         self.joined = False
@@ -93,7 +95,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
             fetch_max_bytes=FETCH_BYTES_MAX,
             metadata_max_age_ms=60_000,
         )
-        self.backlog = ConsumerLag(consumer)
+        self.backlog = ConsumerLag(consumer, self._reached, PositionCheck(lost))
 
     async def connect(self) -> None:
         """Wait for the broker, however long it takes, and say so now and then. Raises `SettingsError` where it is there
@@ -133,6 +135,16 @@ class ConsumerLoop(ConsumerRebalanceListener):
     def inputs(self) -> list[TopicPartition]:
         """The inputs of the lanes that are ours now."""
         return [partition for lane in self.lanes.values() for partition in lane.inputs]
+
+    def _reached(self) -> dict[TopicPartition, Reached]:
+        """How far the inputs of open lanes were read."""
+        return {
+            partition: Reached(taken, next_offset(self.consumer, partition) or 0, lane.take_gaps(partition))
+            for lane in self.lanes.values()
+            if lane.open
+            for partition in lane.inputs
+            if (taken := lane.position(partition)) is not None
+        }
 
     async def _read(self) -> None:
         while True:

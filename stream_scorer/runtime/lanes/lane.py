@@ -24,6 +24,7 @@ from stream_scorer.runtime.lanes.buffer import LaneBuffer
 from stream_scorer.runtime.lanes.commit_slots import CommitSlots
 from stream_scorer.runtime.lanes.expiry_timer import ExpiryTimer
 from stream_scorer.runtime.lanes.lifecycle import LaneEvent, LaneStatus, after
+from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.publishing.publisher import Publisher
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 
@@ -52,7 +53,10 @@ class Lane:
         batch_records_max: int,
         clock: Callable[[], WindowClock],
         turns: CommitSlots,
+        start_offsets: StartOffsets,
+        lost: Callable[[TopicPartition, int, int], None],
     ) -> None:
+        """`lost` is told of offsets of an input, the first and the last, that retention deleted unread."""
         self.partition = partition
         self.observations = TopicPartition(names.observations, partition)
         self.outcomes = TopicPartition(names.outcomes, partition)
@@ -60,6 +64,7 @@ class Lane:
         self._viewed = TopicPartition(names.predictions, partition), TopicPartition(names.outcome_updates, partition)
         self._consumer, self._publisher, self._open_state, self._work = consumer, publisher, open_state, work
         self._before_commit, self._committed, self._turns = before_commit, committed, turns
+        self._start_offsets, self._lost = start_offsets, lost
         # of the batch that is being worked on
         self._turn = contextlib.ExitStack()
         self._arrived = asyncio.Event()
@@ -109,6 +114,11 @@ class Lane:
         """The offset behind the last record taken, None before the lane is open."""
         return self._buffer.position(partition)
 
+    def take_gaps(self, partition: TopicPartition) -> tuple[tuple[int, int], ...]:
+        """Offsets that no record came of since this was asked last, (first, next): of markers, of what was aborted, or
+        of what is not there any more."""
+        return self._buffer.take_gaps(partition)
+
     def oldest_waiting_ms(self) -> int | None:
         """The timestamp of the oldest record that was read and is not committed yet."""
         return self._buffer.oldest_ms()
@@ -147,28 +157,18 @@ class Lane:
         """Fence the lane's former owner, then, and only then, bring the state up to date and look up what they
         committed last."""
         started_s = time.perf_counter()
-        # asked first, while nothing is fetched: behind a fetch that waits for records it would take half a second
-        beginnings = await self._consumer.beginning_offsets(self.inputs)
+        spans = await self._start_offsets.spans(self._consumer, self.inputs)
         await self._publisher.start()
         self.state = state = await self._open_state(self.partition)
-        positions: dict[TopicPartition, int] = {}
+        begun = await self._start_offsets.find(self._consumer, spans)
+        for partition, (first, last) in begun.lost.items():
+            self._lost(partition, first, last)
+        if begun.uncommitted:
+            # so that from now on the group knows, also where an input stays empty for long
+            await self._publisher.publish({}, {partition: begun.offsets[partition] for partition in begun.uncommitted})
+        self._buffer.seek(begun.offsets)
         for partition in self.inputs:
-            committed = await self._consumer.committed(partition)
-            beginning = beginnings[partition]
-            if committed is not None and committed < beginning:
-                log.error(
-                    "%s records of %s[%s] were deleted by the topic's retention before they were scored "
-                    "(offsets %s to %s): give the topic a longer retention, or more workers",
-                    beginning - committed,
-                    partition.topic,
-                    partition.partition,
-                    committed,
-                    beginning - 1,
-                )
-            positions[partition] = max(beginning, committed or 0)
-        self._buffer.seek(positions)
-        for partition in self.inputs:
-            self._consumer.seek(partition, positions[partition])
+            self._consumer.seek(partition, begun.offsets[partition])
         self._consumer.resume(*self.inputs)
         self._on(LaneEvent.POSITIONED)
         self.hungry()
@@ -176,7 +176,7 @@ class Lane:
             "lane %s opened in %.0f ms; reading from offsets %s and %s",
             self.partition,
             (time.perf_counter() - started_s) * 1000,
-            *positions.values(),
+            *(begun.offsets[partition] for partition in self.inputs),
         )
         return state
 

@@ -21,6 +21,8 @@ LOADED_MODELS_MAX: Final = 2
 # Models that outcomes are told apart by, those of the predictions of the last weeks among them
 COUNTED_MODELS_MAX: Final = 4
 
+INPUTS: Final = ("observations", "outcomes")
+REFUSALS: Final = ("unknown_offset", "beyond_end", "recreated_topic")
 STEPS: Final = ("fetch", "decode", "validate", "admit", "predict", "encode", "join", "publish", "commit")
 OBSERVATION_ENDS: Final = ("predicted", "dead_lettered", "redelivered", "moved")
 OUTCOME_ENDS: Final = ("joined", "corrected", "repeated", "awaiting", "unknown", "dead_lettered", "moved")
@@ -115,9 +117,23 @@ OLDEST_UNCOMMITTED_RECORD_AGE = gauge(
     "Age of the oldest record not committed yet: by its timestamp once it was read; before that, how long it has been "
     "seen to wait in Kafka",
 )
+LOST_TO_RETENTION = counter(
+    "lost_to_retention",
+    "records",
+    "Offsets that the retention of an input deleted before they were read: records, and markers of transactions",
+    "input",
+    of=singles(INPUTS),
+)
 COMMIT_AGE = gauge("commit_age_seconds", "seconds", "Time since the last commit while records are held, else 0")
 # The worker
 READY = gauge("ready", "1", "1 while the worker is ready")
+REFUSED = gauge(
+    "refused",
+    "1",
+    "1 once the worker has refused to read on, until it ends: it can't be known where, or Kafka contradicts it",
+    "cause",
+    of=singles(REFUSALS),
+)
 LANES = gauge("lanes", "1", "Lanes of this worker that are open")
 OPENING_LANES = gauge("opening_lanes", "1", "Lanes of this worker that are being opened: their state is restored")
 REBALANCES = counter("rebalances", "1", "Times that partitions were assigned anew")
@@ -224,8 +240,10 @@ CATALOGUE: Final = (
     CONSUMER_LAG,
     HELD_RECORDS,
     OLDEST_UNCOMMITTED_RECORD_AGE,
+    LOST_TO_RETENTION,
     COMMIT_AGE,
     READY,
+    REFUSED,
     LANES,
     OPENING_LANES,
     REBALANCES,

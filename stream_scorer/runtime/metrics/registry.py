@@ -69,6 +69,14 @@ class Metrics:
         """Intake pauses because too many records became dead letters."""
         self._figures[catalogue.BREAKER_TRIPS].add()
 
+    def lost_to_retention(self, input_: str, offsets: int) -> None:
+        """So many offsets of an input were deleted unread."""
+        self._figures[catalogue.LOST_TO_RETENTION].add(offsets, input_)
+
+    def refused(self, cause: str) -> None:
+        """The worker reads on no more."""
+        self._figures[catalogue.REFUSED].set(1, cause)
+
     def fetched(self, seconds: float) -> None:
         """A fetch brought records after this time."""
         self._histograms[catalogue.STEP_SECONDS].observe(seconds, "fetch")

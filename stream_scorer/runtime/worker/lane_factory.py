@@ -16,6 +16,7 @@ from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.commit_slots import CommitSlots
 from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.hanging_transactions import find_unended
 from stream_scorer.runtime.publishing.publisher import AtLeastOncePublisher, Publisher, TransactionalPublisher
@@ -37,15 +38,17 @@ class LaneFactory:
         metrics: Metrics,
         work: Callable[[Batch], Awaitable[BatchResult]],
         committed: Callable[[Batch, BatchResult], None],
+        lost: Callable[[TopicPartition, int, int], None],
     ) -> None:
         self._settings, self._partitions, self._identity, self._metrics = settings, partitions, identity, metrics
-        self._work, self._committed = work, committed
+        self._work, self._committed, self._lost = work, committed, lost
         self._names = TopicNames(settings.topics.prefix)
         self._blocks = shared_memory(partitions)
         self._turns = CommitSlots()
 
     def open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
         """A lane for a partition that was assigned; its `run` opens it."""
+        worker = self._settings.worker
         return Lane(
             partition,
             names=self._names,
@@ -55,9 +58,17 @@ class LaneFactory:
             work=self._work,
             before_commit=lambda: self._refuse_new_partitions(consumer),
             committed=self._committed,
-            batch_records_max=self._settings.worker.batch_records_max,
+            batch_records_max=worker.batch_records_max,
             clock=self._clock,
             turns=self._turns,
+            start_offsets=StartOffsets(
+                client_options(self._settings.kafka),
+                self._names,
+                partitions=self._partitions,
+                # of the batch under way, some outputs may be there and others not
+                reread_records=0 if worker.delivery == "exactly-once" else worker.batch_records_max,
+            ),
+            lost=self._lost,
         )
 
     def _publisher(self, partition: int, consumer: AIOKafkaConsumer) -> Publisher:

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer
 import stream_scorer
 from stream_scorer.core.observations.scoring import ModelFailure
 from stream_scorer.core.records.prediction import ModelIdentity
-from stream_scorer.errors import ModelError, OutageError, SettingsError, TopicsError, UserError
+from stream_scorer.errors import ModelError, OffsetsError, OutageError, SettingsError, TopicsError, UserError
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
 from stream_scorer.runtime.kafka.client import client_options
@@ -38,6 +38,7 @@ from stream_scorer.runtime.worker.health import Health, liveness, readiness
 from stream_scorer.runtime.worker.http_server import worker_server, write_address
 from stream_scorer.runtime.worker.lane_factory import LaneFactory
 from stream_scorer.runtime.worker.log_format import IdHash
+from stream_scorer.runtime.worker.retention_loss import RetentionLoss
 from stream_scorer.runtime.worker.status import JoinedCount, WorkerStatus
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ COLLECT_EVERY_S = 30.0
 RIGHTS_WAIT_S = 5.0
 # Between two looks at a broker that is there but not ready for us yet
 RETRY_WAIT_S = 1.0
+# How long a worker that refuses to read on stays there, not ready, so that probes and metrics tell why
+REFUSAL_SHOWN_S = 20.0
 
 
 class WorkerService(faust.Service):
@@ -75,6 +78,8 @@ class WorkerService(faust.Service):
         self._intake: ConsumerLoop | None = None
         self._warm = False
         self._listener = CommitListener(metrics, settings.worker, IdHash(settings.logging.id_hash_key))
+        self._refusal: OffsetsError | None = None
+        self._lost = RetentionLoss(metrics, self._names)
         self.speaker: ModelIdentity | None = None
         self._server = worker_server(live=self.live, ready=self.is_ready, metrics=self.figures, status=self.status)
         self._instance = secrets.token_hex(8)
@@ -88,7 +93,17 @@ class WorkerService(faust.Service):
             raise
         except BaseException as error:
             self._tell(await self._naming_rights(error))
+            if isinstance(error, OffsetsError):
+                await self._show_refusal(error)
         self.end_worker()
+
+    async def _show_refusal(self, refusal: OffsetsError) -> None:
+        """Leave the group, and stay for a moment, so that whoever asks is told."""
+        self._refusal = refusal
+        self.metrics.refused(refusal.cause)
+        if self._intake is not None:
+            await self._intake.stop(1.0)
+        await asyncio.sleep(REFUSAL_SHOWN_S)
 
     async def _deliver(self) -> None:
         http = self.settings.http
@@ -128,6 +143,7 @@ class WorkerService(faust.Service):
             rebalanced=self.metrics.rebalanced,
             fetched=self.metrics.fetched,
             held_back_s=self._listener.held_back_s,
+            lost=self._lost,
         )
 
     def _open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
@@ -154,6 +170,7 @@ class WorkerService(faust.Service):
                 metrics=self.metrics,
                 work=self.agents.work,
                 committed=self._listener.committed,
+                lost=self._lost,
             )
             return
 
@@ -208,6 +225,8 @@ class WorkerService(faust.Service):
         return self._readiness()
 
     def _readiness(self) -> Health:
+        if self._refusal is not None:
+            return Health(False, f"refuses to read on: {self._refusal}")
         return readiness(self._intake, warm=self._warm)
 
     async def live(self) -> Health:

@@ -1,0 +1,73 @@
+"""`stream-scorer offsets`: where the group reads on, and how an operator says where."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
+from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+
+offsets = typer.Typer(name="offsets", help="Where the group reads on in its inputs.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(offsets)
+
+
+@offsets.callback()
+def group() -> None:
+    """Where the group reads on in its inputs."""
+
+
+@offsets.command("show")
+def show(
+    bootstrap: BootstrapOption = None,
+    settings: SettingsOption = None,
+    prefix: PrefixOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show for each input partition where the group reads on, and from where to where it holds records."""
+    from stream_scorer.operations.offsets.committed_offsets import show_offsets
+
+    quiet_kafka_clients()
+    rows = asyncio.run(show_offsets(settings_from(settings, bootstrap=bootstrap, prefix=prefix)))
+    if as_json:
+        typer.echo(json.dumps([row._asdict() for row in rows]))
+        return
+    for row in rows:
+        committed = "not committed" if row.committed is None else f"reads on at {row.committed}"
+        typer.echo(f"{row.topic}[{row.partition}]: {committed}, holds {row.begin} to {row.end}")
+
+
+@offsets.command("set")
+def set_(
+    topic: Annotated[str, typer.Option("--topic", metavar="TOPIC", help="The input, with its prefix.")],
+    partition: Annotated[int, typer.Option("--partition", metavar="N", min=0, help="Its partition.")],
+    start: Annotated[
+        str, typer.Option("--from", metavar="earliest|latest|N", help="The next offset that the group is to read.")
+    ],
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the ledger.")],
+    bootstrap: BootstrapOption = None,
+    settings: SettingsOption = None,
+    prefix: PrefixOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say from where the group reads an input partition on; only while no worker runs. The ledger notes who and why.
+
+    Back: what was dead-lettered there becomes a dead letter once more, and what is older than the join window is scored
+    once more. Forward: what lies between is never scored.
+    """
+    import msgspec
+
+    from stream_scorer.operations.offsets.committed_offsets import set_offset
+
+    quiet_kafka_clients()
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    entry = asyncio.run(set_offset(resolved, topic, partition, start, why))
+    if as_json:
+        typer.echo(msgspec.json.encode(entry).decode())
+    else:
+        before = "not committed" if entry.was is None else f"{entry.was} before"
+        typer.echo(f"{topic}[{partition}]: the group reads on at {entry.offset} ({before}); noted in the ledger")

@@ -1,0 +1,146 @@
+"""Which inputs the records of an output partition came of, as far as it takes to say where a lane has read to.
+
+Invariant: works on any record and never raises; one that names no input of its own lane says nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+
+from stream_scorer.core.contract.reasons import Code
+from stream_scorer.core.records.dead_letter_headers import ERRORS, SOURCE
+from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class NamedSource(NamedTuple):
+    """The input that an output came of. `prompt`: it was published at its input's turn, so that every output before it
+    in its partition came of an earlier input."""
+
+    topic: str
+    offset: int
+    prompt: bool
+
+
+class Sources(NamedTuple):
+    """What a run of output records says, by input topic: the highest offset named, whether a prompt output is among
+    them; and how many of the records name no input of this lane."""
+
+    highest: Mapping[str, int]
+    prompt: frozenset[str]
+    unreadable: int
+
+
+class _Source(msgspec.Struct, gc=False):
+    partition: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+    offset: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+
+
+class _LetterSource(_Source, gc=False):
+    topic: str
+
+
+class _Prediction(msgspec.Struct, gc=False):
+    id: str
+    scored_at: str
+    source: _Source
+
+
+class _Update(msgspec.Struct, gc=False):
+    id: str
+    status: str
+    outcome_at: str
+    source: _Source
+    scored_at: str = ""
+
+
+class _Reason(msgspec.Struct, gc=False):
+    code: str
+
+
+_decode_prediction: Final = msgspec.json.Decoder(_Prediction).decode
+_decode_update: Final = msgspec.json.Decoder(_Update).decode
+_decode_source: Final = msgspec.json.Decoder(_Source).decode
+_decode_letter_source: Final = msgspec.json.Decoder(_LetterSource).decode
+_decode_reasons: Final = msgspec.json.Decoder(list[_Reason]).decode
+
+SourceReader = Callable[[ConsumedRecord, int], NamedSource | None]
+
+
+def prediction_source(observations: str) -> SourceReader:
+    """Reads which observation a prediction came of."""
+
+    def source(record: ConsumedRecord, partition: int) -> NamedSource | None:
+        try:
+            said = _decode_prediction(record.value or b"")
+        except _UNREADABLE:
+            return None
+        return NamedSource(observations, said.source.offset, True) if said.source.partition == partition else None
+
+    return source
+
+
+def update_source(outcomes: str) -> SourceReader:
+    """Reads which outcome an update came of."""
+
+    def source(record: ConsumedRecord, partition: int) -> NamedSource | None:
+        try:
+            said = _decode_update(record.value or b"")
+        except _UNREADABLE:
+            return None
+        if said.source.partition != partition:
+            return None
+        # A joined outcome that is older than its prediction may have waited for it. The times sort as text.
+        prompt = said.status == "awaiting_prediction" or (said.status == "joined" and said.scored_at < said.outcome_at)
+        return NamedSource(outcomes, said.source.offset, prompt)
+
+    return source
+
+
+def letter_source(inputs: Sequence[str]) -> SourceReader:
+    """Reads which record of one of the inputs a dead letter was."""
+
+    def source(record: ConsumedRecord, partition: int) -> NamedSource | None:
+        try:
+            said = _decode_letter_source(last_header(record.headers, SOURCE) or b"")
+            codes = {reason.code for reason in _decode_reasons(last_header(record.headers, ERRORS) or b"")}
+        except _UNREADABLE:
+            return None
+        if said.partition != partition or said.topic not in inputs:
+            return None
+        # an outcome that nobody could join had waited for it
+        return NamedSource(said.topic, said.offset, Code.UNKNOWN_ID not in codes)
+
+    return source
+
+
+def move_source(topic: str, partition: int) -> SourceReader:
+    """Reads which record of this partition was moved, to another one of the same topic."""
+
+    def source(record: ConsumedRecord, _: int) -> NamedSource | None:
+        header = last_header(record.headers, MOVED_FROM)
+        try:
+            said = _decode_source(header) if header is not None else None
+        except _UNREADABLE:
+            return None
+        return NamedSource(topic, said.offset, True) if said is not None and said.partition == partition else None
+
+    return source
+
+
+def named_sources(records: Sequence[ConsumedRecord], partition: int, read: SourceReader) -> Sources:
+    """What these records of an output partition say."""
+    highest: dict[str, int] = {}
+    prompt: set[str] = set()
+    unreadable = 0
+    for record in records:
+        named = read(record, partition)
+        if named is None:
+            unreadable += 1
+            continue
+        highest[named.topic] = max(named.offset, highest.get(named.topic, -1))
+        if named.prompt:
+            prompt.add(named.topic)
+    return Sources(highest, frozenset(prompt), unreadable)

@@ -1,0 +1,1 @@
+"""The group's offsets: shown, and set by an operator."""

@@ -1,0 +1,240 @@
+"""From which offsets a lane reads its inputs on: behind what the group committed; where Kafka has lost that, behind the
+highest input that the lane's own outputs name.
+
+Invariant: a lane never reads from the beginning over outputs that exist, and never from beyond an input's end; where it
+can't be known where to read on, it refuses and says what to do.
+
+Call it when the former owner is fenced: no transaction of the lane's is open then.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_scorer.core.records.output_sources import (
+    SourceReader,
+    letter_source,
+    move_source,
+    named_sources,
+    prediction_source,
+    update_source,
+)
+from stream_scorer.errors import OffsetsError
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
+from stream_scorer.runtime.kafka.batch_fetch import Record, read
+
+log = logging.getLogger(__name__)
+
+# What is read of an output partition first, from its end backwards; then four times as much, and so on
+TAIL_RECORDS: Final = 10_000
+TAIL_GROWTH: Final = 4
+# Of moves, which lie among other producers' records, no more than this is looked through in each partition
+MOVES_TAIL_RECORDS: Final = 10_000
+CHUNK_RECORDS: Final = 2_000
+FETCH_WAIT_MS_MAX: Final = 20
+LOOK_AGAIN_S: Final = 0.05
+# An end that lies below what was committed is asked for once more after this: a leader that has just been elected may
+# not know its own end yet
+ASK_AGAIN_S: Final = 1.0
+
+
+# Of each input: the first offset that it has, and the next that it will have
+Spans = Mapping[TopicPartition, tuple[int, int]]
+
+
+class Begun(NamedTuple):
+    """Where a lane reads on in each of its inputs. `uncommitted`: those whose offset the group has not committed;
+    `lost`: by input, the first and the last offset that retention deleted before anybody read them."""
+
+    offsets: dict[TopicPartition, int]
+    uncommitted: tuple[TopicPartition, ...]
+    lost: dict[TopicPartition, tuple[int, int]]
+
+
+class Evidence(NamedTuple):
+    """What the records of one output partition say: by input topic the highest offset named, and whether all that was
+    ever written there was read."""
+
+    highest: Mapping[str, int]
+    whole: bool
+    readable: int
+
+
+class StartOffsets:
+    """Finds where lanes read on. `options`: how to connect, as for any Kafka client; `reread_records`: how many records
+    behind the highest named one may not have all their outputs (0 where outputs come in transactions)."""
+
+    def __init__(self, options: Mapping[str, Any], names: TopicNames, *, partitions: int, reread_records: int) -> None:
+        self._options, self._names, self._partitions, self._reread_records = options, names, partitions, reread_records
+
+    async def spans(self, consumer: AIOKafkaConsumer, inputs: Sequence[TopicPartition]) -> Spans:
+        """Where the inputs begin and end. Ask it first, while nothing is fetched: behind a fetch that waits for records
+        it would take half a second."""
+        begins, ends = await asyncio.gather(consumer.beginning_offsets(inputs), consumer.end_offsets(inputs))
+        return {partition: (begins[partition], ends[partition]) for partition in inputs}
+
+    async def find(self, consumer: AIOKafkaConsumer, spans: Spans) -> Begun:
+        """Where to read on in the inputs. Raises `OffsetsError` where that can't be known, or lies beyond the end."""
+        committed = {partition: await consumer.committed(partition) for partition in spans}
+        known = {partition: offset for partition, offset in committed.items() if offset is not None}
+        await self._refuse_beyond(consumer, known, spans)
+        uncommitted = tuple(partition for partition in spans if partition not in known)
+        named = await self._named(uncommitted) if uncommitted else {}
+        offsets: dict[TopicPartition, int] = {}
+        lost: dict[TopicPartition, tuple[int, int]] = {}
+        for partition, (begin, _) in spans.items():
+            wanted = known[partition] if partition in known else named[partition]
+            if wanted < begin:
+                lost[partition] = wanted, begin - 1
+            offsets[partition] = max(begin, wanted)
+        return Begun(offsets, uncommitted, lost)
+
+    async def _refuse_beyond(
+        self, consumer: AIOKafkaConsumer, known: Mapping[TopicPartition, int], spans: Spans
+    ) -> None:
+        ends = {partition: end for partition, (_, end) in spans.items()}
+        for wait_s in (0.0, ASK_AGAIN_S, None):
+            beyond = [partition for partition, offset in known.items() if offset > ends[partition]]
+            if not beyond:
+                return
+            if wait_s is not None:  # the former owner has read on meanwhile, or a leader does not know its end yet
+                await asyncio.sleep(wait_s)
+                ends = await consumer.end_offsets(list(spans))
+        raise beyond_the_end(beyond[0], known[beyond[0]], ends[beyond[0]])
+
+    async def _named(self, uncommitted: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where to read on in inputs without a committed offset, by what the outputs say."""
+        consumer = AIOKafkaConsumer(
+            **self._options,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
+        )
+        await consumer.start()
+        try:
+            spans = await self.spans(consumer, uncommitted)
+            return {
+                # in one that holds nothing there is nothing that could be read twice
+                partition: await self._named_one(consumer, partition, begin, end) if begin < end else begin
+                for partition, (begin, end) in spans.items()
+            }
+        finally:
+            await consumer.stop()
+
+    async def _named_one(self, consumer: AIOKafkaConsumer, partition: TopicPartition, begin: int, end: int) -> int:
+        names, (topic, number) = self._names, partition
+        is_observations = topic == names.observations
+        output = TopicPartition(names.predictions if is_observations else names.outcome_updates, number)
+        reader = prediction_source(topic) if is_observations else update_source(topic)
+        own = await self._look(consumer, output, reader, topic)
+        letters = TopicPartition(names.dead_letters, number)
+        dead = await self._look(consumer, letters, letter_source((names.observations, names.outcomes)), topic)
+        if not own.readable and not own.whole:
+            raise unknown_offset(partition, f"{output.topic} has lost what it held: no record there says how far")
+        highest = max(own.highest.get(topic, -1), dead.highest.get(topic, -1))
+        if highest < 0 and not dead.whole:
+            raise unknown_offset(
+                partition, f"the oldest records of {letters.topic} are deleted, and none left says how far"
+            )
+        moved = await self._moved(consumer, partition)
+        highest = max(highest, moved)
+        if highest >= end:
+            raise beyond_the_end(partition, highest + 1, end)
+        if highest < 0:
+            return 0  # nothing was ever said of it
+        start = max(0, highest + 1 - self._reread_records)
+        log.warning(
+            "the group has lost its offset of %s[%s]: the lane reads on at %s, behind the highest that its own outputs "
+            "name",
+            topic,
+            number,
+            max(begin, start),
+        )
+        return start
+
+    async def _look(
+        self, consumer: AIOKafkaConsumer, output: TopicPartition, reader: SourceReader, topic: str
+    ) -> Evidence:
+        """Read an output partition from its end backwards, until no record before can name a higher input."""
+        consumer.assign([output])
+        begin = (await consumer.beginning_offsets([output]))[output]
+        high = (await consumer.end_offsets([output]))[output]
+        highest: dict[str, int] = {}
+        readable = unreadable = 0
+        size, prompt = TAIL_RECORDS, False
+        while high > begin and not prompt:
+            low = max(begin, high - size)
+            async for records in _records(consumer, output, low, high):
+                said = named_sources(records, output.partition, reader)
+                readable += len(records) - said.unreadable
+                unreadable += said.unreadable
+                prompt = prompt or topic in said.prompt
+                for named, offset in said.highest.items():
+                    highest[named] = max(offset, highest.get(named, -1))
+            high, size = low, size * TAIL_GROWTH
+        return Evidence(highest, begin == high == 0 and not unreadable, readable)
+
+    async def _moved(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+        """The highest offset of the partition whose record was moved to another one of the same topic; -1 for none."""
+        others = [TopicPartition(partition.topic, number) for number in range(self._partitions)]
+        others.remove(partition)
+        if not others:
+            return -1
+        consumer.assign(others)
+        begins, ends = await consumer.beginning_offsets(others), await consumer.end_offsets(others)
+        reader, highest = move_source(*partition), -1
+        for other in others:
+            low = max(begins[other], ends[other] - MOVES_TAIL_RECORDS)
+            async for records in _records(consumer, other, low, ends[other]):
+                said = named_sources([record for record in records if record.headers], other.partition, reader)
+                highest = max(highest, said.highest.get(partition.topic, -1))
+        return highest
+
+
+async def _records(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, low: int, high: int
+) -> AsyncIterator[list[Record]]:
+    """The records from one offset to before another, in lists."""
+    if low >= high:
+        return
+    consumer.pause(*consumer.assignment())
+    consumer.seek(partition, low)
+    consumer.resume(partition)
+    while (position := await consumer.position(partition)) < high:
+        taken = await read(consumer, (partition,), timeout_s=LOOK_AGAIN_S, records_max=CHUNK_RECORDS)
+        if records := [record for record in taken.get(partition, ()) if record.offset < high]:
+            yield records
+        if not taken and position == await consumer.position(partition):
+            await asyncio.sleep(LOOK_AGAIN_S)
+    consumer.pause(partition)
+
+
+def beyond_the_end(partition: TopicPartition, offset: int, end: int) -> OffsetsError:
+    """The lane is to read on where its input holds nothing, and would wait there while records come below."""
+    return OffsetsError(
+        f"{partition.topic}[{partition.partition}] ends at offset {end}, and the lane is to read on at {offset}: the "
+        "log was truncated or restored, or somebody set the offset. Records that come below it would never be read. "
+        f"Find out which records are missing, then say where to read on: `{_command(partition)}`.",
+        "beyond_end",
+    )
+
+
+def unknown_offset(partition: TopicPartition, why: str) -> OffsetsError:
+    """Nothing says where the lane reads on, and its outputs were not always empty."""
+    return OffsetsError(
+        f"Where to read on in {partition.topic}[{partition.partition}] can't be known: the group has no committed "
+        f"offset for it, and {why}. From the beginning, records would be scored twice. Say where to read on: "
+        f"`{_command(partition)}`.",
+        "unknown_offset",
+    )
+
+
+def _command(partition: TopicPartition) -> str:
+    return (
+        f"stream-scorer offsets set --topic {partition.topic} --partition {partition.partition} "
+        "--from earliest|latest|N --why TEXT"
+    )

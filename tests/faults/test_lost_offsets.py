@@ -1,0 +1,175 @@
+"""Where a lane reads on when Kafka has lost its place, or says something that can't be: on a real Kafka."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.protocol.admin import DeleteGroupsRequest
+from typer.testing import CliRunner
+
+from stream_scorer.commands.main import app
+from tests.support.builders import an_event, an_outcome
+from tests.support.reference_audit import home_of
+from tests.support.traffic import send, traffic
+from tests.support.workers import Environment, ended, stopped
+
+DAY_MS = 86_400_000
+
+
+@asynccontextmanager
+async def administering(environment: Environment) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=environment.bootstrap)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def delete_the_group(environment: Environment) -> None:
+    async with administering(environment) as admin:
+        group = environment.settings.group_name
+        answer = await admin._client.send(await admin.find_coordinator(group), DeleteGroupsRequest([group]))
+        assert answer.results == [(group, 0)]
+
+
+async def commit(environment: Environment, offsets: dict[TopicPartition, int]) -> None:
+    """Set offsets of the empty group by hand."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=environment.bootstrap, group_id=environment.settings.group_name, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        consumer.assign(list(offsets))
+        await consumer.commit(offsets)
+    finally:
+        await consumer.stop()
+
+
+async def empty(environment: Environment, *partitions: TopicPartition) -> None:
+    """Delete every record of these partitions, as retention does."""
+    async with administering(environment) as admin:
+        await admin.delete_records({partition: RecordsToDelete(-1) for partition in partitions})
+
+
+def all_of(environment: Environment, topic: str) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for number in range(environment.topics.partitions)]
+
+
+async def offsets(environment: Environment, *arguments: str) -> Any:
+    given = ("--bootstrap", environment.bootstrap, "--prefix", environment.settings.topics.prefix)
+    return await asyncio.to_thread(CliRunner().invoke, app, ["offsets", *arguments, *given])
+
+
+def broken(ids: Sequence[str]) -> list[bytes]:
+    return [an_event(id_, SubjectAge=5) for id_ in ids]
+
+
+@pytest.mark.parametrize("forgets", [False, True], ids=["state kept", "state lost too"])
+async def test_a_deleted_group_goes_on_behind_what_its_outputs_name(environment: Environment, forgets: bool) -> None:
+    """Observations and outcomes, broken ones at the end, and of old stops: nothing is said twice, nothing is left."""
+    topics, old_ms = environment.topics, int((time.time() - 40 * 86_400) * 1000)
+    worker = await environment.start()
+    await send(topics, traffic(600))
+    await topics.observe(*[an_event(f"old-{number}") for number in range(20)], timestamp_ms=old_ms)
+    await topics.observe(*broken([f"bad-{number}" for number in range(20)]))
+    await topics.report(*[an_outcome(f"bad-{number}", "x") for number in range(20)])
+    before = await environment.account()
+    assert await stopped(worker) == 0
+    if forgets:
+        environment.forget("worker")
+    await delete_the_group(environment)
+    await topics.observe(an_event("new-0"), an_event("new-1"))
+    await environment.start()
+    after = await environment.account()
+    assert after.ended - before.ended == {"prediction": 2}
+
+
+async def test_records_that_were_moved_are_not_moved_again(environment: Environment) -> None:
+    topics = environment.topics
+    astray = [f"id-{number}" for number in range(40) if home_of(f"id-{number}", 4) != 0]
+    worker = await environment.start()
+    await topics.observe(*map(an_event, astray), partition=0)
+    before = await environment.account()
+    assert await stopped(worker) == 0
+    await delete_the_group(environment)
+    await environment.start()
+    assert (await environment.account()).ended == before.ended
+
+
+async def test_one_lost_offset_of_two_is_found_again(environment: Environment) -> None:
+    topics = environment.topics
+    worker = await environment.start()
+    await topics.observe(*[an_event(f"id-{number}") for number in range(40)], *broken(["a", "b", "c", "d"]))
+    await topics.report(*[an_outcome(f"id-{number}", True) for number in range(40)])
+    before = await environment.account()
+    assert await stopped(worker) == 0
+    async with administering(environment) as admin:
+        kept = await admin.list_consumer_group_offsets(environment.settings.group_name)
+    await delete_the_group(environment)
+    await commit(environment, {key: said.offset for key, said in kept.items() if key.topic == topics.names.outcomes})
+    await environment.start()
+    assert (await environment.account()).ended == before.ended
+
+
+async def test_emptied_outputs_and_no_offsets_are_refused_until_an_operator_says_where(
+    environment: Environment,
+) -> None:
+    topics, names = environment.topics, environment.names
+    worker = await environment.start()
+    await topics.observe(*[an_event(f"id-{number}") for number in range(40)])
+    await environment.settled()
+    running = await offsets(
+        environment, "set", "--topic", names.observations, "--partition", "0", "--from", "0", "--why", "x"
+    )
+    assert running.exit_code == 1
+    assert "has members" in str(running.exception)
+    assert await stopped(worker) == 0
+    await delete_the_group(environment)
+    await empty(environment, *all_of(environment, names.predictions))
+    refused = environment.worker().start()
+    assert await ended(refused) == 1
+    assert "can't be known" in refused.last_words()
+    for partition in range(4):
+        told = await offsets(
+            environment,
+            *("set", "--topic", names.observations, "--partition", str(partition)),
+            *("--from", "latest", "--why", "offsets expired while the predictions were emptied"),
+        )
+        assert told.exit_code == 0, told.exception
+    assert "reads on at" in (await offsets(environment, "show")).output
+    await environment.start()
+    await topics.observe(an_event("new"))
+    await topics.read_until(lambda read: any(one.key == b"new" for one in read.predictions), "it goes on")
+    assert len((await topics.read()).predictions) == 41
+
+
+async def test_an_offset_beyond_the_end_is_refused(environment: Environment) -> None:
+    topics = environment.topics
+    worker = await environment.start()
+    await topics.observe(*[an_event(f"id-{number}") for number in range(20)])
+    await environment.settled()
+    assert await stopped(worker) == 0
+    await commit(environment, {TopicPartition(topics.names.observations, 1): 9_999})
+    refused = environment.worker().start()
+    assert await ended(refused) == 1
+    assert "is to read on at 9999" in refused.last_words()
+
+
+async def test_at_least_once_reads_the_last_batch_again(environment: Environment) -> None:
+    topics = environment.topics
+    settings: dict[str, Any] = {"worker__delivery": "at-least-once", "worker__batch_records_max": 5}
+    worker = await environment.start(**settings)
+    await topics.observe(*[an_event(f"id-{number}") for number in range(80)])
+    await environment.settled()
+    assert await stopped(worker) == 0
+    await delete_the_group(environment)
+    again = await environment.start(**settings)
+    await asyncio.to_thread(again.wait_ready)
+    await environment.settled()
+    assert len((await topics.read()).predictions) == 80
