@@ -7,6 +7,7 @@ Known (exit status in brackets)
 ├── BrokerError [1]        the local broker can't be started or stopped
 ├── TopicsError [1]        the cluster's topics are not what `topics/topics.toml` says
 ├── OffsetsError [1]       where a lane reads on can't be known, or Kafka contradicts it
+├── GroupError [1]         the workers' consumer group has members that keep it from working
 ├── StateError [1]         the local state is in use by another process, or can't be read or written
 ├── GoneError [1]          something that was asked for by its place is not there, or not there any more
 ├── LimitError [75]        this process or machine has run out of something: file descriptors
@@ -52,6 +53,10 @@ class OffsetsError(UserError):
     def __init__(self, message: str, cause: str) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class GroupError(UserError):
+    """The workers' consumer group has members that keep it from working; the message names them."""
 
 
 class StateError(UserError):

@@ -13,6 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException, KafkaError
 
+# Between two looks at what keeps a consumer from its place
+PLACE_CHECK_S = 0.5
 # What the client's decoder makes: offset, timestamp, key, value and headers; without topic and partition, which the
 # reader knows.
 Record = Any
@@ -44,9 +46,18 @@ async def read(
 
 async def watch_membership(consumer: AIOKafkaConsumer) -> None:
     """Return when the consumer no longer keeps its place in the group. Raises why, where it could not (say for want of
-    a right): `read` would wait for ever."""
+    a right, or because others share out otherwise): `read` would wait for ever."""
+    coordinator = consumer._coordinator
     try:
-        await asyncio.shield(consumer._coordinator._coordination_task)
+        while not coordinator._coordination_task.done():
+            # the client puts a fault aside until somebody asks, and stands still until then
+            try:
+                coordinator.check_errors()
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+            await asyncio.wait([coordinator._coordination_task], timeout=PLACE_CHECK_S)
+        coordinator._coordination_task.result()
     except KafkaError as error:
         raise (error.__cause__ or error) from None
 

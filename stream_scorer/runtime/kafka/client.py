@@ -16,6 +16,8 @@ from aiokafka.helpers import create_ssl_context
 from stream_scorer.errors import SettingsError
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
+# What every client of ours calls itself; who else is in the workers' group is told apart by it
+CLIENT_ID = "stream-scorer"
 # After a transaction ends, the coordinator answers CONCURRENT_TRANSACTIONS until its markers are written, which takes
 # 1-3 ms. aiokafka 0.14 then waits a fixed 20 ms, most of a small batch's latency. A test checks that this took.
 TRANSACTION_RETRY_WAIT_S = 0.002
@@ -28,7 +30,7 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap,
         "security_protocol": kafka.security_protocol,
-        "client_id": "stream-scorer",
+        "client_id": CLIENT_ID,
     }
     if kafka.security_protocol.startswith("SASL"):
         options |= {

@@ -14,13 +14,14 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InconsistentGroupProtocolError, KafkaError
 
-from stream_scorer.errors import OutageError, TopicsError
+from stream_scorer.errors import GroupError, OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import next_offset, read, watch_membership
 from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.lanes.consumer_lag import ConsumerLag
+from stream_scorer.runtime.lanes.group_members import GroupWatch
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.lanes.position_check import Lost, PositionCheck, Reached
 
@@ -96,6 +97,9 @@ class ConsumerLoop(ConsumerRebalanceListener):
             metadata_max_age_ms=60_000,
         )
         self.backlog = ConsumerLag(consumer, self._reached, PositionCheck(lost))
+        self._group = group
+        self.group_watch = GroupWatch(consumer, group=group, topics=self._topics, group_instance_id=group_instance_id)
+        self._naming: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
         """Wait for the broker, however long it takes, and say so now and then. Raises `SettingsError` where it is there
@@ -120,16 +124,24 @@ class ConsumerLoop(ConsumerRebalanceListener):
         reader = asyncio.create_task(self._read())
         member = asyncio.create_task(watch_membership(self.consumer))
         watcher = asyncio.create_task(self.backlog.watch(lambda: self.inputs))
+        company = asyncio.create_task(self.group_watch.run(lambda: self.joined))
+        tasks = (reader, member, watcher, company)
         try:
-            await asyncio.wait((reader, member, watcher, self._failed), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((*tasks, self._failed), return_when=asyncio.FIRST_COMPLETED)
             # a lane's fault tells more than what it does to the reader
-            for finished in (self._failed, member, reader, watcher):
+            for finished in (self._failed, member, company, reader, watcher):
                 if finished.done():
                     finished.result()
+        except InconsistentGroupProtocolError as error:
+            strangers = await self.group_watch.named_strangers()
+            raise GroupError(
+                f"The group {self._group} has members that share out partitions by another rule than the workers' "
+                f"(range): {strangers or 'they could not be named'}. Stop them, or give them a group of their own."
+            ) from error
         finally:
-            for task in (reader, member, watcher):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(reader, member, watcher, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def inputs(self) -> list[TopicPartition]:
@@ -183,8 +195,12 @@ class ConsumerLoop(ConsumerRebalanceListener):
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         try:
             self._rebalanced()
+            self.group_watch.rebalanced()
             partitions = {partition.partition for partition in assigned}
-            self._refuse_split(assigned, partitions)
+            if (apart := self._split(assigned, partitions)) is not None:
+                # asking who has the rest takes a moment, and the rebalance must not wait for it
+                self._naming = asyncio.create_task(self._refuse_split(apart))
+                return
             self.consumer.pause(*assigned)  # nothing is fetched before its lane has sought its place
             for partition in sorted(partitions):
                 lane = self._open_lane(partition, self.consumer)
@@ -197,15 +213,29 @@ class ConsumerLoop(ConsumerRebalanceListener):
         except Exception as error:
             self._fail(error)
 
-    def _refuse_split(self, assigned: set[TopicPartition], partitions: set[int]) -> None:
-        for partition in partitions:
-            for topic in self._topics:
-                if TopicPartition(topic, partition) not in assigned:
-                    raise TopicsError(
-                        f"Partition {partition} of {topic} was assigned without its counterpart: "
-                        f"{' and '.join(self._topics)} must have the same number of partitions. "
-                        "Run `stream-scorer topics check`."
-                    )
+    def _split(self, assigned: set[TopicPartition], partitions: set[int]) -> TopicPartition | None:
+        """A partition of an input that we lack, though we have its sister."""
+        needed = [TopicPartition(topic, partition) for partition in sorted(partitions) for topic in self._topics]
+        return next((partition for partition in needed if partition not in assigned), None)
+
+    async def _refuse_split(self, apart: TopicPartition) -> None:
+        strangers = await self.group_watch.named_strangers()
+        if strangers:
+            self._fail(
+                GroupError(
+                    f"A consumer that is no worker is in the group {self._group} and has partition {apart.partition} "
+                    f"of {apart.topic}, or another that belongs to a worker: {strangers}. Stop it, or give it a group "
+                    "of its own, then start the worker again."
+                )
+            )
+            return
+        self._fail(
+            TopicsError(
+                f"Partition {apart.partition} of {apart.topic} was assigned without its counterpart: "
+                f"{' and '.join(self._topics)} must have the same number of partitions. "
+                "Run `stream-scorer topics check`."
+            )
+        )
 
     def _lane_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from stream_scorer.runtime.kafka.client import is_reachable
 from stream_scorer.runtime.lanes.consumer import ConsumerLoop
+from stream_scorer.runtime.lanes.group_members import named
 from stream_scorer.runtime.worker.gauges import commit_age_s
 
 PROBE_WAIT_S = 2.0
@@ -31,6 +32,8 @@ def readiness(intake: ConsumerLoop | None, *, warm: bool) -> Health:
         return Health(False, "the model is still loading")
     if not intake.joined:
         return Health(False, "joining the group")
+    if intake.group_watch.strangers:
+        return Health(False, f"a consumer that is no worker takes records: {named(intake.group_watch.strangers)}")
     closed = sorted(lane.partition for lane in intake.lanes.values() if not lane.open)
     if closed:
         return Health(False, f"lanes {closed} are still opening")
