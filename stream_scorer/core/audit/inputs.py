@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.core.contract.outcome_events import decode_outcomes
+from stream_scorer.core.contract.schema_frame import without_frames
 from stream_scorer.core.records.partitioner import partitions_of
 from stream_scorer.core.records.record import ConsumedRecord
 
@@ -62,6 +63,7 @@ def input_rows(side: InputTopic, partition: int, records: Sequence[ConsumedRecor
 
 
 def _accepted(side: InputTopic, values: Sequence[bytes | None]) -> tuple[Sequence[int], Sequence[bytes], Sequence[int]]:
+    values = without_frames(values)  # whether they may have one is for the worker to say
     if side is InputTopic.OBSERVATIONS:
         observations = decode_observations(values, EVENT_BYTES_ANY)
         return observations.positions, observations.ids, observations.codes

@@ -3,6 +3,7 @@
 Invariant: on any bytes linear in time, and never raises.
 """
 
+import codecs
 import json
 import re
 
@@ -11,12 +12,14 @@ import msgspec
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.columns import DEPTH_MAX, INTEGER_DIGITS_MAX
 from stream_scorer.core.contract.reasons import Reason
+from stream_scorer.core.contract.schema_frame import FRAME_BYTES, frame_of
 
 # Python's own parser has the last word: it says where the fault is, and of a key that stands twice the last one wins.
 PYTHON_PARSER = json.JSONDecoder()
 # Four times as fast, and where it accepts, it gives what Python's gives.
 FAST_PARSER = msgspec.json.Decoder()
 
+_FIRST_OF_PREAMBLES = frozenset(b"\x00\xef\xff\xfe")
 # What must be seen before anything recursive reads the text. An unclosed string runs to the end, so that no quote is
 # tried twice; `++` and `*+` give nothing back, for the same reason.
 TOKEN = re.compile(
@@ -46,6 +49,8 @@ def parse(value: bytes | None) -> object | Reason:
     """The JSON value that the bytes are, or why they are none, with the position of the byte at fault."""
     if not value:
         return reasons.not_json("no value" if value is None else "empty value", 0)
+    if (preamble := preamble_of(value)) is not None:
+        return reasons.not_json(preamble, 0)
     try:
         text = value.decode()
     except UnicodeDecodeError as error:
@@ -68,6 +73,21 @@ def parse(value: bytes | None) -> object | Reason:
         return reasons.not_json(error.msg, byte_position(text, error.pos))
     except ValueError as error:  # PYTHONINTMAXSTRDIGITS may allow integers fewer digits than the contract does
         return reasons.not_json(str(error), 0)
+
+
+def preamble_of(value: bytes) -> str | None:
+    """What a value begins with that belongs to its transport and not to JSON; None for nearly all."""
+    if value[0] in _FIRST_OF_PREAMBLES:
+        if value.startswith(codecs.BOM_UTF8):
+            return "a byte-order mark before it, send UTF-8 without one"
+        if value.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "text in UTF-16, send UTF-8"
+        if frame_of(value) and value[FRAME_BYTES:].lstrip().startswith(b"{"):
+            number = int.from_bytes(value[1:FRAME_BYTES], "big")
+            return f"a schema registry's frame before it, schema {number}, which worker.schema_registry_frames accepts"
+        if value[0] == 0:
+            return "a zero byte, as binary formats have, send JSON"
+    return None
 
 
 def byte_position(text: str, character: int) -> int:

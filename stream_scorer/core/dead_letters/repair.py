@@ -13,6 +13,7 @@ import jsonpointer
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, cut
+from stream_scorer.core.contract.schema_frame import frame_of, without_frame
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.dead_letters.named_fixes import _BY_NAME, _INTEGER, FIXES, TRUE_CLASS, Event, NamedFix
 
@@ -113,9 +114,12 @@ def _set(text: str) -> tuple[str, str | bool | int] | FixError:
 
 
 def apply_fix(value: bytes | None, fix: Fix) -> bytes | FixError | None:
-    """The value as the fix makes it."""
+    """The value as the fix makes it; a schema registry's frame stays before it."""
     if not fix:
         return value
+    if frame := frame_of(value):
+        mended = apply_fix(without_frame(value), fix)
+        return frame + mended if isinstance(mended, bytes) else mended
     event: Any = parse(value)
     if isinstance(event, Reason):
         return FixError(f"only JSON can be fixed. {event.message}")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from stream_scorer.core.contract.batch_decoding import NO_TIMER
 from stream_scorer.core.contract.observation_events import decode_observations, stage_of
 from stream_scorer.core.contract.reasons import Stage
+from stream_scorer.core.contract.schema_frame import without_frames
 from stream_scorer.core.dead_letters.rejection import RejectedRecord
 from stream_scorer.core.records.record import ConsumedRecord, ProducerRecord
 from stream_scorer.core.records.repartitioning import repartition
@@ -52,11 +53,14 @@ def validate_batch(
     partition: int,
     partitions: int,
     event_bytes_max: int,
+    framed: bool = False,
     second_look: AbstractContextManager[None] = NO_TIMER,
 ) -> ValidatedBatch:
     """Decode and validate a batch that was read from `partition`; set aside what breaks the contract and what lies on a
-    wrong partition. `second_look` is entered while values that were refused are looked at again."""
-    decoded = decode_observations([record.value for record in records], event_bytes_max, second_look)
+    wrong partition. `framed`: values may begin with a schema registry's frame. `second_look` is entered while values
+    that were refused are looked at again."""
+    values: Sequence[bytes | None] = [record.value for record in records]
+    decoded = decode_observations(without_frames(values) if framed else values, event_bytes_max, second_look)
     rejected = [RejectedRecord(records[position], reasons, stage_of(reasons)) for position, reasons in decoded.rejected]
     good = records if not rejected else [records[position] for position in decoded.positions]
     rows = ValidObservations(good, decoded.ids, decoded.codes, [record.offset for record in good])

@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 
 from stream_scorer.core.contract.outcome_events import decode_outcomes
 from stream_scorer.core.contract.reasons import Stage
+from stream_scorer.core.contract.schema_frame import without_frames
 from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
 from stream_scorer.core.dead_letters.rejection import RejectedRecord, bury
 from stream_scorer.core.observations.limits import Limits
@@ -57,7 +58,9 @@ class OutcomeStep:
 
     def _join(self, batch: Batch, work: BatchResult, clock: WindowClock) -> list[RejectedRecord]:
         """Answer the batch's outcomes; gives those that break the contract."""
-        decoded = decode_outcomes([record.value for record in batch.outcomes], work.noted.timing("validate"))
+        values: Sequence[bytes | None] = [record.value for record in batch.outcomes]
+        values = without_frames(values) if self._limits.schema_registry_frames else values
+        decoded = decode_outcomes(values, work.noted.timing("validate"))
         records = [batch.outcomes[position] for position in decoded.positions]
         home = repartition(decoded.ids, records, partition=batch.partition, partitions=self._limits.partitions)
         for owner, strays in home.moved.items():

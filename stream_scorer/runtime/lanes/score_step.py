@@ -45,6 +45,7 @@ class ObservationStep:
             partition=batch.partition,
             partitions=limits.partitions,
             event_bytes_max=limits.event_bytes_max,
+            framed=limits.schema_registry_frames,
             second_look=work.noted.timing("validate"),
         )
         steps_s["decode"] = time.perf_counter() - began_s - steps_s.get("validate", 0.0)

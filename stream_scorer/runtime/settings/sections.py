@@ -92,6 +92,9 @@ class WorkerSettings(Section, frozen=True):
         int,
         about("The largest record that a dead letter keeps whole; of a larger one its start", ge=65_536, le=64 * MIB),
     ] = MIB
+    schema_registry_frames: Annotated[
+        bool, about("Whether events may begin with a schema registry's frame, which is passed over")
+    ] = False
     include_observation: Annotated[bool, about("Whether predictions carry the ten columns")] = False
     cloudevents: Annotated[bool, about("Whether predictions carry CloudEvents headers; they double the bytes")] = False
     repeats_are_conflicts: Annotated[bool, about("Whether an identical observation sent again is a conflict")] = False

@@ -118,6 +118,7 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> 
         include_observation=settings.worker.include_observation,
         cloudevents=settings.worker.cloudevents,
         repeats_are_conflicts=settings.worker.repeats_are_conflicts,
+        schema_registry_frames=settings.worker.schema_registry_frames,
         join_window_ms=int(settings.worker.join_window_s * 1000),
     )
     names, brake = (

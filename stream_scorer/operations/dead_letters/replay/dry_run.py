@@ -18,6 +18,7 @@ from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.contract.reasons import Reason
+from stream_scorer.core.contract.schema_frame import without_frame
 from stream_scorer.core.dead_letters.redaction import masked_reason, shown_id
 from stream_scorer.core.dead_letters.repair import Fix, FixError, apply_fix
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
@@ -113,10 +114,11 @@ def assess(access: Context, letter: DeadLetter | UnreadableDeadLetter, fix: Fix)
     if isinstance(value, FixError):
         return Assessment(letter, Verdict.CANNOT_MEND, why=value.why)
     found: ValidEvent[int] | ValidEvent[bool] | tuple[Reason, ...]
+    event = without_frame(value) if access.settings.worker.schema_registry_frames else value
     if letter.origin.topic == access.names.observations:
-        found = validate_observation(value, access.settings.worker.event_bytes_max)
+        found = validate_observation(event, access.settings.worker.event_bytes_max)
     else:
-        found = validate_outcome(value)
+        found = validate_outcome(event)
     if isinstance(found, ValidEvent):
         return Assessment(letter, Verdict.PASSES, value=value, said=found)
     return Assessment(letter, Verdict.STILL_FAILS, found, value)
