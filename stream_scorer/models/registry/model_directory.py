@@ -24,6 +24,7 @@ from stream_scorer.models.artifacts.files import (
     write_files,
 )
 from stream_scorer.models.artifacts.model_card import FORMAT, ServingCard, library_versions, serving_card
+from stream_scorer.models.artifacts.servability import cannot_score, refuse_unservable
 from stream_scorer.models.dataframes import Codes
 from stream_scorer.models.serving.lookup_table_cache import load_tables, save_tables, tables_path
 from stream_scorer.models.serving.lookup_tables import (
@@ -68,10 +69,11 @@ def save_model(
 ) -> str:
     """Write any fitted scikit-learn classifier over a frame of the ten columns as a model directory; gives its digest.
     `card`: what else its card should say. `golden`: the observations to remember, by default generated and random ones.
-    Raises ModelError when the folder is not empty, or the pipeline has no two classes."""
+    Raises ModelError when the folder is not empty, or the pipeline can't be served and why not."""
     from stream_scorer.models.artifacts.serialization import dump_pipeline
 
     refuse_existing(folder)
+    refuse_unservable(pipeline, name)
     if golden is None:
         golden = golden_codes()
     said = {
@@ -85,10 +87,13 @@ def save_model(
         "versions": library_versions(),
     }
     head = serving_card(said, f"the card of {name}")
-    predict = predict_with_dataframe(pipeline, head)
+    try:
+        probabilities = predict_with_dataframe(pipeline, head)(golden).tolist()
+    except Exception as error:
+        raise cannot_score(name, error) from error
     rows = [
         {"observation": observation_columns(code), "probability": probability}
-        for code, probability in zip(golden.tolist(), predict(golden).tolist(), strict=True)
+        for code, probability in zip(golden.tolist(), probabilities, strict=True)
     ]
     return write_files(
         folder, {PIPELINE: dump_pipeline(pipeline), CARD: as_json(said), GOLDEN: as_json({"rows": rows})}
@@ -130,8 +135,9 @@ def compile_checked(
     from stream_scorer.models.artifacts.serialization import load_pipeline
 
     pipeline = load_pipeline(content, str(folder / PIPELINE), trusted_types)
-    classes = np.asarray(getattr(pipeline, "classes_", ())).tolist()
-    if classes != head.classes or not hasattr(pipeline, "predict_proba"):
+    refuse_unservable(pipeline, str(folder / PIPELINE))
+    classes = np.asarray(pipeline.classes_).tolist()
+    if classes != head.classes:
         raise ModelError(
             f"{folder / PIPELINE} has the classes {classes}, its card says {head.classes}: save the model again"
         )
