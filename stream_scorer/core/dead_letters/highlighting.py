@@ -21,6 +21,8 @@ _BYTE: Final = re.compile(r"\(byte (\d{1,12})\)\Z")
 MASK: Final = "•••"
 # Nobody reads more; a letter may have a mark for each of 100,000 columns
 MARKS_MAX: Final = 500
+# A larger value is not read for a look: its reasons stand on the whole, and all of it is masked
+READ_BYTES_MAX: Final = 256 * 1024
 PIECES_MAX: Final = 2_000
 
 
@@ -45,7 +47,7 @@ def highlights(value: bytes | None, reasons: Sequence[Reason]) -> tuple[Highligh
     """Where in the value its reasons are, in the order of the bytes; the first `MARKS_MAX` of them."""
     if not value:
         return tuple(Highlight(0, 0, number) for number in range(len(reasons)))[:MARKS_MAX]
-    event = parse(value)
+    event = parse(value) if len(value) <= READ_BYTES_MAX else None
     if not isinstance(event, dict):
         first = reasons[:MARKS_MAX]
         return tuple(_whole_or_byte(value, number, reason) for number, reason in enumerate(first))

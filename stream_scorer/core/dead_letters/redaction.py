@@ -12,7 +12,7 @@ import msgspec
 from stream_scorer.core.contract.columns import COLUMN_SET, ID_BYTES_MAX, check_id
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.contract.strict_json import parse
-from stream_scorer.core.dead_letters.highlighting import MASK, spans_in_bytes
+from stream_scorer.core.dead_letters.highlighting import MASK, READ_BYTES_MAX, spans_in_bytes
 from stream_scorer.core.dead_letters.json_spans import Object, Span, object_at
 from stream_scorer.core.records.dead_letter_reader import PRODUCER_HEADERS
 from stream_scorer.core.records.record import TRACE_HEADERS
@@ -50,7 +50,7 @@ def masked_spans(value: bytes | None, mended_from: bytes | None = None) -> list[
     whatever the event says."""
     if not value:
         return []
-    if not isinstance(parse(value), dict):
+    if len(value) > READ_BYTES_MAX or not isinstance(parse(value), dict):
         return [Span(0, len(value))]
     text = value.decode()
     id_ = shown_id(value if mended_from is None else mended_from)

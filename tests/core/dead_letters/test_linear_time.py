@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from stream_scorer.core.contract.reasons import Code, Reason, conflict, invalid_value
-from stream_scorer.core.dead_letters.highlighting import MARKS_MAX, PIECES_MAX, highlights, segments
+from stream_scorer.core.dead_letters.highlighting import MARKS_MAX, PIECES_MAX, READ_BYTES_MAX, highlights, segments
 from stream_scorer.core.dead_letters.redaction import masked_headers, masked_reason, masked_spans
 from stream_scorer.core.dead_letters.repair import OPERATIONS_MAX, PATCH_BYTES_MAX, Fix, FixError, apply_fix, parse_fix
 from tests.core.dead_letters.builders import reasons_of
@@ -152,6 +152,15 @@ def test_of_more_pieces_than_anybody_reads_the_rest_is_one_and_masked() -> None:
     assert len(cut) == PIECES_MAX + 1
     assert cut[-1].masked
     assert "c1999" not in "".join(piece.text for piece in cut)
+
+
+def test_a_value_beyond_what_is_read_for_a_look_is_marked_and_masked_as_a_whole() -> None:
+    value = an_event(StatuteReason="A" * READ_BYTES_MAX)
+    reasons = (invalid_value("StatuteReason", "A", ("B",)),)
+    assert [(mark.begin, mark.end) for mark in highlights(value, reasons)] == [(0, len(value))]
+    (piece,) = segments(value, highlights(value, reasons), masked_spans(value))
+    assert piece.masked
+    assert piece.reasons == (0,)
 
 
 def test_a_patch_of_too_many_operations_is_refused_before_any_is_done() -> None:

@@ -76,14 +76,14 @@ def worker_figures(now: Snapshot, recorder: Recorder, business: BusinessSettings
         Figure(
             "Latency, p99",
             formatting.duration(slow_s),
-            "",
-            f"last 5 minutes; p50 {formatting.duration(median_s)}, limit {formatting.duration(limit_s)}"
+            "last 5 minutes" if slow_s is not None else "",
+            f"p50 {formatting.duration(median_s)}, limit {formatting.duration(limit_s)}"
             if slow_s is not None
             else "no predictions in the last 5 minutes",
             "bad" if slow_s is not None and slow_s > limit_s else "",
         ),
         Figure(
-            "Waiting",
+            "Lag",
             formatting.count(now.unread + sum(each.held or 0 for each in now.partitions)),
             "records",
             f"oldest {formatting.duration(oldest_s)}" if oldest_s else "no backlog",
@@ -123,7 +123,7 @@ def group_figures(now: Snapshot, recorder: Recorder) -> list[Figure]:
             spark=sparkline(recorder.rates("outcomes.read"), "Outcomes read per second, last five minutes"),
         ),
         Figure(
-            "Waiting",
+            "Lag",
             formatting.count(now.unread),
             "records",
             "behind the group's committed offsets",

@@ -134,8 +134,8 @@ def _failed(letter: DeadLetter | UnreadableDeadLetter) -> Event:
     return Event(
         at=rfc3339(letter.failed_ms),
         what="failed",
-        where=f"letter {letter.place}",
-        details={"stage": letter.stage.value, "faults": faults, "read at": str(letter.origin)},
+        where=f"dead letter {letter.place}",
+        details={"stage": letter.stage.value, "reasons": faults, "source": str(letter.origin)},
     )
 
 
