@@ -7,10 +7,12 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 
-from stream_scorer.operations.console.server import serve_console
+from stream_scorer.operations.console.app import PAGES_AT_ONCE_EACH, PAGES_WAITING_EACH_MAX
+from stream_scorer.operations.console.server import FORM_BYTES_MAX, serve_console
 from stream_scorer.runtime.cluster.topic_admin import apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.integration.broker_sources import Broker
+from tests.page.conftest import Serve
 
 
 @pytest.fixture
@@ -74,3 +76,26 @@ async def test_a_worker_that_does_not_answer_is_named_and_kafkas_figures_are_sho
         page = await until_there(session, "/", "No worker answers at http://127.0.0.1:1")
         assert "unreachable" in page
         assert page.count(">unknown<") == 4
+
+
+async def test_who_asks_for_too_many_pages_is_refused_and_the_overview_still_answers(serve: Serve) -> None:
+    # Kafka is away, so every page that reads dead letters waits for a while
+    async with serve() as client:
+        asked = [asyncio.create_task(client.get("/dead-letters")) for _ in range(40)]
+        while not any(task.done() for task in asked):
+            overview = await client.get("/")
+            assert overview.status == 200
+        statuses = [(await task).status for task in asked]
+        assert statuses.count(429) >= 40 - PAGES_AT_ONCE_EACH - PAGES_WAITING_EACH_MAX
+        assert set(statuses) == {429, 503}
+        assert (await client.get("/")).status == 200
+
+
+async def test_a_form_larger_than_any_of_ours_is_refused(settings: Settings) -> None:
+    form = {"patch": "x" * 2 * FORM_BYTES_MAX}
+    async with (
+        serve_console(settings) as (host, port),
+        ClientSession(f"http://{host}:{port}") as session,
+        session.post("/dead-letters/act", data=form) as answer,
+    ):
+        assert answer.status == 413

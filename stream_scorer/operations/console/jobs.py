@@ -24,7 +24,7 @@ UNDER_WAY_EACH_MAX: Final = 8
 KEPT_EACH_MAX: Final = 50
 KEPT_S: Final = 12 * 3600.0
 # Of all visitors, so that memory has a bound; beyond it new ones are refused, and nobody loses any
-KNOWN_MAX: Final = 2_000
+KNOWN_MAX: Final = 1_000
 # One that only looks is given up after this; one that changes something may be slowed down by its rate for hours
 LOOK_S_MAX: Final = 600.0
 

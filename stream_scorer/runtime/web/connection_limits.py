@@ -5,7 +5,6 @@ out: where no connection is left, a new one takes the place of the one that has 
 """
 
 import asyncio
-import resource
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, cast
@@ -30,6 +29,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def connections_max() -> int:
     """How many connections fit the descriptors that this process may have."""
+    try:
+        import resource
+    except ImportError:  # not made for every system
+        return CONNECTIONS_MAX
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return CONNECTIONS_MAX

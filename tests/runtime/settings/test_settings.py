@@ -298,3 +298,16 @@ def test_a_section_can_be_built_by_hand() -> None:
 
 
 SASL = '[kafka]\nsecurity_protocol = "SASL_PLAINTEXT"\nsasl_username = "u"\n'
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:8080", "https://worker:8080", "http://worker:8080/status", "http://a@worker", "http://", "http://w:x"],
+)
+def test_a_workers_address_that_is_none_is_told(url: str) -> None:
+    assert f"console.workers: {url!r} is not `http://host:port`" in refusal(console__workers=[url])
+
+
+def test_workers_are_named_by_a_variable_one_behind_the_other() -> None:
+    settings = load_settings(None, {"STREAM_SCORER_CONSOLE_WORKERS": "http://one:8080, http://[::1]:9090/"})
+    assert settings.console.workers == ("http://one:8080", "http://[::1]:9090/")

@@ -18,6 +18,7 @@ from stream_scorer.operations.console.jobs import Job, OnProgress, Work
 from stream_scorer.operations.console.rendering import redirect
 from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.views.dead_letter_list import hidden_fields
+from stream_scorer.operations.console.views.jobs import SHOWN_MAX
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter
 from stream_scorer.operations.dead_letters.replay.discard import DiscardReport
 from stream_scorer.operations.dead_letters.replay.dry_run import CheckReport
@@ -107,10 +108,10 @@ def _work(office: DeadLetterService, kind: str, wanted: Filter, fix: Fix, form: 
     rate, parked, failing_too = _rate(form), bool(form.get("parked")), bool(form.get("failing_too"))
 
     async def check(on_progress: OnProgress) -> CheckReport:
-        return await office.check(wanted, fix, on_read=on_progress)
+        return as_shown(await office.check(wanted, fix, on_read=on_progress))
 
     async def replay(on_progress: OnProgress) -> ReplayReport:
-        return await office.replay(
+        report = await office.replay(
             wanted,
             fix,
             yes=kind == "replay",
@@ -121,6 +122,7 @@ def _work(office: DeadLetterService, kind: str, wanted: Filter, fix: Fix, form: 
             on_read=on_progress,
             on_progress=on_progress,
         )
+        return msgspec.structs.replace(report, check=as_shown(report.check))
 
     async def discard(on_progress: OnProgress) -> DiscardReport:
         return await office.discard(wanted, why, yes=kind == "discard", on_read=on_progress)
@@ -128,3 +130,8 @@ def _work(office: DeadLetterService, kind: str, wanted: Filter, fix: Fix, form: 
     if kind == "check":
         return check
     return discard if kind.startswith("discard") else replay
+
+
+def as_shown(report: CheckReport) -> CheckReport:
+    """The report with as many letters as its page shows: a finished job is kept for hours."""
+    return msgspec.structs.replace(report, letters=report.letters[:SHOWN_MAX])

@@ -1,11 +1,14 @@
 """Jobs: their progress and their results."""
 
+from typing import Final
+
 from aiohttp import web
 
 from stream_scorer.core.dead_letters.producer_notices import notice_text
 from stream_scorer.operations.console.request_context import RequestContext
 
-SHOWN_MAX = 100
+# Of what a job has read one by one, so much is shown and kept
+SHOWN_MAX: Final = 100
 TITLES = {
     "check": "Check against the current contract",
     "dry-run": "Dry run of a replay",

@@ -12,6 +12,7 @@ from stream_scorer.operations.console.forms.filter_form import filter_of
 from stream_scorer.operations.console.jobs import Job, OnProgress
 from stream_scorer.operations.console.rendering import redirect
 from stream_scorer.operations.console.request_context import RequestContext
+from stream_scorer.operations.console.views.jobs import SHOWN_MAX as CARDS_MAX
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE
 from stream_scorer.operations.reports.producer_scorecards import Scorecards, scorecards
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
@@ -45,7 +46,8 @@ async def count_up(visit: RequestContext) -> web.Response:
 
     async def read(on_progress: OnProgress) -> Scorecards:
         names = TopicNames(settings.topics.prefix)
-        return await scorecards(client_options(settings.kafka), names, since_ms=since_ms, on_read=on_progress)
+        found = await scorecards(client_options(settings.kafka), names, since_ms=since_ms, on_read=on_progress)
+        return found._replace(cards=found.cards[:CARDS_MAX])
 
     within = fields.get("within")
     job = Job(
