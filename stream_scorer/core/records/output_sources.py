@@ -10,6 +10,7 @@ import msgspec
 
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.records.dead_letter_headers import ERRORS, SOURCE
+from stream_scorer.core.records.dead_letter_reader import id_of
 from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -25,10 +26,10 @@ class NamedSource(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """What a run of output records says, by input topic: the highest offset named, whether a prompt output is among
-    them; and how many of the records name no input of this lane."""
+    """What a run of output records says, by input topic: the highest offset named and the record that names it, whether
+    a prompt output is among them; and how many of the records name no input of this lane."""
 
-    highest: Mapping[str, int]
+    highest: Mapping[str, tuple[int, ConsumedRecord]]
     prompt: frozenset[str]
     unreadable: int
 
@@ -132,7 +133,7 @@ def move_source(topic: str, partition: int) -> SourceReader:
 
 def named_sources(records: Sequence[ConsumedRecord], partition: int, read: SourceReader) -> Sources:
     """What these records of an output partition say."""
-    highest: dict[str, int] = {}
+    highest: dict[str, tuple[int, ConsumedRecord]] = {}
     prompt: set[str] = set()
     unreadable = 0
     for record in records:
@@ -140,7 +141,18 @@ def named_sources(records: Sequence[ConsumedRecord], partition: int, read: Sourc
         if named is None:
             unreadable += 1
             continue
-        highest[named.topic] = max(named.offset, highest.get(named.topic, -1))
+        if named.topic not in highest or named.offset > highest[named.topic][0]:
+            highest[named.topic] = named.offset, record
         if named.prompt:
             prompt.add(named.topic)
     return Sources(highest, frozenset(prompt), unreadable)
+
+
+def came_of(output: ConsumedRecord, read: ConsumedRecord) -> bool:
+    """Whether an output that names the offset of a record that was read can have come of it: it can't where the topic
+    was made anew and something else lies there."""
+    if last_header(output.headers, SOURCE) is not None:  # a dead letter keeps the value, or its beginning
+        return (read.value or b"").startswith(output.value or b"")
+    if last_header(output.headers, MOVED_FROM) is not None:
+        return read.value == output.value
+    return id_of(read.value, read.key) == output.key

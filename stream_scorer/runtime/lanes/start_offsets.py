@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.records.output_sources import (
     SourceReader,
+    came_of,
     letter_source,
     move_source,
     named_sources,
@@ -55,12 +56,13 @@ class Begun(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What the records of one output partition say: by input topic the highest offset named, and whether all that was
-    ever written there was read."""
+    """What the records of one output partition say: by input topic the highest offset named and the record that names
+    it; whether all that was ever written there was read; how many records say something, and how many do not."""
 
-    highest: Mapping[str, int]
+    highest: Mapping[str, tuple[int, Record]]
     whole: bool
     readable: int
+    unreadable: int
 
 
 class StartOffsets:
@@ -118,8 +120,7 @@ class StartOffsets:
         try:
             spans = await self.spans(consumer, uncommitted)
             return {
-                # in one that holds nothing there is nothing that could be read twice
-                partition: await self._named_one(consumer, partition, begin, end) if begin < end else begin
+                partition: await self._named_one(consumer, partition, begin, end)
                 for partition, (begin, end) in spans.items()
             }
         finally:
@@ -133,19 +134,20 @@ class StartOffsets:
         own = await self._look(consumer, output, reader, topic)
         letters = TopicPartition(names.dead_letters, number)
         dead = await self._look(consumer, letters, letter_source((names.observations, names.outcomes)), topic)
-        if not own.readable and not own.whole:
-            raise unknown_offset(partition, f"{output.topic} has lost what it held: no record there says how far")
-        highest = max(own.highest.get(topic, -1), dead.highest.get(topic, -1))
-        if highest < 0 and not dead.whole:
-            raise unknown_offset(
-                partition, f"the oldest records of {letters.topic} are deleted, and none left says how far"
-            )
         moved = await self._moved(consumer, partition)
-        highest = max(highest, moved)
+        known = [one for one in (own.highest.get(topic), dead.highest.get(topic), moved) if one is not None]
+        if begin < end:  # in one that holds nothing there is nothing that could be read twice
+            if not own.readable and (own.unreadable or not own.whole):
+                raise unknown_offset(partition, f"{output.topic} has lost what it held: no record there says how far")
+            if not known and not dead.whole:
+                raise unknown_offset(partition, f"{letters.topic} has lost its oldest records, and none says how far")
+        if not known:
+            return begin if begin == end else 0  # nothing was ever said of it
+        highest, named_by = max(known, key=lambda one: one[0])
         if highest >= end:
             raise beyond_the_end(partition, highest + 1, end)
-        if highest < 0:
-            return 0  # nothing was ever said of it
+        if highest >= begin and not await _is_there(consumer, partition, highest, named_by):
+            raise recreated(topic)
         start = max(0, highest + 1 - self._reread_records)
         log.warning(
             "the group has lost its offset of %s[%s]: the lane reads on at %s, behind the highest that its own outputs "
@@ -163,7 +165,7 @@ class StartOffsets:
         consumer.assign([output])
         begin = (await consumer.beginning_offsets([output]))[output]
         high = (await consumer.end_offsets([output]))[output]
-        highest: dict[str, int] = {}
+        highest: dict[str, tuple[int, Record]] = {}
         readable = unreadable = 0
         size, prompt = TAIL_RECORDS, False
         while high > begin and not prompt:
@@ -173,26 +175,37 @@ class StartOffsets:
                 readable += len(records) - said.unreadable
                 unreadable += said.unreadable
                 prompt = prompt or topic in said.prompt
-                for named, offset in said.highest.items():
-                    highest[named] = max(offset, highest.get(named, -1))
+                for named, found in said.highest.items():
+                    if named not in highest or found[0] > highest[named][0]:
+                        highest[named] = found
             high, size = low, size * TAIL_GROWTH
-        return Evidence(highest, begin == high == 0 and not unreadable, readable)
+        return Evidence(highest, begin == high == 0, readable, unreadable)
 
-    async def _moved(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
-        """The highest offset of the partition whose record was moved to another one of the same topic; -1 for none."""
+    async def _moved(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, Record] | None:
+        """The highest offset of the partition whose record was moved to another one of the same topic, and its copy."""
         others = [TopicPartition(partition.topic, number) for number in range(self._partitions)]
         others.remove(partition)
         if not others:
-            return -1
+            return None
         consumer.assign(others)
         begins, ends = await consumer.beginning_offsets(others), await consumer.end_offsets(others)
-        reader, highest = move_source(*partition), -1
+        reader, highest = move_source(*partition), None
         for other in others:
             low = max(begins[other], ends[other] - MOVES_TAIL_RECORDS)
             async for records in _records(consumer, other, low, ends[other]):
                 said = named_sources([record for record in records if record.headers], other.partition, reader)
-                highest = max(highest, said.highest.get(partition.topic, -1))
+                found = said.highest.get(partition.topic)
+                if found is not None and (highest is None or found[0] > highest[0]):
+                    highest = found
         return highest
+
+
+async def _is_there(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int, named_by: Record) -> bool:
+    """Whether the record that an output names is what lies at its offset."""
+    consumer.assign([partition])
+    async for records in _records(consumer, partition, offset, offset + 1):
+        return came_of(named_by, records[0])
+    return False
 
 
 async def _records(
@@ -220,6 +233,16 @@ def beyond_the_end(partition: TopicPartition, offset: int, end: int) -> OffsetsE
         "log was truncated or restored, or somebody set the offset. Records that come below it would never be read. "
         f"Find out which records are missing, then say where to read on: `{_command(partition)}`.",
         "beyond_end",
+    )
+
+
+def recreated(topic: str) -> OffsetsError:
+    """A topic is another one than it was, under the same name."""
+    return OffsetsError(
+        f"{topic} was deleted and made again: what is known of its records is about records that are gone. Begin a new "
+        "environment under another topics.prefix; or, if all that it held may be forgotten, stop all workers and say "
+        f"for each of its partitions where to read on: `{_command(TopicPartition(topic, 0))}`.",
+        "recreated_topic",
     )
 
 

@@ -40,6 +40,7 @@ from stream_scorer.runtime.worker.lane_factory import LaneFactory
 from stream_scorer.runtime.worker.log_format import IdHash
 from stream_scorer.runtime.worker.retention_loss import RetentionLoss
 from stream_scorer.runtime.worker.status import JoinedCount, WorkerStatus
+from stream_scorer.runtime.worker.topic_watch import TopicWatch
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,8 @@ class WorkerService(faust.Service):
         log.info("probes, metrics and status at http://%s:%s", host, port)
         self._intake = intake = self._make_intake()
         await intake.connect()
-        await self._check_topics()
+        watch = TopicWatch(intake.consumer, self._names)
+        await self._check_topics(watch)
         model = await asyncio.to_thread(self._load_model)
         self.agents.serve(model)
         self.metrics.model_loaded(model.speaker.model, model.speaker.role, model.trained_on)
@@ -125,10 +127,17 @@ class WorkerService(faust.Service):
         gc.freeze()
         gc.disable()
         collecting = asyncio.create_task(self._collect_garbage())
+        watching, running = asyncio.create_task(watch.run()), asyncio.create_task(intake.run())
         try:
-            await intake.run()
+            await asyncio.wait((running, watching), return_when=asyncio.FIRST_COMPLETED)
+            # a topic made anew tells more than what the reader found there
+            for ended in (watching, running):
+                if ended.done():
+                    ended.result()
         finally:
-            collecting.cancel()
+            for task in (collecting, watching, running):
+                task.cancel()
+            await asyncio.gather(watching, running, return_exceptions=True)
 
     def _make_intake(self) -> ConsumerLoop:
         settings, worker = self.settings, self.settings.worker
@@ -149,7 +158,7 @@ class WorkerService(faust.Service):
     def _open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
         return self._lane_factory.open_lane(partition, consumer)
 
-    async def _check_topics(self) -> None:
+    async def _check_topics(self, watch: TopicWatch) -> None:
         """Refuse to start on topics that are not as they must be. A broker that goes away meanwhile is waited for."""
         while True:
             try:
@@ -161,12 +170,11 @@ class WorkerService(faust.Service):
                 continue
             if problems:
                 raise TopicsError("Topic configuration is invalid:\n  - " + "\n  - ".join(problems))
-            names = self._names
-            # what a lane's state is a view of: another cluster or other topics make it worthless
+            await watch.start()
             self._lane_factory = LaneFactory(
                 self.settings,
                 partitions=self.partitions,
-                identity=f"{await cluster_id(self.settings)}/{names.predictions}/{names.outcome_updates}",
+                identity=watch.identity(await cluster_id(self.settings)),
                 metrics=self.metrics,
                 work=self.agents.work,
                 committed=self._listener.committed,

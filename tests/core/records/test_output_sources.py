@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.records.output_sources import (
     NamedSource,
+    came_of,
     letter_source,
     move_source,
     named_sources,
@@ -71,8 +72,19 @@ def test_a_moved_record_names_where_it_was() -> None:
 
 def test_the_highest_counts_and_others_are_counted() -> None:
     read = update_source("out")
-    said = named_sources([update("joined", offset=9), update("joined", offset=3), Record(b"[]")], 2, read)
-    assert (said.highest, said.prompt, said.unreadable) == ({"out": 9}, frozenset(), 1)
+    highest = update("joined", offset=9)
+    said = named_sources([highest, update("joined", offset=3), Record(b"[]")], 2, read)
+    assert (said.highest, said.prompt, said.unreadable) == ({"out": (9, highest)}, frozenset(), 1)
+
+
+def test_an_output_does_not_come_of_another_record_at_its_offset() -> None:
+    event, other = Record(b'{"id":"a"}'), Record(b'{"id":"b"}', key=b"b")
+    source = (("scorer.source", b""),)
+    moved = (("scorer.moved-from", b""),)
+    for output in (Record(b"{}"), Record(event.value, source), Record(b'{"id"', source), Record(event.value, moved)):
+        assert came_of(output, event)
+    for output in (Record(b"{}"), Record(event.value, source), Record(event.value, moved)):
+        assert not came_of(output, other)
 
 
 @pytest.mark.parametrize(

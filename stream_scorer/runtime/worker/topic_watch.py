@@ -1,0 +1,47 @@
+"""The topics that a worker started on, known by their ids, and whether they are still the same."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from stream_scorer.runtime.cluster.topic_admin import TopicNames
+from stream_scorer.runtime.kafka.topic_ids import topic_ids
+from stream_scorer.runtime.lanes.start_offsets import recreated
+
+# How often the worker looks whether its topics are still those that it started on: one small request
+LOOK_EVERY_S: Final = 5.0
+
+
+class TopicWatch:
+    """Asks through the worker's own consumer. Call `start` before anything else."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, names: TopicNames) -> None:
+        self._consumer, self._names = consumer, names
+        self._ids: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Note the ids as they are now."""
+        self._ids = await self._ask()
+
+    def identity(self, cluster: str) -> str:
+        """What a lane's state is a view of: another cluster, other topics or topics made anew make it worthless."""
+        viewed = self._names.predictions, self._names.outcome_updates
+        return "/".join((cluster, *(f"{topic}@{self._ids.get(topic, '')}" for topic in viewed)))
+
+    async def run(self) -> None:
+        """Look for topics that are made anew, until cancelled. Raises `OffsetsError`."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            with contextlib.suppress(KafkaError, TimeoutError, OSError):  # away: the next look tells
+                for topic, id_ in (await self._ask()).items():
+                    # one that is not there just now may come back, from a broker that has not heard of it yet
+                    if id_ != self._ids.setdefault(topic, id_):
+                        raise recreated(topic)
+
+    async def _ask(self) -> dict[str, str]:
+        names = self._names
+        wanted = names.observations, names.outcomes, names.predictions, names.outcome_updates, names.dead_letters
+        return await topic_ids(self._consumer._client, wanted)
