@@ -182,11 +182,6 @@ async def test_a_state_made_from_the_topics_alone_decides_as_the_one_that_was_ke
     assert {id_: true_class for id_, (_, true_class) in last.items()} == {id_: reported[id_] for id_ in last}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a state made from the topics alone begins where records' times enter the join window (and a week before), "
-    "and these records have the times of their inputs",
-)
 async def test_what_happened_long_ago_and_was_scored_just_now_is_known_after_a_restart(
     environment: Environment,
 ) -> None:

@@ -20,6 +20,7 @@ from stream_scorer.errors import OutageError, TopicsError, UserError
 from stream_scorer.runtime.kafka.batch_fetch import read
 from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.kafka.errors import to_user_error
+from stream_scorer.runtime.state.scored_since import scored_since
 
 # Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
 FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -124,6 +125,16 @@ class Reader:
             partition: found[partition].offset if found.get(partition) is not None else span.end
             for partition, span in spans.items()
         }
+
+    async def scored_since(self, spans: Spans, since_ms: int) -> dict[TopicPartition, Span]:
+        """Of each span of predictions, what was scored at that time or later."""
+        async with explained(self._options):
+            if spans:
+                self._consumer.assign(list(spans))
+            return {
+                partition: Span(await scored_since(self._consumer, partition, *span, since_ms), span.end)
+                for partition, span in spans.items()
+            }
 
     async def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The offsets that the group reads next; a partition of which it has committed nothing is left out."""

@@ -21,13 +21,14 @@ from stream_scorer.core.state.restore import Records, Restored, restore_predicti
 from stream_scorer.errors import StateError
 from stream_scorer.runtime.kafka.batch_fetch import read
 from stream_scorer.runtime.state.rocksdb import Memory
+from stream_scorer.runtime.state.scored_since import scored_since
 from stream_scorer.runtime.state.state_directory import FOLDERS_MAX, claim_lane
 from stream_scorer.runtime.state.store import LaneStore
 
 log = logging.getLogger(__name__)
 
-# Without a local store, records this much older than the join window are read too: an outcome that waited and was not
-# answered because everything was down is still answered.
+# Without a local store, records that were scored this much before the join window are read too: an outcome that waited
+# and was not answered because everything was down is still answered.
 BEYOND_WINDOW_MS: Final = 7 * 86_400_000
 # A former owner on this machine writes out its memory and lets go of the folder in far less.
 FORMER_OWNER_WAIT_S: Final = 2.0
@@ -146,9 +147,15 @@ async def _spans(
         store.start_over(why)
     elif store.ids_estimate():
         store.start_over("it does not say up to where it has been read")
+    # by when it was scored: timestamps are the inputs', and what happened long ago may have been scored just now
     oldest_ms = max(0, clock.window_starts_ms - BEYOND_WINDOW_MS)
-    found = await consumer.offsets_for_times(dict.fromkeys(topics, oldest_ms))
-    return {topic: found[topic].offset if found[topic] is not None else ends[topic] for topic in topics}, ends
+    # an update is written up to a join window after the scoring that it tells of
+    since_ms = dict(zip(topics, (oldest_ms, oldest_ms - clock.join_window_ms), strict=True))
+    starts = {
+        topic: await scored_since(consumer, topic, begins[topic], ends[topic], oldest_ms)
+        for topic, oldest_ms in since_ms.items()
+    }
+    return starts, ends
 
 
 def _misfit(position: int | None, begin: int, end: int, topic: TopicPartition) -> str | None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 import msgspec
-from aiokafka import TopicPartition
 
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Reason
@@ -20,8 +19,6 @@ from stream_scorer.core.records.record import Source
 from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.operations.dead_letters.context import Context, now_ms
 from stream_scorer.operations.dead_letters.index.index import OnRead
-from stream_scorer.operations.reading.topic_reader import Span
-from stream_scorer.runtime.state.restore import BEYOND_WINDOW_MS
 
 # Where the first one that is known is itself a letter, which has no offset yet
 NO_OFFSET: Final = -1
@@ -105,8 +102,7 @@ async def known_ids(
     spans = await access.reader.spans([access.names.predictions], stable=True)
     homes = {partition_of(id_, len(spans)) for id_ in ids} if len(ids) < len(spans) else None
     spans = {key: span for key, span in spans.items() if homes is None or key.partition in homes}
-    begins = await access.reader.offsets_at(spans, max(0, starts_ms - BEYOND_WINDOW_MS))
-    wanted: dict[TopicPartition, Span] = {key: Span(begins[key], span.end) for key, span in spans.items()}
+    wanted = await access.reader.scored_since(spans, starts_ms)
     total, before = sum(span.end - span.begin for span in wanted.values()), access.reader.records_read
     known: dict[bytes, ScoredId] = {}
     async for _, records in access.reader.read(wanted, whole_batches=True):
