@@ -133,6 +133,10 @@ def _print(report: "AuditReport") -> None:
         if count:
             more = ["…"] if count > len(named) else []
             typer.echo(f"{count:,} {what}:\n" + "\n".join(f"  {name}" for name in [*named, *more]))
+    if report.deleted_ranges:
+        sure, other = report.deleted_unread, report.deleted_unnamed
+        typer.echo(f"{sure:,} offsets were deleted by retention unread, {other:,} unread or sent again:")
+        typer.echo("\n".join(f"  {name}" for name in report.deleted_ranges))
     if report.not_yet_read:
         typer.echo(f"{report.not_yet_read:,} inputs not read yet: no worker has committed them")
     if report.beyond_retention:

@@ -126,7 +126,7 @@ async def test_a_transaction_s_marker_at_the_end_is_no_record_that_waits(
         await publisher.start()
         (partition, *_) = reader.intake.inputs
         await until(lambda: reader.gauge(catalogue.LANES) == len(reader.intake.lanes), "they are open")
-        await publisher.publish({partition: [(b"k", an_event(), 1_000, [])]}, {})
+        await publisher.publish({partition: [(b"k", an_event(), -1, [])]}, {})
         await publisher.stop()
         # Kafka says yes to a commit a moment before all can see it
         while await reader.intake.consumer.end_offsets([partition]) != {partition: 2}:

@@ -81,6 +81,12 @@ def header(record: Record, name: str) -> bytes | None:
     return found[-1] if found else None
 
 
+def own_time(output: Record) -> int:
+    """The timestamp that its input had; one so far back that retention would take the output is in a header."""
+    said = header(output, "scorer.event-time")
+    return output.timestamp if said is None else milliseconds(said.decode())
+
+
 def reasons_of(letter: Record) -> list[dict[str, Any]]:
     """Why a record became a dead letter."""
     reasons: list[dict[str, Any]] = json.loads(header(letter, "scorer.errors") or b"[]")
@@ -220,9 +226,9 @@ class Reckoning:
             "the source's partition": (record.partition, prediction.partition),
             "the observation": (observation_columns(event["observation_code"]), told.event["observation"]),
             "the decision": (event["prediction"], event["proba"] >= event["threshold"]),
-            "the timestamp": (prediction.timestamp, record.timestamp),
+            "the timestamp": (own_time(prediction), record.timestamp),
             "the headers": (
-                [*prediction.headers],
+                [one for one in prediction.headers if one[0] != "scorer.event-time"],
                 list({name: value for name, value in record.headers if name in TRACE and len(value) <= 512}.items()),
             ),
         }
@@ -285,7 +291,7 @@ class Reckoning:
             expected["the record kept"] = (base64.b64decode(kept["value"]), whole[: 64 * 1024] if cut else whole)
             if cut:
                 expected["the digest"] = (kept["truncation"]["sha256"], hashlib.sha256(whole).hexdigest())
-            expected["the timestamp"] = (update.timestamp, record.timestamp)
+            expected["the timestamp"] = (own_time(update), record.timestamp)
         if event["status"] == "joined":
             expected |= self._joined_to(record, told.id, update, event)
         self._compare(topic, record, event["status"], expected)
@@ -301,7 +307,7 @@ class Reckoning:
             "the observation": (event["observation"], observation),
             "the prediction": ([event[name] for name in same], [prediction[name] for name in same]),
             "whether it was correct": (event["correct"], event["prediction"] == event["true_class"]),
-            "the timestamp": (update.timestamp, max(record.timestamp, observed.timestamp)),
+            "the timestamp": (own_time(update), max(record.timestamp, observed.timestamp)),
             "the delay": (event["delay_s"], (record.timestamp - observed.timestamp) / 1000),
         }
 
@@ -333,7 +339,7 @@ class Reckoning:
         cut = header(letter, "scorer.truncated") or b"null"
         expected: dict[str, tuple[Any, Any]] = {
             "the partition": (letter.partition, record.partition),
-            "the timestamp": (letter.timestamp, record.timestamp),
+            "the timestamp": (letter.timestamp, milliseconds((header(letter, "scorer.failed-at") or b"").decode())),
             "the source's timestamp": (source["timestamp"], record.timestamp),
             "the size of its reasons": (0 < len(errors) < 16 * 1024, True),
             "the place for Kafka's own tools": (

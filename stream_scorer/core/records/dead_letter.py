@@ -61,9 +61,8 @@ def dead_letter(
         replays=replays,
         truncation=truncation,
     )
-    return ProducerRecord(
-        key, value, record.timestamp, headers + encode_headers(said, encode_reasons(reasons), headers)
-    )
+    # its own time: that of its record may lie so far back that retention would take the letter at once
+    return ProducerRecord(key, value, failed_at_ms, headers + encode_headers(said, encode_reasons(reasons), headers))
 
 
 def encode_reasons(reasons: Sequence[Reason]) -> bytes:

@@ -29,6 +29,8 @@ REPLAYED_FROM: Final = "scorer.replayed-from"
 # Who sent a record, by the headers that clients and CloudEvents set; the first that is there counts
 PRODUCER_HEADERS: Final = ("client-id", "ce_source")
 PRODUCER_CHARACTERS_MAX: Final = 200
+# The end of the year 9999
+TIMESTAMP_MS_MAX: Final = 253_402_300_799_999
 
 _PLACE: Final = re.compile(r"(\d{1,6})@(\d{1,18})")
 
@@ -61,8 +63,8 @@ class SourcePosition(msgspec.Struct, frozen=True, order=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """One dead letter. Value, key and `headers` are the record's own; `claimed_replays` is what its header says, and
-    only the ledger knows whether that is true."""
+    """One dead letter. Value, key, `headers` and `timestamp_ms` are the record's own; `claimed_replays` is what its
+    header says, and only the ledger knows whether that is true."""
 
     place: Position
     key: bytes | None
@@ -126,7 +128,8 @@ def read_letter(partition: int, record: ConsumedRecord) -> DeadLetter | Unreadab
         key=record.key,
         value=record.value,
         headers=own,
-        timestamp_ms=record.timestamp,
+        # where it is none that text can say, the nearest that is
+        timestamp_ms=min(max(said.source.timestamp, -1), TIMESTAMP_MS_MAX),
         reasons=said.reasons,
         stage=said.stage,
         origin=SourcePosition(said.source.topic, said.source.partition, said.source.offset),

@@ -42,6 +42,17 @@ class Question(NamedTuple):
     count_unread: bool
 
 
+class Deleted(NamedTuple):
+    """Offsets of an input, the first and the last, that retention has deleted and no output names. `certain`: nobody
+    can have read them; else they may have been sent again, which leaves no output."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    certain: bool
+
+
 class Evidence:
     """Rows of the inputs that are asked about, and of all traces that name one of them."""
 
@@ -54,6 +65,7 @@ class Evidence:
         self._traces: dict[InputTopic, list[Rows]] = {side: [] for side in InputTopic}
         self.acts = ActEvidence({**self._sides, names.dead_letters: LETTERS_SIDE})
         self.not_yet_read = 0
+        self.deleted: list[Deleted] = []
 
     # What is asked
 
@@ -68,6 +80,8 @@ class Evidence:
         self._ledger_spans = {key: span for key, span in self._spans.items() if key.topic == names.ledger}
         others = {*self._sides, names.ledger}
         self._output_spans = {key: span for key, span in self._spans.items() if key.topic not in others}
+        self._committed = committed
+        self._first_asked = question.begin
         counts = [sum(partition.topic == topic for partition in inputs) for topic in self._sides]
         if len(set(counts)) > 1:
             both = " and ".join(self._sides)
@@ -82,6 +96,11 @@ class Evidence:
             known = last if question.count_unread else min(max(committed.get(partition, first), first), last)
             self._asked[partition], self._unread[partition] = Span(first, known), Span(known, last)
         self._begins, self._ends = self._bounds(0), self._bounds(1)
+        # for each side and partition, where what is retained begins, and the highest input before that is named
+        self._retained = {side: np.zeros(self._partitions, dtype=np.int64) for side in InputTopic}
+        for partition, span in self._input_spans.items():
+            self._retained[self._sides[partition.topic]][partition.partition] = span.begin
+        self._named = {side: np.full(self._partitions, -1, dtype=np.int64) for side in InputTopic}
         # for each side and partition, the first input whose traces retention has left
         self._provable = {side: np.zeros(self._partitions, dtype=np.int64) for side in InputTopic}
         self._provable_seen: set[tuple[TopicPartition, InputTopic]] = set()
@@ -146,6 +165,7 @@ class Evidence:
         """Read both input topics and all that the workers wrote."""
         async for partition, rows in self._trace_rows():
             self._note_retention(partition, rows)
+            self._note_deleted(rows)
             for side in InputTopic:
                 self._traces[side].append(rows[(rows["side"] == side) & self.is_about(side, rows)])
         async for _, records in self._read(self._ledger_spans):
@@ -155,11 +175,13 @@ class Evidence:
             side, number = self._sides[partition.topic], partition.partition
             self.acts.add_inputs(side, number, records)
             moves = move_rows(side, number, records)
+            self._note_deleted(moves)
             # a header that names nothing is a producer's own affair
             self._traces[side].append(moves[self.is_asked(side, moves["source_partition"], moves["source_offset"])])
             if asked := _within(records, self._asked[partition]):
                 self._inputs[side].append(input_rows(side, number, asked, self._partitions))
             self.not_yet_read += len(_within(records, self._unread[partition]))
+        self.deleted = [found for partition in self._input_spans if (found := self._deleted_of(partition)) is not None]
 
     async def settle(self, window_ms: int, now_ms: int) -> dict[InputTopic, Reconciliation]:
         """Both sides settled; where an input before the range may explain what is missing, once that was read too."""
@@ -215,6 +237,32 @@ class Evidence:
                 self._provable_seen.add((partition, side))
                 first, provable = int(prompt["source_offset"][0]), self._provable[side]
                 provable[partition.partition] = max(int(provable[partition.partition]), first)
+
+    def _note_deleted(self, traces: Rows) -> None:
+        """Note the highest deleted input that is named."""
+        for side in InputTopic:
+            rows = traces[(traces["side"] == side) & (traces["source_offset"] >= 0)]
+            rows = rows[rows["source_partition"] < self._partitions]
+            rows = rows[rows["source_offset"] < self._retained[side][rows["source_partition"]]]
+            np.maximum.at(self._named[side], rows["source_partition"], rows["source_offset"])
+
+    def _deleted_of(self, partition: TopicPartition) -> Deleted | None:
+        side, begin = self._sides[partition.topic], self._input_spans[partition].begin
+        if begin == 0 or self._first_asked.time_ms is not None:
+            return None
+        named, committed = int(self._named[side][partition.partition]), self._committed.get(partition)
+        unread = committed is not None and committed < begin
+        first = committed if committed is not None and unread else named + 1
+        if (
+            not unread
+            and named < 0
+            and any(span.begin for key, span in self._output_spans.items() if key.partition == partition.partition)
+        ):
+            return None  # what was said of them may be deleted too
+        first = max(first, self._first_asked.offset or 0)
+        if first >= begin:
+            return None
+        return Deleted(partition.topic, partition.partition, first, begin - 1, unread or named < 0)
 
 
 def _joined(rows: Mapping[InputTopic, list[Rows]], side: InputTopic, kind: np.dtype[np.void]) -> Rows:

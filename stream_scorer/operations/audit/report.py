@@ -39,6 +39,10 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     not_yet_read: int
     # inputs without a trace that are older than the traces which retention has left
     beyond_retention: int
+    # offsets of inputs that retention deleted before anybody can have read them
+    deleted_unread: int
+    # offsets that retention deleted and no output names: unread, or sent again
+    deleted_unnamed: int
     # records that a producer has marked as moved, but that were not
     forged_moves: int
     # of the inputs: those that an operator replayed, proven by the ledger and by the record
@@ -55,6 +59,8 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     unreadable_acts: int
     # ids scored again within the join window: no loss and no double, and not to be found once duplicates are recognised
     predicted_twice: int
+    # both, as `topic-partition@first..last`
+    deleted_ranges: tuple[str, ...]
     unaccounted_offsets: tuple[str, ...]
     duplicated_offsets: tuple[str, ...]
     stray_offsets: tuple[str, ...]
@@ -70,8 +76,11 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_fine(self) -> bool:
         """Every input ended in exactly one place, nothing is said of an input that is not there, and every replay that
-        the ledger tells of was made, once."""
-        wrong = self.unaccounted, self.duplicated, self.strays, self.lost_replays, self.doubled_replays
+        the ledger tells of was made, once; and none was deleted unread."""
+        wrong = (
+            *(self.unaccounted, self.duplicated, self.strays, self.lost_replays, self.doubled_replays),
+            self.deleted_unread,
+        )
         return not any(wrong)
 
 
@@ -143,6 +152,9 @@ def _report(
         strays=strays.count,
         not_yet_read=evidence.not_yet_read,
         beyond_retention=beyond_retention,
+        deleted_unread=sum(one.last - one.first + 1 for one in evidence.deleted if one.certain),
+        deleted_unnamed=sum(one.last - one.first + 1 for one in evidence.deleted if not one.certain),
+        deleted_ranges=tuple(f"{one.topic}-{one.partition}@{one.first}..{one.last}" for one in evidence.deleted),
         forged_moves=forged.count,
         replays=sum(map(len, evidence.asked_of(acts.replays).values())),
         letters_replayed=letters_replayed,

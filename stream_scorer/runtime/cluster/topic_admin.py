@@ -22,7 +22,14 @@ from aiokafka.errors import (
 )
 
 from stream_scorer.errors import OutageError, TopicsError, UserError
-from stream_scorer.runtime.cluster.topic_definitions import TopicDefinition, TopicNames, definitions_for, load_topics
+from stream_scorer.runtime.cluster.topic_definitions import (
+    BEFORE_MAX,
+    TopicDefinition,
+    TopicNames,
+    age_ms_max,
+    definitions_for,
+    load_topics,
+)
 from stream_scorer.runtime.cluster.topic_diff import Difference, FoundTopic, compare
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.connection_check import reach
@@ -86,7 +93,19 @@ async def cluster_id(settings: Settings) -> str:
 
 async def check_cluster(settings: Settings) -> list[str]:
     """What stands against running a worker on these topics, each with what to do; empty: nothing."""
-    return [f"{difference}" for row in await plan(settings) for difference in row.differences if difference.blocking]
+    return blocking(await plan(settings))
+
+
+def blocking(rows: Sequence[TopicPlan]) -> list[str]:
+    """Of what `plan` found, what stands against running a worker."""
+    return [f"{difference}" for row in rows for difference in row.differences if difference.blocking]
+
+
+def ages_ms_max(rows: Sequence[TopicPlan], settings: Settings) -> dict[str, int]:
+    """How far back the timestamps may lie of what a worker publishes, by topic, as the cluster keeps and takes it."""
+    found = {row.topic: row.found.config for row in rows if row.found is not None and row.found.config is not None}
+    ages = {topic.name: age_ms_max(topic, config, settings) for topic, config in found.items()}
+    return {name: age_ms for name, age_ms in ages.items() if age_ms is not None}
 
 
 @asynccontextmanager
@@ -159,10 +178,10 @@ def found_topic(topic: dict[str, Any], config: dict[str, str] | None) -> FoundTo
 async def create(admin: AIOKafkaAdminClient, topics: Sequence[TopicDefinition]) -> tuple[str, ...]:
     if not topics:
         return ()
-    response = await admin.create_topics(
-        [NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=topic.config) for topic in topics],
-        timeout_ms=REQUEST_TIMEOUT_MS,
-    )
+    response = await _create(admin, topics, frozenset())
+    if any(BEFORE_MAX in (message or "") for _, code, message in response.topic_errors if code):
+        # a broker older than Kafka 3.6 does not know it, and refuses the whole topic
+        response = await _create(admin, topics, frozenset({BEFORE_MAX}))
     created, refused = [], []
     replication = {topic.name: topic.replication for topic in topics}
     for name, code, message in response.topic_errors:
@@ -180,6 +199,21 @@ async def create(admin: AIOKafkaAdminClient, topics: Sequence[TopicDefinition]) 
     if refused:
         raise TopicsError("the cluster refuses to create\n  - " + "\n  - ".join(refused))
     return tuple(created)
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: Sequence[TopicDefinition], without: frozenset[str]) -> Any:
+    return await admin.create_topics(
+        [
+            NewTopic(
+                topic.name,
+                topic.partitions,
+                topic.replication,
+                topic_configs={name: value for name, value in topic.config.items() if name not in without},
+            )
+            for topic in topics
+        ],
+        timeout_ms=REQUEST_TIMEOUT_MS,
+    )
 
 
 async def wait_until_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> None:

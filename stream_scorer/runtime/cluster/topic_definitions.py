@@ -4,6 +4,7 @@ Invariant: no I/O but that one file.
 """
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,16 @@ FOR_EVER_MS = -1
 RESTORE_MARGIN_MS = 7 * DAY_MS
 # room in a dead letter beside the record that it keeps: our reasons (below 16 KiB), its source, the batch's bytes
 DEAD_LETTER_MARGIN_BYTES = 65_536
+# An input refuses what its retention would delete sooner than this: workers may be down over a long weekend
+INPUT_MARGIN_MS = 3 * DAY_MS
+# What was just taken by an input is still taken there when it is moved to another of its partitions so much later
+MOVE_MARGIN_MS = DAY_MS
+# However short an output is kept, a timestamp of the last day is handed on as it is
+AGE_MS_MIN = DAY_MS
+BEFORE_MAX = "message.timestamp.before.max.ms"
+
+
+INPUTS = ("observations", "outcomes")
 
 
 class TopicNames(msgspec.Struct, frozen=True):
@@ -101,6 +112,9 @@ class TopicDefinition(msgspec.Struct, frozen=True, kw_only=True):
             "max.message.bytes": str(self.record_bytes_max),
             "message.timestamp.type": "CreateTime",
         }
+        if self.key in INPUTS and not self.kept_for_ever:
+            # with an older timestamp a record would be taken, and deleted before anybody has read it
+            config[BEFORE_MAX] = str(max(self.retention_ms - INPUT_MARGIN_MS, self.retention_ms // 2))
         if self.replication >= 3:
             config["min.insync.replicas"] = "2"
         return config
@@ -171,6 +185,18 @@ def definitions_by_key() -> dict[str, TopicDefinition]:
 def retention_ms_min(settings: Settings) -> int:
     """How long predictions and outcome updates must be kept: lanes are restored from them."""
     return int(settings.worker.join_window_s * 1_000) + RESTORE_MARGIN_MS
+
+
+def age_ms_max(topic: TopicDefinition, config: Mapping[str, str], settings: Settings) -> int | None:
+    """How far back the timestamp of a record may lie that a worker publishes to this topic, as the cluster has it
+    configured, so that it is taken, and kept for as long as it is needed; None: as far as can be."""
+    limits = []
+    if (kept_ms := int(config.get("retention.ms", FOR_EVER_MS))) != FOR_EVER_MS:
+        needed_ms = INPUT_MARGIN_MS if topic.key in INPUTS else retention_ms_min(settings)
+        limits.append(max(kept_ms - needed_ms, min(AGE_MS_MIN, kept_ms // 2)))
+    if (taken_ms := int(config.get(BEFORE_MAX, FOR_EVER_MS))) != FOR_EVER_MS:
+        limits.append(max(taken_ms - MOVE_MARGIN_MS, taken_ms // 2))
+    return min(limits, default=None)
 
 
 def definitions_for(settings: Settings) -> tuple[TopicDefinition, ...]:

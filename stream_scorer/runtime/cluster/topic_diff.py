@@ -6,6 +6,7 @@ Invariant: values in, values out, no I/O.
 from typing import NamedTuple
 
 from stream_scorer.runtime.cluster.topic_definitions import (
+    BEFORE_MAX,
     DEAD_LETTER_MARGIN_BYTES,
     FOR_EVER_MS,
     TopicDefinition,
@@ -91,7 +92,7 @@ def compare_config(
     differences = []
     for name, wanted in topic.config.items():
         value = config.get(name, "")
-        if value == wanted:
+        if value == wanted or (name == BEFORE_MAX and not value):  # brokers before Kafka 3.6 don't know that one
             continue
         need = needed(name, topic, found, value, settings)
         value_wanted = f"{name}={need or wanted}"

@@ -75,6 +75,11 @@ def to_user_error(error: BaseException, doing: str, bootstrap: str) -> UserError
         )
     if isinstance(error, REFUSED):
         return SettingsError(f"Kafka refuses {doing}: {_not_granted(error)}. Grant it, then start again.")
+    if isinstance(error, errors.InvalidTimestampError):
+        return RefusedError(
+            f"Kafka refuses a record's timestamp while {doing}: it lies further back, or further ahead, than the topic "
+            "takes, because retention would delete it at once. Send the record with the time of sending."
+        )
     detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, AWAY) or (isinstance(error, errors.KafkaError) and error.retriable):
         return OutageError(

@@ -16,9 +16,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.output_timestamps import ANY_AGE, AgesMax, brought_forward
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
-from stream_scorer.runtime.kafka.record_batches import Ends
+from stream_scorer.runtime.kafka.record_batches import Ends, Outputs
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.buffer import LaneBuffer
 from stream_scorer.runtime.lanes.commit_slots import CommitSlots
@@ -55,8 +56,10 @@ class Lane:
         turns: CommitSlots,
         start_offsets: StartOffsets,
         lost: Callable[[TopicPartition, int, int], None],
+        ages_ms_max: AgesMax = ANY_AGE,
     ) -> None:
-        """`lost` is told of offsets of an input, the first and the last, that retention deleted unread."""
+        """`lost` is told of offsets of an input, the first and the last, that retention deleted unread;
+        `ages_ms_max`: how far back the timestamps may lie of what is published."""
         self.partition = partition
         self.observations = TopicPartition(names.observations, partition)
         self.outcomes = TopicPartition(names.outcomes, partition)
@@ -64,6 +67,7 @@ class Lane:
         self._viewed = TopicPartition(names.predictions, partition), TopicPartition(names.outcome_updates, partition)
         self._consumer, self._publisher, self._open_state, self._work = consumer, publisher, open_state, work
         self._before_commit, self._committed, self._turns = before_commit, committed, turns
+        self._clock, self._ages_ms_max = clock, ages_ms_max
         self._start_offsets, self._lost = start_offsets, lost
         # of the batch that is being worked on
         self._turn = contextlib.ExitStack()
@@ -163,9 +167,9 @@ class Lane:
         begun = await self._start_offsets.find(self._consumer, spans)
         for partition, (first, last) in begun.lost.items():
             self._lost(partition, first, last)
-        if begun.uncommitted:
+        if anew := {*begun.uncommitted, *begun.lost}:
             # so that from now on the group knows, also where an input stays empty for long
-            await self._publisher.publish({}, {partition: begun.offsets[partition] for partition in begun.uncommitted})
+            await self._publisher.publish({}, {partition: begun.offsets[partition] for partition in anew})
         self._buffer.seek(begun.offsets)
         for partition in self.inputs:
             self._consumer.seek(partition, begun.offsets[partition])
@@ -217,14 +221,24 @@ class Lane:
         self._before_commit()
         began_s = time.perf_counter()
         ends: Ends = {}
-        if batch.records or work.outputs:
-            ends = await self._publisher.publish(work.outputs, batch.offsets)
+        if batch.offsets or work.outputs:
+            ends = await self._publisher.publish(self._stamped(work.outputs), batch.offsets)
             work.noted.steps_s["commit"] = commit_s = self._publisher.commit_s
             work.noted.steps_s["publish"] = time.perf_counter() - began_s - commit_s
         state.settle({viewed.topic: ends[viewed] for viewed in self._viewed if viewed in ends}, batch.due)
         self.committed_at_s = time.monotonic()
         self._buffer.settle(batch.records)
         self._committed(batch, work)
+
+    def _stamped(self, outputs: Outputs) -> Outputs:
+        """What is published, with timestamps that its topics take and keep."""
+        now_ms, ages_ms_max = self._clock().now_ms, self._ages_ms_max
+        return {
+            partition: brought_forward(records, now_ms - ages_ms_max[partition.topic])
+            if partition.topic in ages_ms_max
+            else records
+            for partition, records in outputs.items()
+        }
 
     async def _has_read_all(self) -> bool:
         """Whether every observation that was published before now has been taken into the state; False where Kafka

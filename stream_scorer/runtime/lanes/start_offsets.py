@@ -142,7 +142,7 @@ class StartOffsets:
             if not known and not dead.whole:
                 raise unknown_offset(partition, f"{letters.topic} has lost its oldest records, and none says how far")
         if not known:
-            return begin if begin == end else 0  # nothing was ever said of it
+            return 0 if (own.whole and dead.whole) or begin < end else begin  # 0: nothing was ever said of it
         highest, named_by = max(known, key=lambda one: one[0])
         if highest >= end:
             raise beyond_the_end(partition, highest + 1, end)

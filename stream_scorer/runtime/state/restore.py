@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.output_timestamps import event_timestamp_ms
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.core.state.restore import Records, Restored, restore_predictions, restore_updates
 from stream_scorer.errors import StateError
@@ -199,7 +200,7 @@ async def _read_on(
 
 def _apply(store: LaneStore, records: Sequence[Any], positions: Mapping[str, int], apply: Restore) -> int:
     keys = [record.key for record in records]
-    read_ = Records(keys, [record.value for record in records], [record.timestamp for record in records])
+    read_ = Records(keys, [record.value for record in records], [event_timestamp_ms(record) for record in records])
     found = store.get_many([key or b"" for key in keys] if None in keys else keys)
     restored = apply(read_, found, store.models)
     store.write(restored.entries.items(), positions)

@@ -10,6 +10,7 @@ from functools import partial
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.output_timestamps import AgesMax
 from stream_scorer.errors import TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
@@ -39,9 +40,11 @@ class LaneFactory:
         work: Callable[[Batch], Awaitable[BatchResult]],
         committed: Callable[[Batch, BatchResult], None],
         lost: Callable[[TopicPartition, int, int], None],
+        ages_ms_max: AgesMax,
     ) -> None:
         self._settings, self._partitions, self._identity, self._metrics = settings, partitions, identity, metrics
         self._work, self._committed, self._lost = work, committed, lost
+        self._ages_ms_max = ages_ms_max
         self._names = TopicNames(settings.topics.prefix)
         self._blocks = shared_memory(partitions)
         self._turns = CommitSlots()
@@ -69,6 +72,7 @@ class LaneFactory:
                 reread_records=0 if worker.delivery == "exactly-once" else worker.batch_records_max,
             ),
             lost=self._lost,
+            ages_ms_max=self._ages_ms_max,
         )
 
     def _publisher(self, partition: int, consumer: AIOKafkaConsumer) -> Publisher:

@@ -22,7 +22,7 @@ from stream_scorer.core.observations.scoring import ModelFailure
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.errors import ModelError, OffsetsError, OutageError, SettingsError, TopicsError, UserError
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
-from stream_scorer.runtime.cluster.topic_admin import TopicNames, check_cluster, cluster_id
+from stream_scorer.runtime.cluster.topic_admin import TopicNames, ages_ms_max, blocking, cluster_id, plan
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.errors import REFUSED, to_user_error
 from stream_scorer.runtime.lanes.agents import Agents
@@ -163,12 +163,12 @@ class WorkerService(faust.Service):
         while True:
             try:
                 await check_worker_rights(self.settings)
-                problems = await check_cluster(self.settings)
+                rows = await plan(self.settings)
             except OutageError as error:
                 log.warning("%s", error)
                 await asyncio.sleep(RETRY_WAIT_S)
                 continue
-            if problems:
+            if problems := blocking(rows):
                 raise TopicsError("Topic configuration is invalid:\n  - " + "\n  - ".join(problems))
             await watch.start()
             self._lane_factory = LaneFactory(
@@ -179,6 +179,7 @@ class WorkerService(faust.Service):
                 work=self.agents.work,
                 committed=self._listener.committed,
                 lost=self._lost,
+                ages_ms_max=ages_ms_max(rows, self.settings),
             )
             return
 

@@ -1,0 +1,90 @@
+"""Records whose timestamps lie further back than topics keep them: refused, or kept with all that came of them; and
+what retention took unread is told. On a real Kafka.
+"""
+
+import asyncio
+import time
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import InvalidTimestampError
+
+from stream_scorer.operations.audit.report import audit
+from tests.faults.test_lost_offsets import administering, delete_the_group, empty
+from tests.support.builders import an_event, an_outcome
+from tests.support.workers import Environment, stopped
+
+DAY_MS = 86_400_000
+
+
+def days_ago(days: float) -> int:
+    return int(time.time() * 1000 - days * DAY_MS)
+
+
+async def configure(environment: Environment, topic: str, config: dict[str, str]) -> None:
+    async with administering(environment) as admin:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config)])
+
+
+async def test_a_producer_hears_that_its_record_is_too_old(environment: Environment) -> None:
+    for days, taken in ((100, False), (60, False), (40, True)):
+        try:
+            await environment.topics.observe(an_event(f"{days}"), timestamp_ms=days_ago(days))
+        except InvalidTimestampError:
+            assert not taken
+        else:
+            assert taken
+
+
+async def test_what_comes_of_old_records_is_kept(environment: Environment) -> None:
+    """Of a topic that takes any: predictions, updates, dead letters, and moved records with all that comes of them."""
+    topics = environment.topics
+    for topic in topics.inputs:
+        await configure(environment, topic, {"retention.ms": str(200 * DAY_MS)})
+    old_ms, least_ms = days_ago(100), days_ago(84)
+    worker = await environment.start()
+    events = [an_event(f"id-{number}") for number in range(8)]
+    await topics.observe(*events[:4], timestamp_ms=old_ms)
+    await topics.observe(*events[4:], timestamp_ms=old_ms, partition=0)
+    await topics.observe(b"broken", timestamp_ms=old_ms)
+    await topics.report(*[an_outcome(f"id-{number}", True) for number in range(8)], timestamp_ms=old_ms)
+    before = await environment.account()
+    assert before.ended["prediction"] == before.ended["joined"] == 8
+    assert min(record.timestamp for record in (*before.read.predictions, *before.read.updates)) >= least_ms
+    assert min(record.timestamp for record in before.read.letters) >= days_ago(1)
+    # and a state that is made from them alone says the same as one that was kept
+    assert await stopped(worker) == 0
+    environment.forget("worker")
+    await environment.start()
+    await topics.observe(*events)
+    await topics.report(*[an_outcome(f"id-{number}", False) for number in range(8)], timestamp_ms=old_ms)
+    after = (await environment.account()).ended - before.ended
+    assert after == {"redelivery": 8, "joined": 8}
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["after a commit", "before any"])
+async def test_what_retention_took_unread_is_told_counted_and_named(environment: Environment, committed: bool) -> None:
+    topics, names = environment.topics, environment.names
+    worker = await environment.start()
+    if committed:
+        await topics.observe(an_event("before"))
+    await environment.settled()
+    assert await stopped(worker) == 0
+    if not committed:
+        await delete_the_group(environment)
+    await topics.observe(*[an_event(f"id-{number}") for number in range(20)], partition=2)
+    await empty(environment, TopicPartition(names.observations, 2))
+    worker = await environment.start()
+    await environment.settled()
+    (line,) = [line for line in worker.log().splitlines() if "were deleted by the topic's retention" in line]
+    assert "20 records of" in line
+    assert 'lost_to_retention_total{input="observations"} 20' in await asyncio.to_thread(worker.metrics)
+    report = await audit(
+        {"bootstrap_servers": environment.bootstrap},
+        names,
+        environment.settings.group_name,
+        join_window_s=environment.settings.worker.join_window_s,
+    )
+    assert report.deleted_unread == 20
+    assert not report.is_fine
