@@ -3,18 +3,14 @@ other."""
 
 import asyncio
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
-from aiokafka import TopicPartition
 from aiokafka.errors import InvalidProducerIdMapping, KafkaError, ProducerFenced, TopicAuthorizationFailedError
 
 from stream_scorer.errors import FencedError, OutageError, RefusedError
 from stream_scorer.operations.local_broker import LocalBroker
-from stream_scorer.runtime.kafka.errors import FENCED, cause_of, to_user_error
-from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
-from tests.runtime.publishing.test_publisher import Place, records, started
+from stream_scorer.runtime.kafka.errors import cause_of, to_user_error
 from tests.support.builders import an_event
 from tests.support.workers import an_environment, stopped
 
@@ -53,40 +49,6 @@ async def test_a_record_after_a_long_silence_is_scored_and_ends_no_worker(
         assert worker.exit_status() is None
         await environment.account(prediction=24)
         assert await stopped(worker) == 0
-
-
-async def found(place: Place, group: str) -> dict[TopicPartition, int]:
-    async with place.consumer(group_id=group) as consumer:
-        offset = await consumer.committed(place.input)
-        return {} if offset is None else {place.input: offset}
-
-
-def publisher_of(place: Place) -> TransactionalPublisher:
-    return TransactionalPublisher(
-        place.options,
-        group=place.group,
-        transactional_id=f"{place.group}-0",
-        timeout_ms=10_000,
-        committed=partial(found, place, place.group),
-    )
-
-
-@pytest.mark.long
-@pytest.mark.kafka
-@pytest.mark.fault("the same, after another worker took over", promise="the previous owner publishes nothing")
-async def test_a_producer_that_was_forgotten_publishes_nothing_where_another_has_gone_on(
-    forgetful: LocalBroker, prefix: str
-) -> None:
-    place = Place(forgetful.bootstrap, prefix)
-    await place.make()
-    async with started(publisher_of(place)) as asleep:
-        await asleep.publish({place.output: records(b"a")}, {place.input: 1})
-        await asyncio.sleep(QUIET_S)
-        async with started(publisher_of(place)) as owner:
-            await owner.publish({place.output: records(b"b")}, {place.input: 2})
-            with pytest.raises(FENCED):
-                await asleep.publish({place.output: records(b"b")}, {place.input: 2})
-    assert await place.values(place.output) == [b"a", b"b"]
 
 
 def wrapped(cause: Exception) -> KafkaError:

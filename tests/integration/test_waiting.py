@@ -6,18 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
-from stream_scorer.runtime.lanes.commit_slots import CommitSlots
 from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.registry import Metrics
-from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
+from stream_scorer.runtime.publishing.lane_publisher import LanePublishers
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store
 from stream_scorer.runtime.state.rocksdb import shared_memory
@@ -32,6 +31,7 @@ class SlowToOpen:
     def __init__(self, environment: Environment, folder: Path) -> None:
         self.restored = asyncio.Event()
         self._metrics, self._folder, self._environment = Metrics(), folder, environment
+        self._publishers = LanePublishers(environment.settings, environment.topics.partitions)
         self._options = {"bootstrap_servers": environment.bootstrap}
         self.intake = ConsumerLoop(
             self._options,
@@ -46,21 +46,17 @@ class SlowToOpen:
         )
 
     def _lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
-        group = self._environment.settings.group_name
         return Lane(
             partition,
             names=self._environment.names,
             consumer=consumer,
-            publisher=TransactionalPublisher(
-                self._options, group=group, transactional_id=f"{group}-{partition}", timeout_ms=10_000
-            ),
+            publisher=self._publishers.publisher(partition, consumer),
             open_state=self._open_state,
             work=self._work,
             before_commit=lambda: None,
             committed=lambda batch, work: None,
             batch_records_max=100,
             clock=lambda: WindowClock(time.time_ns() // 1_000_000, 3_600_000),
-            turns=CommitSlots(),
             start_offsets=StartOffsets(self._options, self._environment.names, partitions=4, reread_records=0),
             lost=lambda partition, first, last: None,
         )
@@ -120,14 +116,13 @@ async def test_a_transaction_s_marker_at_the_end_is_no_record_that_waits(
     async with reader.running():
         await until(lambda: reader.intake.joined, "the lanes are ours")
         # records of another lane, as a move writes them
-        publisher = TransactionalPublisher(
-            {"bootstrap_servers": environment.bootstrap}, group="g", transactional_id=tmp_path.name, timeout_ms=10_000
-        )
-        await publisher.start()
+        producer = AIOKafkaProducer(bootstrap_servers=environment.bootstrap, transactional_id=tmp_path.name)
+        await producer.start()
         (partition, *_) = reader.intake.inputs
         await until(lambda: reader.gauge(catalogue.LANES) == len(reader.intake.lanes), "they are open")
-        await publisher.publish({partition: [(b"k", an_event(), -1, [])]}, {})
-        await publisher.stop()
+        async with producer.transaction():
+            await producer.send_and_wait(partition.topic, an_event(), b"k", partition.partition)
+        await producer.stop()
         # Kafka says yes to a commit a moment before all can see it
         while await reader.intake.consumer.end_offsets([partition]) != {partition: 2}:
             await asyncio.sleep(LOOK_EVERY_S)

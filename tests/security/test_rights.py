@@ -26,7 +26,8 @@ from stream_scorer.runtime.cluster.acls import Acl, Kind, Operation, Role, right
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply, check_cluster
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.errors import to_user_error
-from stream_scorer.runtime.publishing.publisher import TransactionalPublisher
+from stream_scorer.runtime.kafka.protocol.client import ProtocolClient
+from stream_scorer.runtime.publishing.producer_identity import initialise
 from stream_scorer.runtime.settings.settings import Settings
 from tests.integration.topic_writer import elsewhere
 from tests.security.acl_grants import granting
@@ -238,12 +239,11 @@ async def send_one(granted: Locked, id_: str) -> None:
 
 async def test_a_lane_that_may_not_publish_names_its_transactional_id(granted: Locked) -> None:
     settings = granted.settings_of(Role.WORKER, PREFIX)
-    publisher = TransactionalPublisher(
-        client_options(settings.kafka), group=settings.group_name, transactional_id="elsewhere-0", timeout_ms=10_000
-    )
+    client = ProtocolClient(client_options(settings.kafka), request_timeout_ms=10_000)
+    await client.start()
     with pytest.raises(KafkaError) as raised:
-        await publisher.start()
-    await publisher.stop()
+        await initialise(client, "elsewhere-0", 10_000)
+    await client.close()
     assert "(Write) on the transactional id elsewhere-0" in str(
         to_user_error(raised.value, "scoring", granted.bootstrap)
     )

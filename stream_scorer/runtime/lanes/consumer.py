@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -24,6 +25,7 @@ from stream_scorer.runtime.lanes.consumer_lag import ConsumerLag
 from stream_scorer.runtime.lanes.group_members import GroupWatch
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.lanes.position_check import Lost, PositionCheck, Reached
+from stream_scorer.runtime.publishing.publisher import LaneUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -203,11 +205,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
                 return
             self.consumer.pause(*assigned)  # nothing is fetched before its lane has sought its place
             for partition in sorted(partitions):
-                lane = self._open_lane(partition, self.consumer)
-                lane.hungry = self._hungry.set
-                task = asyncio.create_task(lane.run(), name=f"lane {partition}")
-                task.add_done_callback(self._lane_ended)
-                self.lanes[partition], self._tasks[partition] = lane, task
+                self._start_lane(partition)
             self.joined = True
             log.info("joined the group. Assigned lanes: %s", sorted(partitions) if partitions else "(none)")
         except Exception as error:
@@ -237,9 +235,30 @@ class ConsumerLoop(ConsumerRebalanceListener):
             )
         )
 
-    def _lane_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+    def _start_lane(self, partition: int) -> None:
+        lane = self._open_lane(partition, self.consumer)
+        lane.hungry = self._hungry.set
+        task = asyncio.create_task(lane.run(), name=f"lane {partition}")
+        task.add_done_callback(partial(self._lane_ended, partition))
+        self.lanes[partition], self._tasks[partition] = lane, task
+
+    def _lane_ended(self, partition: int, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, LaneUnavailableError) and self._tasks.get(partition) is task:
+            self._reopen(partition, error)
+        elif not isinstance(error, LaneUnavailableError):
             self._fail(error)
+
+    def _reopen(self, partition: int, error: LaneUnavailableError) -> None:
+        """A new lane in the place of one that could not write: it opens once it can, and reads on behind what was
+        committed."""
+        log.warning("lane %s is closed until it can write again: %s", partition, error)
+        try:
+            self.consumer.pause(*self.lanes[partition].inputs)
+            self._start_lane(partition)
+        except Exception as ours:
+            self._fail(ours)
 
     def _fail(self, error: BaseException) -> None:
         if not self._failed.done():

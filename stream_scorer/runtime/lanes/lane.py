@@ -6,11 +6,9 @@ fault commits nothing more. What it may do when stands in `lifecycle.py`.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -22,7 +20,6 @@ from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.kafka.record_batches import Ends, Outputs
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.buffer import LaneBuffer
-from stream_scorer.runtime.lanes.commit_slots import CommitSlots
 from stream_scorer.runtime.lanes.expiry_timer import ExpiryTimer
 from stream_scorer.runtime.lanes.lifecycle import LaneEvent, LaneStatus, after
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
@@ -53,7 +50,6 @@ class Lane:
         committed: Callable[[Batch, BatchResult], None],
         batch_records_max: int,
         clock: Callable[[], WindowClock],
-        turns: CommitSlots,
         start_offsets: StartOffsets,
         lost: Callable[[TopicPartition, int, int], None],
         ages_ms_max: AgesMax = ANY_AGE,
@@ -66,11 +62,9 @@ class Lane:
         # what the state is a view of
         self._viewed = TopicPartition(names.predictions, partition), TopicPartition(names.outcome_updates, partition)
         self._consumer, self._publisher, self._open_state, self._work = consumer, publisher, open_state, work
-        self._before_commit, self._committed, self._turns = before_commit, committed, turns
+        self._before_commit, self._committed = before_commit, committed
         self._clock, self._ages_ms_max = clock, ages_ms_max
         self._start_offsets, self._lost = start_offsets, lost
-        # of the batch that is being worked on
-        self._turn = contextlib.ExitStack()
         self._arrived = asyncio.Event()
         self._buffer = LaneBuffer(self.inputs, batch_records_max)
         self._expiry = ExpiryTimer(clock, self._has_read_all, self._arrived.set)
@@ -143,12 +137,11 @@ class Lane:
                 if committing is not None:
                     await committing
                 committing = asyncio.create_task(self._commit(batch, work, state))
-                committing.add_done_callback(partial(self._give_way, self._turn))
+                committing.add_done_callback(lambda _: self._arrived.set())
             if committing is not None:
                 await committing
         finally:
             self._on(LaneEvent.ENDED)
-            self._turn.close()
             under_way = [task for task in (committing, ticking) if task is not None]
             for task in under_way:
                 task.cancel()
@@ -198,17 +191,12 @@ class Lane:
             if waiting >= OVERLAP_RECORDS_MIN:
                 return self._take(state)
             if idle and (waiting or self._expiry.is_due):
-                self._turn = await self._turns.take()
-                if self.open:
-                    return self._take(state)
-            else:
-                self._arrived.clear()
-                await self._arrived.wait()
+                if waiting:
+                    self._publisher.announce()
+                return self._take(state)
+            self._arrived.clear()
+            await self._arrived.wait()
         return None
-
-    def _give_way(self, turn: contextlib.ExitStack, _: asyncio.Task[None]) -> None:
-        turn.close()
-        self._arrived.set()
 
     def _take(self, state: PendingWrites) -> Batch:
         taken, offsets = self._buffer.take()

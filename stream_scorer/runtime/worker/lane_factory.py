@@ -4,8 +4,7 @@ Invariant: nothing of a lane is shared with another but what this factory holds.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -15,12 +14,12 @@ from stream_scorer.errors import TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
-from stream_scorer.runtime.lanes.commit_slots import CommitSlots
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.metrics.registry import Metrics
-from stream_scorer.runtime.publishing.hanging_transactions import find_unended
-from stream_scorer.runtime.publishing.publisher import AtLeastOncePublisher, Publisher, TransactionalPublisher
+from stream_scorer.runtime.publishing.at_least_once import AtLeastOncePublisher
+from stream_scorer.runtime.publishing.lane_publisher import LanePublishers
+from stream_scorer.runtime.publishing.publisher import Publisher
 from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store, restore
@@ -47,7 +46,7 @@ class LaneFactory:
         self._ages_ms_max = ages_ms_max
         self._names = TopicNames(settings.topics.prefix)
         self._blocks = shared_memory(partitions)
-        self._turns = CommitSlots()
+        self._publishers = LanePublishers(settings, partitions)
 
     def open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
         """A lane for a partition that was assigned; its `run` opens it."""
@@ -63,7 +62,6 @@ class LaneFactory:
             committed=self._committed,
             batch_records_max=worker.batch_records_max,
             clock=self._clock,
-            turns=self._turns,
             start_offsets=StartOffsets(
                 client_options(self._settings.kafka),
                 self._names,
@@ -77,24 +75,11 @@ class LaneFactory:
 
     def _publisher(self, partition: int, consumer: AIOKafkaConsumer) -> Publisher:
         worker = self._settings.worker
-        options = client_options(self._settings.kafka)
         if worker.delivery == "at-least-once":
-            return AtLeastOncePublisher(options, consumer=consumer, timeout_ms=worker.transaction_timeout_ms)
-        return TransactionalPublisher(
-            options,
-            group=self._settings.group_name,
-            transactional_id=self._settings.transactional_id(partition),
-            timeout_ms=worker.transaction_timeout_ms,
-            find_unended=partial(
-                find_unended,
-                options,
-                group=self._settings.group_name,
-                names=self._names,
-                partition=partition,
-                partitions=self._partitions,
-            ),
-            committed=partial(_committed, consumer, (self._names.observations, self._names.outcomes), partition),
-        )
+            return AtLeastOncePublisher(
+                client_options(self._settings.kafka), consumer=consumer, timeout_ms=worker.transaction_timeout_ms
+            )
+        return self._publishers.publisher(partition, consumer)
 
     async def _open_state(self, partition: int) -> PendingWrites:
         """The lane's state, brought up to what the output topics say."""
@@ -127,10 +112,3 @@ class LaneFactory:
                     "ids would move away from what is known of them: to grow, start a new environment under another "
                     "topics.prefix."
                 )
-
-
-async def _committed(consumer: AIOKafkaConsumer, topics: Sequence[str], number: int) -> dict[TopicPartition, int]:
-    """What the group has committed of this partition of the topics; of those of which it has."""
-    partitions = [TopicPartition(topic, number) for topic in topics]
-    offsets = {partition: await consumer.committed(partition) for partition in partitions}
-    return {partition: offset for partition, offset in offsets.items() if offset is not None}

@@ -1,0 +1,180 @@
+"""The requests of one transaction, in their order: records, then offsets, then the decision.
+
+Invariant: each is sent again until Kafka has said yes to it, with the same bytes and sequence numbers, so that nothing
+is written twice; no step begins before the one in front of it was acknowledged.
+
+With transactions of version 1 partitions and group are added to a transaction by requests of their own; with version 2
+(KIP-890, brokers from 4.0 that finalized it) the broker adds them by itself, and each transaction has its own epoch, so
+that what comes late can't get into the next one.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.protocol.produce import ProduceRequest_v7
+from aiokafka.protocol.transaction import AddPartitionsToTxnRequest_v0, EndTxnRequest_v0
+
+from stream_scorer.runtime.kafka.protocol.client import (
+    LATER_WAIT_S,
+    LOST,
+    SOON_WAIT_S,
+    ProtocolClient,
+    by_topic,
+    tagged,
+    transaction_coordinator,
+)
+from stream_scorer.runtime.kafka.protocol.error_codes import RETRIABLE, SOON, ErrorCode, error_for
+from stream_scorer.runtime.kafka.protocol.messages import EndTxnRequestV5, ProduceRequestV12
+from stream_scorer.runtime.publishing.fencing import Membership, commit_offsets
+from stream_scorer.runtime.publishing.producer_identity import ProducerIdentity
+from stream_scorer.runtime.publishing.transaction import LaneBatch, RecordBatch, Transaction
+
+log = logging.getLogger(__name__)
+
+ALL_REPLICAS: Final = -1
+REQUEST_BYTES_MAX: Final = 16 * 1024 * 1024
+
+
+class PartitionsUnavailableError(Exception):
+    """Some partitions have had no leader for too long, while others are fine. Caught by the committer, which goes on
+    without the lanes that write to them."""
+
+    def __init__(self, partitions: Collection[TopicPartition]) -> None:
+        super().__init__(", ".join(f"{one.topic}[{one.partition}]" for one in partitions))
+        self.partitions = frozenset(partitions)
+
+
+class _Packed(NamedTuple):
+    """A record batch as it goes to Kafka, each time it is sent."""
+
+    batch: RecordBatch
+    lane: LaneBatch
+    bytes: bytes
+
+
+class TransactionWriter:
+    """Writes and ends transactions of one generation. `stall_s`: how long a partition may be without a leader before
+    the others go on without it; `elsewhere` tells whether any partition has one, other than these."""
+
+    def __init__(
+        self,
+        client: ProtocolClient,
+        membership: Membership,
+        *,
+        version: int,
+        timeout_ms: int,
+        stall_s: float,
+        elsewhere: Callable[[Collection[TopicPartition]], bool],
+    ) -> None:
+        self._client, self._membership, self.implicit = client, membership, version >= 2
+        self._timeout_ms, self._stall_s, self._elsewhere = timeout_ms, stall_s, elsewhere
+
+    async def write_records(self, transaction: Transaction) -> None:
+        """Return once Kafka has all records. Raises `PartitionsUnavailableError`, and what fences."""
+        if not (partitions := transaction.partitions):
+            return
+        producer = transaction.producer
+        if not self.implicit:
+            numbers = by_topic({partition: partition.partition for partition in partitions})
+            await self._client.ask(
+                transaction_coordinator(producer.transactional_id),
+                AddPartitionsToTxnRequest_v0(producer.transactional_id, producer.id, producer.epoch, numbers),
+                lambda answer: [code for _, found in answer.errors for _, code in found],
+            )
+        left = [
+            _Packed(batch, lane, batch.bytes_of(producer)) for lane in transaction.batches for batch in lane.batches
+        ]
+        refused_since_s, again = 0.0, False
+        while left := await self._send_all(producer, left, again=again):
+            now_s = time.monotonic()
+            refused_since_s, again = refused_since_s or now_s, True
+            refused = {packed.batch.partition for packed in left}
+            if now_s - refused_since_s > self._stall_s and self._elsewhere(refused):
+                raise PartitionsUnavailableError(refused)
+
+    async def _send_all(self, producer: ProducerIdentity, packed: list[_Packed], *, again: bool) -> list[_Packed]:
+        """Send batches, those of one partition in their order; gives those to be sent again."""
+        # by round and leader: a request takes one batch of a partition
+        requests: dict[tuple[int, int], dict[TopicPartition, _Packed]] = {}
+        bytes_: Counter[tuple[int, int]] = Counter()
+        rounds: Counter[TopicPartition] = Counter()
+        left: list[_Packed] = []
+        for one in packed:
+            partition = one.batch.partition
+            if (node := await self._client.leader(partition)) is None:
+                left.append(one)
+                continue
+            while bytes_[key := (rounds[partition], node)] + len(one.bytes) > REQUEST_BYTES_MAX and bytes_[key]:
+                rounds[partition] += 1
+            requests.setdefault(key, {})[partition] = one
+            bytes_[key] += len(one.bytes)
+            rounds[partition] += 1
+        in_order = sorted(requests.items(), key=lambda request: request[0])
+        refused = await asyncio.gather(
+            *(self._send(producer, node, found, later=again or round_ > 0) for (round_, node), found in in_order)
+        )
+        soon = True
+        again_ids: set[int] = set()
+        for found, is_soon in refused:
+            again_ids.update(id(one) for one in found)
+            soon = soon and is_soon
+        if left or again_ids:
+            if left or not soon:
+                self._client.disturbances += 1
+                await asyncio.sleep(LATER_WAIT_S)
+                await self._client.refresh()
+            else:
+                await asyncio.sleep(SOON_WAIT_S)
+        unsent = set(map(id, left)) | again_ids
+        return [one for one in packed if id(one) in unsent]
+
+    async def _send(
+        self, producer: ProducerIdentity, node: int, packed: Mapping[TopicPartition, _Packed], *, later: bool
+    ) -> tuple[list[_Packed], bool]:
+        """What one node refused and is to be sent again, and whether soon. `later`: not the first that was sent of its
+        partition, so that one before it may be missing yet."""
+        head = producer.transactional_id, ALL_REPLICAS, self._timeout_ms
+        try:
+            if self.implicit:
+                fields: dict[TopicPartition, Any] = {
+                    partition: (partition.partition, one.bytes, {}) for partition, one in packed.items()
+                }
+                answer = await self._client.send(node, ProduceRequestV12(*head, tagged(by_topic(fields)), {}))
+            else:
+                fields = {partition: (partition.partition, one.bytes) for partition, one in packed.items()}
+                answer = await self._client.send(node, ProduceRequest_v7(*head, by_topic(fields)))
+        except LOST:
+            return list(packed.values()), False
+        refused, soon = [], True
+        for topic, partitions, *_ in answer.topics:
+            for number, code, offset, *_more in partitions:
+                one = packed[TopicPartition(topic, number)]
+                if code in (ErrorCode.NONE, ErrorCode.DUPLICATE_SEQUENCE_NUMBER):  # the latter: Kafka has had it
+                    one.lane.note_end(one.batch, offset)
+                elif code in RETRIABLE or (later and code == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER):
+                    refused.append(one)
+                    soon = soon and code in SOON
+                else:
+                    raise error_for(code, "Produce", topic)
+        return refused, soon
+
+    async def write_offsets(self, transaction: Transaction) -> None:
+        """Return once the group's coordinator has the offsets, as of our generation. Raises what fences."""
+        await commit_offsets(
+            self._client, transaction.producer, self._membership, transaction.offsets, implicit=self.implicit
+        )
+
+    async def end(self, producer: ProducerIdentity, *, commit: bool) -> None:
+        """Return once Kafka has decided the transaction under this identity."""
+        whom = transaction_coordinator(producer.transactional_id)
+        as_whom = producer.transactional_id, producer.id, producer.epoch
+        if not self.implicit:
+            await self._client.ask(whom, EndTxnRequest_v0(*as_whom, commit), lambda answer: [answer.error_code])
+            return
+        answer = await self._client.ask(whom, EndTxnRequestV5(*as_whom, commit, {}), lambda answer: [answer.error_code])
+        producer.renew(answer.producer_id, answer.producer_epoch)
