@@ -1,15 +1,13 @@
-"""What every Kafka client of ours has in common: how it connects, what its faults mean, and one wait inside aiokafka
-that is too long.
+"""What every Kafka client of ours has in common: how it connects, and whether the broker answers.
 
-Invariant: no other module reads connection settings. Who else reaches into aiokafka's internals says so:
-`batch_fetch.py`, `lenient_record_parser.py`, `publisher.py`, `acl_check.py`.
+Invariant: no other module reads connection settings. Who reaches into aiokafka's internals says so: `batch_fetch.py`,
+`lenient_record_parser.py`, `record_batches.py`, `protocol/client.py`, `fencing.py`, `acl_check.py`.
 """
 
 import asyncio
 import ssl
 from typing import Any
 
-import aiokafka.producer.sender
 from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.helpers import create_ssl_context
 
@@ -18,10 +16,6 @@ from stream_scorer.runtime.settings.settings import KafkaSettings
 
 # What every client of ours calls itself; who else is in the workers' group is told apart by it
 CLIENT_ID = "stream-scorer"
-# After a transaction ends, the coordinator answers CONCURRENT_TRANSACTIONS until its markers are written, which takes
-# 1-3 ms. aiokafka 0.14 then waits a fixed 20 ms, most of a small batch's latency. A test checks that this took.
-TRANSACTION_RETRY_WAIT_S = 0.002
-aiokafka.producer.sender.BACKOFF_OVERRIDE = TRANSACTION_RETRY_WAIT_S
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Record batches packed here and sent whole."""
+"""Record batches packed here and sent whole.
+
+It reaches into aiokafka 0.14, which is pinned for it: for record batches filled past their own `append`.
+"""
 
 import asyncio
 import contextlib

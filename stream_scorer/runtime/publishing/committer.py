@@ -237,9 +237,9 @@ class Committer:
                 if len(self._turns) < TURNS:
                     await self._finish_ending()
         except BaseException as error:
-            self._failure = error if isinstance(error, Exception) else OutageError("The worker lets its lanes go.")
+            self._failure = error
             for batch in [*(transaction.batches if transaction is not None else ()), *self._queue]:
-                batch.fail(self._failure)
+                batch.fail(error)
             if transaction is not None and transaction.is_undecided:
                 await self._abort(transaction)
             self._changed.set()
@@ -259,7 +259,7 @@ class Committer:
             await self._writer.end(transaction.producer, commit=True)
         except BaseException as error:
             transaction.on(TransactionEvent.FAILED)
-            transaction.fail(error if isinstance(error, Exception) else OutageError("The worker lets its lanes go."))
+            transaction.fail(error)
             raise
         transaction.on(TransactionEvent.COMMIT_ACKNOWLEDGED)
         for batch in transaction.batches:

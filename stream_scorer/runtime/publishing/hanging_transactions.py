@@ -23,7 +23,7 @@ from aiokafka.protocol.transaction import AddOffsetsToTxnRequest_v0, AddPartitio
 from aiokafka.record.memory_records import MemoryRecords
 
 from stream_scorer.core.records.dead_letter_headers import SOURCE
-from stream_scorer.core.records.decode import Offset, PartitionNumber
+from stream_scorer.core.records.decode import Offset, PartitionNumber, decode_or_none
 from stream_scorer.core.records.record import MOVED_FROM, Source, last_header
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.protocol.client import (

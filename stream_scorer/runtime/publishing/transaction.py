@@ -126,9 +126,13 @@ class LaneBatch:
             self.ends[batch.partition] = max(self.ends.get(batch.partition, 0), base_offset + batch.count)
 
     def fail(self, error: BaseException) -> None:
-        """Tell the lane, if it still waits."""
-        if not self.done.done():
+        """Tell the lane, if it still waits; one that is let go without a fault is cancelled."""
+        if self.done.done():
+            return
+        if isinstance(error, Exception):
             self.done.set_exception(error)
+        else:
+            self.done.cancel()
 
     def succeed(self, commit_s: float) -> None:
         """The same for its commit, which took so long."""

@@ -1,20 +1,14 @@
-"""What a client's faults mean to people; and that the one wait inside the client that is too long is shortened."""
+"""What a client's faults mean to people, and how it connects."""
 
 import ssl
-from typing import Any
 
 import pytest
-from aiokafka import TopicPartition, errors
-from aiokafka.producer import sender
-from aiokafka.producer.sender import AddPartitionsToTxnHandler
-from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka import errors
 
 from stream_scorer.errors import FencedError, OutageError, RefusedError, SettingsError, TopicsError, UserError
-from stream_scorer.runtime.kafka.client import TRANSACTION_RETRY_WAIT_S, client_options
+from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.settings.settings import KafkaSettings
-
-CONCURRENT_TRANSACTIONS = 51
 
 MEANINGS: dict[str, tuple[BaseException, type[UserError]]] = {
     "fenced": (errors.ProducerFenced(), FencedError),
@@ -42,24 +36,6 @@ def test_a_fault_is_told_in_words(error: BaseException, known: type[UserError]) 
 @pytest.mark.parametrize("error", [KeyError("a"), AssertionError(), ZeroDivisionError()], ids=repr)
 def test_a_fault_of_our_own_is_no_excuse(error: BaseException) -> None:
     assert to_user_error(error, "scoring", "broker:9092") is None
-
-
-class Answer:
-    """What a coordinator says that has not yet written the markers of the transaction before."""
-
-    def __init__(self, partition: TopicPartition) -> None:
-        self.errors = [(partition.topic, [(partition.partition, CONCURRENT_TRANSACTIONS)])]
-
-
-async def test_the_wait_between_transactions_is_the_short_one() -> None:
-    partition = TopicPartition("stops.predictions", 0)
-    transactions = TransactionManager("id", 1_000)
-    handler: Any = AddPartitionsToTxnHandler.__new__(AddPartitionsToTxnHandler)
-    handler._sender = type("Sender", (), {"_txn_manager": transactions})()
-    handler._default_backoff = 0.1
-    handler._tps = [partition]
-    assert handler.handle_response(Answer(partition)) == TRANSACTION_RETRY_WAIT_S
-    assert sender.BACKOFF_OVERRIDE < 0.02
 
 
 def test_plain_text_needs_no_secrets() -> None:

@@ -108,7 +108,7 @@ class ProtocolClient:
             try:
                 await self._client.bootstrap()
             except LOST as error:
-                log.warning("Kafka does not answer (%s); asking again", error)
+                log.warning("Kafka does not answer yet (%s); the worker waits for it", error)
                 await asyncio.sleep(CONNECT_WAIT_S)
             else:
                 return

@@ -5,6 +5,7 @@
 with the Java runtime and the jars of the local broker. Requests and answers are described here as Java builds them.
 """
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -160,7 +161,7 @@ class _Java:
     """Classes and values of a Java machine in this process."""
 
     def __init__(self) -> None:
-        import jpype
+        jpype: Any = importlib.import_module("jpype")  # no dependency: these bytes are made once
 
         parts = install_parts(lambda text: None)
         library = parts.java.parents[1] / "lib" / "server" / "libjvm.so"

@@ -14,7 +14,7 @@ from stream_scorer.runtime.kafka.protocol.messages import FINALIZED_FEATURES_TAG
 from tests.runtime.kafka.protocol.reference_messages import CASES, PATH, RECORDS
 
 REFERENCE: Final[dict[str, str]] = json.loads(PATH.read_text())
-COMMITTED = ("id", "group", 5, 6, 7, "member", None, [("topic", [(3, 12, -1, "", {})], {})], {})
+COMMITTED: Final[tuple[Any, ...]] = ("id", "group", 5, 6, 7, "member", None, [("topic", [(3, 12, -1, "", {})], {})], {})
 # The same content as in `reference_messages.py`
 REQUESTS: Final[dict[str, tuple[Any, ...]]] = {
     "ProduceRequestV12": ("id", -1, 1500, [("topic", [(3, RECORDS, {})], {})], {}),
