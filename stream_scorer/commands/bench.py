@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -12,6 +13,7 @@ from stream_scorer.commands.options import JsonOption
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
+    from stream_scorer.operations.bench.comparison import Comparison
     from stream_scorer.operations.bench.dead_letters import LettersFigures
     from stream_scorer.operations.bench.join_throughput import JoinFigures
     from stream_scorer.operations.bench.latency import LatencyFigures
@@ -65,6 +67,17 @@ def bench(
         bool,
         typer.Option("--letters", help="Measure listing so many dead letters, and replaying 10,000 more, instead."),
     ] = False,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="Partitions of each topic, of backlog and latency. Default: 4.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REVISION",
+            help="Measure the worker of this git revision too, in turns with ours, and print medians of both.",
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is measured with --against.")] = 5,
     delivery: Annotated[Delivery, typer.Option(help="The worker's guarantee.")] = Delivery.EXACTLY_ONCE,
     model: Annotated[Path | None, typer.Option(help="Model directory. Default: the default model.")] = None,
     bootstrap: Annotated[
@@ -89,11 +102,32 @@ def bench(
 
     if sum((latency is not None, joins, recovery, letters)) > 1:
         raise SettingsError("--latency, --joins, --recovery and --letters are measured one at a time: choose one")
+    if (against is not None or partitions is not None) and (joins or recovery or letters):
+        raise SettingsError("--against and --partitions are for the backlog and for --latency")
     quiet_kafka_clients()
-    if latency is not None:
-        plan = LatencyPlan(
-            latency, seconds, warm_up, broken_share=broken_share, delivery=delivery, model=model, bootstrap=bootstrap
-        )
+    backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap, partitions=partitions)
+    plan = LatencyPlan(
+        latency or 0.0,
+        seconds,
+        warm_up,
+        broken_share=broken_share,
+        delivery=delivery,
+        model=model,
+        bootstrap=bootstrap,
+        partitions=partitions,
+    )
+    if against is not None:
+        from stream_scorer.operations.bench.comparison import compare
+
+        def measure(address: str, tree: Path | None) -> Coroutine[Any, Any, "BacklogFigures | LatencyFigures"]:
+            if latency is not None:
+                return measure_latency(replace(plan, bootstrap=address, tree=tree), _say)
+            return measure_backlog(replace(backlog, bootstrap=address, tree=tree), _say)
+
+        compared = _run(compare(measure, against, rounds, bootstrap, _say))
+        _print(compared, _comparison_rows(compared), as_json)
+        faults = int(compared.faults)
+    elif latency is not None:
         timed = _run(measure_latency(plan, _say))
         _print(timed, _latency_rows(timed), as_json)
         faults = timed.unanswered
@@ -116,7 +150,6 @@ def bench(
         _print(listed, _letters_rows(listed), as_json)
         faults = listed.unaccounted + listed.duplicated
     else:
-        backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap)
         figures = _run(measure_backlog(backlog, _say))
         _print(figures, _backlog_rows(figures), as_json)
         faults = figures.unaccounted + figures.duplicated
@@ -151,6 +184,15 @@ def _backlog_rows(figures: "BacklogFigures") -> list[tuple[str, str]]:
         ("worker's peak memory", f"{figures.peak_memory_bytes / MIB:,.0f} MiB"),
         ("worker ready after", f"{figures.ready_s:.1f} s"),
     ]
+
+
+def _comparison_rows(figures: "Comparison") -> list[tuple[str, str]]:
+    rows = [
+        (name, f"{figures.before[name]:,g} → {now:,g}  ({figures.ratio[name]:.2f}×)")
+        for name, now in figures.now.items()
+        if name in figures.ratio
+    ]
+    return [(f"medians of {figures.rounds}", f"{figures.revision} → this tree"), *rows]
 
 
 def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
@@ -199,7 +241,7 @@ def _letters_rows(figures: "LettersFigures") -> list[tuple[str, str]]:
 
 
 def _print(
-    figures: "BacklogFigures | LatencyFigures | JoinFigures | LettersFigures | RecoveryFigures",
+    figures: "BacklogFigures | LatencyFigures | JoinFigures | LettersFigures | RecoveryFigures | Comparison",
     rows: list[tuple[str, str]],
     as_json: bool,
 ) -> None:

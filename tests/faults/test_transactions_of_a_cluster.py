@@ -14,6 +14,7 @@ from aiokafka.client import CoordinationType
 
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.local_broker import LocalBroker
+from stream_scorer.runtime.cluster.topic_definitions import definitions_for
 from stream_scorer.runtime.kafka.protocol.client import ProtocolClient
 from stream_scorer.runtime.publishing.producer_identity import initialise
 from tests.runtime.publishing.features import set_transaction_version
@@ -91,25 +92,17 @@ def dotted(settings: dict[str, Any]) -> dict[str, Any]:
 
 async def make_topics(environment: Environment, replicas: dict[int, list[int]], lonely: tuple[int, int]) -> None:
     """The topics of lanes with their partitions on these nodes, before anybody else makes them."""
-    names = environment.names
     partition, node = lonely
+    topics = []
+    for topic in definitions_for(environment.settings):
+        placed = dict(replicas) if topic.lanes else {number: [0] for number in range(topic.partitions)}
+        if topic.name == environment.names.predictions:
+            placed[partition] = [node]
+        config = topic.config | {"min.insync.replicas": "1"}
+        topics.append(NewTopic(topic.name, -1, -1, replica_assignments=placed, topic_configs=config))
     admin = AIOKafkaAdminClient(bootstrap_servers=environment.bootstrap)
     await admin.start()
-    topics = (names.observations, names.outcomes, names.predictions, names.outcome_updates, names.dead_letters)
-    placed = {topic: dict(replicas) for topic in topics}
-    placed[names.predictions][partition] = [node]
-    made = await admin.create_topics(
-        [
-            NewTopic(
-                topic,
-                num_partitions=-1,
-                replication_factor=-1,
-                replica_assignments=placed[topic],
-                topic_configs={"min.insync.replicas": "1"},
-            )
-            for topic in topics
-        ]
-    )
+    made = await admin.create_topics(topics)
     assert not any(code for _, code, *_ in made.topic_errors), made
     await admin.close()
 

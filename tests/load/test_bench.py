@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from stream_scorer.operations.bench.comparison import medians, numbers_of
 from tests.integration.broker_sources import Broker
 
 EVENTS = 20_000
@@ -61,6 +62,26 @@ def test_letters_are_listed_and_replayed(broker: Broker) -> None:
     assert (said["letters"], said["replayed"]) == (11_000, 10_000)
     assert (said["unaccounted"], said["duplicated"]) == (0, 0)
     assert min(said["list_cold_s"], said["list_warm_s"], said["replay_s"], said["buried_per_s"]) > 0
+
+
+def test_a_revision_is_measured_in_turns_with_this_tree(broker: Broker) -> None:
+    said = run_bench(broker, "--events", "5000", "--partitions", "3", "--against", "HEAD", "--rounds", "1")
+    assert (said["revision"], said["rounds"], said["faults"]) == ("HEAD", 1, 0)
+    assert said["before"]["predictions"] == said["now"]["predictions"] > 4_500
+    assert said["ratio"]["predictions"] == 1.0
+    assert said["now"]["events_per_s"] > 0
+
+
+def test_a_revision_that_is_not_there_is_refused() -> None:
+    command = [sys.executable, "-m", "stream_scorer", "bench", "--against", "no-such-revision", "--bootstrap", "x:1"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "can't check it out" in ended.stderr
+
+
+def test_medians_are_taken_of_numbers_within_numbers_too() -> None:
+    runs = [numbers_of({"name": "x", "latency_ms": {"p50": float(p50)}, "rate": 2}) for p50 in (9, 1, 4)]
+    assert medians(runs) == {"latency_ms.p50": 4.0, "rate": 2}
 
 
 def test_two_measurements_at_once_are_refused() -> None:

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stream_scorer.operations.harness.temporary_topics import delete_topics, temporary_prefix
 from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
@@ -32,10 +33,16 @@ class BenchEnvironment:
 
 @contextlib.asynccontextmanager
 async def stage(
-    *, bootstrap: str | None, delivery: str, model: Path | None, say: Say
+    *,
+    bootstrap: str | None,
+    delivery: str,
+    model: Path | None,
+    say: Say,
+    partitions: int | None = None,
+    tree: Path | None = None,
 ) -> AsyncIterator[BenchEnvironment]:
     """Topics under a prefix that nobody else has, on `bootstrap` or on a local broker, deleted afterwards; the worker
-    ends with the stage.
+    ends with the stage. `tree`: the source tree whose worker is measured, this one if none is named.
     """
     from stream_scorer.models.registry.default_model import ensure_default_model
     from stream_scorer.operations.local_broker import LocalBroker
@@ -47,11 +54,17 @@ async def stage(
             say("Starting Apache Kafka on this machine")
             bootstrap = (await asyncio.to_thread(stack.enter_context, LocalBroker(tuned=True, progress=say))).bootstrap
         prefix = temporary_prefix("bench")
-        overrides = {
+        overrides: dict[str, Any] = {
             "kafka.bootstrap": bootstrap,
             "topics.prefix": prefix,
             "worker.state_folder": str(folder / "state"),
         }
+        environ = {"STREAM_SCORER_WORKER_STATE_FOLDER": str(folder / "state")}
+        if partitions is not None:
+            overrides["topics.partitions"] = partitions
+            environ["STREAM_SCORER_TOPICS_PARTITIONS"] = str(partitions)
+        if tree is not None:
+            environ["PYTHONPATH"] = str(tree)
         settings = load_settings(None, {}, overrides)
         await apply(settings)
         workers: list[WorkerProcess] = []
@@ -65,7 +78,7 @@ async def stage(
                     folder=folder,
                     name=name,
                     arguments=["--delivery", delivery],
-                    environ={"STREAM_SCORER_WORKER_STATE_FOLDER": settings.worker.state_folder},
+                    environ=environ,
                 )
             )
             return workers[-1]

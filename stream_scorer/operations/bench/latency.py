@@ -40,6 +40,8 @@ class LatencyPlan:
     model: Path | None = None
     bootstrap: str | None = None
     seed: int = 7
+    partitions: int | None = None
+    tree: Path | None = None
 
 
 class LatencyFigures(msgspec.Struct, kw_only=True):
@@ -79,7 +81,14 @@ async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
     count = round(plan.rate * (plan.warm_up_s + plan.seconds))
     events = list(generated_events(count, seed=plan.seed, broken_share=plan.broken_share, id_prefix=ID_PREFIX))
     valid = [number for number, event in enumerate(events) if not event.is_broken]
-    async with stage(bootstrap=plan.bootstrap, delivery=plan.delivery, model=plan.model, say=say) as on:
+    async with stage(
+        bootstrap=plan.bootstrap,
+        delivery=plan.delivery,
+        model=plan.model,
+        say=say,
+        partitions=plan.partitions,
+        tree=plan.tree,
+    ) as on:
         names = on.names
         say("Measuring the way there and back without a worker")
         bare = events[: round(plan.rate * BARE_S)]

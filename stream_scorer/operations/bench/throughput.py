@@ -39,6 +39,8 @@ class BacklogPlan:
     model: Path | None = None
     bootstrap: str | None = None
     seed: int = 7
+    partitions: int | None = None
+    tree: Path | None = None
 
 
 class BacklogFigures(msgspec.Struct, kw_only=True):
@@ -87,7 +89,14 @@ class Progress:
 
 async def measure_backlog(plan: BacklogPlan, say: Say) -> BacklogFigures:
     """Fill, start the worker, watch until everything is committed, then audit it all."""
-    async with stage(bootstrap=plan.bootstrap, delivery=plan.delivery, model=plan.model, say=say) as on:
+    async with stage(
+        bootstrap=plan.bootstrap,
+        delivery=plan.delivery,
+        model=plan.model,
+        say=say,
+        partitions=plan.partitions,
+        tree=plan.tree,
+    ) as on:
         filled_per_s = await _fill(plan, on)
         say(f"{plan.events:,} events are waiting ({filled_per_s:,.0f} a second); starting the worker")
         watching = asyncio.create_task(watch(on, on.names.observations))
