@@ -46,7 +46,7 @@ def interrupted(environment: Environment, step: str, transaction: int, by: str, 
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(environment: Environment, step: str) -> None:
     topics = environment.topics
-    worker = interrupted(environment, step, random.Random(step).randrange(3, 12), "SIGKILL").start()
+    worker = interrupted(environment, step, random.Random(step).randrange(2, 5), "SIGKILL").start()
     feeding = asyncio.create_task(feed(topics, traffic(2_000)))
     assert await ended(worker) == -9
     await environment.start("two")
@@ -58,7 +58,7 @@ async def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(envir
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_worker_woken_between_two_steps_commits_nothing_more(environment: Environment, step: str) -> None:
     topics = environment.topics
-    worker = interrupted(environment, step, random.Random(step).randrange(3, 12), "SIGSTOP").start()
+    worker = interrupted(environment, step, random.Random(step).randrange(2, 5), "SIGSTOP").start()
     feeding = asyncio.create_task(feed(topics, traffic(2_000)))
     await until(lambda: is_stopped(worker), "it has stopped itself")
     other = await environment.start("two")
@@ -84,7 +84,7 @@ async def test_kills_at_random_steps_one_behind_the_other_lose_and_double_nothin
     topics, moments = environment.topics, random.Random(seed)
     feeding = asyncio.create_task(feed(topics, traffic(4_000, seed=seed)))
     for number in range(3):
-        step, transaction = moments.choice(STEPS), moments.randrange(1, 10)
+        step, transaction = moments.choice(STEPS), moments.randrange(1, 4)
         worker = interrupted(environment, step, transaction, "SIGKILL", f"worker-{number}").start()
         assert await ended(worker) == -9
     await environment.start("last")

@@ -1,6 +1,6 @@
 """What a lane has read and not committed yet: records that wait, by input, and those under way.
 
-Invariant: every offset is taken once and in order; the offsets of a batch are those behind everything taken so far.
+Invariant: every offset is taken once and in order, and no batch is without offsets.
 """
 
 import time
@@ -71,7 +71,8 @@ class LaneBuffer:
         return gaps
 
     def take(self) -> tuple[dict[TopicPartition, list[Record]], dict[TopicPartition, int]]:
-        """A batch by input, and the offsets to commit with it: of every input, also of one that brought nothing."""
+        """A batch by input, and the offsets to commit with it: of the inputs that brought something; where none did, of
+        all, because a batch that only gives outcomes up must say too where its lane is."""
         taken: dict[TopicPartition, list[Record]] = {}
         for partition, records in self._waiting.items():
             taken[partition] = records[: self._batch_records_max]
@@ -81,7 +82,8 @@ class LaneBuffer:
         self._waiting_bytes = sum(len(record.value or b"") for records in self._waiting.values() for record in records)
         self._in_flight_records += sum(map(len, taken.values()))
         self._in_flight_oldest_ms.append(oldest_ms(*taken.values()))
-        return taken, dict(self._taken_offsets)
+        offsets = {partition: self._taken_offsets[partition] for partition, records in taken.items() if records}
+        return taken, offsets or dict(self._taken_offsets)
 
     def settle(self, records: int) -> None:
         """Forget the oldest batch under way, of so many records: it is committed."""

@@ -14,8 +14,10 @@ the bytes of each against those that Kafka's own Java classes write.
 | DescribeTransactions | 0 | how the last transaction of an id was decided |
 """
 
+import struct
+from collections.abc import Callable
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, Self, TypeVar
 
 from aiokafka.protocol.api import RequestStruct, Response, ResponseHeader_v0
 from aiokafka.protocol.types import (
@@ -28,6 +30,14 @@ from aiokafka.protocol.types import (
     Int64,
     Schema,
     TaggedFields,
+)
+
+from stream_scorer.runtime.kafka.protocol.packing import (
+    UnusualAnswerError,
+    pack_produce,
+    pack_txn_offset_commit,
+    read_produced,
+    read_txn_offset_committed,
 )
 
 Field = tuple[str, Any]
@@ -51,6 +61,21 @@ def _numbers_by_topic() -> Field:
     return "topics", CompactArray(("topic", _TEXT), ("partitions", CompactArray(Int32)), _TAGS)
 
 
+R = TypeVar("R", bound=Response)
+
+
+def _read(kind: type[R], read: Callable[[BytesIO], tuple[Any, ...]], data: BytesIO | bytes) -> R:
+    """An answer, by hand where nothing in it is unusual."""
+    packed = BytesIO(data) if isinstance(data, bytes) else data
+    begin = packed.tell()
+    try:
+        answer: R = kind(*read(packed))
+    except (UnusualAnswerError, struct.error):
+        packed.seek(begin)
+        answer = kind(*[field.decode(packed) for field in kind.SCHEMA.fields])
+    return answer
+
+
 class ProduceResponseV12(Response):
     API_KEY = 0
     API_VERSION = 12
@@ -67,6 +92,10 @@ class ProduceResponseV12(Response):
         _TAGS,
     )
 
+    @classmethod
+    def decode(cls, data: BytesIO | bytes) -> Self:
+        return _read(cls, read_produced, data)
+
 
 class ProduceRequestV12(RequestStruct):
     API_KEY = 0
@@ -80,6 +109,9 @@ class ProduceRequestV12(RequestStruct):
         _by_topic(("records", CompactBytes)),
         _TAGS,
     )
+
+    def encode(self) -> bytes:
+        return pack_produce(self.transactional_id, self.acks, self.timeout_ms, self.topics)
 
 
 class OffsetFetchResponseV7(Response):
@@ -148,32 +180,49 @@ _TXN_OFFSET_COMMIT: Final = Schema(
 _TXN_OFFSET_COMMITTED: Final = Schema(_THROTTLE_TIME_MS, _by_topic(_ERROR_CODE), _TAGS)
 
 
-class TxnOffsetCommitResponseV3(Response):
+class _TxnOffsetCommitResponse(Response):
     API_KEY = 28
-    API_VERSION = 3
+    API_VERSION = -1
     SCHEMA = _TXN_OFFSET_COMMITTED
 
+    @classmethod
+    def decode(cls, data: BytesIO | bytes) -> Self:
+        return _read(cls, read_txn_offset_committed, data)
 
-class TxnOffsetCommitRequestV3(RequestStruct):
+
+class _TxnOffsetCommitRequest(RequestStruct):
     API_KEY = 28
-    API_VERSION = 3
+    API_VERSION = -1
     FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _TxnOffsetCommitResponse
+    SCHEMA = _TXN_OFFSET_COMMIT
+
+    def encode(self) -> bytes:
+        return pack_txn_offset_commit(
+            self.transactional_id,
+            self.group,
+            (self.producer_id, self.producer_epoch),
+            (self.generation, self.member, self.group_instance_id),
+            self.topics,
+        )
+
+
+class TxnOffsetCommitResponseV3(_TxnOffsetCommitResponse):
+    API_VERSION = 3
+
+
+class TxnOffsetCommitRequestV3(_TxnOffsetCommitRequest):
+    API_VERSION = 3
     RESPONSE_TYPE = TxnOffsetCommitResponseV3
-    SCHEMA = _TXN_OFFSET_COMMIT
 
 
-class TxnOffsetCommitResponseV5(Response):
-    API_KEY = 28
+class TxnOffsetCommitResponseV5(_TxnOffsetCommitResponse):
     API_VERSION = 5
-    SCHEMA = _TXN_OFFSET_COMMITTED
 
 
-class TxnOffsetCommitRequestV5(RequestStruct):
-    API_KEY = 28
+class TxnOffsetCommitRequestV5(_TxnOffsetCommitRequest):
     API_VERSION = 5
-    FLEXIBLE_VERSION = True
     RESPONSE_TYPE = TxnOffsetCommitResponseV5
-    SCHEMA = _TXN_OFFSET_COMMIT
 
 
 class DescribeProducersResponseV0(Response):

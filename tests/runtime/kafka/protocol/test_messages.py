@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from io import BytesIO
@@ -67,8 +68,42 @@ def test_an_answer_of_kafka_s_is_read_whole(name: str) -> None:
     assert packed.read() == b""
 
 
+def by_table(message: Any) -> bytes:
+    """What the table says, whoever packs it."""
+    fields = [getattr(message, name) for name in message.SCHEMA.names]
+    packed: bytes = message.SCHEMA.encode(fields)
+    return packed
+
+
+@pytest.mark.parametrize("partitions", [1, 126, 127, 300])
+@pytest.mark.parametrize("name", ["ProduceRequestV12", "TxnOffsetCommitRequestV5"])
+def test_what_is_packed_by_hand_is_what_the_table_says(name: str, partitions: int) -> None:
+    values: tuple[Any, ...] = (RECORDS * 20_000, {}) if name == "ProduceRequestV12" else (2**40, -1, "", {})
+    topics: list[Any] = [(topic, [(number, *values) for number in range(partitions)], {}) for topic in ("a", "x" * 200)]
+    *head, _, tags = REQUESTS[name]
+    request = getattr(messages, name)(*head, topics, tags)
+    assert request.encode() == by_table(request)
+
+
+@pytest.mark.parametrize("partitions", [1, 126, 127, 300])
+def test_answers_without_anything_unusual_are_read_as_the_table_says(partitions: int) -> None:
+    produced: list[Any] = [("topic", [(number, 0, 2**40, -1, 5, [], None, {}) for number in range(partitions)], {})]
+    answer = messages.ProduceResponseV12(produced, 9, {})
+    assert messages.ProduceResponseV12.decode(by_table(answer)) == answer
+    taken: list[Any] = [("topic", [(number, 22, {}) for number in range(partitions)], {})]
+    committed = messages.TxnOffsetCommitResponseV5(9, taken, {})
+    assert messages.TxnOffsetCommitResponseV5.decode(by_table(committed)) == committed
+
+
+def test_an_unusual_partition_among_usual_ones_is_read_too() -> None:
+    usual: tuple[Any, ...] = (0, 0, 7, -1, 5, [], None, {})
+    unusual: tuple[Any, ...] = (1, 6, -1, -1, 5, [(1, "bad", {})], "no", {})
+    answer = messages.ProduceResponseV12([("topic", [usual, unusual, usual], {})], 9, {})
+    assert messages.ProduceResponseV12.decode(by_table(answer)) == answer
+
+
 def test_every_message_of_ours_has_its_reference() -> None:
-    ours = {name for name in vars(messages) if name.endswith(tuple(f"V{number}" for number in range(20)))}
+    ours = {name for name in vars(messages) if re.fullmatch(r"[A-Z]\w+V\d+", name)}
     assert ours == set(REFERENCE) == set(REQUESTS) | set(ANSWERS)
 
 
