@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 ALL_REPLICAS: Final = -1
 REQUEST_BYTES_MAX: Final = 16 * 1024 * 1024
+# A broker remembers so many batches of a producer in a partition, to tell one that is sent again from a new one
+IN_FLIGHT_MAX: Final = 5
 
 
 class PartitionsUnavailableError(Exception):
@@ -55,6 +57,17 @@ class _Packed(NamedTuple):
     batch: RecordBatch
     lane: LaneBatch
     bytes: bytes
+
+
+def first_of_each(packed: list[_Packed], count: int) -> list[_Packed]:
+    """Of each partition the first so many batches, in their order."""
+    seen: Counter[TopicPartition] = Counter()
+    found = []
+    for one in packed:
+        seen[one.batch.partition] += 1
+        if seen[one.batch.partition] <= count:
+            found.append(one)
+    return found
 
 
 class TransactionWriter:
@@ -89,13 +102,17 @@ class TransactionWriter:
         left = [
             _Packed(batch, lane, batch.bytes_of(producer)) for lane in transaction.batches for batch in lane.batches
         ]
-        refused_since_s, again = 0.0, False
-        while left := await self._send_all(producer, left, again=again):
-            now_s = time.monotonic()
-            refused_since_s, again = refused_since_s or now_s, True
-            refused = {packed.batch.partition for packed in left}
-            if now_s - refused_since_s > self._stall_s and self._elsewhere(refused):
-                raise PartitionsUnavailableError(refused)
+        refused: list[_Packed] = []
+        refused_since_s = 0.0
+        while left:
+            wave = first_of_each(left, IN_FLIGHT_MAX)
+            refused = await self._send_all(producer, wave, again=bool(refused))
+            done = set(map(id, wave)) - set(map(id, refused))
+            left = [one for one in left if id(one) not in done]
+            refused_since_s = (refused_since_s or time.monotonic()) if refused else 0.0
+            partitions = list({one.batch.partition for one in refused})
+            if refused and time.monotonic() - refused_since_s > self._stall_s and self._elsewhere(partitions):
+                raise PartitionsUnavailableError(partitions)
 
     async def _send_all(self, producer: ProducerIdentity, packed: list[_Packed], *, again: bool) -> list[_Packed]:
         """Send batches, those of one partition in their order; gives those to be sent again."""

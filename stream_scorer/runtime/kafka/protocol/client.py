@@ -22,6 +22,7 @@ from stream_scorer.runtime.kafka.protocol.error_codes import (
     COORDINATOR_MOVED,
     LATER,
     NOT_AT_FAULT,
+    REFUSED,
     RETRIABLE,
     SOON,
     error_for,
@@ -156,7 +157,10 @@ class ProtocolClient:
 
     async def _coordinator(self, whom: Coordinator) -> int:
         if whom not in self._coordinators:
-            self._coordinators[whom] = await self._client.coordinator_lookup(*whom)
+            try:
+                self._coordinators[whom] = await self._client.coordinator_lookup(*whom)
+            except REFUSED as error:
+                raise type(error)(whom[1]) from error
         return self._coordinators[whom]
 
     def _lost(self, whom: Coordinator | None) -> None:

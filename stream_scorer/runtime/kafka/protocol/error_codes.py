@@ -88,7 +88,7 @@ _NAMED: Final[dict[int, type[Exception]]] = {
 
 
 # Refusals name what was refused and nothing else: see `runtime/kafka/errors.py`
-_REFUSED: Final = (
+REFUSED: Final = (
     errors.TopicAuthorizationFailedError,
     errors.GroupAuthorizationFailedError,
     errors.TransactionalIdAuthorizationFailed,
@@ -98,4 +98,4 @@ _REFUSED: Final = (
 def error_for(code: int, asked: str, of: str) -> Exception:
     """The exception for a code that is not worth asking again; what was asked, and of which topic, group or id."""
     kind = _NAMED.get(code) or errors.for_code(code)
-    return kind(of if issubclass(kind, _REFUSED) else f"{asked} of {of}: error {code}")
+    return kind(of if issubclass(kind, REFUSED) else f"{asked} of {of}: error {code}")
