@@ -20,6 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
+from aiokafka.errors import InvalidProducerIdMapping
 
 from stream_scorer.errors import OutageError
 from stream_scorer.runtime.kafka.protocol.client import ProtocolClient
@@ -228,7 +229,9 @@ class Committer:
                 except PartitionsUnavailableError as error:
                     await self._begin_again(transaction, without=error.partitions)
                     continue
-                except TransactionAbortableError:
+                except (TransactionAbortableError, InvalidProducerIdMapping):
+                    # the latter: Kafka forgets an id that was not used for long; whether the lanes are still ours is
+                    # told by the generation, so that it may be initialised anew
                     await self._begin_again(transaction)
                     continue
                 await self._finish_ending()
