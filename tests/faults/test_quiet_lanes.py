@@ -10,7 +10,8 @@ from aiokafka.errors import InvalidProducerIdMapping, KafkaError, ProducerFenced
 
 from stream_scorer.errors import FencedError, OutageError, RefusedError
 from stream_scorer.operations.local_broker import LocalBroker
-from stream_scorer.runtime.kafka.errors import cause_of, to_user_error
+from stream_scorer.runtime.kafka.errors import FENCED, cause_of, to_user_error
+from tests.runtime.publishing.committing import Place, records
 from tests.support.builders import an_event
 from tests.support.workers import an_environment, stopped
 
@@ -49,6 +50,24 @@ async def test_a_record_after_a_long_silence_is_scored_and_ends_no_worker(
         assert worker.exit_status() is None
         await environment.account(prediction=24)
         assert await stopped(worker) == 0
+
+
+@pytest.mark.long
+@pytest.mark.kafka
+@pytest.mark.fault("the same, after another worker took over", promise="the previous owner publishes nothing")
+async def test_a_producer_that_was_forgotten_publishes_nothing_where_another_has_gone_on(
+    forgetful: LocalBroker, prefix: str
+) -> None:
+    place = await Place(forgetful.bootstrap, prefix).make()
+    async with place.worker() as asleep:
+        await asleep.publish({place.predictions[0]: records(b"a")}, 1)
+        asleep.consumer._coordinator._heartbeat_task.cancel()  # it is thought dead
+        async with place.worker() as owner:
+            await owner.publish({place.predictions[0]: records(b"b")}, 2)
+            await asyncio.sleep(QUIET_S)
+            with pytest.raises(FENCED):
+                await asleep.publish({place.predictions[0]: records(b"never")}, 2)
+    assert await place.values(place.predictions[0]) == [b"a", b"b"]
 
 
 def wrapped(cause: Exception) -> KafkaError:

@@ -17,12 +17,12 @@ PARTITIONS = 2
 
 
 def records(*values: bytes) -> list[ProducerRecord]:
-    return [ProducerRecord(b"k", value, 1_000) for value in values]
+    return [ProducerRecord(b"k", value, -1) for value in values]
 
 
 def prediction(offset: int, partition: int = 0) -> ProducerRecord:
     source = b'{"partition":%d,"offset":%d}' % (partition, offset)
-    return ProducerRecord(b"k", b'{"id":"k","source":%s}' % source, 1_000)
+    return ProducerRecord(b"k", b'{"id":"k","source":%s}' % source, -1)
 
 
 class Worker:

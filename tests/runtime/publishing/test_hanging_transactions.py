@@ -69,11 +69,11 @@ async def forgetful(place: Place, lane: int = 0, suffix: str = "") -> AsyncItera
 
 def letter(topic: str, offset: int) -> ProducerRecord:
     source = b'{"topic":"%s","partition":0,"offset":%d,"timestamp":0}' % (topic.encode(), offset)
-    return ProducerRecord(b"k", b"{}", 1_000, [("scorer.source", source)])
+    return ProducerRecord(b"k", b"{}", -1, [("scorer.source", source)])
 
 
 def moved(offset: int) -> ProducerRecord:
-    return ProducerRecord(b"k", b"moved", 1_000, [("scorer.moved-from", b'{"partition":0,"offset":%d}' % offset)])
+    return ProducerRecord(b"k", b"moved", -1, [("scorer.moved-from", b'{"partition":0,"offset":%d}' % offset)])
 
 
 async def committed_up_to(place: Place, offset: int) -> None:
