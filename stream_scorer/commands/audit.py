@@ -137,6 +137,11 @@ def _print(report: "AuditReport") -> None:
         sure, other = report.deleted_unread, report.deleted_unnamed
         typer.echo(f"{sure:,} offsets were deleted by retention unread, {other:,} unread or sent again:")
         typer.echo("\n".join(f"  {name}" for name in report.deleted_ranges))
+    if report.quarantined_batches:
+        typer.echo(
+            f"{report.quarantined_batches:,} batches of {report.quarantined_offsets:,} records were not unfolded, "
+            "each is one dead letter:\n" + "\n".join(f"  {name}" for name in report.quarantined_batch_offsets)
+        )
     if report.not_yet_read:
         typer.echo(f"{report.not_yet_read:,} inputs not read yet: no worker has committed them")
     if report.beyond_retention:

@@ -82,7 +82,7 @@ async def test_a_worker_restores_over_strangers_records_and_every_command_passes
     async with Client(bootstrap=environment.bootstrap, prefix=prefix) as client:
         answer = await client.score("asked", an_observation(), timeout_s=WAIT_S_MAX)
     assert again.exit_status() is None
-    assert "not ours and were passed over" in again.log()
+    assert "were not written by stream-scorer and were skipped" in again.log()
     assert isinstance(answer, Predicted)
 
     commands = (("audit",), ("quality",), ("trace", "known"), ("dead-letters", "list"), ("dead-letters", "producers"))

@@ -218,6 +218,8 @@ CASES = [
         {letters("invalid_output", "output"): "0+0x214 3+0x100"},
         Time("18h", "5m", "1h"),
     ),
+    Case("StreamScorerBatchQuarantined", "one bomb", True, {series(catalogue.QUARANTINED.name): "0+0x20 40+0x100"}),
+    Case("StreamScorerBatchQuarantined", "long ago", False, {series(catalogue.QUARANTINED.name): "40+0x200"}),
     Case(
         "StreamScorerOutcomesMissing",
         "none for a day",

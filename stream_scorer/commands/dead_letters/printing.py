@@ -124,6 +124,13 @@ def print_shown(shown: Any) -> None:
     for name, value in shown.headers:
         out.print(Text(f"header {printable(name)}: {printable(value)}"))
     cut = "" if shown.truncation is None else f", of {shown.truncation.bytes:,} (sha256 {shown.truncation.sha256})"
+    if shown.batch is not None:
+        batch = shown.batch
+        out.print(
+            f"a whole batch ({batch.codec}): {batch.records:,} records at offsets {batch.first_offset} to "
+            f"{batch.last_offset}"
+        )
+        cut = f", of {batch.bytes:,} (sha256 {batch.sha256})"
     out.print(Text(f"value, {shown.size_bytes:,} bytes{cut}:"))
     out.print(marked(shown.pieces))
     if shown.masked:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.audit.inputs import InputTopic, Rows
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.core.records.dead_letter_headers import ERRORS, SOURCE, is_whole
+from stream_scorer.core.records.dead_letter_headers import ERRORS, SOURCE, batch_offsets, is_whole
 from stream_scorer.core.records.decode import Offset, PartitionNumber, TimeText, decode_each, decode_or_none
 from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header
 from stream_scorer.core.records.timestamps import LATEST_MS, milliseconds
@@ -46,11 +46,13 @@ TRACE: Final = np.dtype(
         ("value", np.int64),
         ("code", np.int32),
         ("whole", np.bool_),  # its value is the input's, not a part of it
+        ("batch", np.int64),  # of how many offsets it is the dead letter, see `spread`; 0: of one record
         ("prompt", np.bool_),  # published at its input's turn: prompt traces come in the order of their inputs
         ("since", np.int64),  # ms since 1970: from when on its id is remembered
     ]
 )
 NO_SOURCE: Final = -1
+COPIED: Final = -1
 
 
 class _Source(msgspec.Struct, gc=False):
@@ -159,8 +161,23 @@ def dead_letter_rows(partition: int, records: Sequence[ConsumedRecord], sides: M
     rows["prompt"] = [not waited for waited in late]
     rows["value"] = [hash(record.value) for record in records]
     rows["whole"] = [is_whole(record.headers) for record in records]
+    rows["batch"] = [batch_offsets(record.headers) for record in records]
     _fill_sources(rows, sources)
     return rows
+
+
+def spread(traces: Rows, inputs: Rows) -> Rows:
+    """The traces, and behind them one more (its batch is COPIED) for each other input that a whole batch's dead letter
+    speaks of: its source is the batch's last offset. Gives the same when it is asked again."""
+    traces, more = traces[traces["batch"] != COPIED], []
+    for trace in traces[traces["batch"] > 1]:
+        last = trace["source_offset"]
+        mine = inputs["offset"][inputs["partition"] == trace["source_partition"]]
+        others = mine[(mine > last - trace["batch"]) & (mine < last)]
+        copies = np.repeat(trace, len(others))
+        copies["source_offset"], copies["batch"] = others, COPIED
+        more.append(copies)
+    return np.concatenate([traces, *more]) if more else traces
 
 
 def _trace_rows(partition: int, records: Sequence[ConsumedRecord]) -> Rows:

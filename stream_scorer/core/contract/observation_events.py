@@ -6,7 +6,7 @@ Invariant: what the fast look takes, the second takes alike.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,7 @@ from stream_scorer.core.contract.columns import (
     Observation as Observation,  # the table, for those who come for the event
 )
 from stream_scorer.core.contract.observation_code import DIGITS, encode_columns
+from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.contract.strict_json import parse_object
 
@@ -80,6 +81,8 @@ def validate_observation(
     value: bytes | None, limit_bytes: int = EVENT_BYTES_MAX
 ) -> ValidEvent[int] | tuple[Reason, ...]:
     """The second look: what a faultless event says, else every reason, in order. Slow, and right on any bytes."""
+    if isinstance(value, QuarantinedBatch):
+        return (value.reason,)
     if value is not None and len(value) > limit_bytes:
         return (reasons.too_large(len(value), limit_bytes),)
     event = parse_object(value)
@@ -89,6 +92,12 @@ def validate_observation(
     return combine(check_id(event), columns if isinstance(columns, tuple) else encode_columns(columns))
 
 
+# Faults of the bytes, before anything that they say
+UNDECODED: Final = frozenset(
+    (Code.NOT_JSON, Code.TOO_LARGE, Code.BATCH_TOO_LARGE, Code.BATCH_UNREADABLE, Code.NOT_AN_OBJECT)
+)
+
+
 def stage_of(found: Sequence[Reason]) -> Stage:
     """The stage at which an observation event with these reasons stopped."""
-    return Stage.DECODE if found[0].code in (Code.NOT_JSON, Code.TOO_LARGE, Code.NOT_AN_OBJECT) else Stage.CONTRACT
+    return Stage.DECODE if found[0].code in UNDECODED else Stage.CONTRACT

@@ -12,6 +12,7 @@ import msgspec
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.batch_decoding import NO_TIMER, ValidEvent, combine, decode_batch
 from stream_scorer.core.contract.columns import ID_BYTES_MAX, check_id
+from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.contract.strict_json import parse_object
 
@@ -52,6 +53,8 @@ def classes_of(events: Sequence[OutcomeEvent]) -> list[bool]:
 
 def validate_outcome(value: bytes | None) -> ValidEvent[bool] | tuple[Reason, ...]:
     """The second look: what a faultless event says, else every reason, in order. Slow, and right on any bytes."""
+    if isinstance(value, QuarantinedBatch):
+        return (value.reason,)
     event = parse_object(value)
     return (event,) if isinstance(event, Reason) else combine(check_id(event), check_class(event))
 

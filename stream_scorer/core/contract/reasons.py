@@ -19,6 +19,8 @@ class Code(StrEnum):
 
     NOT_JSON = "not_json"
     TOO_LARGE = "too_large"
+    BATCH_TOO_LARGE = "batch_too_large"
+    BATCH_UNREADABLE = "batch_unreadable"
     NOT_AN_OBJECT = "not_an_object"
     MISSING_ID = "missing_id"
     INVALID_ID = "invalid_id"
@@ -86,6 +88,25 @@ def not_json(fault: str, byte: int) -> Reason:
 
 def too_large(size_bytes: int, limit_bytes: int) -> Reason:
     return Reason(Code.TOO_LARGE, None, f"Event of {size_bytes} bytes is larger than {limit_bytes}")
+
+
+def batch_too_large(size_bytes: int, codec: str, unfolded_bytes_max: int, records_max: int) -> Reason:
+    """A whole record batch, `size_bytes` as it was fetched."""
+    return Reason(
+        Code.BATCH_TOO_LARGE,
+        None,
+        f"Batch of {size_bytes} bytes ({codec}) unfolds to more than {unfolded_bytes_max} bytes "
+        f"or {records_max} records",
+    )
+
+
+def batch_unreadable(size_bytes: int, codec: str, fault: str) -> Reason:
+    """A whole record batch whose bytes are intact and hold no records; `fault` is the decoder's, cut like a value."""
+    return Reason(
+        Code.BATCH_UNREADABLE,
+        None,
+        f"Batch of {size_bytes} bytes ({codec}) can't be read: {cut(fault, VALUE_CHARACTERS_MAX)}",
+    )
 
 
 def not_an_object() -> Reason:

@@ -6,6 +6,8 @@ Invariant: no JSON begins with a zero byte, so a frame is never part of an event
 from collections.abc import Sequence
 from typing import Final
 
+from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
+
 FRAME_BYTES: Final = 5
 _ZERO: Final = b"\0"
 
@@ -17,7 +19,9 @@ def frame_of(value: bytes | None) -> bytes:
 
 def without_frame(value: bytes | None) -> bytes | None:
     """The value behind its frame, or the value itself."""
-    return value if value is None else value[len(frame_of(value)) :]
+    if value is None or isinstance(value, QuarantinedBatch):  # a batch begins with a zero too
+        return value
+    return value[len(frame_of(value)) :]
 
 
 def without_frames(values: Sequence[bytes | None]) -> Sequence[bytes | None]:

@@ -20,6 +20,8 @@ LATEST_MS: Final = 253_402_300_799_999
 ADVICE: Final[Mapping[Code, str]] = {
     Code.NOT_JSON: "send one JSON object in UTF-8 a record, with nothing behind it, and no NaN",
     Code.TOO_LARGE: "an event of the contract takes some 300 bytes: send nothing else in it",
+    Code.BATCH_TOO_LARGE: "send smaller batches (a lower `batch.size`): events of the contract never unfold so far",
+    Code.BATCH_UNREADABLE: "compress with gzip, snappy, lz4 or zstd as Kafka's own clients do",
     Code.NOT_AN_OBJECT: 'send an object: {"id": …, "observation": {…}}',
     Code.MISSING_ID: "give every event an `id`",
     Code.INVALID_ID: f"make `id` a text of 1 to {ID_BYTES_MAX} bytes in UTF-8, or a whole number",

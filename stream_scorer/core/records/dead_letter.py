@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
 from stream_scorer.core.records.dead_letter_headers import LetterHeaders, LetterSource, encode_headers
 from stream_scorer.core.records.record import ConsumedRecord, ProducerRecord, Truncation, size_bytes
@@ -43,6 +44,7 @@ def dead_letter(
     what."""
     key, value, headers = record.key, record.value, list(record.headers)
     size = size_bytes(record)
+    batch = record.value.summary if isinstance(record.value, QuarantinedBatch) else None
     if size > limit_bytes:
         whole = value or b""
         headers_bytes = size - len(whole) - len(key or b"")
@@ -60,6 +62,7 @@ def dead_letter(
         version=version,
         replays=replays,
         truncation=truncation,
+        batch=batch,
     )
     # its own time: that of its record may lie so far back that retention would take the letter at once
     return ProducerRecord(key, value, failed_at_ms, headers + encode_headers(said, encode_reasons(reasons), headers))

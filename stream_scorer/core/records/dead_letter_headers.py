@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from stream_scorer.core.contract.quarantined_batch import BatchSummary
 from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.decode import UNREADABLE, Offset, PartitionNumber, TimestampMs, decode_or_none
 from stream_scorer.core.records.record import Headers, Truncation, last_header
@@ -22,6 +23,7 @@ FAILED_AT: Final = "scorer.failed-at"
 VERSION: Final = "scorer.version"
 REPLAYS: Final = "scorer.replays"
 TRUNCATED: Final = "scorer.truncated"
+BATCH: Final = "scorer.batch"
 
 REPLAYS_MAX: Final = 1_000_000
 # Kafka's own tools print these: short enough for one line of a terminal
@@ -40,7 +42,8 @@ class LetterSource(msgspec.Struct, frozen=True):
 
 
 class LetterHeaders(msgspec.Struct, frozen=True, kw_only=True):
-    """What a dead letter says of itself; `truncation`: what was cut from its record, None where nothing was."""
+    """What a dead letter says of itself. `truncation`: what was cut from its record, None where nothing was; `batch`:
+    of which batch it is the beginning, where it stands for all records of one."""
 
     reasons: tuple[Reason, ...]
     stage: Stage
@@ -49,6 +52,7 @@ class LetterHeaders(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     replays: int = 0
     truncation: Truncation | None = None
+    batch: BatchSummary | None = None
 
 
 class NotALetterError(ValueError):
@@ -82,6 +86,8 @@ def _reasons(header: bytes) -> tuple[Reason, ...]:
 
 _decode_reasons: Final = msgspec.json.Decoder(tuple[Reason, ...]).decode
 
+_decode_batch: Final = msgspec.json.Decoder(BatchSummary | None).decode
+
 # In the order in which they are written; readers of millions of letters take the first four by their places
 HEADERS: Final = (
     _Header(ERRORS, "reasons", lambda encoded: encoded, _reasons),
@@ -98,6 +104,7 @@ HEADERS: Final = (
 )
 OPTIONAL_HEADERS: Final = (
     _Header(TRUNCATED, "truncation", _encode, msgspec.json.Decoder(Truncation | None).decode, optional=True),
+    _Header(BATCH, "batch", _encode, _decode_batch, optional=True),
 )
 
 
@@ -144,6 +151,12 @@ def own_headers_start(headers: Sequence[tuple[str, bytes | None]]) -> int | None
     return None
 
 
+def batch_offsets(headers: Sequence[tuple[str, bytes]]) -> int:
+    """Of how many offsets a dead letter speaks, the last of which is its source's; 0 where it is of one record."""
+    batch = decode_or_none(_decode_batch, last_header(headers, BATCH) or b"null")
+    return 0 if batch is None else max(batch.last_offset - batch.first_offset + 1, 0)
+
+
 def is_whole(headers: Sequence[tuple[str, bytes]]) -> bool:
     """Whether a dead letter keeps its record's whole value, as its headers say."""
-    return last_header(headers, TRUNCATED) in (None, b"null")
+    return all(last_header(headers, name) in (None, b"null") for name in (TRUNCATED, BATCH))

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import msgspec
 
+from stream_scorer.core.contract.quarantined_batch import BatchSummary
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.records.dead_letter_headers import (
@@ -78,12 +79,25 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     claimed_replays: int
     truncation: Truncation | None
+    batch: BatchSummary | None = None
     producer: str | None
 
     @property
     def id(self) -> bytes | None:
         """The id that the record carries or, where it carries none, its key."""
         return id_of(self.value, self.key)
+
+    @property
+    def why_incomplete(self) -> str | None:
+        """What it lacks to be sent again as it was; None where it holds its whole record."""
+        if self.batch is not None:
+            return (
+                f"it stands for a batch that was not unfolded, of {self.batch.records:,} records at offsets "
+                f"{self.batch.first_offset} to {self.batch.last_offset}, and holds its first bytes: ask their producer"
+            )
+        if self.truncation is not None:
+            return f"only its first bytes were kept: the record had {self.truncation.bytes:,} bytes, ask its producer"
+        return None
 
 
 class UnreadableDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +151,7 @@ def read_letter(partition: int, record: ConsumedRecord) -> DeadLetter | Unreadab
         version=said.version,
         claimed_replays=said.replays,
         truncation=said.truncation,
+        batch=said.batch,
         producer=producer_of(own),
     )
 

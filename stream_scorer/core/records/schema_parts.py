@@ -10,6 +10,7 @@ import msgspec
 
 from stream_scorer.core.contract.columns import COLUMNS, ID_BYTES_MAX
 from stream_scorer.core.contract.observation_code import CODES
+from stream_scorer.core.contract.quarantined_batch import BatchSummary
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.records.dead_letter_headers import LetterSource
 from stream_scorer.core.records.prediction import Role
@@ -74,6 +75,17 @@ MODEL: Schema = {"type": "string", "pattern": "^.+@[0-9a-f]+$", "description": "
 PLACE: Described = {"topic": TEXT, "partition": COUNT, "offset": COUNT, "timestamp": TIMESTAMP}
 SOURCE = fields_of(Source, PLACE) | {"description": "Where the record stood that this one comes from"}
 LETTER_SOURCE = fields_of(LetterSource, PLACE)
+BATCH = fields_of(
+    BatchSummary,
+    {
+        "codec": TEXT | {"description": "How it is compressed"},
+        "bytes": COUNT | {"description": "As it was fetched"},
+        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "first_offset": COUNT,
+        "last_offset": COUNT | {"description": "The source's offset too"},
+        "records": COUNT,
+    },
+)
 TRUNCATION = fields_of(
     Truncation,
     {

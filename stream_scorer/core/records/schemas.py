@@ -7,11 +7,21 @@ from typing import get_args
 
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.audit_log import Action, AuditEntry, OffsetsEntry
-from stream_scorer.core.records.dead_letter_headers import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE, TRUNCATED, VERSION
+from stream_scorer.core.records.dead_letter_headers import (
+    BATCH,
+    ERRORS,
+    FAILED_AT,
+    REPLAYS,
+    SOURCE,
+    STAGE,
+    TRUNCATED,
+    VERSION,
+)
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Position, SourcePosition
 from stream_scorer.core.records.outcome_update import Update
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import MOVED_FROM
+from stream_scorer.core.records.schema_parts import BATCH as BATCH_OF_A_LETTER
 from stream_scorer.core.records.schema_parts import (
     COUNT,
     DECIMAL,
@@ -67,7 +77,8 @@ def outcome_update() -> Schema:
 def dead_letter() -> Schema:
     description = (
         "The original record's bytes, untouched: they may be anything. Why it could not go on stands in its headers: "
-        "dead-letter-headers.schema.json. Of a record that was too large to keep, its first 64 KiB."
+        "dead-letter-headers.schema.json. Of a record that was too large to keep, its first 64 KiB; of a batch that "
+        "was not unfolded, the first 64 KiB of the batch as it was fetched."
     )
     return titled("Dead letter", description, {"contentMediaType": "application/octet-stream"})
 
@@ -81,6 +92,8 @@ def dead_letter_headers() -> Schema:
         VERSION: TEXT | {"description": "The version of stream-scorer that wrote it"},
         REPLAYS: DECIMAL | {"description": "How often the record was replayed"},
         TRUNCATED: json_text({"anyOf": [TRUNCATION, {"type": "null"}]}),
+        BATCH: json_text({"anyOf": [BATCH_OF_A_LETTER, {"type": "null"}]})
+        | {"description": "Where the letter stands for all records of a batch that was not unfolded"},
         "__streams.errors.topic": TEXT,
         "__streams.errors.partition": DECIMAL,
         "__streams.errors.offset": DECIMAL,
@@ -88,7 +101,7 @@ def dead_letter_headers() -> Schema:
         "__streams.errors.exception": TEXT,
     }
     description = "They stand behind the original record's own; of several headers with one name the last one counts"
-    return titled("Headers of a dead letter", description, fields(headers, optional=(TRUNCATED,)))
+    return titled("Headers of a dead letter", description, fields(headers, optional=(TRUNCATED, BATCH)))
 
 
 def input_headers() -> Schema:

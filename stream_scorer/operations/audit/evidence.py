@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.audit.inputs import BROKEN, INPUT, InputTopic, Rows, input_rows
 from stream_scorer.core.audit.reconciliation import Flags, Reconciliation, reconcile
-from stream_scorer.core.audit.traces import TRACE, dead_letter_rows, move_rows, prediction_rows, update_rows
+from stream_scorer.core.audit.traces import TRACE, dead_letter_rows, move_rows, prediction_rows, spread, update_rows
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.audit.operator_actions import ActEvidence, Places, apart, together
 from stream_scorer.operations.dead_letters.index.rows import LETTERS_SIDE
@@ -205,6 +205,7 @@ class Evidence:
         return {side: self._settle(side, window_ms, now_ms) for side in InputTopic}
 
     def _settle(self, side: InputTopic, window_ms: int, now_ms: int) -> Reconciliation:
+        self._traces[side] = [spread(self.traces(side), self.inputs(side))]
         return reconcile(side, self.inputs(side), self.traces(side), window_ms=window_ms, now_ms=now_ms)
 
     def _missing_ids(self, side: InputTopic, account: Reconciliation) -> NDArray[np.int64]:

@@ -57,6 +57,9 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     forged_replays: int
     # records of the ledger that tell of no act on a dead letter: somebody else wrote them, and they were passed over
     unreadable_acts: int
+    # batches that were not unfolded: each ended in one dead letter, for all its offsets
+    quarantined_batches: int
+    quarantined_offsets: int
     # ids scored again within the join window: no loss and no double, and not to be found once duplicates are recognised
     predicted_twice: int
     # both, as `topic-partition@first..last`
@@ -70,6 +73,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     doubled_replay_offsets: tuple[str, ...]
     forged_replay_offsets: tuple[str, ...]
     unreadable_act_offsets: tuple[str, ...]
+    quarantined_batch_offsets: tuple[str, ...]
     records_read: int
     seconds: float
 
@@ -123,6 +127,7 @@ def _report(
     beyond_retention = 0
     unaccounted, duplicated, strays, forged, twice = _Names(), _Names(), _Names(), _Names(), _Names()
     letters_replayed = letters_discarded = 0
+    batches: list[tuple[str, int, int]] = []
     for side, account in accounts.items():
         rows, traces = evidence.inputs(side), evidence.traces(side)
         topic = names.observations if side is InputTopic.OBSERVATIONS else names.outcomes
@@ -130,6 +135,9 @@ def _report(
         inputs[side.name.lower()] = int(asked.sum())
         for end, flags in account.ends.items():
             ended[end] += int((flags & asked).sum())
+        for trace in traces[~account.strays & (traces["batch"] > 0)]:
+            last = int(trace["source_offset"])
+            batches.append((f"{topic}-{trace['source_partition']}", last - int(trace["batch"]) + 1, last))
         decided = evidence.acts.decided(evidence.dead_letters(side, _letters(account) & asked))
         letters_replayed += decided.replayed
         letters_discarded += decided.discarded
@@ -163,6 +171,8 @@ def _report(
         doubled_replays=doubled.count,
         forged_replays=false.count,
         unreadable_acts=len(evidence.acts.unreadable),
+        quarantined_batches=len(batches),
+        quarantined_offsets=sum(last - first + 1 for _, first, last in batches),
         predicted_twice=twice.count,
         unaccounted_offsets=unaccounted.first,
         duplicated_offsets=duplicated.first,
@@ -175,6 +185,7 @@ def _report(
         unreadable_act_offsets=tuple(
             f"{names.ledger}-0@{offset}" for offset in sorted(evidence.acts.unreadable)[:NAMED_MAX]
         ),
+        quarantined_batch_offsets=tuple(f"{name}@{first}..{last}" for name, first, last in batches[:NAMED_MAX]),
         records_read=records_read,
         seconds=round(seconds, 3),
     )

@@ -11,6 +11,8 @@ from stream_scorer.core.contract.reasons import (
     Code,
     Reason,
     Stage,
+    batch_too_large,
+    batch_unreadable,
     conflict,
     invalid_output,
     scoring_failed,
@@ -82,6 +84,16 @@ def example_of(code: Code) -> tuple[str, Stage, Reason]:
         _, _, name, stage, reason = min(found, key=lambda each: each[:2])
         return name, stage, reason
     return {
+        Code.BATCH_TOO_LARGE: (
+            "a batch of compressed records that unfolds to far more than events are",
+            Stage.DECODE,
+            batch_too_large(45_123, "zstd", 64 * 1024 * 1024, 250_000),
+        ),
+        Code.BATCH_UNREADABLE: (
+            "a batch whose records can't be unfolded",
+            Stage.DECODE,
+            batch_unreadable(310, "lz4", "lz4: truncated frame"),
+        ),
         Code.CONFLICT: ("the id was scored before, with another observation", Stage.CONFLICT, conflict("ev-1", 7, ())),
         Code.SCORING_FAILED: ("the model raised", Stage.SCORE, scoring_failed("ValueError: negative age")),
         Code.INVALID_OUTPUT: ("the model gave no probability", Stage.OUTPUT, invalid_output(1.5)),

@@ -170,6 +170,14 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             "Some producer sends something new.",
         ),
         Alert(
+            "StreamScorerBatchQuarantined",
+            f"sum by (job) (increase({catalogue.QUARANTINED.name}[{span(pace.hour_s)}])) > 0",
+            "0s",
+            "ticket",
+            "{{ $value | humanize }} records lie in batches that were not unfolded",
+            "Each batch is one dead letter. A producer is broken, or hostile.",
+        ),
+        Alert(
             "StreamScorerOutcomesMissing",
             f'sum by (job) (increase({catalogue.OUTCOMES.name}{{end=~"joined|awaiting|corrected"}}[{silence}])) == 0\n'
             f"and on (job) sum by (job) (increase({predicted}[{silence}])) > 0\n"

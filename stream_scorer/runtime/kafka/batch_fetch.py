@@ -6,6 +6,7 @@ batches.
 """
 
 import asyncio
+import logging
 from collections.abc import Collection
 from typing import Any
 
@@ -13,8 +14,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException, KafkaError
 
+from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
+
+log = logging.getLogger(__name__)
+
 # Between two looks at what keeps a consumer from its place
 PLACE_CHECK_S = 0.5
+# What a fetch holds compressed is unfolded batch by batch, until it comes to so much; the rest waits as it is
+UNFOLDED_BYTES_MAX = 16 * 1024 * 1024
+
 # What the client's decoder makes: offset, timestamp, key, value and headers; without topic and partition, which the
 # reader knows.
 Record = Any
@@ -110,19 +118,20 @@ def drain(result: FetchResult, records_max: int) -> list[Record]:
         return []
     fetched = result._partition_records
     taken: list[Record] = []
-    while len(taken) < records_max and fetched._records.has_next():
+    unfolded_bytes = 0
+    while len(taken) < records_max and unfolded_bytes < UNFOLDED_BYTES_MAX and fetched._records.has_next():
         batch = fetched._records.next_batch()
         if fetched._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {result._topic_partition}")
         if not _is_left_out(fetched, batch):
             expected = fetched.next_fetch_offset
-            try:
-                records = list(batch)
-            except UnicodeDecodeError:
-                records = fetched._records.decode_leniently(batch.base_offset)
+            records = batch.records()
+            if batch.quarantined is not None:
+                _tell(result._topic_partition, batch.quarantined)
             # a fetch that starts within a batch brings the whole of it
             whole = batch.base_offset >= expected
             taken += records if whole else [record for record in records if record.offset >= expected]
+            unfolded_bytes += batch.unfolded_bytes
         fetched.next_fetch_offset = batch.next_offset
     result._update_position()
     if not fetched._records.has_next():
@@ -130,6 +139,17 @@ def drain(result: FetchResult, records_max: int) -> list[Record]:
         # it refers back to the records, and where the collector is off nothing else would ever let go of them
         fetched._records_iterator = None
     return taken
+
+
+def _tell(partition: TopicPartition, batch: QuarantinedBatch) -> None:
+    log.warning(
+        "%s[%s]: the batch at offsets %s to %s is not unfolded: %s",
+        partition.topic,
+        partition.partition,
+        batch.summary.first_offset,
+        batch.summary.last_offset,
+        batch.reason.message,
+    )
 
 
 def _is_left_out(fetched: Any, batch: Any) -> bool:

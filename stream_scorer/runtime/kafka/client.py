@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.helpers import create_ssl_context
 
 from stream_scorer.errors import SettingsError
+from stream_scorer.runtime.kafka.lenient_record_parser import Bound
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
 # What every client of ours calls itself; who else is in the workers' group is told apart by it
@@ -19,8 +20,9 @@ CLIENT_ID = "stream-scorer"
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Keyword arguments for aiokafka's consumer, producer and admin client. Raises `SettingsError` where a certificate
-    can't be read."""
+    """Keyword arguments for aiokafka's consumer, producer and admin client; sets for all consumers of this process how
+    far a batch may unfold. Raises `SettingsError` where a certificate can't be read."""
+    Bound.unfolded_bytes_max = kafka.unfolded_batch_bytes_max
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap,
         "security_protocol": kafka.security_protocol,

@@ -1,25 +1,47 @@
-"""Record batches in which a header's name is not UTF-8: Kafka lets them through, the client's decoder gives up on them.
+"""Record batches as they are fetched, read whatever is in them: names of headers that are not UTF-8, which Kafka lets
+through and the client's decoder gives up on; batches that unfold to gigabytes, or to nothing that can be read.
 
-Invariant: no record may block its partition. Such a batch is decoded here, with the odd bytes of a name written as
-`\\xff`; everything else is as the client would give it.
+Invariant: no batch may block its partition, and none takes more memory than the bound. Everything else is as the client
+would give it.
 """
 
+import hashlib
 import struct
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import aiokafka.consumer.fetcher
-from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
+
+from stream_scorer.core.contract import reasons
+from stream_scorer.core.contract.quarantined_batch import KEPT_OF_BATCH_BYTES, BatchSummary, QuarantinedBatch
+from stream_scorer.core.contract.reasons import Reason
+from stream_scorer.runtime.kafka.decompression import CODECS, UndecodableError, UnfoldsTooFarError, room_of, unfold
 
 # Of a record batch: base offset and length (of what follows), before everything else
 _LOG_OVERHEAD: Final = struct.Struct(">qi")
+_MAGIC_AT: Final = 16
 # attributes, last offset delta, first and last timestamp; then producer id, epoch, sequence and the number of records
 _HEADER: Final = struct.Struct(">hiqqqhii")
 _HEADER_AT: Final = 21
+_BODY_AT: Final = _HEADER_AT + _HEADER.size
+_ATTRIBUTES: Final = struct.Struct(">h")
+_LENGTH: Final = struct.Struct(">i")
 _CODEC_MASK: Final = 0x07
 _LOG_APPEND_TIME: Final = 0x08
-_DECODERS: Final = {1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode}
+# An old message (magic 0 and 1): its attributes, then its timestamp if it is of magic 1, its key and its value
+_OLD_ATTRIBUTES_AT: Final = 17
+_OLD_KEY_AT: Final = {0: 18, 1: 26}
+# A record of one byte takes seven in its batch and some 200 in memory. A fetch of small events brings a tenth of this.
+RECORDS_MAX: Final = 250_000
+
+
+class Bound:
+    """How many bytes a batch may unfold to; one for the whole process, because the client makes the readers."""
+
+    unfolded_bytes_max = 64 * 1024 * 1024
 
 
 class LenientRecord(NamedTuple):
@@ -30,13 +52,103 @@ class LenientRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
+    timestamp_type: int | None = None
+    checksum: int | None = None
+
+
+class FetchedBatch:
+    """One batch of a fetch. Iterating gives its records, or the one that stands for a batch that is quarantined."""
+
+    def __init__(self, batch: Any, raw: memoryview) -> None:
+        self._batch, self._raw = batch, raw
+        self.base_offset: int = batch.base_offset
+        self.next_offset: int = batch.next_offset
+        self.producer_id: int | None = batch.producer_id
+        self.is_control_batch: bool = batch.is_control_batch
+        self.is_transactional: bool = batch.is_transactional
+        self.unfolded_bytes = len(raw)
+        self.quarantined: QuarantinedBatch | None = None
+
+    def validate_crc(self) -> bool:
+        """Whether the bytes are those that were sent."""
+        valid: bool = self._batch.validate_crc()
+        return valid
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.records())
+
+    def records(self) -> list[Any]:
+        """The batch's records; where it can't be unfolded within the bound, one with what is kept of it as its value.
+
+        That one stands at the batch's last offset: whatever goes on behind it goes on behind the batch."""
+        records = self._unfolded_records()
+        if not isinstance(records, QuarantinedBatch):
+            return records
+        self.quarantined = records
+        return [LenientRecord(self.next_offset - 1, self.timestamp_ms, None, records, [])]
+
+    def _unfolded_records(self) -> list[Any] | QuarantinedBatch:
+        raw = self._raw
+        codec = _codec_of(raw)
+        try:
+            if codec and raw[_MAGIC_AT] >= 2:
+                raw = self._unfolded(codec)
+                return _records(DefaultRecordBatch(raw), raw, self.base_offset)
+            if codec:
+                _check_old(codec, raw)
+            return _records(self._batch, raw, self.base_offset)
+        except UnfoldsTooFarError:
+            size, limit = len(self._raw), Bound.unfolded_bytes_max
+            return self._quarantined(codec, reasons.batch_too_large(size, CODECS[codec], limit, RECORDS_MAX))
+        except (UndecodableError, CorruptRecordException, IndexError, ValueError, OverflowError, struct.error) as error:
+            said = f"{type(error).__name__}: {error}"
+            name = CODECS.get(codec, "not compressed")
+            return self._quarantined(codec, reasons.batch_unreadable(len(self._raw), name, said))
+
+    def _unfolded(self, codec: int) -> memoryview:
+        """The batch again, with its records as they are and the codec that says so. Raises UnfoldsTooFarError and
+        UndecodableError."""
+        attributes, *_, count = _HEADER.unpack_from(self._raw, _HEADER_AT)
+        if count > RECORDS_MAX:
+            raise UnfoldsTooFarError
+        room = room_of(_BODY_AT + Bound.unfolded_bytes_max)
+        size = unfold(codec, bytes(self._raw[_BODY_AT:]), room[_BODY_AT:])
+        whole = memoryview(room)[: _BODY_AT + size]  # type: ignore[arg-type]  # an array has a buffer
+        whole[:_BODY_AT] = self._raw[:_BODY_AT]
+        _LENGTH.pack_into(whole, 8, len(whole) - _LOG_OVERHEAD.size)
+        _ATTRIBUTES.pack_into(whole, _HEADER_AT, attributes & ~_CODEC_MASK)
+        self.unfolded_bytes = len(whole)
+        return whole
+
+    def _quarantined(self, codec: int, reason: Reason) -> QuarantinedBatch:
+        raw, count = self._raw, 1
+        if raw[_MAGIC_AT] >= 2:
+            count = max(_HEADER.unpack_from(raw, _HEADER_AT)[-1], 0)
+        summary = BatchSummary(
+            codec=CODECS.get(codec, "none"),
+            bytes=len(raw),
+            sha256=hashlib.sha256(raw).hexdigest(),
+            first_offset=self.base_offset,
+            last_offset=self.next_offset - 1,
+            records=count,
+        )
+        return QuarantinedBatch.of(bytes(raw[:KEPT_OF_BATCH_BYTES]), summary, reason)
+
+    @property
+    def timestamp_ms(self) -> int:
+        """The latest of its records' timestamps; -1 where it does not say."""
+        return int(_HEADER.unpack_from(self._raw, _HEADER_AT)[3]) if self._raw[_MAGIC_AT] >= 2 else -1
 
 
 class FetchedRecords:
     """The client's own reader of record batches, which also keeps the bytes that they are read from."""
 
     def __init__(self, fetched: bytes) -> None:
-        self._fetched = fetched
+        self._fetched = memoryview(fetched)
+        self._place = 0
         self._reader = MemoryRecords(fetched)
 
     def size_in_bytes(self) -> int:
@@ -49,31 +161,54 @@ class FetchedRecords:
         more: bool = self._reader.has_next()
         return more
 
-    def next_batch(self) -> Any:
+    def next_batch(self) -> FetchedBatch | None:
         """The next batch, None when none is left."""
-        return self._reader.next_batch()
-
-    def decode_leniently(self, base_offset: int) -> list[LenientRecord]:
-        """The records of the batch that begins with this offset, whatever their headers are called."""
-        place = 0
-        while True:
-            offset, length = _LOG_OVERHEAD.unpack_from(self._fetched, place)
-            end = place + _LOG_OVERHEAD.size + length
-            if offset == base_offset:
-                return list(_decode(memoryview(self._fetched)[place:end], base_offset))
-            place = end
+        batch = self._reader.next_batch()
+        if batch is None:
+            return None
+        begin = self._place
+        _, length = _LOG_OVERHEAD.unpack_from(self._fetched, begin)
+        self._place = begin + _LOG_OVERHEAD.size + length
+        return FetchedBatch(batch, self._fetched[begin : self._place])
 
 
 # Every consumer of this process reads through it; it adds nothing to what a consumer sees.
 aiokafka.consumer.fetcher.MemoryRecords = FetchedRecords
 
 
-def _decode(batch: memoryview, base_offset: int) -> Iterator[LenientRecord]:
+def _codec_of(raw: memoryview) -> int:
+    if raw[_MAGIC_AT] >= 2:
+        return int(_ATTRIBUTES.unpack_from(raw, _HEADER_AT)[0]) & _CODEC_MASK
+    return raw[_OLD_ATTRIBUTES_AT] & _CODEC_MASK
+
+
+def _check_old(codec: int, raw: memoryview) -> None:
+    """Raises UnfoldsTooFarError where an old message's value, which holds other messages, unfolds too far. Whether it
+    can be read at all is for the client to say: the oldest have headers of their own."""
+    place = _OLD_KEY_AT[raw[_MAGIC_AT]]
+    (key_bytes,) = _LENGTH.unpack_from(raw, place)
+    place += _LENGTH.size + max(key_bytes, 0)
+    (value_bytes,) = _LENGTH.unpack_from(raw, place)
+    place += _LENGTH.size
+    try:
+        unfold(codec, bytes(raw[place : place + max(value_bytes, 0)]), room_of(Bound.unfolded_bytes_max))
+    except UndecodableError:
+        return
+
+
+def _records(batch: Any, raw: memoryview, base_offset: int) -> list[Any]:
+    """A batch's records by the client's decoder, or, where a header's name is not UTF-8, by ours."""
+    try:
+        return list(batch)
+    except UnicodeDecodeError:
+        return list(decode_leniently(raw, base_offset))
+
+
+def decode_leniently(batch: memoryview, base_offset: int) -> Iterator[LenientRecord]:
+    """The records of a batch that is not compressed, whatever their headers are called: the odd bytes of a name are
+    written as `\\\\xff`."""
     attributes, _, first_ms, last_ms, *_, count = _HEADER.unpack_from(batch, _HEADER_AT)
-    body = bytes(batch[_HEADER_AT + _HEADER.size :])
-    if codec := attributes & _CODEC_MASK:
-        body = bytes(_DECODERS[codec](body))
-    fields = _Fields(body)
+    fields = _Fields(bytes(batch[_BODY_AT:]))
     for _ in range(count):
         fields.number()  # the record's length
         fields.place += 1  # attributes, unused

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
+from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.dead_letters.rejection import RejectedRecord
 from stream_scorer.core.observations.scoring import Codes, Probabilities
@@ -56,12 +57,14 @@ def oldest_ms(*queues: Sequence[Record]) -> int | None:
 @dataclass(slots=True)
 class BatchStats:
     """What is to be counted once the batch is committed, by where its records ended. `scored`: for each model its
-    predictions' observation numbers and probabilities; `unscored`: ids that it failed at."""
+    predictions' observation numbers and probabilities; `unscored`: ids that it failed at; `quarantined`: records
+    of batches that were not unfolded."""
 
     observations: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     letters: Counter[tuple[Code, Stage]] = field(default_factory=Counter)
     replayed: int = 0
+    quarantined: int = 0
     unscored: Sequence[bytes] = ()
     predicted_ms: Sequence[int] = ()
     scored: list[tuple[Model, Codes, Probabilities]] = field(default_factory=list)
@@ -72,6 +75,8 @@ class BatchStats:
     def buried(self, rejected: Sequence[RejectedRecord]) -> None:
         """Note dead letters, by their first reason."""
         self.letters.update((one.reasons[0].code, one.stage) for one in rejected)
+        batches = [one.record.value for one in rejected if isinstance(one.record.value, QuarantinedBatch)]
+        self.quarantined += sum(batch.summary.records for batch in batches)
 
     @contextmanager
     def timing(self, step: str) -> Iterator[None]:

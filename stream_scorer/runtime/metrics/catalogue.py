@@ -29,6 +29,8 @@ OUTCOME_ENDS: Final = ("joined", "corrected", "repeated", "awaiting", "unknown",
 STAGES_OF_CODES: Final = {
     Code.NOT_JSON: Stage.DECODE,
     Code.TOO_LARGE: Stage.DECODE,
+    Code.BATCH_TOO_LARGE: Stage.DECODE,
+    Code.BATCH_UNREADABLE: Stage.DECODE,
     Code.NOT_AN_OBJECT: Stage.DECODE,
     Code.CONFLICT: Stage.CONFLICT,
     Code.SCORING_FAILED: Stage.SCORE,
@@ -38,7 +40,10 @@ STAGES_OF_CODES: Final = {
     Code.UNKNOWN_ID: Stage.OUTCOME,
 }
 # Faults of outcome events that observation events can have too
-SHARED_CODES: Final = (Code.NOT_JSON, Code.TOO_LARGE, Code.NOT_AN_OBJECT, Code.MISSING_ID, Code.INVALID_ID)
+SHARED_CODES: Final = (
+    *(Code.NOT_JSON, Code.TOO_LARGE, Code.BATCH_TOO_LARGE, Code.BATCH_UNREADABLE, Code.NOT_AN_OBJECT),
+    *(Code.MISSING_ID, Code.INVALID_ID),
+)
 CODES_AND_STAGES: Final = (
     *((code.value, STAGES_OF_CODES.get(code, Stage.CONTRACT).value) for code in Code),
     *((code.value, Stage.OUTCOME.value) for code in SHARED_CODES),
@@ -67,6 +72,9 @@ OBSERVATIONS = counter(
     "observations", "records", "Observation records, by where they ended", "end", of=singles(OBSERVATION_ENDS)
 )
 OUTCOMES = counter("outcomes", "records", "Outcome records, by where they ended", "end", of=singles(OUTCOME_ENDS))
+QUARANTINED = counter(
+    "quarantined_records", "records", "Records of batches that were not unfolded; each batch is one dead letter"
+)
 DEAD_LETTERS = counter(
     "dead_letters",
     "records",
@@ -228,6 +236,7 @@ CATALOGUE: Final = (
     OBSERVATIONS,
     OUTCOMES,
     DEAD_LETTERS,
+    QUARANTINED,
     CODE_FIRST_SEEN,
     BREAKER_TRIPS,
     BREAKER_OPEN,

@@ -86,6 +86,7 @@ class Metrics:
         figures, histograms = self._figures, self._histograms
         figures[catalogue.COMMITS].add()
         figures[catalogue.REPLAYED].add(noted.replayed)
+        figures[catalogue.QUARANTINED].add(noted.quarantined)
         histograms[catalogue.BATCH_RECORDS].observe(batch.records)
         for step, seconds in noted.steps_s.items():
             histograms[catalogue.STEP_SECONDS].observe(seconds, step)

@@ -48,6 +48,14 @@ class KafkaSettings(Section, frozen=True):
     ssl_key_file: Annotated[str, about("Our own certificate's key (PEM), for mutual TLS")] = ""
     ssl_key_password: Annotated[str, about("The key's password, where it has one"), SECRET] = ""
     ssl_key_password_file: Annotated[str, about("A file that holds the key's password")] = ""
+    unfolded_batch_bytes_max: Annotated[
+        int,
+        about(
+            "What a compressed record batch may unfold to; one that unfolds to more becomes a single dead letter",
+            ge=MIB,
+            le=1024 * MIB,
+        ),
+    ] = 64 * MIB
     ssl_check_hostname: Annotated[bool, about("Whether a broker's certificate must carry its host's name")] = True
 
 

@@ -331,7 +331,8 @@ def test_a_megabyte_of_one_string_is_too_large_and_where_the_limit_allows_it_not
     assert codes(judge_observation(value, limit_bytes=2**21)) == ["not_an_object"]
 
 
-@pytest.mark.parametrize("code", list(Code)[:12], ids=str)
+@pytest.mark.parametrize("code", list(Code)[:14], ids=str)
 def test_faults_of_the_bytes_stop_at_decode_and_the_others_at_contract(code: Code) -> None:
-    in_decode = code in {Code.NOT_JSON, Code.TOO_LARGE, Code.NOT_AN_OBJECT}
+    of_bytes = {Code.NOT_JSON, Code.TOO_LARGE, Code.BATCH_TOO_LARGE, Code.BATCH_UNREADABLE, Code.NOT_AN_OBJECT}
+    in_decode = code in of_bytes
     assert stage_of((Reason(code, None, ""),)) is (Stage.DECODE if in_decode else Stage.CONTRACT)

@@ -8,7 +8,14 @@ from stream_scorer.core.contract.reasons import Code
 from tests.core.contract.independent_validator import codes, judge_observation, judge_outcome
 
 EXAMPLES = [json.loads(line) for line in example_lines().splitlines()]
-NOT_OF_AN_EVENT_ALONE = {Code.CONFLICT, Code.SCORING_FAILED, Code.INVALID_OUTPUT, Code.UNKNOWN_ID}
+NOT_OF_AN_EVENT_ALONE = {
+    Code.BATCH_TOO_LARGE,
+    Code.BATCH_UNREADABLE,
+    Code.CONFLICT,
+    Code.SCORING_FAILED,
+    Code.INVALID_OUTPUT,
+    Code.UNKNOWN_ID,
+}
 
 
 def test_every_code_that_an_event_alone_can_get_has_an_example() -> None:

@@ -63,7 +63,8 @@ def test_reasons_come_in_the_order_of_the_codes_and_within_a_code_as_they_came()
 def test_the_sets_of_codes_and_stages_are_closed() -> None:
     """They are labels of metrics and part of what producers build on: a change here is a change of the contract."""
     assert ",".join(Code) == (
-        "not_json,too_large,not_an_object,missing_id,invalid_id,missing_observation,observation_not_an_object,"
+        "not_json,too_large,batch_too_large,batch_unreadable,not_an_object,missing_id,invalid_id,"
+        "missing_observation,observation_not_an_object,"
         "missing_columns,unrecognized_columns,invalid_value,not_an_integer,out_of_range,conflict,scoring_failed,"
         "invalid_output,missing_true_class,invalid_true_class,unknown_id"
     )

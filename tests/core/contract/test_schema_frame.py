@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.core.contract.observation_events import decode_observations
-from stream_scorer.core.contract.schema_frame import frame_of, without_frame
+from stream_scorer.core.contract.quarantined_batch import BatchSummary, QuarantinedBatch
+from stream_scorer.core.contract.reasons import batch_unreadable
+from stream_scorer.core.contract.schema_frame import frame_of, without_frame, without_frames
 from stream_scorer.core.dead_letters.named_fixes import NamedFix
 from stream_scorer.core.dead_letters.repair import Fix, apply_fix
 from stream_scorer.core.observations.validation import validate_batch
@@ -50,3 +52,10 @@ def test_frames_are_accepted_where_they_are_asked_for(framed: bool, passing: int
     found = validate_batch(records, partition=0, partitions=1, event_bytes_max=65_536, framed=framed)
     assert len(found.rows.ids) == passing
     assert [one.record.value for one in found.rejected] == ([] if framed else [records[0].value])
+
+
+def test_a_quarantined_batch_keeps_its_first_bytes_and_says_what_it_is() -> None:
+    summary = BatchSummary("zstd", 9, "", 0, 0, 1)
+    batch = QuarantinedBatch.of(b"\0" * 9, summary, batch_unreadable(9, "zstd", "cut short"))
+    assert without_frames([batch]) == [batch]
+    assert isinstance(without_frame(batch), QuarantinedBatch)

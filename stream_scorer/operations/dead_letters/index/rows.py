@@ -159,7 +159,7 @@ def _one_row(partition: int, record: ConsumedRecord, tables: Dictionaries, sides
         start = own_headers_start(record.headers) or 0
         row["faults"] = tables.number_of_faults(record.headers[start][1])
         row["failed_ms"], row["stage"] = letter.failed_ms, STAGES.index(letter.stage)
-        row["truncated"] = letter.truncation is not None
+        row["truncated"] = letter.why_incomplete is not None
         if (read_at := origin_number(letter.origin, sides)) != NOWHERE:
             row["origin"] = read_at
         row["producer"] = tables.number_of_producer(letter.producer)

@@ -5,6 +5,7 @@ Invariant: what is revealed was written into the ledger first.
 
 import msgspec
 
+from stream_scorer.core.contract.quarantined_batch import BatchSummary
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.dead_letters.highlighting import Segment, highlights, segments
 from stream_scorer.core.dead_letters.redaction import masked_headers, masked_key, masked_reason, masked_spans
@@ -34,6 +35,7 @@ class DeadLetterView(msgspec.Struct, frozen=True, kw_only=True):
     pieces: list[Segment]
     size_bytes: int
     truncation: Truncation | None
+    batch: BatchSummary | None
     why_not_replayable: str | None
 
 
@@ -62,6 +64,7 @@ def view_of(access: Context, letter: DeadLetter | UnreadableDeadLetter, *, revea
         pieces=segments(letter.value, highlights(letter.value, reasons), hidden),
         size_bytes=len(letter.value or b""),
         truncation=letter.truncation if isinstance(letter, DeadLetter) else None,
+        batch=letter.batch if isinstance(letter, DeadLetter) else None,
         why_not_replayable=why_not_replayable(access, letter, state),
     )
 
@@ -72,8 +75,8 @@ def why_not_replayable(access: Context, letter: DeadLetter | UnreadableDeadLette
         return letter.why
     if letter.origin.topic not in access.inputs:
         return f"it came from {letter.origin.topic}, which is no input of this environment"
-    if letter.truncation is not None:
-        return f"only its first bytes were kept: the record had {letter.truncation.bytes:,} bytes, ask its producer"
+    if letter.why_incomplete is not None:
+        return letter.why_incomplete
     return {
         State.REPLAYED: "it was replayed: each letter is replayed once",
         State.DISCARDED: "it was discarded",

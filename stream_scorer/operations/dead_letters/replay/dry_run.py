@@ -107,9 +107,8 @@ def assess(access: Context, letter: DeadLetter | UnreadableDeadLetter, fix: Fix)
     if letter.origin.topic not in access.inputs:
         why = f"it came from {letter.origin.topic}, which is no input of this environment"
         return Assessment(letter, Verdict.OTHER_TOPIC, why=why)
-    if letter.truncation is not None:
-        why = f"only its first bytes were kept: the record had {letter.truncation.bytes:,} bytes, ask its producer"
-        return Assessment(letter, Verdict.TRUNCATED, why=why)
+    if letter.why_incomplete is not None:
+        return Assessment(letter, Verdict.TRUNCATED, why=letter.why_incomplete)
     value = apply_fix(letter.value, fix)
     if isinstance(value, FixError):
         return Assessment(letter, Verdict.CANNOT_MEND, why=value.why)
