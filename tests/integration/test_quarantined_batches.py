@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiokafka.consumer.fetcher
 import pytest
 
 from stream_scorer.core.records.dead_letter_reader import Position
@@ -16,13 +17,14 @@ from stream_scorer.operations.audit.report import AuditReport, audit
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter
 from stream_scorer.operations.dead_letters.query.view import DeadLetterView
 from stream_scorer.operations.dead_letters.replay.replay import Skip
-from stream_scorer.runtime.kafka.lenient_record_parser import RECORDS_MAX
+from stream_scorer.operations.reading.topic_reader import Reader
+from stream_scorer.runtime.kafka.lenient_record_parser import RECORDS_MAX, FetchedRecords
 from tests.bombs import a_batch_of, a_record, compressed, send_raw
 from tests.integration.broker_sources import Broker
 from tests.support.builders import an_event, an_outcome
 from tests.support.dead_letters import an_office
 from tests.support.reference_audit import header
-from tests.support.workers import WAIT_S_MAX, Environment, an_environment, stopped
+from tests.support.workers import WAIT_S_MAX, Environment, an_environment, stopped, until
 
 MIB = 1024 * 1024
 CODECS = {1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
@@ -176,6 +178,41 @@ async def test_a_bomb_that_unfolds_to_hundreds_of_megabytes_takes_no_more_memory
     await environment.topics.observe(an_event("last"))
     await environment.settled(2 * WAIT_S_MAX)
     assert worker.exit_status() is None
-    assert "stream_scorer_quarantined_records_total 3" in worker.metrics()
+    await until(lambda: "\nstream_scorer_quarantined_records_total 3" in worker.metrics(), "all three are counted")
     assert worker.memory_peak_bytes() - before < 200 * MIB
     assert await stopped(worker) == 0
+
+
+@pytest.mark.long
+async def test_a_small_batch_of_very_many_bad_records_becomes_little_more(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 60_000
+    worker = await environment.start()
+    await environment.topics.observe(an_event("first"))
+    await environment.settled()
+    before = worker.memory_peak_bytes()
+    raw = bomb(b"".join(a_record(b"x", delta) for delta in range(count)), 4, count)
+    assert len(raw) < 100_000
+    await send_raw(environment.bootstrap, environment.names.observations, 2, raw, count)
+    await environment.topics.observe(an_event("last"))
+    await environment.account(prediction=2, dead_letter=count)
+    assert worker.exit_status() is None
+    assert worker.memory_peak_bytes() - before < 200 * MIB
+    assert await bytes_of(environment.bootstrap, environment.names.dead_letters, monkeypatch) < 2_000_000
+    assert await stopped(worker) == 0
+
+
+async def bytes_of(bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """What a topic weighs as it is fetched."""
+    weighed: list[int] = []
+
+    def weighing(raw: bytes) -> FetchedRecords:
+        weighed.append(len(raw))
+        return FetchedRecords(raw)
+
+    monkeypatch.setattr(aiokafka.consumer.fetcher, "MemoryRecords", weighing)
+    async with Reader({"bootstrap_servers": bootstrap}) as reader:
+        async for _ in reader.read(await reader.spans([topic]), whole_batches=True):
+            pass
+    return sum(weighed)

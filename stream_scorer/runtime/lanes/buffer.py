@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 
 from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.lanes.batch import oldest_ms
+from stream_scorer.runtime.lanes.held_bytes import held_bytes
 
 # Values that may wait in a lane, whatever their number, so that large records can't fill the memory
 WAITING_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -61,7 +62,7 @@ class LaneBuffer:
         if not self.held_records:
             self.held_since_s = time.monotonic()
         self._waiting[partition].extend(records)
-        self._waiting_bytes += sum([len(record.value or b"") for record in records])
+        self._waiting_bytes += held_bytes(records)
         return True
 
     def take_gaps(self, partition: TopicPartition) -> tuple[tuple[int, int], ...]:
@@ -79,7 +80,7 @@ class LaneBuffer:
             self._waiting[partition] = records[self._batch_records_max :]
             if taken[partition]:
                 self._taken_offsets[partition] = taken[partition][-1].offset + 1
-        self._waiting_bytes = sum(len(record.value or b"") for records in self._waiting.values() for record in records)
+        self._waiting_bytes = sum(map(held_bytes, self._waiting.values()))
         self._in_flight_records += sum(map(len, taken.values()))
         self._in_flight_oldest_ms.append(oldest_ms(*taken.values()))
         offsets = {partition: self._taken_offsets[partition] for partition, records in taken.items() if records}

@@ -15,6 +15,8 @@ class ReadRecord:
     offset: int
     timestamp: int = -1
     value: bytes = b"x"
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 def records(*offsets: int) -> list[Any]:
