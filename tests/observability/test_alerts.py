@@ -141,6 +141,8 @@ CASES = [
         False,
         {series(catalogue.REFUSED.name, A, cause="beyond_end"): "1 _ _ 0+0x100"},
     ),
+    Case("StreamScorerClockWrong", "behind", True, {series(catalogue.CLOCK_SKEW.name, A): steady(-301)}),
+    Case("StreamScorerClockWrong", "a little ahead", False, {series(catalogue.CLOCK_SKEW.name, A): steady(299)}),
     Case("StreamScorerCommitsStalled", "stuck", True, {series(catalogue.COMMIT_AGE.name): "0+10x100"}),
     Case("StreamScorerCommitsStalled", "slow", False, {series(catalogue.COMMIT_AGE.name): steady(59)}),
     Case("StreamScorerRebalancingOften", "each minute", True, both(catalogue.REBALANCES.name, growing(1))),

@@ -76,6 +76,14 @@ def worker_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             "decides.",
         ),
         Alert(
+            "StreamScorerClockWrong",
+            f"abs({catalogue.CLOCK_SKEW.name}) > {settings.worker.clock_skew_s_max:g}",
+            "0s",
+            "page",
+            "The clock of {{ $labels.instance }} is {{ $value | humanizeDuration }} from Kafka's",
+            "Nothing is forgotten and no outcome expires there until the clocks agree again.",
+        ),
+        Alert(
             "StreamScorerCommitsStalled",
             f"{catalogue.COMMIT_AGE.name} > {stall_s:g}",
             "0s",

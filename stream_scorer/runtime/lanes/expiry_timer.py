@@ -19,15 +19,17 @@ DUE_AT_ONCE_MAX: Final = 1_000
 
 class ExpiryTimer:
     """Forgets what is older than the join window and finds outcomes that have waited for longer. `has_read_all`:
-    whether no observation is left unread that they may wait for; `arrived` is called when some are due."""
+    whether no observation is left unread that they may wait for; `arrived` is called when some are due; `keeps_all`:
+    whether nothing may be forgotten or expire now."""
 
     def __init__(
         self,
         clock: Callable[[], WindowClock],
         has_read_all: Callable[[], Awaitable[bool]],
         arrived: Callable[[], None],
+        keeps_all: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._clock, self._has_read_all, self._arrived = clock, has_read_all, arrived
+        self._clock, self._has_read_all, self._arrived, self._keeps_all = clock, has_read_all, arrived, keeps_all
         self._due: list[tuple[int, bytes]] = []
 
     @property
@@ -43,6 +45,8 @@ class ExpiryTimer:
         """Look now and then, until cancelled."""
         while True:
             await asyncio.sleep(min(TICK_S_MAX, self._clock().join_window_ms / 1000 / TICKS_A_WINDOW))
+            if self._keeps_all():
+                continue
             clock = self._clock()
             state.forget(clock)
             if self._due or not state.due(clock.window_starts_ms, 1):

@@ -32,13 +32,17 @@ from stream_scorer.runtime.lanes.score_step import count_replayed
 class OutcomeStep:
     """Joins the outcomes of batches to what the lane's state knows."""
 
-    def __init__(self, names: TopicNames, limits: Limits, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, names: TopicNames, limits: Limits, clock_ms: Callable[[], int], slack_ms: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`slack_ms`: by how much the join window is longer than the settings say."""
         self._names, self._limits, self._clock_ms = names, limits, clock_ms
+        self._slack_ms = slack_ms
 
     def run(self, batch: Batch, work: BatchResult) -> None:
         """Add to `work` what becomes of the batch's outcomes and of those that are due."""
         began_s, validated_s = time.perf_counter(), work.noted.steps_s.get("validate", 0.0)
-        clock = WindowClock(self._clock_ms(), self._limits.join_window_ms)
+        clock = WindowClock(self._clock_ms(), self._limits.join_window_ms + self._slack_ms())
         rejected: list[RejectedRecord] = []
         if batch.outcomes:
             rejected += self._join(batch, work, clock)

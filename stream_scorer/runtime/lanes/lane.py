@@ -53,9 +53,11 @@ class Lane:
         start_offsets: StartOffsets,
         lost: Callable[[TopicPartition, int, int], None],
         ages_ms_max: AgesMax = ANY_AGE,
+        keeps_all: Callable[[], bool] = lambda: False,
     ) -> None:
         """`lost` is told of offsets of an input, the first and the last, that retention deleted unread;
-        `ages_ms_max`: how far back the timestamps may lie of what is published."""
+        `ages_ms_max`: how far back the timestamps may lie of what is published;
+        `keeps_all` says whether nothing may be forgotten or expire now."""
         self.partition = partition
         self.observations = TopicPartition(names.observations, partition)
         self.outcomes = TopicPartition(names.outcomes, partition)
@@ -67,7 +69,7 @@ class Lane:
         self._start_offsets, self._lost = start_offsets, lost
         self._arrived = asyncio.Event()
         self._buffer = LaneBuffer(self.inputs, batch_records_max)
-        self._expiry = ExpiryTimer(clock, self._has_read_all, self._arrived.set)
+        self._expiry = ExpiryTimer(clock, self._has_read_all, self._arrived.set, keeps_all)
         self.status = LaneStatus.OPENING
         self.state: PendingWrites | None = None
         self.committed_at_s = time.monotonic()

@@ -23,8 +23,17 @@ from stream_scorer.runtime.lanes.served_model import ServedModel
 class ObservationStep:
     """Scores batches with the model that it serves."""
 
-    def __init__(self, names: TopicNames, limits: Limits, brake: FailureThreshold, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        names: TopicNames,
+        limits: Limits,
+        brake: FailureThreshold,
+        clock_ms: Callable[[], int],
+        slack_ms: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`slack_ms`: by how much the join window is longer than the settings say."""
         self._names, self._limits, self._brake, self._clock_ms = names, limits, brake, clock_ms
+        self._slack_ms = slack_ms
         self._recent = RecentFailures(brake)
         self._executor: ThreadPoolExecutor | None = None
 
@@ -58,7 +67,7 @@ class ObservationStep:
             partition=batch.partition,
             speaker=self._model.speaker,
             models=batch.state.models,
-            clock=WindowClock(self._clock_ms(), limits.join_window_ms),
+            clock=WindowClock(self._clock_ms(), limits.join_window_ms + self._slack_ms()),
             limits=limits,
         )
         self._hand_on(batch, work, await self._drive(scoring, work))

@@ -142,6 +142,9 @@ REFUSED = gauge(
     "cause",
     of=singles(REFUSALS),
 )
+CLOCK_SKEW = gauge(
+    "clock_skew_seconds", "seconds", "How far the clock of the worker's machine is ahead of Kafka's; negative: behind"
+)
 LANES = gauge("lanes", "1", "Lanes of this worker that are open")
 OPENING_LANES = gauge("opening_lanes", "1", "Lanes of this worker that are being opened: their state is restored")
 REBALANCES = counter("rebalances", "1", "Times that partitions were assigned anew")
@@ -253,6 +256,7 @@ CATALOGUE: Final = (
     COMMIT_AGE,
     READY,
     REFUSED,
+    CLOCK_SKEW,
     LANES,
     OPENING_LANES,
     REBALANCES,

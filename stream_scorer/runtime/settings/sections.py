@@ -109,6 +109,9 @@ class WorkerSettings(Section, frozen=True):
     join_window_s: Annotated[
         float, about("How long an outcome waits for its observation, and an id is known", gt=0, le=3_660 * DAY_S)
     ] = 30 * DAY_S
+    clock_skew_s_max: Annotated[
+        float, about("How far this machine's clock may be from Kafka's before nothing is forgotten any more", gt=0)
+    ] = 300.0
     state_folder: Annotated[str, about("Where lanes keep their state; empty: in the user's own folder for state")] = ""
     brake_share: Annotated[float, about("Share of failing rows above which the model is at fault", gt=0, le=1)] = 0.5
     brake_rows_min: Annotated[int, about("Rows that must have been scored before that share counts", ge=1)] = 100

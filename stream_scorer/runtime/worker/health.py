@@ -9,6 +9,7 @@ from typing import NamedTuple
 from stream_scorer.runtime.kafka.client import is_reachable
 from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.group_members import named
+from stream_scorer.runtime.worker.clock import CheckedClock
 from stream_scorer.runtime.worker.gauges import commit_age_s
 
 PROBE_WAIT_S = 2.0
@@ -24,7 +25,7 @@ class Health(NamedTuple):
 Probe = Callable[[], Awaitable[Health]]
 
 
-def readiness(intake: ConsumerLoop | None, *, warm: bool) -> Health:
+def readiness(intake: ConsumerLoop | None, clock: CheckedClock, *, warm: bool) -> Health:
     """Joined, the assigned lanes open, the model warm; with no partition too."""
     if intake is None or not intake.connected:
         return Health(False, "waiting for Kafka")
@@ -37,6 +38,9 @@ def readiness(intake: ConsumerLoop | None, *, warm: bool) -> Health:
     closed = sorted(lane.partition for lane in intake.lanes.values() if not lane.open)
     if closed:
         return Health(False, f"lanes {closed} are still opening")
+    if clock.is_contradicted:
+        skew_s = clock.skew_ms / 1000
+        return Health(True, f"ready, {len(intake.lanes)} lanes; its clock is {skew_s:.0f} s ahead of Kafka's")
     return Health(True, f"ready, {len(intake.lanes)} lanes")
 
 

@@ -3,12 +3,10 @@
 Invariant: nothing of a lane is shared with another but what this factory holds.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.output_timestamps import AgesMax
 from stream_scorer.errors import TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
@@ -24,6 +22,7 @@ from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store, restore
 from stream_scorer.runtime.state.rocksdb import shared_memory
+from stream_scorer.runtime.worker.clock import CheckedClock
 
 
 class LaneFactory:
@@ -40,10 +39,11 @@ class LaneFactory:
         committed: Callable[[Batch, BatchResult], None],
         lost: Callable[[TopicPartition, int, int], None],
         ages_ms_max: AgesMax,
+        clock: CheckedClock,
     ) -> None:
         self._settings, self._partitions, self._identity, self._metrics = settings, partitions, identity, metrics
         self._work, self._committed, self._lost = work, committed, lost
-        self._ages_ms_max = ages_ms_max
+        self._ages_ms_max, self._clock = ages_ms_max, clock
         self._names = TopicNames(settings.topics.prefix)
         self._blocks = shared_memory(partitions)
         self._publishers = LanePublishers(settings, partitions)
@@ -61,7 +61,7 @@ class LaneFactory:
             before_commit=lambda: self._refuse_new_partitions(consumer),
             committed=self._committed,
             batch_records_max=worker.batch_records_max,
-            clock=self._clock,
+            clock=self._clock.reading,
             start_offsets=StartOffsets(
                 client_options(self._settings.kafka),
                 self._names,
@@ -71,6 +71,7 @@ class LaneFactory:
             ),
             lost=self._lost,
             ages_ms_max=self._ages_ms_max,
+            keeps_all=lambda: self._clock.is_contradicted,
         )
 
     def _publisher(self, partition: int, consumer: AIOKafkaConsumer) -> Publisher:
@@ -91,16 +92,13 @@ class LaneFactory:
                 partition=partition,
                 predictions=self._names.predictions,
                 outcome_updates=self._names.outcome_updates,
-                clock=self._clock(),
+                clock=self._clock.reading(),
             )
         except BaseException:
             store.close()
             raise
         self._metrics.restored(restored.seconds)
         return PendingWrites(store)
-
-    def _clock(self) -> WindowClock:
-        return WindowClock(time.time_ns() // 1_000_000, int(self._settings.worker.join_window_s * 1000))
 
     def _refuse_new_partitions(self, consumer: AIOKafkaConsumer) -> None:
         """An id's partition depends on their number: with another number its history would lie elsewhere."""

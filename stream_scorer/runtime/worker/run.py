@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +31,7 @@ from stream_scorer.runtime.lanes.score_step import ObservationStep
 from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import LoggingSettings, Settings, masked
+from stream_scorer.runtime.worker.clock import CheckedClock
 from stream_scorer.runtime.worker.log_format import start_logging
 from stream_scorer.runtime.worker.service import WorkerService
 
@@ -125,12 +125,18 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> 
         TopicNames(settings.topics.prefix),
         FailureThreshold(settings.worker.brake_share, settings.worker.brake_rows_min),
     )
-    agents = Agents(app, ObservationStep(names, limits, brake, _now_ms), OutcomeStep(names, limits, _now_ms))
+    clock = CheckedClock(limits.join_window_ms, int(settings.worker.clock_skew_s_max * 1000))
+    agents = Agents(
+        app,
+        ObservationStep(names, limits, brake, clock.now_ms, clock.slack_ms),
+        OutcomeStep(names, limits, clock.now_ms, clock.slack_ms),
+    )
     app.delivery = delivery = WorkerService(
         settings,
         partitions=partitions,
         agents=agents,
         metrics=metrics,
+        clock=clock,
         load_model=lambda: _served_model(settings),
         http_address_file=http_address_file,
         loop=loop,
@@ -143,10 +149,6 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> 
         status = delivery.exit_status or int(ended.code or 0)
     log.info("worker stopped with exit status %s", status)
     return status
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -32,6 +32,8 @@ from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import Settings
+from stream_scorer.runtime.worker.clock import CheckedClock
+from stream_scorer.runtime.worker.clock_watch import ClockWatch
 from stream_scorer.runtime.worker.commit_listener import CommitListener
 from stream_scorer.runtime.worker.gauges import lane_statuses, update_gauges
 from stream_scorer.runtime.worker.health import Health, liveness, readiness
@@ -66,6 +68,7 @@ class WorkerService(faust.Service):
         partitions: int,
         agents: Agents,
         metrics: Metrics,
+        clock: CheckedClock,
         load_model: Callable[[], ServedModel],
         http_address_file: Path | None,
         **options: Any,
@@ -74,6 +77,7 @@ class WorkerService(faust.Service):
         self.settings, self.partitions, self.agents, self.metrics = settings, partitions, agents, metrics
         self.exit_status = 0
         self.end_worker: Callable[[], None] = lambda: None
+        self._clock = clock
         self._load_model, self._http_address_file = load_model, http_address_file
         self._names = TopicNames(settings.topics.prefix)
         self._intake: ConsumerLoop | None = None
@@ -116,7 +120,8 @@ class WorkerService(faust.Service):
         await intake.connect()
         watch = TopicWatch(intake.consumer, self._names)
         await self._check_topics(watch)
-        model = await asyncio.to_thread(self._load_model)
+        clock_watch = ClockWatch(self.settings, self._clock)
+        model, _ = await asyncio.gather(asyncio.to_thread(self._load_model), clock_watch.ask())
         self.agents.serve(model)
         self.metrics.model_loaded(model.speaker.model, model.speaker.role, model.trained_on)
         self.speaker = model.speaker
@@ -127,6 +132,7 @@ class WorkerService(faust.Service):
         gc.freeze()
         gc.disable()
         collecting = asyncio.create_task(self._collect_garbage())
+        asking = asyncio.create_task(clock_watch.run())
         watching, running = asyncio.create_task(watch.run()), asyncio.create_task(intake.run())
         try:
             await asyncio.wait((running, watching), return_when=asyncio.FIRST_COMPLETED)
@@ -135,9 +141,9 @@ class WorkerService(faust.Service):
                 if ended.done():
                     ended.result()
         finally:
-            for task in (collecting, watching, running):
+            for task in (collecting, asking, watching, running):
                 task.cancel()
-            await asyncio.gather(watching, running, return_exceptions=True)
+            await asyncio.gather(asking, watching, running, return_exceptions=True)
 
     def _make_intake(self) -> ConsumerLoop:
         settings, worker = self.settings, self.settings.worker
@@ -180,6 +186,7 @@ class WorkerService(faust.Service):
                 committed=self._listener.committed,
                 lost=self._lost,
                 ages_ms_max=ages_ms_max(rows, self.settings),
+                clock=self._clock,
             )
             return
 
@@ -236,7 +243,7 @@ class WorkerService(faust.Service):
     def _readiness(self) -> Health:
         if self._refusal is not None:
             return Health(False, f"refuses to read on: {self._refusal}")
-        return readiness(self._intake, warm=self._warm)
+        return readiness(self._intake, self._clock, warm=self._warm)
 
     async def live(self) -> Health:
         """False only when records are held, the broker answers, and nothing was committed for
@@ -245,6 +252,7 @@ class WorkerService(faust.Service):
 
     def figures(self) -> bytes:
         """The metrics as of now, as text."""
+        self.metrics.set(catalogue.CLOCK_SKEW, self._clock.skew_ms / 1000)
         self.metrics.set(catalogue.BREAKER_OPEN, self._listener.held_back_s() > 0)
         update_gauges(self.metrics, self._intake, ready=self._readiness().ok, state_path=self.settings.state_path)
         return self.metrics.expose()
