@@ -16,7 +16,7 @@ from stream_scorer.commands.main import app
 from tests.support.builders import an_event, an_outcome
 from tests.support.reference_audit import home_of
 from tests.support.traffic import send, traffic
-from tests.support.workers import Environment, ended, stopped
+from tests.support.workers import Environment, ended, stopped, until
 
 DAY_MS = 86_400_000
 
@@ -157,6 +157,13 @@ async def test_an_offset_beyond_the_end_is_refused(environment: Environment) -> 
     assert await stopped(worker) == 0
     await commit(environment, {TopicPartition(topics.names.observations, 1): 9_999})
     refused = environment.worker().start()
+
+    def tells() -> bool:
+        address = refused.http_address
+        return address is not None and 'stream_scorer_refused{cause="beyond_end"} 1' in refused.metrics()
+
+    await until(tells, "its metrics say why")
+    assert not refused.is_ready()
     assert await ended(refused) == 1
     assert "is to read on at 9999" in refused.last_words()
 

@@ -13,7 +13,7 @@ from aiokafka.errors import InvalidTimestampError
 from stream_scorer.operations.audit.report import audit
 from tests.faults.test_lost_offsets import administering, delete_the_group, empty
 from tests.support.builders import an_event, an_outcome
-from tests.support.workers import Environment, stopped
+from tests.support.workers import Environment, stopped, until
 
 DAY_MS = 86_400_000
 
@@ -88,3 +88,20 @@ async def test_what_retention_took_unread_is_told_counted_and_named(environment:
     )
     assert report.deleted_unread == 20
     assert not report.is_fine
+
+
+async def test_what_retention_takes_under_a_worker_is_told(environment: Environment) -> None:
+    topics, names = environment.topics, environment.names
+    worker = await environment.start()
+    await topics.observe(an_event("before"), partition=1)
+    await environment.settled()
+    worker.pause()
+    await topics.observe(an_event("fetched"), partition=1)  # the fetch that is under way takes this one
+    await asyncio.sleep(0.5)
+    await topics.observe(*[an_event(f"id-{number}") for number in range(20)], partition=1)
+    await empty(environment, TopicPartition(names.observations, 1))
+    worker.resume()
+    await until(lambda: 'lost_to_retention_total{input="observations"} 20' in worker.metrics(), "the loss is counted")
+    await topics.observe(an_event("after"), partition=1)
+    await topics.read_until(lambda read: any(one.key == b"after" for one in read.predictions), "it goes on")
+    assert worker.log().count("were deleted by the topic's retention") == 1

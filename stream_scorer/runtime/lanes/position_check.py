@@ -31,6 +31,7 @@ class PositionCheck:
 
     def __init__(self, lost: Lost) -> None:
         self._lost = lost
+        self._positions: dict[TopicPartition, int] = {}
         self._told_to: dict[TopicPartition, int] = {}
         self._beyond: dict[TopicPartition, int] = {}
 
@@ -52,10 +53,13 @@ class PositionCheck:
                 raise beyond_the_end(partition, reached[partition].taken, ends[partition])
         for partition, at in reached.items():
             begin = begins.get(partition, 0)
-            # the client goes on where the input begins, at once or a moment later: then there is a gap before it
-            missed = [first for first, next_ in at.gaps if first < begin <= next_]
+            # the client goes on where the input begins, at once or a moment later; before the next record, only its
+            # position tells
+            passed = max(self._positions.get(partition, at.position), at.taken), at.position
+            missed = [first for first, next_ in (*at.gaps, passed) if first < begin <= next_]
             if at.position < begin and at.taken < begin:
                 missed.append(max(at.position, at.taken))
             if missed and (first := max(min(missed), self._told_to.get(partition, 0))) < begin:
                 self._told_to[partition] = begin
                 self._lost(partition, first, begin - 1)
+        self._positions = {partition: at.position for partition, at in reached.items()}

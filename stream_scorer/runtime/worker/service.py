@@ -24,7 +24,7 @@ from stream_scorer.errors import ModelError, OffsetsError, OutageError, Settings
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, ages_ms_max, blocking, cluster_id, plan
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.kafka.errors import REFUSED, to_user_error
+from stream_scorer.runtime.kafka.errors import AWAY, REFUSED, to_user_error
 from stream_scorer.runtime.lanes.agents import Agents
 from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.lane import Lane
@@ -170,13 +170,13 @@ class WorkerService(faust.Service):
             try:
                 await check_worker_rights(self.settings)
                 rows = await plan(self.settings)
-            except OutageError as error:
+                self._topic_ids = await self._ask_topic_ids()
+            except (OutageError, *AWAY) as error:
                 log.warning("%s", error)
                 await asyncio.sleep(RETRY_WAIT_S)
                 continue
             if problems := blocking(rows):
                 raise TopicsError("Topic configuration is invalid:\n  - " + "\n  - ".join(problems))
-            await watch.start()
             self._lane_factory = LaneFactory(
                 self.settings,
                 partitions=self.partitions,

@@ -45,6 +45,13 @@ def test_what_the_client_has_passed_over_already_is_told_too() -> None:
     assert Looks().look(150, 150, 100, 200, (50, 100)) == [(50, 99)]
 
 
+def test_what_the_client_has_passed_over_is_told_before_the_next_record_comes() -> None:
+    looks = Looks()
+    assert looks.look(50, 50, 0, 50) == []
+    assert looks.look(50, 100, 100, 100) == [(50, 99)]
+    assert looks.look(120, 120, 100, 200, (50, 100)) == []
+
+
 def test_what_is_deleted_while_nobody_reads_is_told_as_it_grows() -> None:
     looks = Looks()
     assert looks.look(50, 50, 100, 200) == [(50, 99)]
