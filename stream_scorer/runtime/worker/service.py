@@ -170,7 +170,7 @@ class WorkerService(faust.Service):
             try:
                 await check_worker_rights(self.settings)
                 rows = await plan(self.settings)
-                self._topic_ids = await self._ask_topic_ids()
+                await watch.start()
             except (OutageError, *AWAY) as error:
                 log.warning("%s", error)
                 await asyncio.sleep(RETRY_WAIT_S)
