@@ -18,6 +18,8 @@ Known (exit status in brackets)
 A bad record is never an exception: it is a value (`core.reasons.Reason`).
 """
 
+import ssl
+
 
 class UserError(Exception):
     """An error whose message is meant for people. Raised anywhere, shown once, at the command line."""
@@ -85,3 +87,14 @@ class RefusedError(UserError):
 
 class FencedError(UserError):
     """Another worker owns what this one thought it owned; its transactions were refused."""
+
+
+def system_words(error: BaseException) -> str:
+    """What the system calls a fault (`permission denied`), without numbers and paths; the kind of any other error."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not what TLS expects").replace("_", " ").lower()
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is no text in UTF-8"
+    return type(error).__name__

@@ -18,7 +18,7 @@ from stream_scorer.errors import OutageError, UserError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.connection_check import reach
-from stream_scorer.runtime.kafka.errors import to_user_error
+from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
 from stream_scorer.runtime.settings.settings import Settings
 
 STOP_WAIT_S: Final = 5.0
@@ -106,7 +106,7 @@ class Connection:
             if isinstance(known, UserError) and not isinstance(known, OutageError):
                 raise known from error
             raise OutageError(
-                f"Kafka does not answer at {bootstrap} while {doing}: {error or type(error).__name__}. "
+                f"Kafka does not answer at {bootstrap} while {doing}: {what_happened(error)}. "
                 "Is the broker running, and are the [kafka] settings correct?"
             ) from error
 

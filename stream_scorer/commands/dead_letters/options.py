@@ -9,7 +9,7 @@ import typer
 from stream_scorer.commands.time_options import milliseconds_of
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.dead_letters.named_fixes import NamedFix
-from stream_scorer.errors import SettingsError
+from stream_scorer.errors import SettingsError, system_words
 
 if TYPE_CHECKING:
     from stream_scorer.core.dead_letters.repair import Fix
@@ -127,7 +127,7 @@ def fix_from(patch: str | None, named: Sequence[str] | None, sets: Sequence[str]
         try:
             patch = Path(patch[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"--patch: {patch[1:]} can't be read: {error}") from error
+            raise SettingsError(f"--patch: {patch[1:]} can't be read: {system_words(error)}") from error
     fix = parse_fix(patch, named or (), sets or ())
     if isinstance(fix, FixError):
         raise SettingsError(fix.why)

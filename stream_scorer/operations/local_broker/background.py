@@ -7,7 +7,7 @@ import msgspec
 import psutil
 
 from stream_scorer.cache import cache_folder
-from stream_scorer.errors import BrokerError
+from stream_scorer.errors import BrokerError, system_words
 from stream_scorer.operations.local_broker.cluster import LocalBroker
 from stream_scorer.operations.local_broker.distribution import Progress
 from stream_scorer.operations.local_broker.metadata_probe import live_nodes
@@ -65,7 +65,7 @@ def load_state(folder: Path) -> BackgroundBroker | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise BrokerError(f"{folder / REMEMBERED} can't be read ({error}): delete it.") from error
+        raise BrokerError(f"{folder / REMEMBERED} can't be read ({system_words(error)}): delete it.") from error
 
 
 def save_state(folder: Path, broker: LocalBroker) -> BackgroundBroker:

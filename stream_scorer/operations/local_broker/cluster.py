@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stream_scorer.errors import BrokerError
+from stream_scorer.errors import BrokerError, system_words
 from stream_scorer.operations.local_broker.distribution import Distribution, Progress, disk_full, install_parts
 from stream_scorer.operations.local_broker.metadata_probe import live_nodes
 from stream_scorer.operations.local_broker.node import Node, PortTakenError, java_options, random_id
@@ -38,7 +38,7 @@ def not_started(error: OSError, folder: Path) -> BrokerError:
     """Why the broker's folder is of no use, as what people can do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(folder)
-    return BrokerError(f"the broker's folder {folder} can't be used ({error}): choose another.")
+    return BrokerError(f"the broker's folder {folder} can't be used ({system_words(error)}): choose another.")
 
 
 class LocalBroker:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from stream_scorer.cache import cache_folder
-from stream_scorer.errors import BrokerError
+from stream_scorer.errors import BrokerError, system_words
 
 LOCK = Path(__file__).with_name("broker_parts.lock")
 CLASS_CACHES = "classes-*.aot"  # of quick_start.py; each fits one set of jar files only, down to their dates
@@ -141,7 +141,9 @@ def not_installed(error: Exception, folder: Path, version: str) -> BrokerError:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(folder)
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-        return BrokerError(f"the cache folder {folder} can't be used ({error}): say another in STREAM_SCORER_CACHE.")
+        return BrokerError(
+            f"the cache folder {folder} can't be used ({system_words(error)}): say another in STREAM_SCORER_CACHE."
+        )
     cause = next(iter(str(error).splitlines()), type(error).__name__)
     return BrokerError(
         f"Apache Kafka {version} is not (whole) in the cache folder {folder}, and can't be downloaded. Is there a "

@@ -19,7 +19,7 @@ from aiokafka.structs import ConsumerRecord
 from stream_scorer.errors import OutageError, TopicsError, UserError
 from stream_scorer.runtime.kafka.batch_fetch import read
 from stream_scorer.runtime.kafka.connection_check import reach
-from stream_scorer.runtime.kafka.errors import to_user_error
+from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
 from stream_scorer.runtime.state.scored_since import scored_since
 
 # Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
@@ -221,7 +221,7 @@ def raise_explained(error: BaseException, options: Mapping[str, Any]) -> NoRetur
     known = to_user_error(error, "reading topics", bootstrap)
     if known is None or isinstance(known, OutageError):
         raise OutageError(
-            f"Kafka does not answer at {bootstrap} while reading topics: {error or type(error).__name__}. "
+            f"Kafka does not answer at {bootstrap} while reading topics: {what_happened(error)}. "
             "Is the broker running, and are the [kafka] settings correct?"
         ) from error
     raise known from error

@@ -17,7 +17,7 @@ from stream_scorer.core.records.record import Headers
 from stream_scorer.errors import OutageError, TopicsError, UserError
 from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.kafka.connection_check import reach
-from stream_scorer.runtime.kafka.errors import to_user_error
+from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
 
 BATCH_BYTES_MAX = 512 * 1024
 # a batch of one record carries this much beside key, value and headers, at most
@@ -209,7 +209,7 @@ class EventSender:
         known = to_user_error(error, doing, bootstrap)
         if known is None or isinstance(known, OutageError):
             return OutageError(
-                f"Kafka does not answer at {bootstrap} while {doing}: {error or type(error).__name__}. "
+                f"Kafka does not answer at {bootstrap} while {doing}: {what_happened(error)}. "
                 "Is the broker running, and are the [kafka] settings correct?"
             )
         return known

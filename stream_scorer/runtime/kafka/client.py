@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.helpers import create_ssl_context
 
-from stream_scorer.errors import SettingsError
+from stream_scorer.errors import SettingsError, system_words
 from stream_scorer.runtime.kafka.lenient_record_parser import Bound
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
@@ -49,7 +49,7 @@ def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
         )
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(
-            f"The TLS files can't be read: {error}. "
+            f"The TLS files can't be read: {system_words(error)}. "
             "Check kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file and the key's password."
         ) from error
     context.check_hostname = kafka.ssl_check_hostname

@@ -31,5 +31,7 @@ def out_of_descriptors(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in _NONE_LEFT:
             return True
+        if type(error) is Exception and "Too many open files" in str(error):  # RocksDB's
+            return True
         error = error.__cause__ or error.__context__
     return False

@@ -60,6 +60,22 @@ def _not_granted(error: BaseException) -> str:
     return f"this user has no right to it on the cluster ({type(error).__name__} {names})"
 
 
+def what_happened(error: BaseException) -> str:
+    """A fault of a client or of the system in a few words: not the client's own, which name its inner parts, but
+    Kafka's name for what it answered, or the system's."""
+    if isinstance(error, errors.KafkaTimeoutError | errors.RequestTimedOutError | TimeoutError):
+        return "no answer in time"
+    if isinstance(error, errors.NotLeaderForPartitionError | errors.LeaderNotAvailableError):
+        return "a partition is changing its leader"
+    if isinstance(error, errors.BrokerResponseError):
+        return f"it answered {error.message}"
+    if isinstance(error, errors.KafkaConnectionError | errors.NodeNotReadyError | errors.NoBrokersAvailable):
+        return "there is no connection, or it was lost"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return type(error).__name__
+
+
 def to_user_error(error: BaseException, doing: str, bootstrap: str) -> UserError | None:
     """What a fault of a Kafka client means for people: an outage, a fencing, a missing right; None where it is none of
     these (our own fault)."""
@@ -80,7 +96,7 @@ def to_user_error(error: BaseException, doing: str, bootstrap: str) -> UserError
             f"Kafka refuses a record's timestamp while {doing}: it lies further back, or further ahead, than the topic "
             "takes, because retention would delete it at once. Send the record with the time of sending."
         )
-    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    detail = what_happened(error)
     if isinstance(error, AWAY) or (isinstance(error, errors.KafkaError) and error.retriable):
         return OutageError(
             f"Kafka at {bootstrap} does not answer while {doing} ({detail}). "

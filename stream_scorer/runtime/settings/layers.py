@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from stream_scorer.errors import system_words
 from stream_scorer.runtime.settings.fields import VARIABLE_PREFIX, Field, fields_of
 
 # variables of ours that are no settings: the cache folder, the settings file itself, and what tests are told
@@ -39,7 +40,7 @@ def read_toml(path: Path, problems: Problems) -> dict[str, Any]:
     except FileNotFoundError:
         problems.append(f"there is no settings file {path}")
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"the settings file {path} can't be read: {error}")
+        problems.append(f"the settings file {path} can't be read: {system_words(error)}")
     except tomllib.TOMLDecodeError as error:
         problems.append(f"the settings file {path} is not TOML: {error}")
     return {}

@@ -22,6 +22,7 @@ from stream_scorer.core.records.decode import UNREADABLE
 from stream_scorer.core.state.entry import ENTRY_VERSION, ROW_BYTES, is_expired, waiting_since_ms
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.errors import StateError
+from stream_scorer.runtime.kafka.descriptors import no_descriptors_left, out_of_descriptors
 from stream_scorer.runtime.state.rocksdb import (
     Memory,
     is_damage,
@@ -68,6 +69,8 @@ class LaneStore:
             self._open()
         except BaseException as error:
             self.close()
+            if out_of_descriptors(error):
+                raise no_descriptors_left() from error
             if isinstance(error, OSError) or type(error) is Exception:  # RocksDB's own are plain
                 raise StateError(
                     f"The state in {claim.folder} can't be opened ({error}): make the folder writable and free some "
@@ -251,6 +254,8 @@ class LaneStore:
     def _fail(self, error: Exception) -> NoReturn:
         """Say what a fault of RocksDB's means. A damaged store is dropped when it is opened next."""
         folder = self._claim.folder
+        if out_of_descriptors(error):
+            raise no_descriptors_left() from error
         if is_disk_error(error):
             raise StateError(f"The state in {folder} can't be read or written ({error}): free some space.") from error
         if is_damage(error):

@@ -5,9 +5,17 @@ import ssl
 import pytest
 from aiokafka import errors
 
-from stream_scorer.errors import FencedError, OutageError, RefusedError, SettingsError, TopicsError, UserError
+from stream_scorer.errors import (
+    FencedError,
+    LimitError,
+    OutageError,
+    RefusedError,
+    SettingsError,
+    TopicsError,
+    UserError,
+)
 from stream_scorer.runtime.kafka.client import client_options
-from stream_scorer.runtime.kafka.errors import to_user_error
+from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
 MEANINGS: dict[str, tuple[BaseException, type[UserError]]] = {
@@ -56,3 +64,32 @@ def test_tls_checks_the_brokers_name_unless_told_otherwise() -> None:
 def test_a_certificate_that_is_not_there_is_a_setting_that_can_not_be_used() -> None:
     with pytest.raises(SettingsError, match="ssl_ca_file"):
         client_options(KafkaSettings(security_protocol="SSL", ssl_ca_file="/nowhere/ca.pem"))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (errors.KafkaConnectionError("Connection at h:1 closed"), "there is no connection, or it was lost"),
+        (errors.NodeNotReadyError("Attempt to send a request to node"), "there is no connection, or it was lost"),
+        (TimeoutError(), "no answer in time"),
+        (errors.NotEnoughReplicasError(), "it answered NOT_ENOUGH_REPLICAS"),
+        (ConnectionRefusedError(111, "Connection refused"), "connection refused"),
+    ],
+    ids=["closed", "not ready", "time-out", "Kafka's answer", "the system"],
+)
+def test_faults_are_told_without_the_client_s_inner_parts(error: Exception, said: str) -> None:
+    assert what_happened(error) == said
+    known = to_user_error(error, "scoring", "h:1")
+    if known is not None:
+        assert f"({said})" in str(known)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(24, "Too many open files"), Exception("IO error: While open a file: /x: Too many open files")],
+    ids=["the system's", "RocksDB's"],
+)
+def test_descriptors_that_ran_out_are_told_as_such(error: Exception) -> None:
+    wrapped = errors.KafkaConnectionError("Unable to bootstrap")
+    wrapped.__cause__ = error
+    assert isinstance(to_user_error(wrapped, "scoring", "h:1"), LimitError)

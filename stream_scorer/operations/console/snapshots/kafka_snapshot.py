@@ -11,7 +11,7 @@ from stream_scorer.errors import OutageError
 from stream_scorer.operations.console.snapshots.snapshot import PartitionNow, Snapshot
 from stream_scorer.operations.reading.group_offsets import GroupPosition
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
-from stream_scorer.runtime.kafka.errors import to_user_error
+from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
 from stream_scorer.runtime.settings.settings import Settings
 
 LEAVE_WAIT_S: Final = 5.0
@@ -36,7 +36,7 @@ class TopicFigures:
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
             known = to_user_error(error, "looking at the group's offsets", self._settings.kafka.bootstrap)
-            raise known or OutageError(f"Kafka does not say how far the group is: {error}") from error
+            raise known or OutageError(f"Kafka does not say how far the group is: {what_happened(error)}") from error
         partitions = []
         for observations, outcomes in zip(self._observations, self._outcomes, strict=True):
             read, joined = committed.get(observations), committed.get(outcomes)

@@ -20,7 +20,7 @@ from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.errors import FencedError, OutageError
 from stream_scorer.operations.dead_letters.context import Context, now_ms
 from stream_scorer.operations.dead_letters.index.rows import ACTS
-from stream_scorer.runtime.kafka.errors import FENCED, cause_of, to_user_error
+from stream_scorer.runtime.kafka.errors import FENCED, cause_of, to_user_error, what_happened
 from stream_scorer.runtime.kafka.record_batches import (
     BATCH_BYTES_MAX,
     REQUEST_BYTES_MAX,
@@ -203,7 +203,7 @@ def _told(access: Context) -> Iterator[None]:
         known = to_user_error(error, "acting on dead letters", bootstrap)
         if known is None or isinstance(known, OutageError):
             raise OutageError(
-                f"Kafka does not answer at {bootstrap} while acting on dead letters: {error or type(error).__name__}. "
+                f"Kafka does not answer at {bootstrap} while acting on dead letters: {what_happened(error)}. "
                 "What was committed is done once; say the same command again to go on with the rest."
             ) from error
         raise known from error
