@@ -3,7 +3,7 @@
 from aiokafka import errors
 
 from stream_scorer.errors import FencedError, OutageError, RefusedError, SettingsError, UserError
-from stream_scorer.runtime.kafka.descriptors import no_descriptors_left, out_of_descriptors
+from stream_scorer.runtime.kafka.descriptors import any_left, no_descriptors_left, out_of_descriptors
 
 # Another producer with our transactional id has started: this process no longer owns the partition.
 FENCED = (
@@ -82,7 +82,8 @@ def to_user_error(error: BaseException, doing: str, bootstrap: str) -> UserError
     if isinstance(error, UserError):
         return error
     error = cause_of(error)
-    if out_of_descriptors(error):
+    # the client itself logs why it can't connect, and raises another error without a cause
+    if out_of_descriptors(error) or (isinstance(error, AWAY) and not any_left()):
         return no_descriptors_left()
     if isinstance(error, FENCED):
         return FencedError(

@@ -1,5 +1,6 @@
 """What a client's faults mean to people, and how it connects."""
 
+import logging
 import ssl
 
 import pytest
@@ -15,6 +16,7 @@ from stream_scorer.errors import (
     UserError,
 )
 from stream_scorer.runtime.kafka.client import client_options
+from stream_scorer.runtime.kafka.descriptors import DescriptorWatch
 from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
@@ -93,3 +95,13 @@ def test_descriptors_that_ran_out_are_told_as_such(error: Exception) -> None:
     wrapped = errors.KafkaConnectionError("Unable to bootstrap")
     wrapped.__cause__ = error
     assert isinstance(to_user_error(wrapped, "scoring", "h:1"), LimitError)
+
+
+def test_a_client_that_logs_why_and_raises_without_a_cause_is_understood() -> None:
+    watch = DescriptorWatch()
+    assert not watch.seen_lately()
+    record = logging.LogRecord(
+        "aiokafka", logging.ERROR, __file__, 1, 'Unable connect to "%s": %s', ("h", OSError(24, "Too many")), None
+    )
+    assert watch.filter(record)
+    assert watch.seen_lately()
