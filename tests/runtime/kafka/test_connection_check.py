@@ -246,3 +246,16 @@ async def test_one_of_three_brokers_that_can_not_be_reached_is_named_while_it_is
     three_brokers.kill(2)
     reached = await reach(options_for(three_brokers.bootstrap))
     assert len(reached.split(",")) == 2  # one that has died is forgotten by the others, and that is waited for
+
+
+@pytest.mark.long
+async def test_one_of_three_brokers_that_stays_unreachable_is_named() -> None:
+    # the others take it for alive for as long as its session lasts
+    with LocalBroker(nodes=3, properties={"broker.session.timeout.ms": "60000"}) as brokers:
+        entrance, _, last = brokers.bootstrap.split(",")
+        brokers.pause(2)
+        try:
+            said = await told(entrance, OutageError)
+        finally:
+            brokers.resume(2)
+    assert f"A broker answers at {entrance}, but 1 of 3 brokers call themselves {last}, which can't be reached" in said
