@@ -109,6 +109,9 @@ async def test_hundreds_of_half_requests_keep_no_probe_and_no_record_waiting(env
     finally:
         half.close()
     assert half.opened > HALF_OPEN, "the server has ended none of them"
+    displaced = re.search(r'http_connections_closed_total{why="displaced"} (\d+)', worker.metrics())
+    assert displaced is not None
+    assert int(displaced[1]) >= HALF_OPEN - DESCRIPTORS
     # one that comes just as hundreds do may be pushed out; a probe's threshold is three in a row
     for path, statuses in answers.items():
         assert statuses.count(200) >= len(statuses) - 1, (path, statuses)

@@ -58,6 +58,13 @@ def workers(settings: Settings) -> tuple[Panel, ...]:
             links=(runbook("StreamScorerFilesExhausted"),),
         ),
         Panel(
+            "HTTP connections closed",
+            "In an hour, by worker: connections that sent no whole request in time, or made room for newer ones: "
+            "something scans the port, or polls it without finishing its requests",
+            (Query(f"increase({catalogue.HTTP_CONNECTIONS_CLOSED.name}{of}[1h])", "{{instance}}, {{why}}"),),
+            links=(runbook("StreamScorerFilesExhausted"),),
+        ),
+        Panel(
             "What runs",
             "Version and contract of each worker, and its model",
             (Query(f"{catalogue.BUILD.name}{of}", ""),),

@@ -67,6 +67,9 @@ JOINED_GROUPS: Final = tuple((*group, *classes) for group in GROUPS for classes 
 DECIDED_GROUPS: Final = tuple((*group, predicted) for group in GROUPS for predicted in CLASSES)
 JOINED_LABELS: Final = ("column", "group", "predicted", "actual")
 
+# Why the HTTP server closed a connection by itself
+CLOSED_CONNECTIONS: Final = ("timeout", "displaced")
+
 # Throughput
 OBSERVATIONS = counter(
     "observations", "records", "Observation records, by where they ended", "end", of=singles(OBSERVATION_ENDS)
@@ -149,6 +152,14 @@ LANES = gauge("lanes", "1", "Lanes of this worker that are open")
 OPENING_LANES = gauge("opening_lanes", "1", "Lanes of this worker that are being opened: their state is restored")
 REBALANCES = counter("rebalances", "1", "Times that partitions were assigned anew")
 CONNECTIONS = gauge("broker_connections", "1", "Open connections of the reader to Kafka's brokers")
+HTTP_CONNECTIONS_CLOSED = counter(
+    "http_connections_closed",
+    "1",
+    "Connections that the worker closed before they had sent a whole request: they took too long or sent too much "
+    "(`timeout`), or gave their place to a newer one (`displaced`)",
+    "why",
+    of=singles(CLOSED_CONNECTIONS),
+)
 RESTORE_SECONDS = histogram("restore_seconds", "seconds", "Time to bring a lane's state up to date", RESTORE_BOUNDS_S)
 STATE_IDS = gauge("state_ids", "ids", "Ids that the lanes' state holds, about")
 STATE_BYTES = gauge("state_bytes", "bytes", "Bytes on disk of the lanes' state")
@@ -261,6 +272,7 @@ CATALOGUE: Final = (
     OPENING_LANES,
     REBALANCES,
     CONNECTIONS,
+    HTTP_CONNECTIONS_CLOSED,
     RESTORE_SECONDS,
     STATE_IDS,
     STATE_BYTES,

@@ -77,6 +77,10 @@ class Metrics:
         """The worker reads on no more."""
         self._figures[catalogue.REFUSED].set(1, cause)
 
+    def connection_closed(self, why: str) -> None:
+        """The HTTP server closed a connection by itself."""
+        self._figures[catalogue.HTTP_CONNECTIONS_CLOSED].add(1.0, why)
+
     def fetched(self, seconds: float) -> None:
         """A fetch brought records after this time."""
         self._histograms[catalogue.STEP_SECONDS].observe(seconds, "fetch")

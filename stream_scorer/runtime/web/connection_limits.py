@@ -40,7 +40,8 @@ def connections_max() -> int:
 
 
 class ConnectionLimits:
-    """The connections of one server. `limited` makes their protocols, `middleware` says which are being answered."""
+    """The connections of one server. `limited` makes their protocols, `middleware` says which are being answered,
+    `closed` hears why one was closed before its time: `timeout` or `displaced`."""
 
     def __init__(
         self,
@@ -48,9 +49,11 @@ class ConnectionLimits:
         connections: int | None = None,
         request_wait_s: float = REQUEST_WAIT_S,
         answer_wait_s: float = ANSWER_WAIT_S,
+        closed: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._connections_max = connections or connections_max()
         self._request_wait_s, self._answer_wait_s = request_wait_s, answer_wait_s
+        self.closed = closed
         # those that owe us a request, the longest waiting first; and those that are being answered
         self._waiting: OrderedDict[asyncio.BaseTransport, LimitedProtocol] = OrderedDict()
         self._answered: dict[asyncio.BaseTransport, LimitedProtocol] = {}
@@ -83,7 +86,7 @@ class ConnectionLimits:
             if not self._waiting:
                 return False
             _, longest = self._waiting.popitem(last=False)
-            longest.end()
+            longest.end("displaced")
         self._waiting[transport] = protocol
         protocol.end_in(self._request_wait_s)
         return True
@@ -95,7 +98,7 @@ class ConnectionLimits:
     def _begin(self, transport: asyncio.BaseTransport | None) -> None:
         if transport is not None and (protocol := self._waiting.pop(transport, None)) is not None:
             self._answered[transport] = protocol
-            protocol.unanswered_bytes = 0
+            protocol.answered()
             protocol.end_in(self._answer_wait_s)
 
     def _wait(self, transport: asyncio.BaseTransport | None) -> None:
@@ -112,6 +115,11 @@ class LimitedProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.unanswered_bytes = 0
+        self._answered = False
+
+    @property
+    def _began(self) -> bool:
+        return not self._answered or self.unanswered_bytes > 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes
@@ -127,7 +135,7 @@ class LimitedProtocol(asyncio.Protocol):
             return
         self.unanswered_bytes += len(data)
         if self.unanswered_bytes > REQUEST_BYTES_MAX:
-            self.end()
+            self.end("timeout")
             return
         self._inner.data_received(data)
 
@@ -148,13 +156,20 @@ class LimitedProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._inner.resume_writing()
 
+    def answered(self) -> None:
+        """A request of it is whole but for its body, and is being answered."""
+        self._answered, self.unanswered_bytes = True, 0
+
     def end_in(self, seconds: float) -> None:
         """End the connection after this time; a later call puts the end off or forward."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.end)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.end, "timeout")
 
-    def end(self) -> None:
+    def end(self, why: str) -> None:
         """Close it at once, whatever is under way."""
         if self._transport is not None:
+            # one that has sent nothing since its last answer is kept alive by its client, and owes nothing
+            if self._began:
+                self._limits.closed(why)
             self._transport.abort()

@@ -9,20 +9,26 @@ from pathlib import Path
 from aiohttp import web
 
 from stream_scorer.runtime.metrics.exposition import CONTENT_TYPE
+from stream_scorer.runtime.web.connection_limits import ConnectionLimits
 from stream_scorer.runtime.web.server import HttpServer
 from stream_scorer.runtime.worker.health import Probe
 
 
 def worker_server(
-    *, live: Probe, ready: Probe, metrics: Callable[[], bytes], status: Callable[[], bytes]
+    *,
+    live: Probe,
+    ready: Probe,
+    metrics: Callable[[], bytes],
+    status: Callable[[], bytes],
+    closed: Callable[[str], None],
 ) -> HttpServer:
-    """A server of `/livez`, `/readyz`, `/metrics` and `/status`."""
+    """A server of `/livez`, `/readyz`, `/metrics`, `/status`. `closed` hears why it closed a connection by itself."""
     app = web.Application()
     app.router.add_get("/livez", probe_view(live))
     app.router.add_get("/readyz", probe_view(ready))
     app.router.add_get("/metrics", _content_view(metrics, CONTENT_TYPE))
     app.router.add_get("/status", _content_view(status, "application/json"))
-    return HttpServer(app, setting="http.host:port")
+    return HttpServer(app, setting="http.host:port", limits=ConnectionLimits(closed=closed))
 
 
 def write_address(path: Path, host: str, port: int) -> None:

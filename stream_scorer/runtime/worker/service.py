@@ -86,7 +86,13 @@ class WorkerService(faust.Service):
         self._refusal: OffsetsError | None = None
         self._lost = RetentionLoss(metrics, self._names)
         self.speaker: ModelIdentity | None = None
-        self._server = worker_server(live=self.live, ready=self.is_ready, metrics=self.figures, status=self.status)
+        self._server = worker_server(
+            live=self.live,
+            ready=self.is_ready,
+            metrics=self.figures,
+            status=self.status,
+            closed=metrics.connection_closed,
+        )
         self._instance = secrets.token_hex(8)
 
     @faust.Service.task

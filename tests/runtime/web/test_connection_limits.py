@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
@@ -18,7 +19,7 @@ PATIENCE_S = 20.0
 
 
 @asynccontextmanager
-async def serving(**limits: float) -> AsyncIterator[tuple[int, ConnectionLimits]]:
+async def serving(**limits: Any) -> AsyncIterator[tuple[int, ConnectionLimits]]:
     """A server with these limits, and its port."""
 
     async def fine(request: web.Request) -> web.StreamResponse:
@@ -35,7 +36,7 @@ async def serving(**limits: float) -> AsyncIterator[tuple[int, ConnectionLimits]
     app.router.add_get("/livez", fine)
     app.router.add_get("/slow", slow)
     app.router.add_post("/take", take)
-    made = ConnectionLimits(**limits)  # type: ignore[arg-type]
+    made = ConnectionLimits(**limits)
     server = HttpServer(app, setting="here", limits=made)
     _, port = await server.start("127.0.0.1", 0)
     try:
@@ -76,6 +77,23 @@ async def test_who_does_not_send_a_whole_request_in_time_is_let_go(sent: bytes) 
         await until_closed(reader)
         assert len(limits) == 0
         writer.close()
+
+
+async def test_why_a_connection_was_closed_is_told_and_one_that_was_answered_is_none_of_them() -> None:
+    why: list[str] = []
+    async with serving(request_wait_s=0.2, connections=2, closed=why.append) as (port, limits):
+        answered, _ = kept = await opened(port, REQUEST)
+        await answered.readline()
+        await until_closed(answered)
+        assert why == []
+        half = [await opened(port, b"GET /liv") for _ in range(3)]
+        await until_closed(half[0][0])
+        assert why == ["displaced"]
+        await until_closed(half[2][0])
+        assert why == ["displaced", "timeout", "timeout"]
+        assert len(limits) == 0
+        for _, writer in (kept, *half):
+            writer.close()
 
 
 async def test_who_sends_a_byte_now_and_then_is_let_go_too() -> None:
