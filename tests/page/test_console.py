@@ -7,12 +7,14 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 
+from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.operations.console.app import PAGES_AT_ONCE_EACH, PAGES_WAITING_EACH_MAX
 from stream_scorer.operations.console.server import FORM_BYTES_MAX, serve_console
 from stream_scorer.runtime.cluster.topic_admin import apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.integration.broker_sources import Broker
 from tests.page.conftest import Serve
+from tests.support.workers import Environment
 
 
 @pytest.fixture
@@ -99,3 +101,27 @@ async def test_a_form_larger_than_any_of_ours_is_refused(settings: Settings) -> 
         session.post("/dead-letters/act", data=form) as answer,
     ):
         assert answer.status == 413
+
+
+async def test_several_workers_are_shown_and_one_that_is_gone_is_named(environment: Environment) -> None:
+    one, other = await environment.start("one"), await environment.start("other")
+    addresses = [str(worker.http_address) for worker in (one, other)]
+    given = {
+        "kafka.bootstrap": environment.bootstrap,
+        "topics.prefix": environment.settings.topics.prefix,
+        "worker.state_folder": str(environment.folder / "console"),
+        "console.http_port": 0,
+        "console.workers": [f"http://{address}" for address in addresses],
+    }
+    served = serve_console(load_settings(None, {}, given))
+    async with served as (host, port), ClientSession(f"http://{host}:{port}") as session:
+        page = await until_there(session, "/", "2 of 2 workers ready")
+        assert all(address in page for address in addresses)
+        await environment.topics.observe(*(event.value for event in Generator(1).events(200, 0, "ev-")))
+        await environment.settled()
+        await until_there(session, "/", "200 since the workers started")
+        other.kill()
+        page = await until_there(session, "/", "1 of 2 workers ready")
+        assert "unreachable" in page
+        # what the one that is gone has counted stays counted
+        assert "200 since the workers started" in page

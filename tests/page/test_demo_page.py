@@ -1,6 +1,7 @@
 """The demo's page: everybody at the terminal, and nobody else, is told how to act on it."""
 
 import asyncio
+import contextlib
 import io
 import re
 import signal
@@ -8,7 +9,7 @@ import subprocess
 
 import psutil
 import pytest
-from aiohttp import ClientSession, CookieJar
+from aiohttp import ClientError, ClientSession, CookieJar
 from rich.console import Console
 
 from stream_scorer.operations.demo.live_counts import LiveCounts
@@ -48,6 +49,31 @@ def test_the_demo_says_with_which_token_to_act_and_only_that_one_does() -> None:
         asyncio.run(what_tokens_open(url, token))
         demo.send_signal(signal.SIGINT)
         summary_of(demo)
+
+
+@pytest.mark.kafka
+@pytest.mark.long
+def test_a_console_that_ends_is_started_again_at_the_same_address() -> None:
+    with running_demo("--rate", "20") as demo:
+        url, token = said_at_start(demo)
+        children = psutil.Process(demo.pid).children(recursive=True)
+        (console,) = [child for child in children if "console" in child.cmdline()]
+        console.kill()
+        console.wait(10)
+        asyncio.run(answers_again(url))
+        asyncio.run(what_tokens_open(url, token))
+        demo.send_signal(signal.SIGINT)
+        assert summary_of(demo)["worker_restarts"] == 0
+
+
+async def answers_again(url: str) -> None:
+    async with asyncio.timeout(60), ClientSession(url) as session:
+        while True:
+            with contextlib.suppress(ClientError):
+                async with session.get("/livez") as answer:
+                    assert answer.status == 200
+                    return
+            await asyncio.sleep(0.2)
 
 
 def test_the_smallest_terminal_has_room_for_the_page_and_its_token() -> None:

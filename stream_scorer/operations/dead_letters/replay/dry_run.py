@@ -6,7 +6,7 @@ report goes to whoever asks.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -28,6 +28,7 @@ from stream_scorer.operations.dead_letters.query.search import Offsets, read_let
 from stream_scorer.operations.dead_letters.replay.dedup_lookup import ValidLetter, stumbling
 
 EXAMPLES_MAX: Final = 1_000
+JUDGED_TOGETHER: Final = 50
 
 
 class Verdict(StrEnum):
@@ -123,9 +124,18 @@ def assess(access: Context, letter: DeadLetter | UnreadableDeadLetter, fix: Fix)
     return Assessment(letter, Verdict.STILL_FAILS, found, value)
 
 
-def _judge_all(access: Context, letters: Sequence[DeadLetter | UnreadableDeadLetter], fix: Fix) -> list[Assessment]:
-    """What the contract says of all letters of one fetch; for a thread, because a fix may take its time."""
-    return [assess(access, letter, fix) for letter in letters]
+async def _judge_all(
+    access: Context, letters: Sequence[DeadLetter | UnreadableDeadLetter], fix: Fix
+) -> AsyncIterator[Assessment]:
+    """What the contract says of each of them, in threads, because a fix may take its time; a few together, so that one
+    that is given up meanwhile soon costs nothing more."""
+
+    def some_from(begin: int) -> list[Assessment]:
+        return [assess(access, letter, fix) for letter in letters[begin : begin + JUDGED_TOGETHER]]
+
+    for begin in range(0, len(letters), JUDGED_TOGETHER):
+        for judged in await asyncio.to_thread(some_from, begin):
+            yield judged
 
 
 async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> Answers:
@@ -141,7 +151,8 @@ async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | N
         verdicts[place.partition][np.searchsorted(offsets[place.partition], place.offset)] = VERDICTS.index(verdict)
 
     async for _, letters in read_letters(access, offsets, on_read):
-        for letter, judged in zip(letters, await asyncio.to_thread(_judge_all, access, letters, fix), strict=True):
+        async for judged in _judge_all(access, letters, fix):
+            letter = judged.letter
             changed += judged.changed
             settle(letter.place, judged.verdict)
             if judged.said is not None and isinstance(letter, DeadLetter):
