@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 
+from stream_scorer.core.records.dead_letter_reader import Position
 from stream_scorer.operations.dead_letters.query.filters import Filter, State
 from stream_scorer.operations.dead_letters.service import open_service
 from stream_scorer.runtime.worker.status import WorkerStatus
@@ -210,3 +211,15 @@ async def test_the_overview_shows_the_worker_and_what_it_counted(
 async def worker_status(worker_page: WorkerPage) -> WorkerStatus:
     async with ClientSession(worker_page.worker_url) as session, session.get("/status") as answer:
         return msgspec.json.decode(await answer.read(), type=WorkerStatus)
+
+
+async def test_whoever_gives_up_waiting_leaves_the_others_their_reader(worker_page: WorkerPage) -> None:
+    places = [place for place in map(Position.parse, worker_page.places.values()) if place is not None]
+    async with open_service(worker_page.settings) as office:
+        await office.refresh()
+        for number in range(30):
+            given_up = asyncio.create_task(office.history(places[number % len(places)]))
+            await asyncio.sleep(0.002 * (number % 10))
+            given_up.cancel()
+            wanted = places[-1 - number % len(places)]
+            assert (await office.letter(wanted)).place == wanted

@@ -40,7 +40,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PAGES_AT_ONCE: Final = 4
 PAGES_AT_ONCE_EACH: Final = 2
 PAGES_WAITING_EACH_MAX: Final = 16
-# A page that takes longer is given up; what it began ends by itself
+# A page that takes longer is given up, and its slot is free for others
 PAGE_S_MAX: Final = 20.0
 # For a form to arrive whole
 FORM_S_MAX: Final = 10.0
@@ -158,15 +158,14 @@ def _refused(console: Console, request: web.Request, refusal: Refusal) -> web.Re
 
 
 async def _told(visit: RequestContext, view: View) -> web.StreamResponse:
-    """The view's answer, or the words for what went wrong. The view itself is never cancelled: it may hold what others
-    wait for, and its slot until it ends."""
-    answering = asyncio.create_task(_answer(visit, view))
-    done, _ = await asyncio.wait({answering}, timeout=PAGE_S_MAX)
-    if done:
-        return answering.result()
-    return visit.message(
-        503, "This takes too long", "Other pages still answer. Narrow the filter, or try again later.", back="/"
-    )
+    """The view's answer, or the words for what went wrong."""
+    try:
+        async with asyncio.timeout(PAGE_S_MAX):
+            return await _answer(visit, view)
+    except TimeoutError:
+        return visit.message(
+            503, "This takes too long", "Other pages still answer. Narrow the filter, or try again later.", back="/"
+        )
 
 
 async def _answer(visit: RequestContext, view: View) -> web.StreamResponse:

@@ -132,15 +132,19 @@ class DeadLetterService:
 
     async def letter(self, place: Position) -> DeadLetter | UnreadableDeadLetter:
         """One letter with all that it says: not for eyes that the ledger does not know of. Raises GoneError."""
-        async with self._turn:
-            is_there = self._access.index.holds(place.partition, place.offset)
-            found = await one_letter(self._access, place) if is_there else None
+        # whoever gives up waiting must not leave the reader that all share in the midst of a read
+        found = await asyncio.shield(self._one_letter(place))
         if found is None:
             raise NotFoundError(
                 f"there is no dead letter {place}: the topic's retention has deleted it, or it never was. "
                 "`stream-scorer dead-letters list` tells which there are."
             )
         return found
+
+    async def _one_letter(self, place: Position) -> DeadLetter | UnreadableDeadLetter | None:
+        async with self._turn:
+            is_there = self._access.index.holds(place.partition, place.offset)
+            return await one_letter(self._access, place) if is_there else None
 
     async def show(self, place: Position) -> DeadLetterView:
         """One letter, masked."""
@@ -170,7 +174,9 @@ class DeadLetterService:
 
     async def history(self, place: Position) -> History:
         """One letter's life."""
-        letter = await self.letter(place)
+        return await asyncio.shield(self._history(await self.letter(place)))
+
+    async def _history(self, letter: DeadLetter | UnreadableDeadLetter) -> History:
         async with self._turn:
             return await lineage.history(self._access, letter)
 

@@ -1,5 +1,6 @@
 """One dead letter: its bytes with the reasons marked in place, its history, and a form to fix it."""
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -28,9 +29,15 @@ async def reveal(visit: RequestContext) -> web.Response:
         return _unknown(visit)
     assert visit.form is not None
     office = await visit.office()
-    shown = await office.reveal(place, why=str(visit.form.get("why", ""))[:WHY_CHARACTERS_MAX])
-    await office.refresh()
+    # what is begun here ends, whether or not somebody still waits for the page
+    shown = await asyncio.shield(_noted(office, place, str(visit.form.get("why", ""))[:WHY_CHARACTERS_MAX]))
     return await _page(visit, shown=shown)
+
+
+async def _noted(office: DeadLetterService, place: Position, why: str) -> DeadLetterView:
+    shown = await office.reveal(place, why=why)
+    await office.refresh()
+    return shown
 
 
 async def preview(visit: RequestContext) -> web.Response:
