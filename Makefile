@@ -38,6 +38,9 @@ test: setup ## all tests but the long ones, on a real Kafka (BROKER=container: o
 faults: setup ## the fault tests, the long ones too, and docs/reliability.md written from what they found
 	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "long or fault" --reliability-report docs/reliability.md tests $(ARGS)
 
+verdicts: setup ## a thousand simulated roll-outs of each kind: how often the judge is wrong
+	@$(BIN)/python -m pytest tests/core/rollout/test_verdicts.py $(ARGS)
+
 bench: setup ## events a second over a backlog, exactly once, and latency at a fixed rate
 	@$(BIN)/stream-scorer bench $(ARGS)
 	@$(BIN)/stream-scorer bench --latency 1000
@@ -79,4 +82,4 @@ lock: setup ## write the lock files anew from pyproject.toml
 clean: ## remove .venv and what tools left behind (caches of the broker and the model stay)
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup schemas demo test faults bench check static format format-check lint types imports generated generate lock clean
+.PHONY: help setup schemas demo test faults verdicts bench check static format format-check lint types imports generated generate lock clean
