@@ -13,10 +13,26 @@ from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.contract.outcome_events import validate_outcome
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.records.dead_letter import dead_letter
+from stream_scorer.core.records.model_control import (
+    AcceptanceTest,
+    Canary,
+    ControlAct,
+    ModelControl,
+    ModelIds,
+    ServedModel,
+    encode_control,
+)
+from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, encode_switch
 from stream_scorer.core.records.outcome_update import AwaitingPrediction, Joined, Unknown, Update, encode_update
 from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
 from stream_scorer.core.records.record import BufferedRecord, Source, Truncation
 from stream_scorer.core.records.schemas import schemas
+from stream_scorer.core.records.shadow_prediction import (
+    PublishedPrediction,
+    ShadowPrediction,
+    UnpublishedPrediction,
+    encode_shadow_prediction,
+)
 
 SCHEMAS = schemas()
 VALID = {column.name: column.domain[0] for column in COLUMNS}
@@ -212,3 +228,52 @@ def code_accepts(event: object) -> bool:
 
 def isinstance_of_reasons(examined: object) -> bool:
     return isinstance(examined, tuple) and isinstance(examined[0], Reason)
+
+
+CHAMPION = ServedModel(name="additive", digest="0" * 64, threshold=0.4)
+EVERYBODY = ModelIds(
+    champion=CHAMPION,
+    canary=Canary(name="trees", digest="1" * 64, threshold=0.4, share=0.1, salt="2" * 32),
+    shadows=(CHAMPION,),
+    previous=CHAMPION,
+)
+
+
+@pytest.mark.parametrize("models", [ModelIds(champion=CHAMPION), EVERYBODY], ids=["champion-alone", "all-roles"])
+@pytest.mark.parametrize("offset", [None, 5])
+def test_control_and_switch_records_keep_to_their_schemas(models: ModelIds, offset: int | None) -> None:
+    at = "2026-01-02T03:04:05.678Z"
+    control = ModelControl(
+        format=1,
+        environment="staging",
+        based_on=offset,
+        act=ControlAct.DEPLOY,
+        models=models,
+        test=AcceptanceTest(),
+        who="ann",
+        at=at,
+    )
+    validator("model_control").validate(json.loads(encode_control(control)))
+    switch = ModelSwitch(
+        partition=1,
+        control_offset=offset,
+        state="serving",
+        first=FirstOffsets(3, 4),
+        models=models,
+        versions={"numpy": "2.0"},
+        worker="w",
+        at=at,
+    )
+    validator("model_switches").validate(json.loads(encode_switch(switch)))
+
+
+def test_a_shadow_prediction_keeps_to_its_schema() -> None:
+    said = ShadowPrediction(
+        id="a",
+        observation_code=27,
+        source=Source(1, 5),
+        scored_at="2026-01-02T03:04:05.678Z",
+        published=PublishedPrediction("additive@0123456789ab", "champion", False, 0.25),
+        shadows=(UnpublishedPrediction("trees@0123456789ab", True, 0.5, 0.4),),
+    )
+    validator("shadow_predictions").validate(json.loads(encode_shadow_prediction(said)))

@@ -32,10 +32,10 @@ def fields_of(struct: type[msgspec.Struct], described: Described) -> Schema:
     KeyError where the code has a field that nobody described.
     """
     config, listed = struct.__struct_config__, msgspec.structs.fields(struct)
-    optional = [field.name for field in listed if field.default is msgspec.UNSET]
+    optional = [field.encode_name for field in listed if field.default is msgspec.UNSET]
     if config.omit_defaults:
-        optional += [field.name for field in listed if not field.required]
-    schema = fields({field.name: described[field.name] for field in listed}, optional)
+        optional += [field.encode_name for field in listed if not field.required]
+    schema = fields({field.encode_name: described[field.encode_name] for field in listed}, optional)
     if config.tag is None:
         return schema
     tag = {str(config.tag_field): {"const": config.tag}}

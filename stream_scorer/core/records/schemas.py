@@ -21,6 +21,7 @@ from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Positio
 from stream_scorer.core.records.outcome_update import Update
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import MOVED_FROM
+from stream_scorer.core.records.rollout_schemas import model_control, model_switch, shadow_prediction
 from stream_scorer.core.records.schema_parts import BATCH as BATCH_OF_A_LETTER
 from stream_scorer.core.records.schema_parts import (
     COUNT,
@@ -28,9 +29,7 @@ from stream_scorer.core.records.schema_parts import (
     EVENT_ID,
     HAPPENED,
     LETTER_SOURCE,
-    MODEL,
     OBSERVATION,
-    PROBABILITY,
     REASON,
     SAID,
     TEXT,
@@ -116,41 +115,6 @@ def input_headers() -> Schema:
     replays = DECIMAL | {"description": "How often it has been replayed"}
     headers = {MOVED_FROM: moved, REPLAYED_FROM: replayed, REPLAYS: replays}
     return fields(headers, optional=tuple(headers))
-
-
-def shadow_prediction() -> Schema:
-    said = fields({name: SAID[name] for name in ("model", "prediction", "proba", "threshold")})
-    shared = {name: SAID[name] for name in ("id", "observation_code", "source", "scored_at")}
-    shadows = {"type": "array", "minItems": 1, "items": said}
-    description = "What models that nobody acts on would have said of one observation"
-    return titled("Shadow prediction", description, fields({**shared, "shadows": shadows}))
-
-
-SERVING = titled(
-    "Models that serve",
-    "One champion, at most one canary (for a share of the ids), any number of shadows",
-    fields(
-        {
-            "champion": MODEL,
-            "canary": fields({"model": MODEL, "share": PROBABILITY, "salt": TEXT}),
-            "shadows": {"type": "array", "items": MODEL},
-        },
-        optional=("canary", "shadows"),
-    ),
-)
-
-
-def model_control() -> Schema:
-    act = {"enum": ["deploy", "promote", "rollback"]}
-    control = {"environment": TEXT, "models": SERVING, "act": act, "who": TEXT, "at": TIME, "why": TEXT}
-    description = "Which models should serve in an environment: its last record counts, all are kept"
-    return titled("Model control", description, fields(control, optional=("why",)))
-
-
-def model_switch() -> Schema:
-    description = "From which offset on the observations of a partition were served by these models"
-    switch = {"partition": COUNT, "from_offset": COUNT, "models": SERVING}
-    return titled("Model switch", description, fields(switch))
 
 
 def ledger_entry() -> Schema:

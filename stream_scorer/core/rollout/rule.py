@@ -8,11 +8,11 @@ Labels exist only where a search happened: a verdict speaks of such stops and of
 
 from typing import Final, Literal, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import COLUMNS
+from stream_scorer.core.records.model_control import AcceptanceTest, Contrast
 from stream_scorer.core.rollout.confidence_sequence import half_width
 from stream_scorer.core.rollout.e_process import log_evidence
 from stream_scorer.core.rollout.evidence import CANDIDATE_SAYS, CHAMPION_SAYS, OUTCOME, WindowedEvaluation
@@ -27,41 +27,6 @@ RECENT_OUTCOMES: Final = 2_000
 GUARD_OUTCOMES_MIN: Final = 200
 OTHER_HARMS: Final = 16  # α is split: half for the gain, a sixteenth for each of the eight others
 _GROUP_AXES: Final = {column.name: axis - 4 for axis, column in enumerate(COLUMNS[:3])}
-
-
-class Contrast(msgspec.Struct, frozen=True):
-    """Two groups of one column whose discovery rates are compared: `minuend` less `subtrahend`."""
-
-    column: Literal["SubjectRaceCode", "SubjectSexCode", "SubjectEthnicityCode"]
-    minuend: str
-    subtrahend: str
-
-    def __str__(self) -> str:
-        return f"{self.minuend}-{self.subtrahend}"
-
-
-CONTRASTS: Final = (
-    Contrast("SubjectRaceCode", "W", "B"),
-    Contrast("SubjectSexCode", "M", "F"),
-    Contrast("SubjectEthnicityCode", "H", "N"),
-)
-
-
-class Test(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of a candidate, fixed when it is deployed. Margins are shares: 0.02 is two points."""
-
-    __test__ = False  # no test of pytest's
-
-    alpha: float = 0.05
-    floor: float = 0.5
-    success_rate_margin: float = 0.02
-    recall_margin: float = 0.03
-    gap_max: float = 0.05
-    gain_min: float = 0.005
-    calibration_margin: float = 0.05
-    coverage_margin: float = 0.2
-    contrasts: tuple[Contrast, ...] = CONTRASTS
-    auto: bool = False
 
 
 class Condition(NamedTuple):
@@ -100,7 +65,7 @@ class Verdict(NamedTuple):
         return "promote" if self.promote else "undecided"
 
 
-def combine(evidence: WindowedEvaluation, threshold: float, test: Test, candidates: int = 1) -> Verdict:
+def combine(evidence: WindowedEvaluation, threshold: float, test: AcceptanceTest, candidates: int = 1) -> Verdict:
     """What the evidence shows. `threshold`: the champion's. `candidates`: how many are judged at once, for they share
     the errors."""
     alpha = test.alpha / candidates

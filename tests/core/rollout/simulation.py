@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_code import column_indices
 from stream_scorer.core.quality.counts import GROUP_SIZES, GROUPS
+from stream_scorer.core.records.model_control import AcceptanceTest
 from stream_scorer.core.rollout.evidence import CELLS, WindowedEvaluation
-from stream_scorer.core.rollout.rule import RECENT_OUTCOMES, Test, combine
+from stream_scorer.core.rollout.rule import RECENT_OUTCOMES, combine
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.models.synthetic.population import load_profile
 
@@ -106,7 +107,7 @@ def play(
     story: Story,
     seeds: range,
     *,
-    test: Test | None = None,
+    test: AcceptanceTest | None = None,
     label_shares: tuple[float, float] = (1.0, 1.0),
     outcomes_max: int = OUTCOMES_MAX,
 ) -> Ends:
@@ -152,7 +153,7 @@ def play(
                 outcomes @ square,
             ),
             story.threshold,
-            test or Test(),
+            test or AcceptanceTest(),
         )
         running = (ends.promoted == 0) & (ends.withdrawn == 0) & (ends.suspended == 0)
         ends.suspended[running & found.suspend] = look * LOOK_EVERY

@@ -5,10 +5,11 @@ from math import exp, log
 import numpy as np
 import pytest
 
+from stream_scorer.core.records.model_control import AcceptanceTest
 from stream_scorer.core.rollout.confidence_sequence import half_width
 from stream_scorer.core.rollout.e_process import log_evidence
 from stream_scorer.core.rollout.evidence import WindowedEvaluation, cell_of, no_evidence
-from stream_scorer.core.rollout.rule import GROUP_POSITIVES_MIN, Test, combine
+from stream_scorer.core.rollout.rule import GROUP_POSITIVES_MIN, combine
 
 
 def evidence_of(outcomes: np.ndarray, *, scored_per_outcome: int = 1) -> WindowedEvaluation:
@@ -65,7 +66,7 @@ def test_bounds_narrow_with_outcomes_and_are_infinite_without() -> None:
 
 
 def test_a_better_and_fair_candidate_is_promoted() -> None:
-    found = combine(evidence_of(better_everywhere()), 0.4, Test())
+    found = combine(evidence_of(better_everywhere()), 0.4, AcceptanceTest())
     assert {condition.name: bool(condition.shown) for condition in found.conditions if not condition.shown} == {}
     assert found.decision() == "promote"
 
@@ -73,15 +74,15 @@ def test_a_better_and_fair_candidate_is_promoted() -> None:
 def test_the_same_candidate_is_withdrawn_where_roles_are_swapped() -> None:
     outcomes = better_everywhere()
     swapped = outcomes.reshape(*outcomes.shape[:-1], 2, 2, 2).swapaxes(-3, -2).reshape(outcomes.shape)
-    assert combine(evidence_of(swapped), 0.4, Test()).decision() == "withdraw"
+    assert combine(evidence_of(swapped), 0.4, AcceptanceTest()).decision() == "withdraw"
 
 
 def test_nothing_is_decided_without_outcomes() -> None:
-    assert combine(no_evidence(), 0.4, Test()).decision() == "undecided"
+    assert combine(no_evidence(), 0.4, AcceptanceTest()).decision() == "undecided"
 
 
 def test_who_makes_no_difference_is_withdrawn_as_futile() -> None:
-    found = combine(evidence_of(better_everywhere(finds_missed=0)), 0.4, Test())
+    found = combine(evidence_of(better_everywhere(finds_missed=0)), 0.4, AcceptanceTest())
     assert found.futile
     assert found.decision() == "withdraw"
 
@@ -90,7 +91,7 @@ def test_a_group_too_small_to_judge_keeps_a_candidate_from_being_promoted() -> N
     outcomes = better_everywhere()
     outcomes[:, :, 0, :] = 0  # hardly any Hispanics
     outcomes[0, 0, 0, cell_of(True, True, True)] = GROUP_POSITIVES_MIN - 1
-    found = combine(evidence_of(outcomes), 0.4, Test())
+    found = combine(evidence_of(outcomes), 0.4, AcceptanceTest())
     assert {condition.name for condition in found.conditions if not condition.judged} == {"gap_H-N", "gap_N-H"}
     assert found.decision() == "undecided"
 
@@ -98,7 +99,7 @@ def test_a_group_too_small_to_judge_keeps_a_candidate_from_being_promoted() -> N
 def test_what_is_not_among_the_contrasts_is_not_asked_for() -> None:
     outcomes = better_everywhere()
     outcomes[:, :, 0, :] = 0
-    without_ethnicity = Test(contrasts=Test().contrasts[:2])
+    without_ethnicity = AcceptanceTest(contrasts=AcceptanceTest().contrasts[:2])
     assert combine(evidence_of(outcomes), 0.4, without_ethnicity).decision() == "promote"
 
 
@@ -106,7 +107,7 @@ def test_a_candidate_that_is_unfair_where_its_champion_is_not_is_withdrawn() -> 
     outcomes = better_everywhere()
     outcomes[1, ..., cell_of(False, True, True)] = 0
     outcomes[1, ..., cell_of(False, True, False)] = 500  # of Black drivers it finds half as much
-    found = combine(evidence_of(outcomes), 0.4, Test())
+    found = combine(evidence_of(outcomes), 0.4, AcceptanceTest())
     assert next(condition for condition in found.conditions if condition.name == "gap_W-B").opposed
     assert found.decision() == "withdraw"
 
@@ -114,7 +115,7 @@ def test_a_candidate_that_is_unfair_where_its_champion_is_not_is_withdrawn() -> 
 def test_a_gap_that_the_champion_has_too_is_no_reason_against_a_candidate() -> None:
     outcomes = better_everywhere()
     outcomes[1, ..., cell_of(True, True, False)] = 600
-    found = combine(evidence_of(outcomes), 0.4, Test())
+    found = combine(evidence_of(outcomes), 0.4, AcceptanceTest())
     gap = next(condition for condition in found.conditions if condition.name == "gap_W-B")
     assert gap.value > 0.05
     assert gap.shown
@@ -124,26 +125,29 @@ def test_a_gap_that_the_champion_has_too_is_no_reason_against_a_candidate() -> N
 def test_a_gain_that_has_turned_lately_waits() -> None:
     lately = np.zeros(8, dtype=np.int64)
     lately[cell_of(False, True, False)] = 30
-    assert combine(evidence_of(better_everywhere())._replace(recent=lately), 0.4, Test()).decision() == "undecided"
+    assert (
+        combine(evidence_of(better_everywhere())._replace(recent=lately), 0.4, AcceptanceTest()).decision()
+        == "undecided"
+    )
 
 
 def test_labels_that_the_champion_is_not_calibrated_on_suspend_the_verdict() -> None:
     evidence = evidence_of(better_everywhere())
     outcomes = float(evidence.cells.sum())
     off = evidence._replace(residual_sum=np.array(0.1 * outcomes), residual_squares=np.array(0.25 * outcomes))
-    assert combine(off, 0.4, Test()).decision() == "suspend"
+    assert combine(off, 0.4, AcceptanceTest()).decision() == "suspend"
 
 
 def test_outcomes_that_come_for_one_answer_and_not_for_another_suspend_the_verdict() -> None:
     evidence = evidence_of(better_everywhere())
     scored = evidence.scored * np.array([[1, 1], [1, 2]])
-    assert combine(evidence._replace(scored=scored), 0.4, Test()).uneven_coverage
-    assert not combine(evidence._replace(scored=evidence.scored * 2), 0.4, Test()).uneven_coverage
+    assert combine(evidence._replace(scored=scored), 0.4, AcceptanceTest()).uneven_coverage
+    assert not combine(evidence._replace(scored=evidence.scored * 2), 0.4, AcceptanceTest()).uneven_coverage
 
 
 def test_several_candidates_need_more_evidence_each() -> None:
     evidence = evidence_of(better_everywhere())
-    alone, among_five = (combine(evidence, 0.4, Test(), candidates=n).conditions[0].progress for n in (1, 5))
+    alone, among_five = (combine(evidence, 0.4, AcceptanceTest(), candidates=n).conditions[0].progress for n in (1, 5))
     assert alone is not None
     assert among_five is not None
     assert among_five < alone
@@ -152,9 +156,9 @@ def test_several_candidates_need_more_evidence_each() -> None:
 def test_a_thousand_pairs_at_once_are_judged_as_each_alone() -> None:
     random = np.random.default_rng(5)
     outcomes = random.integers(0, 300, (20, *no_evidence().outcomes.shape))
-    one_by_one = [combine(evidence_of(each), 0.4, Test()) for each in outcomes]
+    one_by_one = [combine(evidence_of(each), 0.4, AcceptanceTest()) for each in outcomes]
     cells = outcomes.sum(axis=(1, 2, 3))
     scored = cells.reshape(20, 2, 2, 2).sum(axis=-1)
-    together = combine(WindowedEvaluation(outcomes, cells, scored, np.zeros(20), np.zeros(20)), 0.4, Test())
+    together = combine(WindowedEvaluation(outcomes, cells, scored, np.zeros(20), np.zeros(20)), 0.4, AcceptanceTest())
     assert together.promote.tolist() == [bool(each.promote) for each in one_by_one]
     assert together.withdraw.tolist() == [bool(each.withdraw) for each in one_by_one]

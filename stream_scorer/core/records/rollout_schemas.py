@@ -1,0 +1,112 @@
+"""The schemas of what is said about models in production: control records, switches, shadow predictions.
+
+Invariant: made of the records that we write.
+"""
+
+from typing import get_args
+
+from stream_scorer.core.contract.columns import COLUMN_NAMES
+from stream_scorer.core.records.model_control import (
+    AcceptanceTest,
+    Canary,
+    Contrast,
+    ControlAct,
+    ModelControl,
+    ModelIds,
+    ServedModel,
+)
+from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState
+from stream_scorer.core.records.schema_parts import (
+    BOOLEAN,
+    COUNT,
+    PROBABILITY,
+    SAID,
+    TEXT,
+    TIME,
+    Described,
+    Schema,
+    fields_of,
+    titled,
+)
+from stream_scorer.core.records.shadow_prediction import PublishedPrediction, ShadowPrediction, UnpublishedPrediction
+
+
+def shadow_prediction() -> Schema:
+    published = fields_of(PublishedPrediction, SAID) | {"description": "What consumers read of the same observation"}
+    said = fields_of(UnpublishedPrediction, SAID)
+    described = {**SAID, "published": published, "shadows": {"type": "array", "minItems": 1, "items": said}}
+    description = "What models that nobody acts on would have said of one observation"
+    return titled("Shadow prediction", description, fields_of(ShadowPrediction, described))
+
+
+CONTROLLED_MODEL: Described = {
+    "name": TEXT,
+    "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "threshold": PROBABILITY | {"description": "From here on a prediction is true"},
+    "share": PROBABILITY | {"description": "Of the ids whose predictions are the canary's"},
+    "salt": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "The same while the share changes"},
+}
+SERVED_MODEL = fields_of(ServedModel, CONTROLLED_MODEL)
+SERVING = titled(
+    "Models that serve",
+    "One champion, at most one canary (for a share of the ids), any number of shadows, and the champion before",
+    fields_of(
+        ModelIds,
+        {
+            "champion": SERVED_MODEL,
+            "canary": fields_of(Canary, CONTROLLED_MODEL),
+            "shadows": {"type": "array", "items": SERVED_MODEL},
+            "previous": SERVED_MODEL,
+        },
+    ),
+)
+RECORD_FORMAT: Schema = {"type": "integer", "minimum": 1, "description": "Of this record; a reader knows up to its own"}
+CONTROL_OFFSET: Schema = {"type": ["integer", "null"], "minimum": 0}
+
+
+def acceptance_test() -> Schema:
+    margins = ("floor", "success_rate_margin", "recall_margin", "gap_max", "gain_min", "calibration_margin")
+    contrast = fields_of(Contrast, {"column": {"enum": list(COLUMN_NAMES[:3])}, "minuend": TEXT, "subtrahend": TEXT})
+    described: Described = {
+        "alpha": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5},
+        **dict.fromkeys((*margins, "coverage_margin"), PROBABILITY),
+        "contrasts": {"type": "array", "items": contrast},
+        "auto": BOOLEAN | {"description": "Whether the judge may promote and withdraw by itself, once"},
+    }
+    return fields_of(AcceptanceTest, described) | {"description": "What is asked of a candidate, fixed at its deploy"}
+
+
+def model_control() -> Schema:
+    based_on = {"description": "The offset of the last record that counted; null where none did"}
+    described: Described = {
+        "format": RECORD_FORMAT,
+        "environment": TEXT,
+        "based_on": CONTROL_OFFSET | based_on,
+        "act": {"enum": [act.value for act in ControlAct]},
+        "models": SERVING,
+        "test": acceptance_test(),
+        "who": TEXT,
+        "at": TIME,
+        "why": TEXT,
+    }
+    description = (
+        "Which models should serve in an environment; all are kept. One counts only if it is based on the last that did"
+    )
+    return titled("Model control", description, fields_of(ModelControl, described))
+
+
+def model_switch() -> Schema:
+    described: Described = {
+        "format": RECORD_FORMAT,
+        "partition": COUNT,
+        "control_offset": CONTROL_OFFSET | {"description": "Of the control record; null: the worker's own settings"},
+        "state": {"enum": list(get_args(SwitchState))},
+        "from": fields_of(FirstOffsets, {"observations": COUNT, "outcomes": COUNT}),
+        "models": SERVING,
+        "versions": {"type": "object", "additionalProperties": TEXT, "description": "Of the libraries that score"},
+        "worker": TEXT,
+        "at": TIME,
+        "reason": TEXT | {"description": "Why it was refused or suspended"},
+    }
+    description = "What became of a control record on a partition; `serving`: from which offsets on its models scored"
+    return titled("Model switch", description, fields_of(ModelSwitch, described))
