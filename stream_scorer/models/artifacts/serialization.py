@@ -21,10 +21,20 @@ ALLOWED_TYPES = frozenset(
         # only of a function that is on a list itself: HistGradientBoosting keeps `check_array` in one
         "functools.partial",
         "numpy.dtype",
+        # a `BSpline` keeps it, under the name that its version of scipy gives it; since 1.18 it delegates to `_BSpline`
+        "scipy._external.array_api_compat.numpy._aliases.asarray",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
         "scipy.interpolate._bsplines.BSpline",
+        "scipy.interpolate._bsplines._BSpline",
+        # until skops 0.11: what gradient boosting measures its error with, and how it cuts columns into bins
+        "sklearn._loss.link.Interval",
+        "sklearn._loss.link.LogitLink",
+        "sklearn._loss.loss.HalfBinomialLoss",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
+        # until scikit-learn 1.6: the list of columns that a `ColumnTransformer` left over
+        "sklearn.compose._column_transformer._RemainderColsList",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.tree._tree.Tree",
