@@ -16,6 +16,7 @@ COMMANDS = (
     "produce",
     "validate",
     "train",
+    "model",
     "quality",
     "smoke",
     "trace",

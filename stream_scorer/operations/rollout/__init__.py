@@ -1,0 +1,1 @@
+"""What people do with models before and while they serve."""
