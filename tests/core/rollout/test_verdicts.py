@@ -2,6 +2,10 @@
 
 A better or worse candidate sees the champion's own errors, larger or smaller, as a model does that was trained on more
 data; the equal one errs on stops of its own.
+
+How soon a better one is promoted depends on this: where +0.02 errs on stops of its own, about 45 % are promoted within
+12,000 outcomes, for the gain and the gaps then vary more. It depends on champion and threshold too: at one look after
+10,500 outcomes, between 34 % (AUC 0.70, success rate 0.55) and 98 % (0.724, 0.52) of +0.02 hold all conditions.
 """
 
 from functools import cache
