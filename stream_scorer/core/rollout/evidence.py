@@ -21,7 +21,7 @@ def cell_of(champion: bool, candidate: bool, outcome: bool) -> int:
     return champion * 4 + candidate * 2 + outcome
 
 
-class WindowedEvaluation(NamedTuple):
+class EvidenceCounts(NamedTuple):
     """Cumulative counts; any number of leading axes (…) stands for as many pairs of models.
 
     `outcomes`: shape (…, race, sex, ethnicity, 8), the last axis as `cell_of`. `recent`: shape (…, 8), the same of the
@@ -42,8 +42,8 @@ class WindowedEvaluation(NamedTuple):
         return np.asarray(self.outcomes.sum(axis=(-4, -3, -2)))
 
 
-def no_evidence() -> WindowedEvaluation:
-    return WindowedEvaluation(
+def no_evidence() -> EvidenceCounts:
+    return EvidenceCounts(
         np.zeros((*GROUP_SIZES, CELLS), dtype=np.int64),
         np.zeros(CELLS, dtype=np.int64),
         np.zeros((2, 2), dtype=np.int64),
@@ -52,10 +52,10 @@ def no_evidence() -> WindowedEvaluation:
     )
 
 
-def total_evidence(lanes: list[WindowedEvaluation]) -> WindowedEvaluation:
+def total_evidence(lanes: list[EvidenceCounts]) -> EvidenceCounts:
     """The lanes' evidence as one."""
     pairs = zip(*([no_evidence(), *lanes]), strict=True)
-    return WindowedEvaluation(*(np.sum(np.stack(arrays), axis=0) for arrays in pairs))
+    return EvidenceCounts(*(np.sum(np.stack(arrays), axis=0) for arrays in pairs))
 
 
 class RecentCells:

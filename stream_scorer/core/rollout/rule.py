@@ -15,7 +15,7 @@ from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.records.model_control import AcceptanceTest, Contrast
 from stream_scorer.core.rollout.confidence_sequence import half_width
 from stream_scorer.core.rollout.e_process import log_evidence
-from stream_scorer.core.rollout.evidence import CANDIDATE_SAYS, CHAMPION_SAYS, OUTCOME, WindowedEvaluation
+from stream_scorer.core.rollout.evidence import CANDIDATE_SAYS, CHAMPION_SAYS, OUTCOME, EvidenceCounts
 
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -65,7 +65,7 @@ class Verdict(NamedTuple):
         return "promote" if self.promote else "undecided"
 
 
-def combine(evidence: WindowedEvaluation, threshold: float, test: AcceptanceTest, candidates: int = 1) -> Verdict:
+def combine(evidence: EvidenceCounts, threshold: float, test: AcceptanceTest, candidates: int = 1) -> Verdict:
     """What the evidence shows. `threshold`: the champion's. `candidates`: how many are judged at once, for they share
     the errors."""
     alpha = test.alpha / candidates
@@ -110,7 +110,7 @@ def _recent(recent: NDArray[np.int64], gain: Floats) -> Condition:
     return Condition("recent", mean, mean >= 0, np.zeros(mean.shape, dtype=np.bool_), outcomes > 0)
 
 
-def _gap(evidence: WindowedEvaluation, contrast: Contrast, sign: int, gap_max: float, alpha: float) -> Condition:
+def _gap(evidence: EvidenceCounts, contrast: Contrast, sign: int, gap_max: float, alpha: float) -> Condition:
     """That the candidate's gap between two groups is small, or not much above its champion's; `value` is its gap.
 
     The variance is that of the influence which one outcome has on the difference of rates; champion and candidate speak
@@ -146,7 +146,7 @@ def _gap(evidence: WindowedEvaluation, contrast: Contrast, sign: int, gap_max: f
     )
 
 
-def _group_cells(evidence: WindowedEvaluation, column: str, group: str) -> NDArray[np.int64]:
+def _group_cells(evidence: EvidenceCounts, column: str, group: str) -> NDArray[np.int64]:
     """The cells of one group, shape (…, 8)."""
     axis = _GROUP_AXES[column]
     domain = next(line.domain for line in COLUMNS if line.name == column)
@@ -165,7 +165,7 @@ def _rate(
     return rate, np.where(positives[..., None] > 0, influence, 0.0), positives
 
 
-def _is_miscalibrated(evidence: WindowedEvaluation, margin: float, alpha: float) -> Booleans:
+def _is_miscalibrated(evidence: EvidenceCounts, margin: float, alpha: float) -> Booleans:
     """Whether the labelled stops are others than those that the champion was calibrated on."""
     outcomes = evidence.cells.sum(axis=-1).astype(np.float64)
     mean = evidence.residual_sum / np.maximum(outcomes, 1)
@@ -174,7 +174,7 @@ def _is_miscalibrated(evidence: WindowedEvaluation, margin: float, alpha: float)
     return np.asarray(shown & (outcomes >= GUARD_OUTCOMES_MIN))
 
 
-def _is_covered_unevenly(evidence: WindowedEvaluation, margin: float, alpha: float) -> Booleans:
+def _is_covered_unevenly(evidence: EvidenceCounts, margin: float, alpha: float) -> Booleans:
     """Whether what the models said decides who gets an outcome."""
     joined = evidence.cells.reshape(*evidence.cells.shape[:-1], 4, 2).sum(axis=-1)
     scored = evidence.scored.reshape(*evidence.scored.shape[:-2], 4).astype(np.float64)

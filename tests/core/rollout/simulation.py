@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.observation_code import column_indices
 from stream_scorer.core.quality.counts import GROUP_SIZES, GROUPS
 from stream_scorer.core.records.model_control import AcceptanceTest
-from stream_scorer.core.rollout.evidence import CELLS, WindowedEvaluation
+from stream_scorer.core.rollout.evidence import CELLS, EvidenceCounts
 from stream_scorer.core.rollout.rule import RECENT_OUTCOMES, combine
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.models.synthetic.population import load_profile
@@ -145,7 +145,7 @@ def play(
         scored += np.rint(said / np.maximum(coverage, 1e-9)).astype(np.int64)
         recent = outcomes - looks[max(0, look - RECENT_OUTCOMES // LOOK_EVERY)]
         found = combine(
-            WindowedEvaluation(
+            EvidenceCounts(
                 outcomes.reshape(n, *GROUP_SIZES, CELLS),
                 recent.reshape(n, GROUPS, CELLS).sum(axis=1),
                 scored.reshape(n, 2, 2),

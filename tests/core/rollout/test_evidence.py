@@ -9,17 +9,17 @@ from stream_scorer.core.rollout.evidence import (
     CANDIDATE_SAYS,
     CHAMPION_SAYS,
     OUTCOME,
+    EvidenceCounts,
     RecentCells,
-    WindowedEvaluation,
     cell_of,
     no_evidence,
     total_evidence,
 )
 
 
-def some_evidence(seed: int) -> WindowedEvaluation:
+def some_evidence(seed: int) -> EvidenceCounts:
     random = np.random.default_rng(seed)
-    return WindowedEvaluation._make(random.integers(0, 100, array.shape).astype(array.dtype) for array in no_evidence())
+    return EvidenceCounts._make(random.integers(0, 100, array.shape).astype(array.dtype) for array in no_evidence())
 
 
 def test_a_cell_says_what_both_said_and_what_happened() -> None:

@@ -8,11 +8,11 @@ import pytest
 from stream_scorer.core.records.model_control import AcceptanceTest
 from stream_scorer.core.rollout.confidence_sequence import half_width
 from stream_scorer.core.rollout.e_process import log_evidence
-from stream_scorer.core.rollout.evidence import WindowedEvaluation, cell_of, no_evidence
+from stream_scorer.core.rollout.evidence import EvidenceCounts, cell_of, no_evidence
 from stream_scorer.core.rollout.rule import GROUP_POSITIVES_MIN, combine
 
 
-def evidence_of(outcomes: np.ndarray, *, scored_per_outcome: int = 1) -> WindowedEvaluation:
+def evidence_of(outcomes: np.ndarray, *, scored_per_outcome: int = 1) -> EvidenceCounts:
     """Evidence with these counts, everything recent, the champion calibrated."""
     cells = outcomes.sum(axis=(0, 1, 2))
     scored = cells.reshape(2, 2, 2).sum(axis=-1) * scored_per_outcome
@@ -159,6 +159,6 @@ def test_a_thousand_pairs_at_once_are_judged_as_each_alone() -> None:
     one_by_one = [combine(evidence_of(each), 0.4, AcceptanceTest()) for each in outcomes]
     cells = outcomes.sum(axis=(1, 2, 3))
     scored = cells.reshape(20, 2, 2, 2).sum(axis=-1)
-    together = combine(WindowedEvaluation(outcomes, cells, scored, np.zeros(20), np.zeros(20)), 0.4, AcceptanceTest())
+    together = combine(EvidenceCounts(outcomes, cells, scored, np.zeros(20), np.zeros(20)), 0.4, AcceptanceTest())
     assert together.promote.tolist() == [bool(each.promote) for each in one_by_one]
     assert together.withdraw.tolist() == [bool(each.withdraw) for each in one_by_one]
