@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from stream_scorer.core.records.record import Publishable
+from stream_scorer.core.records.record import Headers, Publishable
 
 # Below the broker's default `message.max.bytes` of 1 MiB, with room for the batch's own header.
 BATCH_BYTES_MAX = 900_000
@@ -70,7 +70,8 @@ def pack(producer: AIOKafkaProducer, records: Sequence[Publishable], now_ms: int
     record = next(rest, None)
     while record is not None:
         batch = producer.create_batch()
-        if _is_mostly_headers(record):
+        key, value, _, headers = record
+        if codec_for(value, key, headers):
             _compress(producer, batch)
         append, count = batch._builder.append, 0
         while record is not None:
@@ -85,10 +86,11 @@ def pack(producer: AIOKafkaProducer, records: Sequence[Publishable], now_ms: int
     return packed
 
 
-def _is_mostly_headers(record: Publishable) -> bool:
-    """Whether a record's headers are more than what it holds, as those of a dead letter of an event are."""
-    key, value, _, headers = record
-    return sum([len(name) + len(text or b"") for name, text in headers]) > len(value or b"") + len(key or b"")
+def codec_for(value: bytes | None, key: bytes | None, headers: Headers) -> int:
+    """The codec of a batch that begins with this record: zstd where its headers are more than what it holds, as those
+    of a dead letter of an event are; none for all others."""
+    headers_bytes = sum([len(name) + len(text or b"") for name, text in headers])
+    return ZSTD if headers_bytes > len(value or b"") + len(key or b"") else 0
 
 
 def _compress(producer: AIOKafkaProducer, batch: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from aiokafka import TopicPartition
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from stream_scorer.runtime.kafka.record_batches import BATCH_BYTES_MAX, Ends, Outputs
+from stream_scorer.runtime.kafka.record_batches import BATCH_BYTES_MAX, Ends, Outputs, codec_for
 from stream_scorer.runtime.publishing.producer_identity import ProducerIdentity
 
 RECORD_FORMAT: Final = 2
@@ -66,13 +66,14 @@ TRANSITIONS: Final = {
 
 
 class RecordBatch:
-    """A record batch for one partition, packed but for its producer's state."""
+    """A record batch for one partition, packed but for its producer's state. `codec`: the number of its compression, 0
+    for none."""
 
-    def __init__(self, partition: TopicPartition) -> None:
+    def __init__(self, partition: TopicPartition, codec: int = 0) -> None:
         self.partition, self.count = partition, 0
         self._builder = DefaultRecordBatchBuilder(
             magic=RECORD_FORMAT,
-            compression_type=0,
+            compression_type=codec,
             is_transactional=1,
             producer_id=-1,
             producer_epoch=-1,
@@ -110,7 +111,7 @@ class LaneBatch:
                 stamp_ms = timestamp_ms if timestamp_ms >= 0 else now_ms
                 # the encoder answers None when the batch is full
                 if batch is None or batch.append(batch.count, stamp_ms, key, value, headers) is None:
-                    batch = RecordBatch(partition)
+                    batch = RecordBatch(partition, codec_for(value, key, headers))
                     batch.append(0, stamp_ms, key, value, headers)
                     self.batches.append(batch)
                 batch.count += 1
