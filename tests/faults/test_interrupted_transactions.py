@@ -44,6 +44,10 @@ def interrupted(environment: Environment, step: str, transaction: int, by: str, 
 
 
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.fault(
+    "kill -9 after the records, after the offsets, after the end of a transaction",
+    promise="nothing lost, nothing doubled",
+)
 async def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(environment: Environment, step: str) -> None:
     topics = environment.topics
     worker = interrupted(environment, step, random.Random(step).randrange(2, 5), "SIGKILL").start()
@@ -56,6 +60,9 @@ async def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(envir
 
 
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.fault(
+    "a worker suspended after each of these steps and woken", promise="the previous owner commits nothing more"
+)
 async def test_a_worker_woken_between_two_steps_commits_nothing_more(environment: Environment, step: str) -> None:
     topics = environment.topics
     worker = interrupted(environment, step, random.Random(step).randrange(2, 5), "SIGSTOP").start()
@@ -78,6 +85,7 @@ def is_stopped(worker: WorkerProcess) -> bool:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(10))
+@pytest.mark.fault("kill -9 at random steps, one after the other", promise="nothing lost, nothing doubled")
 async def test_kills_at_random_steps_one_behind_the_other_lose_and_double_nothing(
     environment: Environment, seed: int
 ) -> None:

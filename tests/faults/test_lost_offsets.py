@@ -71,6 +71,7 @@ def broken(ids: Sequence[str]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("forgets", [False, True], ids=["state kept", "state lost too"])
+@pytest.mark.fault("the group and its offsets are deleted", promise="the worker reads on behind what its outputs name")
 async def test_a_deleted_group_goes_on_behind_what_its_outputs_name(environment: Environment, forgets: bool) -> None:
     """Observations and outcomes, broken ones at the end, and of old stops: nothing is said twice, nothing is left."""
     topics, old_ms = environment.topics, int((time.time() - 40 * 86_400) * 1000)
@@ -90,6 +91,7 @@ async def test_a_deleted_group_goes_on_behind_what_its_outputs_name(environment:
     assert after.ended - before.ended == {"prediction": 2}
 
 
+@pytest.mark.fault("offsets lost after records were moved", promise="they are not moved again")
 async def test_records_that_were_moved_are_not_moved_again(environment: Environment) -> None:
     topics = environment.topics
     astray = [f"id-{number}" for number in range(40) if home_of(f"id-{number}", 4) != 0]
@@ -102,6 +104,7 @@ async def test_records_that_were_moved_are_not_moved_again(environment: Environm
     assert (await environment.account()).ended == before.ended
 
 
+@pytest.mark.fault("the offset of one input is lost", promise="it is found again from the outputs")
 async def test_one_lost_offset_of_two_is_found_again(environment: Environment) -> None:
     topics = environment.topics
     worker = await environment.start()
@@ -117,6 +120,7 @@ async def test_one_lost_offset_of_two_is_found_again(environment: Environment) -
     assert (await environment.account()).ended == before.ended
 
 
+@pytest.mark.fault("offsets lost and outputs emptied", promise="the worker refuses until an operator says where")
 async def test_emptied_outputs_and_no_offsets_are_refused_until_an_operator_says_where(
     environment: Environment,
 ) -> None:
@@ -149,6 +153,7 @@ async def test_emptied_outputs_and_no_offsets_are_refused_until_an_operator_says
     assert len((await topics.read()).predictions) == 41
 
 
+@pytest.mark.fault("a committed offset beyond the end of the log", promise="the worker refuses and is not ready")
 async def test_an_offset_beyond_the_end_is_refused(environment: Environment) -> None:
     topics = environment.topics
     worker = await environment.start()
@@ -168,6 +173,7 @@ async def test_an_offset_beyond_the_end_is_refused(environment: Environment) -> 
     assert "is to read on at 9999" in refused.last_words()
 
 
+@pytest.mark.fault("offsets lost under at-least-once", promise="the last batch is read again")
 async def test_at_least_once_reads_the_last_batch_again(environment: Environment) -> None:
     topics = environment.topics
     settings: dict[str, Any] = {"worker__delivery": "at-least-once", "worker__batch_records_max": 5}

@@ -37,6 +37,7 @@ async def test_a_producer_hears_that_its_record_is_too_old(environment: Environm
             assert taken
 
 
+@pytest.mark.fault("records dated 40 days back", promise="their predictions and dead letters are kept")
 async def test_what_comes_of_old_records_is_kept(environment: Environment) -> None:
     """Of a topic that takes any: predictions, updates, dead letters, and moved records with all that comes of them."""
     topics = environment.topics
@@ -64,6 +65,9 @@ async def test_what_comes_of_old_records_is_kept(environment: Environment) -> No
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["after a commit", "before any"])
+@pytest.mark.fault(
+    "retention deletes records that nobody read", promise="they are told, counted and named by the audit"
+)
 async def test_what_retention_took_unread_is_told_counted_and_named(environment: Environment, committed: bool) -> None:
     topics, names = environment.topics, environment.names
     worker = await environment.start()
@@ -90,6 +94,7 @@ async def test_what_retention_took_unread_is_told_counted_and_named(environment:
     assert not report.is_fine
 
 
+@pytest.mark.fault("retention deletes records under a running worker", promise="they are told and counted")
 async def test_what_retention_takes_under_a_worker_is_told(environment: Environment) -> None:
     topics, names = environment.topics, environment.names
     worker = await environment.start()

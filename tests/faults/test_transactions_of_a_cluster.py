@@ -30,6 +30,7 @@ RELEASE_BEFORE = "86f6a7c"
 
 
 @pytest.mark.long
+@pytest.mark.fault("the transaction coordinator of three brokers is killed", promise="nothing lost, nothing doubled")
 async def test_the_coordinator_of_the_worker_s_transactions_is_killed(
     three_brokers: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
@@ -59,6 +60,7 @@ async def coordinator(environment: Environment) -> int:
 
 
 @pytest.mark.long
+@pytest.mark.fault("one partition has no leader", promise="the other lanes go on")
 async def test_a_partition_without_a_leader_holds_up_its_own_lane_only(
     three_brokers: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ def version_1() -> Iterator[LocalBroker]:
         yield running
 
 
+@pytest.mark.fault("transaction.version goes from 1 to 2 under a worker", promise="nothing lost, nothing doubled")
 async def test_transactions_of_version_2_are_finalized_while_a_worker_runs(
     version_1: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
@@ -141,6 +144,7 @@ async def test_transactions_of_version_2_are_finalized_while_a_worker_runs(
 
 
 @pytest.mark.long
+@pytest.mark.fault("the epochs of a producer id are used up", promise="the worker goes on under the next id")
 async def test_a_producer_id_is_used_up(own_broker: LocalBroker, prefix: str, tmp_path: Path) -> None:
     async with an_environment(own_broker.bootstrap, prefix, tmp_path, **SETTINGS) as environment:
         client = ProtocolClient({"bootstrap_servers": own_broker.bootstrap}, request_timeout_ms=10_000)
@@ -183,6 +187,7 @@ def release_before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("killed", ["the old one", "the new one"])
+@pytest.mark.fault("a rolling upgrade from the release before", promise="nothing lost, nothing doubled")
 async def test_workers_of_the_release_before_and_of_this_one_share_a_group(
     environment: Environment, release_before: Path, killed: str
 ) -> None:

@@ -79,7 +79,17 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session) -> None:
     path, rows = session.config.getoption(OPTION), session.config.stash[_ROWS]
     if path is not None and rows:
-        path.write_text(HEAD + "".join(map(line, rows)), encoding="utf-8")
+        path.write_text(HEAD + "".join(map(line, by_fault(rows))), encoding="utf-8")
+
+
+def by_fault(rows: list[Row]) -> list[Row]:
+    """One row a fault, whose tests may be several cases."""
+    merged: dict[str, Row] = {}
+    for row in rows:
+        known = merged.get(row.fault)
+        accounts = row.accounts if known is None else known.accounts + row.accounts
+        merged[row.fault] = row._replace(passed=row.passed and (known is None or known.passed), accounts=accounts)
+    return list(merged.values())
 
 
 def line(row: Row) -> str:
