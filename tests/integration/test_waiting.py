@@ -33,7 +33,7 @@ class SlowToOpen:
         self._metrics, self._folder, self._environment = Metrics(), folder, environment
         self._publishers = LanePublishers(environment.settings, environment.topics.partitions)
         self._options = {"bootstrap_servers": environment.bootstrap}
-        self.intake = ConsumerLoop(
+        self.consumer_loop = ConsumerLoop(
             self._options,
             group=environment.settings.group_name,
             group_instance_id="",
@@ -70,21 +70,21 @@ class SlowToOpen:
 
     def gauge(self, gauge: Definition) -> float:
         """What Prometheus would be told now."""
-        update_gauges(self._metrics, self.intake, ready=False, state_path=self._folder)
+        update_gauges(self._metrics, self.consumer_loop, ready=False, state_path=self._folder)
         lines = self._metrics.expose().decode().splitlines()
         (line,) = [line for line in lines if line.startswith(f"{gauge.name} ")]
         return float(line.split()[1])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        await self.intake.connect()
-        running = asyncio.create_task(self.intake.run())
+        await self.consumer_loop.connect()
+        running = asyncio.create_task(self.consumer_loop.run())
         try:
             yield
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            await self.intake.stop(5.0)
+            await self.consumer_loop.stop(5.0)
 
 
 async def test_records_wait_while_lanes_restore_their_state(environment: Environment, tmp_path: Path) -> None:
@@ -114,18 +114,18 @@ async def test_a_transaction_s_marker_at_the_end_is_no_record_that_waits(
     reader = SlowToOpen(environment, tmp_path)
     reader.restored.set()
     async with reader.running():
-        await until(lambda: reader.intake.joined, "the lanes are ours")
+        await until(lambda: reader.consumer_loop.joined, "the lanes are ours")
         # records of another lane, as a move writes them
         producer = AIOKafkaProducer(bootstrap_servers=environment.bootstrap, transactional_id=tmp_path.name)
         await producer.start()
-        (partition, *_) = reader.intake.inputs
-        await until(lambda: reader.gauge(catalogue.LANES) == len(reader.intake.lanes), "they are open")
+        (partition, *_) = reader.consumer_loop.inputs
+        await until(lambda: reader.gauge(catalogue.LANES) == len(reader.consumer_loop.lanes), "they are open")
         async with producer.transaction():
             await producer.send_and_wait(partition.topic, an_event(), b"k", partition.partition)
         await producer.stop()
         # Kafka says yes to a commit a moment before all can see it
-        while await reader.intake.consumer.end_offsets([partition]) != {partition: 2}:
+        while await reader.consumer_loop.consumer.end_offsets([partition]) != {partition: 2}:
             await asyncio.sleep(LOOK_EVERY_S)
-        await reader.intake.backlog.look(reader.intake.inputs)
+        await reader.consumer_loop.backlog.look(reader.consumer_loop.inputs)
         await until(lambda: reader.gauge(catalogue.CONSUMER_LAG) == 0, "nothing waits")
         assert reader.gauge(catalogue.OLDEST_UNCOMMITTED_RECORD_AGE) == 0

@@ -20,7 +20,7 @@ class RejectedRecord(NamedTuple):
     truncation: Truncation | None = None
 
 
-def bury(one: RejectedRecord, topic: str, partition: int, now_ms: int, limit_bytes: int) -> ProducerRecord:
+def to_dead_letter(one: RejectedRecord, topic: str, partition: int, now_ms: int, limit_bytes: int) -> ProducerRecord:
     """The dead letter of a record that was read from this topic and partition."""
     return dead_letter(
         one.record,

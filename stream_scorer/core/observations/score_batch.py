@@ -14,7 +14,7 @@ import numpy as np
 
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
-from stream_scorer.core.dead_letters.rejection import RejectedRecord, bury
+from stream_scorer.core.dead_letters.rejection import RejectedRecord, to_dead_letter
 from stream_scorer.core.observations.deduplication import (
     Batch,
     DeduplicationResult,
@@ -134,7 +134,7 @@ def score_batch(
             cloud_events_of=topic if limits.cloudevents else None,
         ),
         dead_letters=[
-            bury(one, topic, partition, clock.now_ms, limits.dead_letter_bytes_max)
+            to_dead_letter(one, topic, partition, clock.now_ms, limits.dead_letter_bytes_max)
             for one in sorted(rejected, key=lambda one: one.record.offset)
         ],
         moves=batch.moved,

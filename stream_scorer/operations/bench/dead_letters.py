@@ -61,7 +61,7 @@ class Told(msgspec.Struct):
 
 
 async def measure_letters(plan: LettersPlan, say: Say) -> LettersFigures:
-    """Let a worker bury broken events; list them without an index and with it; mend and replay some."""
+    """Let a worker to_dead_letter broken events; list them without an index and with it; mend and replay some."""
     async with stage(bootstrap=plan.bootstrap, delivery="exactly-once", model=plan.model, say=say) as on:
         await fill(on, _broken(plan, on.names.observations))
         say(f"{plan.letters + REPLAYED:,} broken events are waiting")

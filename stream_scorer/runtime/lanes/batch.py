@@ -72,7 +72,7 @@ class BatchStats:
     counted: QualityCounts = field(default_factory=QualityCounts)
     retracted: QualityCounts = field(default_factory=QualityCounts)
 
-    def buried(self, rejected: Sequence[RejectedRecord]) -> None:
+    def count_dead_letters(self, rejected: Sequence[RejectedRecord]) -> None:
         """Note dead letters, by their first reason."""
         self.letters.update((one.reasons[0].code, one.stage) for one in rejected)
         batches = [one.record.value for one in rejected if isinstance(one.record.value, QuarantinedBatch)]
@@ -92,9 +92,9 @@ class BatchResult:
 
     outputs: dict[TopicPartition, Sequence[Publishable]] = field(default_factory=dict)
     entries: dict[bytes, bytes | None] = field(default_factory=dict)
-    noted: BatchStats = field(default_factory=BatchStats)
+    stats: BatchStats = field(default_factory=BatchStats)
 
-    def publish(self, partition: TopicPartition, records: Sequence[Publishable]) -> None:
+    def add_output(self, partition: TopicPartition, records: Sequence[Publishable]) -> None:
         """Add records to what goes to this partition."""
         if records:
             before = self.outputs.get(partition)
@@ -103,11 +103,11 @@ class BatchResult:
 
 def note_answers(work: BatchResult, answers: JoinResult, updates: TopicPartition) -> None:
     """Add what came of outcomes to what is published, kept and counted."""
-    work.publish(updates, answers.updates)
+    work.add_output(updates, answers.updates)
     work.entries.update(answers.entries)
-    work.noted.counted.add(answers.counted)
-    work.noted.retracted.add(answers.retracted)
-    work.noted.outcomes.update(
+    work.stats.counted.add(answers.counted)
+    work.stats.retracted.add(answers.retracted)
+    work.stats.outcomes.update(
         joined=answers.joined,
         corrected=answers.corrections,
         repeated=len(answers.repeats),

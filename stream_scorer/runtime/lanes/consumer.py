@@ -80,7 +80,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
         self._open_lane, self._rebalanced, self._fetched = open_lane, rebalanced, fetched
         # for how long nothing is to be read from now on
         self._held_back_s = held_back_s
-        self._hungry = asyncio.Event()
+        self._has_capacity = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.consumer = consumer = AIOKafkaConsumer(
             **options,
@@ -165,10 +165,12 @@ class ConsumerLoop(ConsumerRebalanceListener):
             if (held_back_s := self._held_back_s()) > 0:
                 await asyncio.sleep(min(held_back_s, POLL_S))
                 continue
-            wanted = [partition for lane in self.lanes.values() for partition in lane.inputs if lane.wants(partition)]
+            wanted = [
+                partition for lane in self.lanes.values() for partition in lane.inputs if lane.has_capacity(partition)
+            ]
             if not wanted:
-                self._hungry.clear()
-                await self._hungry.wait()
+                self._has_capacity.clear()
+                await self._has_capacity.wait()
                 continue
             full = len(wanted) < len(self.inputs)
             began_s = time.perf_counter()
@@ -182,7 +184,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
                 self._fetched(time.perf_counter() - began_s)
             for partition, records in fetched.items():
                 if (lane := self.lanes.get(partition.partition)) is not None:
-                    lane.offer(partition, records)
+                    lane.enqueue(partition, records)
             # it answers at once while records are there: let the lanes work between two answers
             await asyncio.sleep(0)
 
@@ -237,7 +239,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
 
     def _start_lane(self, partition: int) -> None:
         lane = self._open_lane(partition, self.consumer)
-        lane.hungry = self._hungry.set
+        lane.on_capacity = self._has_capacity.set
         task = asyncio.create_task(lane.run(), name=f"lane {partition}")
         task.add_done_callback(partial(self._lane_ended, partition))
         self.lanes[partition], self._tasks[partition] = lane, task

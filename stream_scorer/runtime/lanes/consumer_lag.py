@@ -1,5 +1,5 @@
 """What waits in Kafka for the lanes, whether or not anybody reads it: while they are opened, while the brake on dead
-letters holds the intake, while Kafka brings nothing.
+letters pauses consumption, while Kafka brings nothing.
 
 Invariant: gauges look here, and the check whether what is read next is still there; where a lane reads on it looks up
 for itself, and not before its predecessor is fenced.

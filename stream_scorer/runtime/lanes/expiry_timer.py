@@ -48,9 +48,9 @@ class ExpiryTimer:
             if self._keeps_all():
                 continue
             clock = self._clock()
-            state.forget(clock)
-            if self._due or not state.due(clock.window_starts_ms, 1):
+            state.evict(clock)
+            if self._due or not state.expired(clock.window_starts_ms, 1):
                 continue
             if await self._has_read_all():
-                self._due = state.due(clock.window_starts_ms, DUE_AT_ONCE_MAX)
+                self._due = state.expired(clock.window_starts_ms, DUE_AT_ONCE_MAX)
                 self._arrived()

@@ -14,7 +14,7 @@ from stream_scorer.core.contract.outcome_events import decode_outcomes
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.contract.schema_frame import without_frames
 from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
-from stream_scorer.core.dead_letters.rejection import RejectedRecord, bury
+from stream_scorer.core.dead_letters.rejection import RejectedRecord, to_dead_letter
 from stream_scorer.core.observations.limits import Limits
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_outcomes
 from stream_scorer.core.outcomes.expiry import buffer_record, expire_waiting, record_and_reason
@@ -41,35 +41,37 @@ class OutcomeStep:
 
     def run(self, batch: Batch, work: BatchResult) -> None:
         """Add to `work` what becomes of the batch's outcomes and of those that are due."""
-        began_s, validated_s = time.perf_counter(), work.noted.steps_s.get("validate", 0.0)
+        began_s, validated_s = time.perf_counter(), work.stats.steps_s.get("validate", 0.0)
         clock = WindowClock(self._clock_ms(), self._limits.join_window_ms + self._slack_ms())
         rejected: list[RejectedRecord] = []
         if batch.outcomes:
             rejected += self._join(batch, work, clock)
-            work.noted.replayed += count_replayed(batch.outcomes)
+            work.stats.replayed += count_replayed(batch.outcomes)
         if batch.due:
             rejected += self._expire(batch, work, clock)
         if rejected:
             letters = [
-                bury(one, self._names.outcomes, batch.partition, clock.now_ms, self._limits.dead_letter_bytes_max)
+                to_dead_letter(
+                    one, self._names.outcomes, batch.partition, clock.now_ms, self._limits.dead_letter_bytes_max
+                )
                 for one in rejected
             ]
-            work.publish(TopicPartition(self._names.dead_letters, batch.partition), letters)
-            work.noted.buried(rejected)
-            work.noted.outcomes["dead_lettered"] += len(rejected)
-        steps_s = work.noted.steps_s
+            work.add_output(TopicPartition(self._names.dead_letters, batch.partition), letters)
+            work.stats.count_dead_letters(rejected)
+            work.stats.outcomes["dead_lettered"] += len(rejected)
+        steps_s = work.stats.steps_s
         steps_s["join"] = time.perf_counter() - began_s - (steps_s.get("validate", 0.0) - validated_s)
 
     def _join(self, batch: Batch, work: BatchResult, clock: WindowClock) -> list[RejectedRecord]:
         """Answer the batch's outcomes; gives those that break the contract."""
         values: Sequence[bytes | None] = [record.value for record in batch.outcomes]
         values = without_frames(values) if self._limits.schema_registry_frames else values
-        decoded = decode_outcomes(values, work.noted.timing("validate"))
+        decoded = decode_outcomes(values, work.stats.timing("validate"))
         records = [batch.outcomes[position] for position in decoded.positions]
         home = repartition(decoded.ids, records, partition=batch.partition, partitions=self._limits.partitions)
         for owner, strays in home.moved.items():
-            work.publish(TopicPartition(self._names.outcomes, owner), strays)
-            work.noted.outcomes["moved"] += len(strays)
+            work.add_output(TopicPartition(self._names.outcomes, owner), strays)
+            work.stats.outcomes["moved"] += len(strays)
         outcomes = Outcomes(
             decoded.ids,
             decoded.classes,
@@ -142,5 +144,5 @@ class OutcomeStep:
         for given_up in answers.given_up:
             record, reason = record_and_reason(given_up, self._names.outcomes, batch.partition)
             rejected.append(RejectedRecord(record, (reason,), Stage.OUTCOME, given_up.record.truncation))
-        work.noted.outcomes["unknown"] += len(rejected)
+        work.stats.outcomes["unknown"] += len(rejected)
         return rejected

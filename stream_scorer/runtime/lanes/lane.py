@@ -73,7 +73,7 @@ class Lane:
         self.status = LaneStatus.OPENING
         self.state: PendingWrites | None = None
         self.committed_at_s = time.monotonic()
-        self.hungry: Callable[[], None] = lambda: None
+        self.on_capacity: Callable[[], None] = lambda: None
 
     def _on(self, event: LaneEvent) -> None:
         self.status = after(self.status, event)
@@ -89,11 +89,11 @@ class Lane:
         """Whether it takes records."""
         return self.status is LaneStatus.OPEN
 
-    def wants(self, partition: TopicPartition) -> bool:
+    def has_capacity(self, partition: TopicPartition) -> bool:
         """Whether to read more of this input."""
         return self.open and self._buffer.has_room(partition)
 
-    def offer(self, partition: TopicPartition, records: Sequence[Record]) -> None:
+    def enqueue(self, partition: TopicPartition, records: Sequence[Record]) -> None:
         """Take records in the order of their offsets; those that the lane has had, or can't have yet, are dropped
         without harm."""
         # what was read before the lane sought its place comes again
@@ -135,7 +135,7 @@ class Lane:
             ticking.add_done_callback(lambda _: self._arrived.set())
             while (batch := await self._next_batch(committing, ticking, state)) is not None:
                 work = await self._work(batch)
-                state.pend(work.entries)
+                state.stage(work.entries)
                 if committing is not None:
                     await committing
                 committing = asyncio.create_task(self._commit(batch, work, state))
@@ -170,7 +170,7 @@ class Lane:
             self._consumer.seek(partition, begun.offsets[partition])
         self._consumer.resume(*self.inputs)
         self._on(LaneEvent.POSITIONED)
-        self.hungry()
+        self.on_capacity()
         log.info(
             "lane %s opened in %.0f ms; reading from offsets %s and %s",
             self.partition,
@@ -202,7 +202,7 @@ class Lane:
 
     def _take(self, state: PendingWrites) -> Batch:
         taken, offsets = self._buffer.take()
-        self.hungry()
+        self.on_capacity()
         return Batch(
             self.partition, taken[self.observations], taken[self.outcomes], offsets, state, self._expiry.take()
         )
@@ -213,9 +213,9 @@ class Lane:
         ends: Ends = {}
         if batch.offsets or work.outputs:
             ends = await self._publisher.publish(self._stamped(work.outputs), batch.offsets)
-            work.noted.steps_s["commit"] = commit_s = self._publisher.commit_s
-            work.noted.steps_s["publish"] = time.perf_counter() - began_s - commit_s
-        state.settle({viewed.topic: ends[viewed] for viewed in self._viewed if viewed in ends}, batch.due)
+            work.stats.steps_s["commit"] = commit_s = self._publisher.commit_s
+            work.stats.steps_s["publish"] = time.perf_counter() - began_s - commit_s
+        state.commit({viewed.topic: ends[viewed] for viewed in self._viewed if viewed in ends}, batch.due)
         self.committed_at_s = time.monotonic()
         self._buffer.settle(batch.records)
         self._committed(batch, work)

@@ -47,7 +47,7 @@ class ObservationStep:
         """Add to `work` what becomes of the batch's observations. Raises `ModelAtFault`."""
         if not batch.observations:
             return
-        limits, steps_s = self._limits, work.noted.steps_s
+        limits, steps_s = self._limits, work.stats.steps_s
         began_s = time.perf_counter()
         validated = validate_batch(
             batch.observations,
@@ -55,10 +55,10 @@ class ObservationStep:
             partitions=limits.partitions,
             event_bytes_max=limits.event_bytes_max,
             framed=limits.schema_registry_frames,
-            second_look=work.noted.timing("validate"),
+            second_look=work.stats.timing("validate"),
         )
         steps_s["decode"] = time.perf_counter() - began_s - steps_s.get("validate", 0.0)
-        with work.noted.timing("admit"):
+        with work.stats.timing("admit"):
             found = batch.state.find(validated.rows.ids)
         scoring = score_batch(
             validated,
@@ -77,12 +77,12 @@ class ObservationStep:
         advance, scored, step = scoring.__next__, None, "admit"
         while True:
             try:
-                with work.noted.timing(step):
+                with work.stats.timing(step):
                     codes = advance() if scored is None else scoring.send(scored)
             except StopIteration as done:
                 result: ScoredBatch = done.value
                 return result
-            with work.noted.timing("predict"):
+            with work.stats.timing("predict"):
                 scored = await self._score(codes)
             step = "encode"
 
@@ -97,11 +97,11 @@ class ObservationStep:
 
     def _hand_on(self, batch: Batch, work: BatchResult, scored: ScoredBatch) -> None:
         """Add what becomes of the batch to what is published, kept and counted."""
-        names, partition, noted = self._names, batch.partition, work.noted
-        work.publish(TopicPartition(names.predictions, partition), scored.predictions)
-        work.publish(TopicPartition(names.dead_letters, partition), scored.dead_letters)
+        names, partition, noted = self._names, batch.partition, work.stats
+        work.add_output(TopicPartition(names.predictions, partition), scored.predictions)
+        work.add_output(TopicPartition(names.dead_letters, partition), scored.dead_letters)
         for owner, records in scored.moves.items():
-            work.publish(TopicPartition(names.observations, owner), records)
+            work.add_output(TopicPartition(names.observations, owner), records)
         work.entries.update(scored.entries)
         if scored.joined is not None:
             note_answers(work, scored.joined, TopicPartition(names.outcome_updates, partition))
@@ -114,7 +114,7 @@ class ObservationStep:
         noted.observations["redelivered"] += scored.redelivered
         noted.observations["moved"] += sum(map(len, scored.moves.values()))
         noted.predicted_ms, noted.unscored = scored.timestamps_ms, scored.unscored
-        noted.buried(scored.rejected)
+        noted.count_dead_letters(scored.rejected)
         noted.replayed += count_replayed(batch.observations)
 
     def close(self) -> None:

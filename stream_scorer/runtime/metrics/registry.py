@@ -85,33 +85,33 @@ class Metrics:
         """A fetch brought records after this time."""
         self._histograms[catalogue.STEP_SECONDS].observe(seconds, "fetch")
 
-    def committed(self, batch: Batch, noted: BatchStats, committed_at_ms: int) -> None:
+    def committed(self, batch: Batch, stats: BatchStats, committed_at_ms: int) -> None:
         """Count a batch whose transaction has ended well."""
         figures, histograms = self._figures, self._histograms
         figures[catalogue.COMMITS].add()
-        figures[catalogue.REPLAYED].add(noted.replayed)
-        figures[catalogue.QUARANTINED].add(noted.quarantined)
+        figures[catalogue.REPLAYED].add(stats.replayed)
+        figures[catalogue.QUARANTINED].add(stats.quarantined)
         histograms[catalogue.BATCH_RECORDS].observe(batch.records)
-        for step, seconds in noted.steps_s.items():
+        for step, seconds in stats.steps_s.items():
             histograms[catalogue.STEP_SECONDS].observe(seconds, step)
-        for end, count in noted.observations.items():
+        for end, count in stats.observations.items():
             figures[catalogue.OBSERVATIONS].add(count, end)
-        for end, count in noted.outcomes.items():
+        for end, count in stats.outcomes.items():
             figures[catalogue.OUTCOMES].add(count, end)
-        for (code, stage), count in noted.letters.items():
+        for (code, stage), count in stats.letters.items():
             figures[catalogue.DEAD_LETTERS].add(count, code.value, stage.value)
             if code not in self._codes_seen:
                 self._codes_seen.add(code)
                 figures[catalogue.CODE_FIRST_SEEN].set(committed_at_ms / 1000, code.value)
-        if noted.predicted_ms:
-            stamped_ms = np.array(noted.predicted_ms)
+        if stats.predicted_ms:
+            stamped_ms = np.array(stats.predicted_ms)
             waited_ms = committed_at_ms - stamped_ms[stamped_ms >= 0]
             histograms[catalogue.LATENCY_SECONDS].observe_many(np.maximum(waited_ms, 0) / 1000)
-            histograms[catalogue.MODEL_SECONDS].observe(noted.steps_s["predict"], times=len(noted.predicted_ms))
-        for model, codes, probabilities in noted.scored:
+            histograms[catalogue.MODEL_SECONDS].observe(stats.steps_s["predict"], times=len(stats.predicted_ms))
+        for model, codes, probabilities in stats.scored:
             self._features.add(codes)
             self.models.scored(model, codes, probabilities)
-        self.models.add(noted.counted, noted.retracted)
+        self.models.add(stats.counted, stats.retracted)
 
     def counts(self, counter: Definition) -> dict[Labels, int]:
         """A counter's values so far, by labels."""

@@ -38,22 +38,22 @@ class PendingWrites:
                 found = [entries.get(id_, kept) for id_, kept in zip(ids, found, strict=True)]
         return found
 
-    def pend(self, entries: Entries) -> None:
+    def stage(self, entries: Entries) -> None:
         """Let the next batches see the entries of a batch that is about to be committed."""
         self._in_flight.append(entries)
 
-    def settle(self, positions: Mapping[str, int], answered: Sequence[tuple[int, bytes]]) -> None:
+    def commit(self, positions: Mapping[str, int], answered: Sequence[tuple[int, bytes]]) -> None:
         """The oldest pending batch has been committed: keep its entries. `positions`: by output topic, where its
         records end."""
         self.store.write(self._in_flight[0].items(), positions, answered=answered)
         self._in_flight.popleft()
 
-    def due(self, window_starts_ms: int, records_max: int) -> list[tuple[int, bytes]]:
+    def expired(self, window_starts_ms: int, records_max: int) -> list[tuple[int, bytes]]:
         """(Event time, id) of outcomes that may have waited since before that time, at most so many; none while a batch
         is in flight."""
         return self.store.waiting_before(window_starts_ms, records_max) if not self._in_flight else []
 
-    def forget(self, clock: WindowClock) -> int:
+    def evict(self, clock: WindowClock) -> int:
         """Drop some entries from before the join window, and say how many; a bounded piece of work, to be asked for
         again and again."""
         return self.store.sweep(clock, SWEPT_AT_ONCE_MAX)

@@ -30,10 +30,10 @@ class CommitListener:
     def committed(self, batch: Batch, work: BatchResult) -> None:
         """Count a batch."""
         now_ms = time.time_ns() // 1_000_000
-        self._metrics.committed(batch, work.noted, now_ms)
+        self._metrics.committed(batch, work.stats, now_ms)
         if self._brake is not None:
-            self._watch_letters(self._brake, batch.records, work.noted.letters.total(), now_ms)
-        if (ids := work.noted.unscored) and time.monotonic() >= self._tell_unscored_at_s:
+            self._watch_letters(self._brake, batch.records, work.stats.letters.total(), now_ms)
+        if (ids := work.stats.unscored) and time.monotonic() >= self._tell_unscored_at_s:
             self._tell_unscored_at_s = time.monotonic() + TELL_UNSCORED_EVERY_S
             log.warning(
                 "the model could not score %s observations of a batch of lane %s: they are dead letters now. "

@@ -17,9 +17,9 @@ from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.worker.status import LaneStatus
 
 
-def update_gauges(metrics: Metrics, intake: ConsumerLoop | None, *, ready: bool, state_path: Path) -> None:
+def update_gauges(metrics: Metrics, consumer_loop: ConsumerLoop | None, *, ready: bool, state_path: Path) -> None:
     """Set every gauge to what is the case now."""
-    lanes = list(intake.lanes.values()) if intake is not None else []
+    lanes = list(consumer_loop.lanes.values()) if consumer_loop is not None else []
     opened = [lane for lane in lanes if lane.open]
     metrics.set(catalogue.LANES, len(opened))
     metrics.set(catalogue.OPENING_LANES, len(lanes) - len(opened))
@@ -27,13 +27,13 @@ def update_gauges(metrics: Metrics, intake: ConsumerLoop | None, *, ready: bool,
     held = sum(lane.held_records for lane in lanes)
     metrics.set(catalogue.HELD_RECORDS, held)
     metrics.set(catalogue.COMMIT_AGE, commit_age_s(lanes))
-    if intake is not None:
+    if consumer_loop is not None:
         metrics.set(
             catalogue.OLDEST_UNCOMMITTED_RECORD_AGE,
-            max((oldest_s(lane, intake.backlog) for lane in lanes), default=0.0),
+            max((oldest_s(lane, consumer_loop.backlog) for lane in lanes), default=0.0),
         )
-        metrics.set(catalogue.CONSUMER_LAG, held + sum(map(intake.backlog.unread, intake.inputs)))
-        metrics.set(catalogue.CONNECTIONS, open_connections(intake.consumer))
+        metrics.set(catalogue.CONSUMER_LAG, held + sum(map(consumer_loop.backlog.unread, consumer_loop.inputs)))
+        metrics.set(catalogue.CONNECTIONS, open_connections(consumer_loop.consumer))
     stores = [lane.state.store for lane in opened if lane.state is not None]
     metrics.set(catalogue.STATE_IDS, sum(store.ids_estimate() for store in stores))
     metrics.set(catalogue.STATE_BYTES, sum(store.bytes_on_disk() for store in stores))
@@ -42,9 +42,9 @@ def update_gauges(metrics: Metrics, intake: ConsumerLoop | None, *, ready: bool,
     metrics.set(catalogue.DISK_SIZE, disk.total)
 
 
-def lane_statuses(intake: ConsumerLoop) -> list[LaneStatus]:
+def lane_statuses(consumer_loop: ConsumerLoop) -> list[LaneStatus]:
     """Every lane that is ours now, by partition."""
-    backlog = intake.backlog
+    backlog = consumer_loop.backlog
     return [
         LaneStatus(
             partition=lane.partition,
@@ -57,7 +57,7 @@ def lane_statuses(intake: ConsumerLoop) -> list[LaneStatus]:
             oldest_waiting_s=oldest_s(lane, backlog) or None,
             ids=lane.state.store.ids_estimate() if lane.open and lane.state is not None else None,
         )
-        for _, lane in sorted(intake.lanes.items())
+        for _, lane in sorted(consumer_loop.lanes.items())
     ]
 
 

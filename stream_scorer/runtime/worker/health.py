@@ -25,30 +25,32 @@ class Health(NamedTuple):
 Probe = Callable[[], Awaitable[Health]]
 
 
-def readiness(intake: ConsumerLoop | None, clock: CheckedClock, *, warm: bool) -> Health:
+def readiness(consumer_loop: ConsumerLoop | None, clock: CheckedClock, *, warm: bool) -> Health:
     """Joined, the assigned lanes open, the model warm; with no partition too."""
-    if intake is None or not intake.connected:
+    if consumer_loop is None or not consumer_loop.connected:
         return Health(False, "waiting for Kafka")
     if not warm:
         return Health(False, "the model is still loading")
-    if not intake.joined:
+    if not consumer_loop.joined:
         return Health(False, "joining the group")
-    if intake.group_watch.strangers:
-        return Health(False, f"a consumer that is no worker takes records: {named(intake.group_watch.strangers)}")
-    closed = sorted(lane.partition for lane in intake.lanes.values() if not lane.open)
+    if consumer_loop.group_watch.strangers:
+        return Health(
+            False, f"a consumer that is no worker takes records: {named(consumer_loop.group_watch.strangers)}"
+        )
+    closed = sorted(lane.partition for lane in consumer_loop.lanes.values() if not lane.open)
     if closed:
         return Health(False, f"lanes {closed} are still opening")
     if clock.is_contradicted:
         skew_s = clock.skew_ms / 1000
-        return Health(True, f"ready, {len(intake.lanes)} lanes; its clock is {skew_s:.0f} s ahead of Kafka's")
-    return Health(True, f"ready, {len(intake.lanes)} lanes")
+        return Health(True, f"ready, {len(consumer_loop.lanes)} lanes; its clock is {skew_s:.0f} s ahead of Kafka's")
+    return Health(True, f"ready, {len(consumer_loop.lanes)} lanes")
 
 
-async def liveness(intake: ConsumerLoop | None, commit_stall_s: float) -> Health:
+async def liveness(consumer_loop: ConsumerLoop | None, commit_stall_s: float) -> Health:
     """False only when records are held, the broker answers, and nothing was committed for so long."""
-    age_s = commit_age_s(intake.lanes.values()) if intake is not None else 0.0
-    if intake is None or age_s < commit_stall_s:
+    age_s = commit_age_s(consumer_loop.lanes.values()) if consumer_loop is not None else 0.0
+    if consumer_loop is None or age_s < commit_stall_s:
         return Health(True, "alive")
-    if not await is_reachable(intake.consumer, PROBE_WAIT_S):
+    if not await is_reachable(consumer_loop.consumer, PROBE_WAIT_S):
         return Health(True, "alive; Kafka does not answer")
     return Health(False, f"records are waiting but nothing was committed for {age_s:.0f} salthough Kafka answers")

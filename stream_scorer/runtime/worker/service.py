@@ -80,7 +80,7 @@ class WorkerService(faust.Service):
         self._clock = clock
         self._load_model, self._http_address_file = load_model, http_address_file
         self._names = TopicNames(settings.topics.prefix)
-        self._intake: ConsumerLoop | None = None
+        self._consumer_loop: ConsumerLoop | None = None
         self._warm = False
         self._listener = CommitListener(metrics, settings.worker, IdHash(settings.logging.id_hash_key))
         self._refusal: OffsetsError | None = None
@@ -112,8 +112,8 @@ class WorkerService(faust.Service):
         """Leave the group, and stay for a moment, so that whoever asks is told."""
         self._refusal = refusal
         self.metrics.refused(refusal.cause)
-        if self._intake is not None:
-            await self._intake.stop(1.0)
+        if self._consumer_loop is not None:
+            await self._consumer_loop.stop(1.0)
         await asyncio.sleep(REFUSAL_SHOWN_S)
 
     async def _deliver(self) -> None:
@@ -122,9 +122,9 @@ class WorkerService(faust.Service):
         if self._http_address_file is not None:
             write_address(self._http_address_file, host, port)
         log.info("probes, metrics and status at http://%s:%s", host, port)
-        self._intake = intake = self._make_intake()
-        await intake.connect()
-        watch = TopicWatch(intake.consumer, self._names)
+        self._consumer_loop = consumer_loop = self._make_intake()
+        await consumer_loop.connect()
+        watch = TopicWatch(consumer_loop.consumer, self._names)
         await self._check_topics(watch)
         clock_watch = ClockWatch(self.settings, self._clock)
         model, _ = await asyncio.gather(asyncio.to_thread(self._load_model), clock_watch.ask())
@@ -139,7 +139,7 @@ class WorkerService(faust.Service):
         gc.disable()
         collecting = asyncio.create_task(self._collect_garbage())
         asking = asyncio.create_task(clock_watch.run())
-        watching, running = asyncio.create_task(watch.run()), asyncio.create_task(intake.run())
+        watching, running = asyncio.create_task(watch.run()), asyncio.create_task(consumer_loop.run())
         try:
             await asyncio.wait((running, watching), return_when=asyncio.FIRST_COMPLETED)
             # a topic made anew tells more than what the reader found there
@@ -234,9 +234,9 @@ class WorkerService(faust.Service):
     async def on_stop(self) -> None:
         """Commit what is under way, leave the group, close the door: within the deadline that `worker.py` watches
         over."""
-        if self._intake is not None:
+        if self._consumer_loop is not None:
             # after a fault there is nothing to wait for: an abort is quick or impossible
-            await self._intake.stop(1.0 if self.exit_status else self.settings.worker.shutdown_deadline_s * 0.8)
+            await self._consumer_loop.stop(1.0 if self.exit_status else self.settings.worker.shutdown_deadline_s * 0.8)
         self.agents.close()
         await self._server.stop()
 
@@ -249,18 +249,20 @@ class WorkerService(faust.Service):
     def _readiness(self) -> Health:
         if self._refusal is not None:
             return Health(False, f"refuses to read on: {self._refusal}")
-        return readiness(self._intake, self._clock, warm=self._warm)
+        return readiness(self._consumer_loop, self._clock, warm=self._warm)
 
     async def live(self) -> Health:
         """False only when records are held, the broker answers, and nothing was committed for
         `worker.commit_stall_s`."""
-        return await liveness(self._intake, self.settings.worker.commit_stall_s)
+        return await liveness(self._consumer_loop, self.settings.worker.commit_stall_s)
 
     def figures(self) -> bytes:
         """The metrics as of now, as text."""
         self.metrics.set(catalogue.CLOCK_SKEW, self._clock.skew_ms / 1000)
         self.metrics.set(catalogue.BREAKER_OPEN, self._listener.held_back_s() > 0)
-        update_gauges(self.metrics, self._intake, ready=self._readiness().ok, state_path=self.settings.state_path)
+        update_gauges(
+            self.metrics, self._consumer_loop, ready=self._readiness().ok, state_path=self.settings.state_path
+        )
         return self.metrics.expose()
 
     # What whoever shows this worker asks
@@ -281,7 +283,7 @@ class WorkerService(faust.Service):
             model=speaker.model if speaker is not None else None,
             role=speaker.role if speaker is not None else None,
             threshold=speaker.threshold if speaker is not None else None,
-            lanes=lane_statuses(self._intake) if self._intake is not None else [],
+            lanes=lane_statuses(self._consumer_loop) if self._consumer_loop is not None else [],
             observations={end: count for (end,), count in metrics.counts(catalogue.OBSERVATIONS).items()},
             outcomes={end: count for (end,), count in metrics.counts(catalogue.OUTCOMES).items()},
             dead_letters=sum(metrics.counts(catalogue.DEAD_LETTERS).values()),

@@ -70,23 +70,23 @@ class Steps:
 
 
 async def test_a_smoke_test_is_predicted_and_stands_in_no_figure_of_quality_or_drift() -> None:
-    noted = (await Steps().run([an_event("a", hour=1), an_event(SMOKE), an_event("b", hour=2)])).noted
+    noted = (await Steps().run([an_event("a", hour=1), an_event(SMOKE), an_event("b", hour=2)])).stats
     assert noted.observations["predicted"] == len(noted.predicted_ms) == 3
     assert noted.counted[MODEL].predicted.sum() == 2
     ((model, codes, probabilities),) = noted.scored
     assert (model, len(codes), len(probabilities)) == (MODEL, 2, 2)
-    alone = (await Steps().run([an_event("a", hour=1), an_event("b", hour=2)])).noted
+    alone = (await Steps().run([an_event("a", hour=1), an_event("b", hour=2)])).stats
     np.testing.assert_array_equal(codes, alone.scored[0][1])
 
 
 async def test_a_batch_of_nothing_but_a_smoke_test_counts_nothing() -> None:
-    noted = (await Steps().run([an_event(SMOKE)])).noted
+    noted = (await Steps().run([an_event(SMOKE)])).stats
     assert noted.observations["predicted"] == 1
     assert noted.counted[MODEL].predicted.sum() == len(noted.scored[0][1]) == 0
 
 
 async def test_an_id_that_only_looks_like_a_smoke_test_s_counts() -> None:
-    assert (await Steps().run([an_event("smoke-1")])).noted.counted[MODEL].predicted.sum() == 1
+    assert (await Steps().run([an_event("smoke-1")])).stats.counted[MODEL].predicted.sum() == 1
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["with its observation", "later"])
@@ -96,7 +96,7 @@ async def test_an_outcome_for_a_smoke_test_is_joined_and_counts_nowhere(at_once:
     if not at_once:
         await steps.run(observations)
     outcomes = [an_outcome(SMOKE), an_outcome("a"), an_outcome(SMOKE, False)]
-    noted = (await steps.run(observations if at_once else (), outcomes)).noted
+    noted = (await steps.run(observations if at_once else (), outcomes)).stats
     assert (noted.outcomes["joined"], noted.outcomes["corrected"]) == (2, 1)
     assert noted.counted[MODEL].joined.sum() == 1
     assert noted.retracted[MODEL].joined.sum() == 0
@@ -104,16 +104,16 @@ async def test_an_outcome_for_a_smoke_test_is_joined_and_counts_nowhere(at_once:
 
 async def test_only_a_batch_with_faults_in_it_has_a_time_of_validation() -> None:
     steps = Steps()
-    assert "validate" not in (await steps.run([an_event()], [an_outcome()])).noted.steps_s
-    steps_s = (await steps.run([b"{", an_event(hour=99)])).noted.steps_s
+    assert "validate" not in (await steps.run([an_event()], [an_outcome()])).stats.steps_s
+    steps_s = (await steps.run([b"{", an_event(hour=99)])).stats.steps_s
     assert steps_s["validate"] > 0
     assert steps_s["decode"] > 0
-    both_s = (await steps.run([b"{"], [b"{"])).noted.steps_s
+    both_s = (await steps.run([b"{"], [b"{"])).stats.steps_s
     assert min(both_s["validate"], both_s["decode"], both_s["join"]) > 0
 
 
 def test_the_time_of_a_step_adds_up_and_a_block_never_entered_takes_none() -> None:
-    noted = BatchResult().noted
+    noted = BatchResult().stats
     noted.timing("validate")
     assert noted.steps_s == {}
     with noted.timing("validate"):

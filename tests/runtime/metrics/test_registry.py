@@ -48,8 +48,8 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
     return sum(found)
 
 
-def commit(metrics: Metrics, noted: BatchStats, records: int = 1) -> None:
-    metrics.committed(Batch(0, [None] * records, (), {}, NO_STATE), noted, 10_000)
+def commit(metrics: Metrics, stats: BatchStats, records: int = 1) -> None:
+    metrics.committed(Batch(0, [None] * records, (), {}, NO_STATE), stats, 10_000)
 
 
 def loaded(*models: tuple[str, str]) -> Metrics:
@@ -170,11 +170,11 @@ def test_joined_outcomes_are_counted_in_each_of_the_three_columns() -> None:
 
 
 def test_a_committed_batch_is_counted_by_where_its_records_ended() -> None:
-    metrics, noted = loaded(), BatchStats(predicted_ms=[9_000, 9_999, -1], steps_s={"predict": 0.004, "commit": 0.2})
-    noted.observations.update(predicted=3, dead_lettered=1)
-    noted.outcomes.update(joined=2)
-    noted.letters[Code.NOT_JSON, Stage.OUTCOME] += 1
-    commit(metrics, noted, records=7)
+    metrics, stats = loaded(), BatchStats(predicted_ms=[9_000, 9_999, -1], steps_s={"predict": 0.004, "commit": 0.2})
+    stats.observations.update(predicted=3, dead_lettered=1)
+    stats.outcomes.update(joined=2)
+    stats.letters[Code.NOT_JSON, Stage.OUTCOME] += 1
+    commit(metrics, stats, records=7)
     assert value(metrics, "stream_scorer_observations_total", end="predicted") == 3
     assert value(metrics, "stream_scorer_outcomes_total", end="joined") == 2
     assert value(metrics, "stream_scorer_dead_letters_total", code="not_json", stage="outcome") == 1
@@ -197,9 +197,9 @@ def test_a_code_is_marked_with_the_time_of_its_first_dead_letter_and_only_that()
         (9_000, Code.NOT_JSON, Stage.DECODE),
         (9_250, Code.CONFLICT, Stage.CONFLICT),
     ):
-        noted = BatchStats()
-        noted.letters[code, stage] += 2
-        metrics.committed(Batch(0, (), (), {}, NO_STATE), noted, at_ms)
+        stats = BatchStats()
+        stats.letters[code, stage] += 2
+        metrics.committed(Batch(0, (), (), {}, NO_STATE), stats, at_ms)
     assert value(metrics, name, code="not_json") == 7.5
     assert value(metrics, name, code="conflict") == 9.25
     assert value(metrics, name) == 7.5 + 9.25
