@@ -228,7 +228,7 @@ async def test_a_worker_says_what_it_waits_for_and_is_not_ready(misnamed: LocalB
         assert worker.http_status("/livez") == 200
         worker.send_signal(signal.SIGTERM)
         assert await ended(worker) == 0
-    assert f"waiting for it. A broker answers at {misnamed.bootstrap}" in worker.log_path.read_text()
+    assert f"the worker waits for it. A broker answers at {misnamed.bootstrap}" in worker.log_path.read_text()
 
 
 @pytest.mark.parametrize("place", [a_closed_port, a_black_hole], ids=["closed port", "black hole"])
