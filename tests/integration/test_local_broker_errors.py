@@ -110,7 +110,7 @@ def test_port_that_is_taken_is_named() -> None:
 
 @pytest.mark.parametrize("port", [0, 65_536], ids=["zero", "beyond the last"])
 def test_port_that_is_none_is_refused(port: int) -> None:
-    with pytest.raises(BrokerError, match="is no port"):
+    with pytest.raises(BrokerError, match="is not a port"):
         LocalBroker(port=port).start()
 
 

@@ -237,13 +237,13 @@ def test_interrupted_run_says_what_was_delivered(broker: Broker, names: TopicNam
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--csv", "a.csv", "--lines", "b.jsonl"], "exclude each other"),
+        (["--csv", "a.csv", "--lines", "b.jsonl"], "can.t be combined"),
         (["--lines", "b.jsonl", "--broken-share", "0.5"], "generated events"),
         (["--csv", "missing.csv"], "can't be read"),
         (["--lines", "b.jsonl", "--encoding", "cp1252"], "are for --csv"),
-        (["--csv", "a.csv", "--fix", "everything"], "no such fix"),
+        (["--csv", "a.csv", "--fix", "everything"], "unknown fix"),
     ],
-    ids=["two sources", "break a file's events", "no such file", "lines have no encoding", "no such fix"],
+    ids=["two sources", "break a file's events", "no such file", "lines have no encoding", "unknown fix"],
 )
 def test_options_that_can_not_be_used_are_told(broker: Broker, prefix: str, arguments: list[str], told: str) -> None:
     with pytest.raises(SettingsError, match=told):

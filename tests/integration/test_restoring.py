@@ -252,7 +252,7 @@ async def test_records_that_are_not_ours_are_passed_over_and_counted(
         assert (await restored(store, hand))[:4] == (5, 5, 8, True)
         assert found(store, "a", "x", "y", "z") == [an_entry(1), None, None, None]
         assert [entry is not None for entry in found(store, "early")] == [True]
-    assert ["are not ours" in line for line in said(caplog)] == [True]
+    assert ["were not written by stream-scorer" in line for line in said(caplog)] == [True]
 
 
 async def test_a_restoration_cut_short_is_gone_on_with(hand: Hand, tmp_path: Path) -> None:
@@ -348,5 +348,5 @@ async def test_a_lane_whose_former_owner_never_lets_go_opens_a_spare_store(
         with caplog.at_level(logging.WARNING):
             store = await asyncio.wait_for(open_store(tmp_path, LANE, "cluster", shared_memory()), 10)
         assert (store.positions(), store.get_many([b"a"])) == ({}, [None])
-        assert ["does not let go" in line for line in said(caplog)] == [True]
+        assert ["still holds the state" in line for line in said(caplog)] == [True]
         store.close()

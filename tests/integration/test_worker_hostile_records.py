@@ -112,7 +112,9 @@ HOSTILE = {
     "a whole number as the id": Hostile(an_event(12345678901234567890)),
     "an integer of 5,000 digits": Hostile(an_event().replace(b"20", b"2" * 5_000), ("not_json",)),
     "a key that stands twice": Hostile(an_event("twice").replace(b'"hour"', b'"hour": 99, "hour"')),
-    "a moment of 1970": Hostile(an_event("old"), how={"timestamp_ms": 0}),
+    "a moment of 40 days ago": Hostile(
+        an_event("old"), how={"timestamp_ms": int(time.time() * 1000) - 40 * 86_400_000}
+    ),
     "a moment to come": Hostile(an_event("new"), how={"timestamp_ms": int(time.time() * 1000) + 1_800_000}),
     "gzip": Hostile(an_event("gzip"), compression="gzip"),
     "snappy": Hostile(an_event("snappy"), compression="snappy"),
