@@ -87,10 +87,11 @@ def run_in_foreground(folder: Path, nodes: int, port: int | None, as_json: bool)
     """Keep a broker until a signal asks for its end, or it ends by itself, which is an error."""
     from stream_scorer.operations.local_broker import LocalBroker
     from stream_scorer.operations.local_broker.background import delete_state, refuse_second, save_state, usual_port
+    from stream_scorer.runtime.worker.ending_signals import ending_signals
 
     refuse_second(folder)
     asked_to_end = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         signal.signal(number, lambda *_: asked_to_end.set())
     with LocalBroker(folder, nodes, port or usual_port(nodes), progress=progress) as running:
         show(save_state(folder, running), folder, as_json)

@@ -8,6 +8,7 @@ import typer
 
 import stream_scorer
 from stream_scorer.commands.error_exit import exit_with_message
+from stream_scorer.private_files import private_umask
 
 COMMANDS = (
     "demo",
@@ -29,6 +30,9 @@ COMMANDS = (
     "state",
     "monitoring",
 )
+
+# What they and their children write is their owner's only: state, indexes and run folders quote what events say
+KEEPS_STATE = frozenset({"demo", "worker", "dead-letters", "console", "bench", "broker", "state", "smoke"})
 
 app = typer.Typer(
     name="stream-scorer",
@@ -59,6 +63,8 @@ for command in COMMANDS:
 
 def run() -> None:
     """Run the command line; ends the process. Known errors become one line on standard error, never a traceback."""
+    if len(sys.argv) > 1 and sys.argv[1] in KEEPS_STATE:
+        private_umask()
     try:
         app()
     except Exception as error:

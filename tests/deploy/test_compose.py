@@ -54,7 +54,7 @@ def test_prometheus_finds_its_settings_and_the_workers() -> None:
     settings = yaml.safe_load((folder / "prometheus.yml").read_text(encoding="utf-8"))
     assert all((folder / name).is_file() for name in settings["rule_files"])
     found = [each for job in settings["scrape_configs"] for each in job.get("dns_sd_configs", [])]
-    assert [(each["names"], each["port"]) for each in found] == [(["scorer"], 8080)]
+    assert [(each["names"], each["port"]) for each in found] == [(["scorer"], 8080), (["console"], 8081)]
     assert "--storage.tsdb.retention.time=400d" in SERVICES["prometheus"]["command"]
 
 

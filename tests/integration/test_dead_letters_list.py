@@ -89,7 +89,11 @@ FILTERS: list[tuple[Filter, list[int]]] = [
     (Filter(id="a"), [0, 2]),
     (Filter(producer="p2"), [1]),
     (Filter(text="not between"), [0, 1]),
-    (Filter(text="Expecting", id="c"), [3]),
+    (Filter(text="not valid JSON"), [3]),
+    # a message is looked into as it is shown, unless the ledger is told
+    (Filter(text="Expecting"), []),
+    (Filter(text="Expecting", revealed=True), [3]),
+    (Filter(text="not between", id="b"), [1]),
     (Filter(since_ms=1), [0, 1, 2, 3]),
     (Filter(until_ms=1), []),
     (Filter(places=(Position(0, 0), Position(3, 0), Position(3, 5))), [0, 3]),
@@ -199,6 +203,8 @@ async def test_the_commands_tell_people_and_scripts(hand: Hand, tmp_path: Path) 
     assert [(event["what"], event["who"]) for event in json.loads(out)["events"]] == [
         ("failed", ""),
         ("reveal", "ben"),
+        ("check", "ben"),
+        ("check", "ben"),
         ("discard", "ben"),
     ]
     status, out = await command(hand, tmp_path, "list")

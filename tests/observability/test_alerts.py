@@ -11,6 +11,7 @@ import pytest
 from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, Pace
 from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics.console_catalogue import LOGIN_FAILURES, LOGINS_THROTTLED
 from stream_scorer.runtime.settings.settings import BusinessSettings, Settings
 from tests.observability.prometheus_scenarios import (
     LATENCY,
@@ -106,6 +107,7 @@ def scaled(world: World, names: str, factor: float) -> World:
     }
 
 
+CONSOLE = {"job": "console-of-stream-scorer", "instance": "console:8081"}
 HIGH = (0, 0, 0, 8, 20, 30, 60, 60, 40, 20)
 HOURLY = Time("26h", "20m", "1h")
 WEEKLY = Time("170h", "30m", "1h")
@@ -151,6 +153,20 @@ CASES = [
     Case("StreamScorerDiskFull", "11 % free", False, {series(catalogue.DISK_FREE.name): steady(11e9)}),
     Case("StreamScorerFilesExhausted", "81 %", True, {series("process_open_fds"): steady(810)}),
     Case("StreamScorerFilesExhausted", "79 %", False, {series("process_open_fds"): steady(790)}),
+    Case(
+        "StreamScorerLoginsFail",
+        "guesses that are not even looked at",
+        True,
+        {series(LOGINS_THROTTLED.name, CONSOLE, by="form"): growing(500)}
+        | {series(LOGIN_FAILURES.name, CONSOLE, by="form"): growing(1)},
+    ),
+    Case(
+        "StreamScorerLoginsFail",
+        "somebody mistypes",
+        False,
+        {series(LOGINS_THROTTLED.name, CONSOLE, by="form"): steady(0)}
+        | {series(LOGIN_FAILURES.name, CONSOLE, by="form"): "0 1 2 3+0x400"},
+    ),
     Case(
         "StreamScorerRecordsWait",
         "over a minute",

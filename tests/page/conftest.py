@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -29,7 +30,7 @@ from tests.page.hostile import RECORDS, SENDER
 from tests.support.programs import program
 
 WAIT_S_MAX = 60.0
-ACT_TOKEN = "token-to-act-here"
+ACT_TOKEN = "7be1-token-to-act-here"
 NAME = "Ann Other"
 
 Client = TestClient[web.Request, web.Application]
@@ -55,10 +56,12 @@ async def closed_office() -> AsyncIterator[DeadLetterService]:
 async def served(**settings: object) -> AsyncIterator[Client]:
     """The page on a server of its own; settings are named `section__name`. It has no dead letters: Kafka is away."""
     given = {key.replace("__", "."): value for key, value in settings.items()}
-    app = web.Application()
-    add_pages(app, load_settings(None, {}, given), FixedFigures(), closed_office)
-    async with TestClient(TestServer(app)) as client:
-        yield client
+    with tempfile.TemporaryDirectory() as folder:
+        given.setdefault("worker.state_folder", folder)
+        app = web.Application()
+        add_pages(app, load_settings(None, {}, given), FixedFigures(), closed_office)
+        async with TestClient(TestServer(app)) as client:
+            yield client
 
 
 @pytest.fixture

@@ -1,19 +1,23 @@
 """Who may look at the page, and who may act on it."""
 
+import asyncio
 import re
 import time
 from http.cookies import SimpleCookie
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 from yarl import URL
 
-from stream_scorer.operations.console.auth import COOKIE, SESSION_S, Authenticator, Permission
-from stream_scorer.runtime.settings.settings import HttpSettings
+from stream_scorer.operations.console.access.failed_logins import CLIENT_FAILURES_MAX
+from stream_scorer.operations.console.auth import COOKIE, GATE, SESSION_S, Authenticator, Permission
+from stream_scorer.operations.console.server import serve_console
+from stream_scorer.runtime.settings.settings import HttpSettings, load_settings
 from tests.page.conftest import Client, Serve
 
-VIEW, ACT = "token-to-view", "token-to-act"
+VIEW, ACT = "2f9c-token-to-view", "7be1-token-to-act"
 ELSEWHERE: dict[str, Any] = {"http__host": "0.0.0.0"}
 WITH_TOKENS = ELSEWHERE | {"http__view_token": VIEW, "http__act_token": ACT}
 PAGES = ("/", "/dead-letters", "/dead-letters/list", "/dead-letters/0@0", "/producers", "/jobs", "/jobs/x", "/nowhere")
@@ -156,7 +160,10 @@ async def test_the_token_to_view_looks_and_does_not_act(serve: Serve) -> None:
         assert (await act(client, do="discard", headers=bearer(VIEW))).status == 403
         reveal = await client.post("/dead-letters/0@0/reveal", headers=bearer(VIEW))
         assert reveal.status == 403
-        assert (await act(client, do="check", headers=bearer(VIEW))).status == 503
+        # what these answer depends on masked bytes
+        for do in ("check", "dry-run", "discard-dry-run"):
+            assert (await act(client, do=do, headers=bearer(VIEW))).status == 403
+        assert (await client.post("/dead-letters/0@0/preview", headers=bearer(VIEW))).status == 403
 
 
 async def test_the_token_to_act_looks_and_acts(serve: Serve) -> None:
@@ -207,12 +214,17 @@ def request_with(client: Client, cookie: str) -> None:
     client.session.cookie_jar.update_cookies({COOKIE: cookie}, URL(str(client.make_url("/"))))
 
 
+def cookie_of(view: str = VIEW, *, seconds_ago: float = 0) -> str:
+    """A session's cookie as a console with these tokens issues it."""
+    gate = Authenticator(HttpSettings(view_token=view, act_token=ACT), lambda: time.time() - seconds_ago)
+    return gate.sessions.issue("view", int(Permission.LOOK), "")
+
+
 async def test_a_session_that_was_changed_is_none(serve: Serve) -> None:
     async with serve(**WITH_TOKENS) as client:
-        cookie = Authenticator(HttpSettings(view_token=VIEW, act_token=ACT), time.time).enter(VIEW, "")
-        assert cookie is not None
-        _, rest = cookie.split(".", 1)
-        for forged in (f"2.{rest}", cookie[:-1] + ("0" if cookie[-1] != "0" else "1"), "1.9.x.y", "ü.ü", ""):
+        cookie = cookie_of()
+        said, signature = cookie.rsplit(".", 1)
+        for forged in (f"2{cookie}", f"{said}.{signature[:-2]}xx", said, "1.9.x.y", "ü.ü", "."):
             request_with(client, forged)
             assert (await client.get("/", allow_redirects=False)).status == 303
         request_with(client, cookie)
@@ -221,14 +233,138 @@ async def test_a_session_that_was_changed_is_none(serve: Serve) -> None:
 
 async def test_a_session_ends_with_its_time_and_with_its_token(serve: Serve) -> None:
     async with serve(**WITH_TOKENS) as client:
-        http = HttpSettings(view_token=VIEW, act_token=ACT)
-        old = Authenticator(http, lambda: time.time() - SESSION_S - 1).enter(VIEW, "")
-        other = Authenticator(HttpSettings(view_token="another", act_token=ACT), time.time).enter("another", "")
-        assert old is not None
-        assert other is not None
-        for cookie in (old, other):
+        for cookie in (cookie_of(seconds_ago=SESSION_S + 5), cookie_of("another-token-4711")):
             request_with(client, cookie)
             assert (await client.get("/", allow_redirects=False)).status == 303
+
+
+async def test_a_cookie_that_opens_nothing_is_taken_away(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        request_with(client, cookie_of("another-token-4711"))
+        answer = await client.get("/", allow_redirects=False)
+        assert SimpleCookie(answer.headers["Set-Cookie"])[COOKIE]["max-age"] == "0"
+
+
+async def test_a_session_that_was_logged_out_stays_so_over_a_restart(serve: Serve, tmp_path: Path) -> None:
+    given = WITH_TOKENS | {"worker__state_folder": str(tmp_path)}
+    async with serve(**given) as client:
+        answer = await log_in(client, VIEW)
+        copied = SimpleCookie(answer.headers["Set-Cookie"])[COOKIE].value
+        await client.post("/logout", data={"form_token": await form_token(client)})
+        request_with(client, copied)
+        assert (await client.get("/", allow_redirects=False)).status == 303
+    async with serve(**given) as client:
+        request_with(client, copied)
+        assert (await client.get("/", allow_redirects=False)).status == 303
+        request_with(client, cookie_of())
+        assert (await client.get("/", allow_redirects=False)).status == 200
+    file = next(tmp_path.rglob("revoked-sessions.json"))  # noqa: ASYNC240  # nothing else runs
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+# Roles
+
+
+async def test_the_token_to_deploy_looks_and_deploys_and_does_not_act(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS, http__deploy_token="11-token-to-deploy") as client:
+        page = await (await client.get("/", headers=bearer("11-token-to-deploy"))).text()
+        assert "read-only and deploy" in page
+        assert (await act(client, headers=bearer("11-token-to-deploy"))).status == 403
+
+
+# Guessing
+
+
+@pytest.mark.parametrize("by", ["bearer", "form", "session"])
+async def test_guesses_are_counted_and_then_not_even_looked_at(serve: Serve, by: str) -> None:
+    async def guess(client: Client, right: bool = False) -> ClientResponse:
+        if by == "form":
+            return await log_in(client, VIEW if right else "wrong")
+        if by == "bearer":
+            return await client.get("/", headers=bearer(VIEW if right else "wrong"), allow_redirects=False)
+        request_with(client, cookie_of() if right else "forged")
+        return await client.get("/", allow_redirects=False)
+
+    async with serve(**WITH_TOKENS) as client:
+        gate: Authenticator = client.app[GATE]
+        statuses = [(await guess(client)).status for _ in range(CLIENT_FAILURES_MAX + 3)]
+        shown = gate.metrics.expose().decode()
+        assert f'stream_scorer_login_failures_total{{by="{by}"}} {CLIENT_FAILURES_MAX}.0' in shown
+        assert f'stream_scorer_logins_throttled_total{{by="{by}"}} 3.0' in shown
+        if by == "session":  # a session that holds needs no luck
+            assert (await guess(client, right=True)).status == 200
+        else:
+            assert statuses[-3:] == [429] * 3
+            answer = await guess(client, right=True)
+            assert answer.status == 429
+            assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_who_is_in_stays_in_while_others_guess(serve: Serve) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        await log_in(client, VIEW)
+        for _ in range(CLIENT_FAILURES_MAX + 1):
+            await client.get("/", headers=bearer("wrong"))
+        assert (await client.get("/", allow_redirects=False)).status == 200
+
+
+# Requests that are none
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout", "/dead-letters/act", "/dead-letters/0@0/preview"])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        pytest.param("multipart/form-data", b"x", id="multipart without a boundary"),
+        pytest.param("multipart/form-data; boundary=x", b"--x\r\n\r\nhalf", id="multipart cut off"),
+        pytest.param("multipart/form-data; boundary=x", b"no boundary", id="multipart that is none"),
+        pytest.param(
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="token"; filename="f"\r\n\r\nx\r\n--x--\r\n',
+            id="a file",
+        ),
+        pytest.param(
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="t"\r\n'
+            b"Content-Transfer-Encoding: base64\r\n\r\n!\r\n--x--\r\n",
+            id="base64 that is none",
+        ),
+        pytest.param("application/x-www-form-urlencoded; charset=nonsense", b"token=a", id="an unknown charset"),
+        pytest.param("application/x-www-form-urlencoded; charset=utf-16", b"a", id="bytes that are not of the charset"),
+        pytest.param("application/x-www-form-urlencoded; charset=idna", b"a=\xff", id="a charset that is no charset"),
+        pytest.param("application/x-www-form-urlencoded", b"token=\xff\xfe", id="bytes that are not UTF-8"),
+        pytest.param("application/x-www-form-urlencoded", b"token=%ed%a0%80&name=%ff", id="escaped bytes, not UTF-8"),
+        pytest.param('text/plain; charset="', b"\x00", id="no form"),
+    ],
+)
+async def test_a_form_that_cant_be_read_is_its_senders_fault(
+    serve: Serve, path: str, content_type: str, body: bytes
+) -> None:
+    async with serve(**WITH_TOKENS) as client:
+        await log_in(client, ACT)
+        headers = {"Content-Type": content_type}
+        async with client.post(path, data=body, headers=headers, allow_redirects=False) as answer:
+            assert 400 <= answer.status < 500
+            assert "Traceback" not in await answer.text()
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/login?next=%ff",
+        "/dead-letters?text=%ff%fe",
+        "/dead-letters/%ff",
+        "/dead-letters/list?id=%ed%a0%80",
+        "/jobs/%00",
+        "/%ff",
+    ],
+)
+async def test_an_address_that_is_no_text_is_no_fault_of_ours(serve: Serve, path: str) -> None:
+    async with serve() as client:
+        answer = await client.get(URL(path, encoded=True))
+        assert answer.status in (200, 400, 404, 503)
+        assert "A fault of our own" not in await answer.text()
 
 
 def test_to_act_includes_to_look() -> None:
@@ -243,8 +379,14 @@ async def test_every_answer_keeps_the_page_to_itself(serve: Serve) -> None:
         page = await (await client.get("/")).text()
         assets = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
         assert len(assets) == 3
-        for path in (*PAGES, "/login", *assets):
-            answer = await client.get(path)
+        answers = [await client.get(path) for path in (*PAGES, "/login", *assets)]
+        answers.append(await client.get("/", headers={"Host": "evil.example"}))
+        answers.append(await client.put("/"))  # no view of ours: the framework's own answer
+        answers.append(await client.post("/logout", data="x", headers={"Content-Type": "multipart/form-data"}))
+        answers.append(await client.post("/dead-letters/act", data={"do": "replay"}))
+        answers.append(await client.get("/nowhere", headers=bearer("wrong"), allow_redirects=False))
+        for answer in answers:
+            assert answer.headers["Server"] == "stream-scorer"
             policy = answer.headers["Content-Security-Policy"]
             assert policy.startswith("default-src 'none'; ")
             assert "unsafe" not in policy
@@ -265,3 +407,19 @@ async def test_a_page_says_what_keeps_the_letters_away(serve: Serve) -> None:
         answer = await client.get("/dead-letters")
         assert answer.status == 503
         assert "Kafka does not answer at nowhere:1." in await answer.text()
+
+
+async def test_a_request_that_is_none_is_400_and_the_log_does_not_quote_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {"http.port": 0, "kafka.bootstrap": "127.0.0.1:1", "worker.state_folder": str(tmp_path)}
+    async with serve_console(load_settings(None, {}, given)) as (host, port):
+        for sent in (b"Jones\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: Jones\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(sent)
+            assert b" 400 " in await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+    assert "a request failed" in caplog.text
+    assert "Jones" not in caplog.text
+    assert "Traceback" not in caplog.text

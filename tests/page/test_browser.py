@@ -91,6 +91,9 @@ async def test_the_preview_follows_the_fix_while_it_is_made(browser: Browser, wo
     async with a_page(browser, worker_page) as page:
         await page.goto(f"/dead-letters/{place}")
         preview = page.locator("#preview")
+        await page.get_by_label("Match case").check()
+        await expect(preview).to_contain_text("Reveal the dead letter first")
+        await page.get_by_role("button", name="Reveal").click()
         await expect(preview).to_contain_text("still fails")
         await page.get_by_label("Match case").check()
         await expect(preview).to_contain_text("passes")
@@ -105,6 +108,7 @@ async def test_everything_but_the_live_preview_works_without_a_script(
     place = worker_page.places["second_mendable"]
     async with a_page(browser, worker_page, java_script_enabled=False) as page:
         await page.goto(f"/dead-letters/{place}")
+        await page.get_by_role("button", name="Reveal").click()
         await page.get_by_label("Match case").check()
         await page.get_by_role("button", name="Preview").click()
         await expect(page.locator("#preview")).to_contain_text("passes")
@@ -128,6 +132,9 @@ async def test_a_letter_is_reached_and_mended_by_keyboard_alone(browser: Browser
         await page.locator("tbody a").first.focus()
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/dead-letters/*@*")
+        await page.get_by_role("button", name="Reveal").focus()
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/reveal")
         await page.get_by_label("Trim spaces").focus()
         await page.keyboard.press("Space")
         await expect(page.locator("#preview")).to_contain_text("with this fix")

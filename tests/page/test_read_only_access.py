@@ -11,7 +11,7 @@ from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Fil
 from stream_scorer.operations.dead_letters.service import open_service
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.page.conftest import WorkerPage
-from tests.page.test_dead_letter_pages import job, text
+from tests.page.test_dead_letter_pages import text
 
 ADVICE = "To replay, discard or reveal here, set"
 
@@ -71,19 +71,27 @@ async def test_where_nobody_can_act_the_page_says_how_instead_of_buttons(
     for path in (f"/dead-letters/{worker_page.places['unmendable']}", "/dead-letters/list"):
         page = await text(onlooker, path)
         assert ADVICE in page
-        assert re.findall(r'name="do" value="([\w-]+)"', page) == ["check"]
+        assert re.findall(r'name="do" value="([\w-]+)"', page) == []
         assert "/reveal" not in page
 
 
-async def test_who_may_only_look_can_check_and_is_told_how_to_do_more(
+async def test_who_may_only_look_asks_nothing_whose_answer_depends_on_masked_bytes(
     onlooker: ClientSession, worker_page: WorkerPage
 ) -> None:
     place = worker_page.places["unmendable"]
-    assert "still fails" in await job(onlooker, place, do="check")
-    dry = await job(onlooker, worker_page.places["second_mendable"], do="dry-run", fix="match-case")
-    assert "1 would be replayed" in dry
-    assert ADVICE in dry
-    assert 'value="replay"' not in dry
+    page = await text(onlooker, f"/dead-letters/{place}")
+    found = re.search(r'name="form_token" value="(\w+)"', page)
+    assert found is not None
+    assert "still fails" not in page
+    patch = '[{"op": "test", "path": "/observation/SubjectRaceCode", "value": "W"}]'
+    form = {"form_token": found[1], "place": place, "patch": patch, "why": "a test"}
+    asked = [("/dead-letters/act", do) for do in ("check", "dry-run", "discard-dry-run")] + [
+        (f"/dead-letters/{place}/preview", "")
+    ]
+    for path, do in asked:
+        async with onlooker.post(path, data=form | {"do": do}) as answer:
+            assert answer.status == 403
+            assert ADVICE in await answer.text()
 
 
 async def test_where_a_token_to_act_is_set_the_page_asks_for_it(worker_page: WorkerPage) -> None:

@@ -23,6 +23,7 @@ from stream_scorer.commands.dead_letters.options import (
     PlaceArgument,
     PlacesArgument,
     ProducerOption,
+    RevealTextOption,
     SetOption,
     StageOption,
     StateOption,
@@ -94,7 +95,9 @@ def list_(
     id_: IdOption = None,
     producer: ProducerOption = None,
     text: TextOption = None,
+    reveal: RevealTextOption = False,
     state: StateOption = None,
+    who: AsOption = None,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
     settings: SettingsOption = None,
@@ -107,7 +110,7 @@ def list_(
     from stream_scorer.commands.dead_letters.printing import print_groups, print_json, print_letters, print_producers
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    wanted = filter_from((), code, field, stage, begin, end, partition, id_, producer, text, state)
+    wanted = filter_from((), code, field, stage, begin, end, partition, id_, producer, text, state, reveal=reveal)
     behind = None if before is None else place_from(before)
 
     async def look(office: "DeadLetterService", on_read: "OnRead") -> object:
@@ -115,7 +118,7 @@ def list_(
             return await office.find(wanted, limit, behind, on_read)
         return await (office.groups if by is By.GROUPS else office.producers)(wanted, on_read)
 
-    found = _run(resolved, look, quiet=as_json)
+    found = _run(resolved, look, who=who, quiet=as_json)
     if as_json:
         print_json(found)
     else:
@@ -162,10 +165,13 @@ def check(
     id_: IdOption = None,
     producer: ProducerOption = None,
     text: TextOption = None,
+    reveal: RevealTextOption = False,
     state: StateOption = None,
     patch: PatchOption = None,
     fix: FixOption = None,
     sets: SetOption = None,
+    why: WhyOption = "",
+    who: AsOption = None,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
     settings: SettingsOption = None,
@@ -173,15 +179,16 @@ def check(
 ) -> None:
     """Validate dead letters against today's contract, as they are or fixed: passes, still fails, would conflict.
 
-    Writes nothing. Exit status 1 where one would not pass.
+    Publishes nothing. The answer depends on what is masked, so the ledger keeps who asked, and when. Exit status 1
+    where one would not pass.
     """
     from stream_scorer.commands.dead_letters.printing import print_check, print_json
     from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, state)
+    wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, state, reveal=reveal)
     mended = fix_from(patch, fix, sets)
-    report = _run(resolved, lambda office, on_read: office.check(wanted, mended, on_read), quiet=as_json)
+    report = _run(resolved, lambda office, on_read: office.check(wanted, mended, on_read, why), who=who, quiet=as_json)
     (print_json if as_json else print_check)(report)
     if set(report.verdicts) - {Verdict.PASSES, Verdict.ALREADY_SCORED}:
         raise typer.Exit(NOT_FINE)
@@ -200,6 +207,7 @@ def replay(
     id_: IdOption = None,
     producer: ProducerOption = None,
     text: TextOption = None,
+    reveal: RevealTextOption = False,
     patch: PatchOption = None,
     fix: FixOption = None,
     sets: SetOption = None,
@@ -222,15 +230,17 @@ def replay(
 ) -> None:
     """Publish dead letters' records again where they came from, as they are or fixed; each once, however often run.
 
-    Without --yes only says what would change and pass. Stopped half-way, say the same again: it goes on with the rest.
-    A record that was replayed operator.replays_max times (3) and failed each time is parked. Exit status 1 where a
-    letter was left alone because it would not pass.
+    Without --yes only says what would change and pass, and the ledger keeps who asked. Stopped half-way, say the same
+    again: it goes on with the rest. A record that was replayed operator.replays_max times (3) and failed each time is
+    parked. Exit status 1 where a letter was left alone because it would not pass.
     """
     from stream_scorer.commands.dead_letters.printing import print_json, print_replay
     from stream_scorer.operations.dead_letters.replay.replay import Skip
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every)
+    wanted = filter_from(
+        places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every, reveal=reveal
+    )
     mended = fix_from(patch, fix, sets)
 
     async def act(office: "DeadLetterService", on_read: "OnRead") -> object:
@@ -267,6 +277,7 @@ def discard(
     id_: IdOption = None,
     producer: ProducerOption = None,
     text: TextOption = None,
+    reveal: RevealTextOption = False,
     yes: YesOption = False,
     who: AsOption = None,
     bootstrap: BootstrapOption = None,
@@ -278,7 +289,9 @@ def discard(
     from stream_scorer.commands.dead_letters.printing import print_discard, print_json
 
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every)
+    wanted = filter_from(
+        places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every, reveal=reveal
+    )
     if not note.strip():
         raise SettingsError("--note is required: say why the dead letters are discarded")
     report = _run(

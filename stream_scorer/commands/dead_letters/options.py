@@ -38,7 +38,14 @@ ProducerOption = Annotated[
 ]
 TextOption = Annotated[
     str | None,
-    typer.Option(metavar="TEXT", help="A reason's message contains this. Slower: it reads the dead letters."),
+    typer.Option(
+        metavar="TEXT",
+        help="A reason's message, masked as it is shown, contains this. Slower: it reads the dead letters.",
+    ),
+]
+RevealTextOption = Annotated[
+    bool,
+    typer.Option("--reveal", help="With --text: look into what is masked too. The ledger keeps who looked, and when."),
 ]
 StateOption = Annotated[
     list[str] | None,
@@ -78,9 +85,10 @@ def filter_from(
     states: Sequence[str] | None,
     *,
     every: bool | None = None,
+    reveal: bool = False,
 ) -> "Filter":
-    """The filter that options name. With `every`, one that means everything must be asked for by it. Raises
-    SettingsError."""
+    """The filter that options name. With `every`, one that means everything must be asked for by it; with `reveal`,
+    the text is looked for in what is masked too. Raises SettingsError."""
     from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, WAITING, Filter, State
 
     if code is not None and code not in [*Code, UNREADABLE]:
@@ -99,6 +107,7 @@ def filter_from(
         id=id_,
         producer=producer,
         text=text,
+        revealed=reveal and text is not None,
         states=chosen or WAITING,
         places=tuple(map(place_from, places)) if places else None,
     )

@@ -131,7 +131,9 @@ def print_shown(shown: Any) -> None:
             f"{batch.last_offset}"
         )
         cut = f", of {batch.bytes:,} (sha256 {batch.sha256})"
-    out.print(Text(f"value, {shown.size_bytes:,} bytes{cut}:"))
+    size = "masked" if shown.masked else f"{shown.size_bytes:,} bytes{cut}"
+    only = ", only its start was kept" if shown.truncated and shown.masked else ""
+    out.print(Text(f"value, {size}{only}:"))
     out.print(marked(shown.pieces))
     if shown.masked:
         out.print("Personal data is masked; --reveal shows it and records your name in the ledger.")

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from stream_scorer.core.contract.reasons import RANKS, Code, Reason, Stage
+from stream_scorer.core.contract.reasons import RANKS, Code, Stage
 from stream_scorer.core.dead_letters.redaction import masked_reason
 from stream_scorer.core.records.dead_letter_reader import (
     REPLAYED_FROM,
@@ -27,12 +27,10 @@ EXAMPLES_MAX: Final = 3
 
 # What went wrong later is the model's fault, not the producer's
 PRODUCER_FAULTS: Final = frozenset({Stage.DECODE, Stage.CONTRACT, Stage.CONFLICT, Stage.OUTCOME})
-# A wrong value of these says nothing of the person who was stopped, and whoever is to mend it must see it
-IMPERSONAL: Final = frozenset({"StatuteReason", "InterventionReasonCode", "SearchAuthorizationCode", "day_of_week"})
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A record with the fault: where it lies, and what was said of it, without what that tells of a person."""
+    """A record with the fault: where it lies, and what was said of it, masked as everywhere."""
 
     origin: SourcePosition
     message: str
@@ -122,18 +120,19 @@ class ScorecardBuilder:
         card.broken += 1
         card.broken_since_ms = _earlier(card.broken_since_ms, time_ms)
         card.broken_last_ms = max(card.broken_last_ms or time_ms, time_ms)
-        for key, reason in {(reason.code, reason.field): reason for reason in reversed(letter.reasons)}.items():
+        masked = [masked_reason(reason) for reason in letter.reasons]
+        for key, reason in {(reason.code, reason.field): reason for reason in reversed(masked)}.items():
             fault = card.faults.get(key)
             if fault is None:
                 if len(card.faults) >= FAULTS_MAX:
                     continue
                 fault = card.faults[key] = Fault(
-                    code=reason.code, field=masked_reason(reason).field, first_ms=time_ms, last_ms=time_ms, examples=[]
+                    code=reason.code, field=reason.field, first_ms=time_ms, last_ms=time_ms, examples=[]
                 )
             fault.count += 1
             fault.first_ms, fault.last_ms = min(fault.first_ms, time_ms), max(fault.last_ms, time_ms)
             if len(fault.examples) < EXAMPLES_MAX:
-                fault.examples.append(Example(letter.origin, redacted_message(reason)))
+                fault.examples.append(Example(letter.origin, reason.message))
 
     def _card(self, producer: str | None) -> Scorecard:
         name = UNNAMED if producer is None else producer
@@ -148,13 +147,6 @@ class ScorecardBuilder:
         """All producers that sent something or have letters, those with the most broken records first."""
         seen = [card for card in self._cards.values() if card.sent or card.broken or card.moved]
         return sorted(seen, key=lambda card: (-card.broken, -card.moved, -card.sent, card.producer))
-
-
-def redacted_message(reason: Reason) -> str:
-    """A reason's message without what it quotes, but for values that say nothing of a person."""
-    if reason.code is Code.INVALID_VALUE and reason.field in IMPERSONAL:
-        return reason.message
-    return masked_reason(reason).message
 
 
 def _is_first(letter: DeadLetter) -> bool:

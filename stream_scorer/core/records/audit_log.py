@@ -14,16 +14,19 @@ from stream_scorer.core.records.timestamps import milliseconds
 
 
 class Action(StrEnum):
-    """What can be done with a letter. `reveal`: somebody looked at what it says of a person."""
+    """What can be done with a letter. `reveal`: somebody looked at what it says of a person; `check`: somebody asked
+    what depends on it (what a fix would make of it, whether a text stands in it)."""
 
     REPLAY = "replay"
     DISCARD = "discard"
     REVEAL = "reveal"
+    CHECK = "check"
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One act. `replays`: how often the record has been replayed with this one; `became`: where it was published again;
-    `fix`: how it was mended, without the values."""
+    `fix`: how it was mended, without the values; `letters`: how many letters a question was about, where it was about
+    a set; `filter`: which set, without what its text and id were. Such an entry names no letter: see `NO_LETTER`."""
 
     act: Action
     who: str
@@ -34,6 +37,8 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     replays: Count = 0
     became: SourcePosition | None = None
     fix: str = ""
+    letters: int = 1
+    filter: str = ""
 
     @property
     def key(self) -> bytes:
@@ -60,6 +65,8 @@ class OffsetsEntry(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.topic}-{self.partition}".encode()
 
 
+# An offset that no letter ever has: where a question about a set of letters is noted
+NO_LETTER: Final = Position(0, (1 << 44) - 1)
 encode_entry: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(AuditEntry).decode
 

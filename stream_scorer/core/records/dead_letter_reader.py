@@ -96,7 +96,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.batch.first_offset} to {self.batch.last_offset}, and holds its first bytes: ask their producer"
             )
         if self.truncation is not None:
-            return f"only its first bytes were kept: the record had {self.truncation.bytes:,} bytes, ask its producer"
+            return "only its first bytes were kept: ask its producer to send it again"
         return None
 
 

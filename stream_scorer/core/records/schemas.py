@@ -121,7 +121,8 @@ def ledger_entry() -> Schema:
     described: Described = {
         "act": {
             "enum": [act.value for act in Action],
-            "description": "`reveal`: somebody looked at what the letter says of a person",
+            "description": "`reveal`: somebody looked at what the letter says of a person; `check`: asked what "
+            "depends on it",
         },
         "who": TEXT,
         "at": TIME,
@@ -131,6 +132,8 @@ def ledger_entry() -> Schema:
         "replays": COUNT | {"description": "How often the record has been replayed, with this one"},
         "became": ORIGIN | {"description": "Where the record was published again"},
         "fix": TEXT | {"description": "How it was mended: names and paths, no values"},
+        "letters": COUNT | {"description": "How many letters a question was about that names none"},
+        "filter": TEXT | {"description": "Which letters such a question was about, without the text looked for"},
     }
     offsets: Described = {
         "act": {"const": "set_offset"},

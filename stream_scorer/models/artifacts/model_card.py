@@ -19,15 +19,17 @@ Class = bool | int | str
 
 class ServingCard(msgspec.Struct, frozen=True):
     """The part of a card that serving stands on. `columns`: in the order in which the pipeline wants them; `classes`:
-    in the order of the pipeline's probabilities."""
+    in the order of the pipeline's probabilities; `tables_sha256`: of its look-up tables where it was saved, if it has
+    any."""
 
     format: int
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
     columns: list[str]
     classes: Annotated[list[Class], msgspec.Meta(min_length=2, max_length=2)]
     positive_class: Class
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)]
     versions: dict[str, str]
+    tables_sha256: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
 
     @property
     def positive(self) -> int:
@@ -56,6 +58,8 @@ def serving_card(card: dict[str, Any], where: str) -> ServingCard:
             f"{where} names other columns than the contract's ({', '.join(head.columns)}): "
             "train on those ten or some of them"
         )
+    if len(set(head.classes)) < len(head.classes):
+        raise ModelError(f"{where} names one class twice ({head.classes}): save the model again")
     if head.positive_class not in head.classes:
         raise ModelError(
             f"{where} says that {head.positive_class!r} is the positive class, but the classes are {head.classes}: "

@@ -26,7 +26,7 @@ from stream_scorer.models.artifacts.files import (
 from stream_scorer.models.artifacts.model_card import FORMAT, ServingCard, library_versions, serving_card
 from stream_scorer.models.artifacts.servability import cannot_score, refuse_unservable
 from stream_scorer.models.dataframes import Codes
-from stream_scorer.models.serving.lookup_table_cache import load_tables, save_tables, tables_path
+from stream_scorer.models.serving.lookup_table_cache import checksum_of, encode_tables, load_tables, save_tables
 from stream_scorer.models.serving.lookup_tables import (
     TOLERANCE,
     Additive,
@@ -40,6 +40,8 @@ from stream_scorer.models.serving.predict import Floats, Predict, on_one_thread,
 from stream_scorer.models.serving.prediction_cache import PredictionCache
 
 GOLDEN_ROWS = 64
+# One row that comes out right may do so by chance
+GOLDEN_ROWS_MIN = 32
 
 
 class LoadedModel(NamedTuple):
@@ -88,13 +90,18 @@ def save_model(
     }
     head = serving_card(said, f"the card of {name}")
     try:
+        compiled = compile_pipeline(pipeline, head).predict
         probabilities = predict_with_dataframe(pipeline, head)(golden).tolist()
     except Exception as error:
         raise cannot_score(name, error) from error
+    if isinstance(compiled, Additive):
+        said["tables_sha256"] = checksum_of(encode_tables(compiled))
     rows = [
         {"observation": observation_columns(code), "probability": probability}
         for code, probability in zip(golden.tolist(), probabilities, strict=True)
     ]
+    if (few := too_few_golden(golden)) is not None:
+        raise ModelError(f"the golden rows of {name} {few}: leave `golden` out, or give more")
     return write_files(
         folder, {PIPELINE: dump_pipeline(pipeline), CARD: as_json(said), GOLDEN: as_json({"rows": rows})}
     )
@@ -107,14 +114,14 @@ def load_model(folder: Path, trusted_types: Collection[str] = ()) -> LoadedModel
     card = json_object(contents[CARD], folder / CARD)
     head = serving_card(card, str(folder / CARD))
     golden, expected = golden_rows(contents[GOLDEN], folder / GOLDEN)
-    cached = tables_path(digest, trusted_types)
-    tables = load_tables(cached)
+    is_same_here = head.versions == library_versions()
+    tables = load_tables(head.tables_sha256, trusted_types) if is_same_here else None
     if tables is not None and all_close(tables(golden), expected, TOLERANCE):
         compiled = Compiled("additive", tables)
     else:
         compiled = compile_checked(contents[PIPELINE], head, folder, trusted_types, golden, expected)
         if isinstance(compiled.predict, Additive):
-            save_tables(cached, compiled.predict)
+            save_tables(head.tables_sha256, trusted_types, compiled.predict)
     expensive = compiled.form != "additive"
     return LoadedModel(
         name=f"{head.name}@{digest[:12]}",
@@ -182,10 +189,18 @@ def golden_rows(content: bytes, path: Path) -> tuple[Codes, Floats]:
     try:
         rows = json_object(content, path)["rows"]
         codes = np.array([encode_columns(row["observation"]) for row in rows], dtype=np.int64)
-        return codes, np.array(
-            [row["probability"] for row in rows], dtype=np.float64
-        )  # null, for NaN, becomes NaN again
+        # null, for NaN, becomes NaN again
+        probabilities = np.array([row["probability"] for row in rows], dtype=np.float64)
     except (KeyError, TypeError, *UNREADABLE) as error:
         raise ModelError(
             f"{path} does not hold golden rows ({type(error).__name__}: {error}): save the model again"
         ) from error
+    if (few := too_few_golden(codes)) is not None:
+        raise ModelError(f"the golden rows in {path} {few}: save the model again")
+    return codes, probabilities
+
+
+def too_few_golden(codes: Codes) -> str | None:
+    """Why these rows don't tell one model from another; None where they do."""
+    distinct = len(np.unique(codes))
+    return None if distinct >= GOLDEN_ROWS_MIN else f"are {distinct} different ones, fewer than {GOLDEN_ROWS_MIN}"

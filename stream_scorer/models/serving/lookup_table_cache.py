@@ -1,48 +1,64 @@
 """Compiled additive models, kept in the cache folder.
 
-Invariant: what is kept was checked against its pipeline, under the same digest and libraries.
+Invariant: what is taken from the cache is, bit for bit, what the model was when it was saved: its checksum stands on
+the model's card, under the model's own digest. Whoever may write to the cache, and not to the model, changes nothing.
 
-Importing scikit-learn takes more than a second and 150 MiB. A worker whose model was compiled before needs neither.
+Importing scikit-learn takes more than a second and 150 MiB. A worker whose model was compiled before needs neither. A
+model whose card has no checksum, or whose tables come out otherwise here than where it was saved (other libraries,
+another processor), is compiled at each start instead, which costs that second.
 """
 
-import os
 from collections.abc import Collection
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from stream_scorer.cache import cache_folder
 from stream_scorer.core.contract.observation_code import CODES
-from stream_scorer.models.artifacts.model_card import library_versions
 from stream_scorer.models.serving.lookup_tables import LOWER_CODES, Additive
+from stream_scorer.private_files import write_private
+
+UPPER_CODES = CODES // LOWER_CODES
+BYTES = (UPPER_CODES + LOWER_CODES) * 8
 
 
-def tables_path(digest: str, trusted_types: Collection[str]) -> Path:
-    """Where the model's tables would be; other libraries, other contract, other types that are trusted: another
-    file."""
-    checked = repr((sorted(library_versions().items()), CODES, LOWER_CODES, sorted(trusted_types)))
-    return cache_folder() / "compiled" / f"{digest[:32]}-{sha256(checked.encode()).hexdigest()[:12]}.npz"
+def tables_path(checksum: str, trusted_types: Collection[str]) -> Path:
+    """Where the tables with this checksum would be; other types that are trusted, another file: what a pipeline may
+    hold is checked where it is compiled."""
+    trusted = sha256(repr(sorted(trusted_types)).encode()).hexdigest()
+    return cache_folder() / "compiled" / f"{checksum[:32]}-{trusted[:12]}.tables"
 
 
-def save_tables(path: Path, additive: Additive) -> None:
-    """Write the tables; a cache folder that can't be written to costs time at the next start, nothing else."""
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(partial, upper=additive.upper, lower=additive.lower)
-        partial.replace(path)
+def encode_tables(additive: Additive) -> bytes:
+    """The tables as little-endian floats of 8 bytes, the upper one first."""
+    return b"".join(np.ascontiguousarray(table, dtype="<f8").tobytes() for table in (additive.upper, additive.lower))
 
 
-def load_tables(path: Path) -> Additive | None:
-    """The tables, or None when there are none or the file is damaged."""
-    try:
-        # numpy leaves a file open that it can't read
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as tables:
-            additive = Additive(tables["upper"], tables["lower"])
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError):
+def checksum_of(content: bytes) -> str:
+    return sha256(content).hexdigest()
+
+
+def save_tables(checksum: str, trusted_types: Collection[str], additive: Additive) -> None:
+    """Write the tables where they are those of the card; a cache folder that can't be written to costs time at the next
+    start, nothing else."""
+    content = encode_tables(additive)
+    if checksum and checksum_of(content) == checksum:
+        with suppress(OSError):
+            write_private(tables_path(checksum, trusted_types), content)
+
+
+def load_tables(checksum: str, trusted_types: Collection[str]) -> Additive | None:
+    """The tables with this checksum, or None when there are none."""
+    if not checksum:
         return None
-    whole = len(additive.lower) == LOWER_CODES and len(additive.upper) * LOWER_CODES == CODES
-    return additive if whole else None
+    try:
+        with tables_path(checksum, trusted_types).open("rb") as file:
+            content = file.read(BYTES + 1)
+    except OSError:
+        return None
+    if len(content) != BYTES or checksum_of(content) != checksum:
+        return None
+    tables = np.frombuffer(content, dtype="<f8").astype(np.float64)
+    return Additive(tables[:UPPER_CODES], tables[UPPER_CODES:])

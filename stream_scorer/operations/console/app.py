@@ -13,10 +13,13 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from stream_scorer.errors import UserError
-from stream_scorer.operations.console.auth import FORM_FIELD, Authenticator, Permission, Refusal
+from stream_scorer.operations.console.access.oidc import CALLBACK, OidcClient
+from stream_scorer.operations.console.access.sessions import RevokedSessions
+from stream_scorer.operations.console.auth import FORM_FIELD, GATE, Authenticator, Permission, Refusal
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession, OpeningError, OpenOffice
 from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.fair_slots import FairSlots, QueueFullError
+from stream_scorer.operations.console.forms.form_reader import read_form
 from stream_scorer.operations.console.jobs import QuotaError
 from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
 from stream_scorer.operations.console.request_context import Console, RequestContext
@@ -32,6 +35,7 @@ from stream_scorer.operations.console.views import (
     producers,
 )
 from stream_scorer.runtime.settings.settings import Settings
+from stream_scorer.runtime.web.security_headers import secure_answers
 
 View = Callable[[RequestContext], Awaitable[web.StreamResponse]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -55,13 +59,13 @@ PAGES: Final[tuple[tuple[str, View], ...]] = (
     ("/jobs", jobs.listing),
     ("/jobs/{name}", jobs.show),
 )
-# Forms, and what the visitor must be allowed to. Asking costs nobody anything; what changes something is asked of the
-# right again where the form says which it is.
+# Forms, and what the visitor must be allowed to. A check, a dry run and a preview answer questions about masked bytes,
+# so that they need the right to act like what they prepare.
 FORMS: Final[tuple[tuple[str, View, Permission], ...]] = (
-    ("/dead-letters/act", dead_letter_actions.start, Permission.LOOK),
+    ("/dead-letters/act", dead_letter_actions.start, Permission.ACT),
     ("/producers/scorecards", producers.count_up, Permission.LOOK),
     ("/dead-letters/{place}/reveal", dead_letter.reveal, Permission.ACT),
-    ("/dead-letters/{place}/preview", dead_letter.preview, Permission.LOOK),
+    ("/dead-letters/{place}/preview", dead_letter.preview, Permission.ACT),
 )
 
 
@@ -72,7 +76,11 @@ def add_pages(
     open_office: OpenOffice,
 ) -> Console:
     """Add the page to an application that is not running yet."""
-    gate = Authenticator(settings.http, time.time)
+    revoked = RevokedSessions(settings.state_path / "console" / "revoked-sessions.json", time.time)
+    gate = Authenticator(settings.http, time.time, oidc=settings.oidc, revoked=revoked)
+    app[GATE] = gate
+    secure_answers(app)
+    app.on_response_prepare.append(login.take_stale_cookie)
     console = Console(
         settings=settings,
         gate=gate,
@@ -80,16 +88,21 @@ def add_pages(
             environment=settings.topics.prefix.rstrip(".-_"),
             has_tokens=gate.has_tokens,
             has_act_token=gate.has_act_token,
+            has_oidc=gate.has_oidc,
         ),
         recorder=Recorder(source),
         desk=DeadLetterSession(open_office),
         slots=FairSlots(PAGES_AT_ONCE, slots_each=PAGES_AT_ONCE_EACH, waiting_max=PAGES_WAITING_EACH_MAX),
+        oidc=OidcClient(settings.oidc) if gate.has_oidc else None,
     )
     router = app.router
     for path in console.renderer.assets.files:
         router.add_get(path, _asset(console, path))
     router.add_get("/login", _open(console, login.form))
     router.add_post("/login", _open(console, login.create_session))
+    if console.oidc is not None:
+        router.add_get("/login/oidc", _open(console, login.begin_oidc))
+        router.add_get(CALLBACK, _open(console, login.finish_oidc))
     for path, view in PAGES:
         router.add_get(path, _guarded(console, view, Permission.LOOK))
     router.add_post("/logout", _guarded(console, login.leave, Permission.LOOK))
@@ -129,7 +142,7 @@ async def _form(request: web.Request) -> MultiMapping[str] | None:
         return None
     try:
         async with asyncio.timeout(FORM_S_MAX):
-            return await request.post()  # type: ignore[return-value]  # without `enctype` no form of ours holds a file
+            return await read_form(request)
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="The form did not arrive in time.") from None
 
@@ -143,7 +156,7 @@ def _form_refusal(console: Console, visit: RequestContext, right: Permission) ->
             "It came from another site, or the console was restarted while the page was open. Load the page again and "
             "send the form once more. Nothing was changed.",
         )
-    return None if visit.visitor.right >= right else visit.must_act()
+    return None if visit.visitor.may(right) else visit.must_act()
 
 
 def _refused(console: Console, request: web.Request, refusal: Refusal) -> web.Response:
@@ -154,6 +167,8 @@ def _refused(console: Console, request: web.Request, refusal: Refusal) -> web.Re
     )
     if refusal.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="stream-scorer"'
+    if refusal.wait_s:
+        response.headers["Retry-After"] = str(refusal.wait_s)
     return response
 
 
@@ -196,7 +211,13 @@ def _path(visit: RequestContext) -> str:
 
 def _open(console: Console, view: Callable[[Console, web.Request], Awaitable[web.Response]]) -> Handler:
     async def open_(request: web.Request) -> web.Response:
-        return await view(console, request)
+        try:
+            return await view(console, request)
+        except UserError as error:
+            status = 400 if error.exit_status == 2 else 503
+            return console.renderer.page(
+                "message.html", status=status, heading="That can't be done now", text=str(error), back="/login"
+            )
 
     return open_
 

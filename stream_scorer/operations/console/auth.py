@@ -1,37 +1,49 @@
-"""Who may look at the page and who may act on it.
+"""Who may look at the page, who may act on it, and who may deploy models.
 
 Invariant: a request is believed for what it proves. On loopback looking is open, and a name that is not loopback's, or
-a proxy's header, ends that; every other request shows a token, and nobody acts anywhere without the token to act.
-Whoever acts from a browser also proves that the form is ours.
+a proxy's header, ends that; every other request shows a token or a session, and nobody acts or deploys anywhere without
+proof of that right. Whoever acts from a browser also proves that the form is ours. What does not prove anything is
+counted, and bounded.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
+import math
 import secrets
 from collections.abc import Callable
-from enum import IntEnum
+from enum import IntFlag
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from stream_scorer.runtime.settings.settings import HttpSettings, is_loopback
+from stream_scorer.operations.console.access.failed_logins import FailedLogins, client_of
+from stream_scorer.operations.console.access.login_metrics import LoginMetrics
+from stream_scorer.operations.console.access.sessions import SESSION_S, RevokedSessions, Session, Sessions
+from stream_scorer.runtime.settings.settings import HttpSettings, OidcSettings, is_loopback
+
+__all__ = ["COOKIE", "FORM_FIELD", "GATE", "SESSION_S", "Authenticator", "Permission", "Principal", "Refusal"]
 
 COOKIE: Final = "stream_scorer_session"
 FORM_FIELD: Final = "form_token"
-SESSION_S: Final = 12 * 3600
+# What is typed as a name; who comes by OpenID Connect has the provider's
 NAME_CHARACTERS_MAX: Final = 60
 # A request that came through somebody else's server is not from this machine, whatever its address
 PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+OIDC: Final = "oidc"
 
 
-class Permission(IntEnum):
-    """What a visitor may do; to act includes to look."""
+class Permission(IntFlag):
+    """What a visitor may do. ACT: reveal, check, replay and discard dead letters; DEPLOY: deploy models."""
 
     LOOK = 1
     ACT = 2
+    DEPLOY = 4
+
+
+VIEWER: Final = Permission.LOOK
+OPERATOR: Final = Permission.LOOK | Permission.ACT
+DEPLOYER: Final = Permission.LOOK | Permission.DEPLOY
 
 
 class Principal(NamedTuple):
@@ -41,10 +53,18 @@ class Principal(NamedTuple):
     name: str | None = None
     has_session: bool = False
     form_key: bytes | None = None  # None: no form needed, the request carries its token itself
+    session: Session | None = None
+
+    def may(self, permission: Permission) -> bool:
+        return permission in self.right
 
     @property
     def may_act(self) -> bool:
-        return self.right >= Permission.ACT
+        return self.may(Permission.ACT)
+
+    @property
+    def may_deploy(self) -> bool:
+        return self.may(Permission.DEPLOY)
 
     @property
     def form_token(self) -> str:
@@ -59,40 +79,65 @@ class Principal(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why not, in words for a person, and whether a token would help."""
+    """Why not, in words for a person, and whether a token would help. `wait_s`: for how long nothing would."""
 
     status: int
     title: str
     why: str
     token_helps: bool = False
+    wait_s: int = 0
 
 
 class Authenticator:
     """Decides on requests. `clock`: seconds since 1970."""
 
-    def __init__(self, http: HttpSettings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        http: HttpSettings,
+        clock: Callable[[], float],
+        *,
+        oidc: OidcSettings | None = None,
+        revoked: RevokedSessions | None = None,
+    ) -> None:
         self._on_loopback = is_loopback(http.host)
-        self._tokens = {Permission.LOOK: http.view_token.encode(), Permission.ACT: http.act_token.encode()}
+        self._tokens = {
+            source: (right, token.encode())
+            for source, right, token in (
+                ("view", VIEWER, http.view_token),
+                ("act", OPERATOR, http.act_token),
+                ("deploy", DEPLOYER, http.deploy_token),
+            )
+            if token
+        }
+        self.has_oidc = oidc is not None and bool(oidc.issuer)
         self._clock = clock
+        sources = {source: token for source, (_, token) in self._tokens.items()}
+        if oidc is not None and self.has_oidc:
+            sources[OIDC] = f"{oidc.issuer}\n{oidc.client_id}\n{oidc.client_secret}".encode()
+        self.sessions = Sessions(sources, revoked or RevokedSessions(None, clock), clock)
+        self.failed_logins = FailedLogins()
+        self.metrics = LoginMetrics()
         # forms on an open page are ours for as long as we live
         self._own_key = secrets.token_bytes(32)
 
     @property
     def has_tokens(self) -> bool:
         """Whether anybody could log in."""
-        return any(self._tokens.values())
+        return bool(self._tokens) or self.has_oidc
 
     @property
     def has_act_token(self) -> bool:
         """Whether anybody could ever act."""
-        return bool(self._tokens[Permission.ACT])
+        return "act" in self._tokens or self.has_oidc
 
     def visitor(self, request: web.Request) -> Principal | Refusal:
         """Who asks. On loopback whoever shows no token may look."""
         shown = self._by_bearer(request) or self._by_cookie(request)
         if shown is not None:
             return shown
-        return Principal(Permission.LOOK, form_key=self._own_key) if self.is_local(request) else self._refusal(request)
+        if self.is_local(request):
+            return Principal(VIEWER, form_key=self._own_key)
+        return self._refusal(request)
 
     def is_local(self, request: web.Request) -> bool:
         """Whether the request was made on this machine to an address of this machine. A page of another site can bring
@@ -104,69 +149,110 @@ class Authenticator:
         )
 
     def _refusal(self, request: web.Request) -> Refusal:
-        if self._tokens[Permission.LOOK] or self._tokens[Permission.ACT]:
+        if self.has_tokens:
             if "Authorization" in request.headers:
                 return Refusal(401, "This token is not known", "Show http.view_token or http.act_token.", True)
-            return Refusal(401, "A token is needed", "Log in with the token to look or the token to act.", True)
+            how = "your account" if self.has_oidc else "the token to look or the token to act"
+            return Refusal(401, "A login is needed", f"Log in with {how}.", True)
         if self._on_loopback:
             return Refusal(
                 403,
                 "Only open to this machine",
                 "The page is served at a loopback address and no token is set, so it opens only under a loopback name "
                 "and without a proxy: http://127.0.0.1 or http://localhost with its port. To serve it to others, set "
-                "http.view_token and http.act_token.",
+                "http.view_token and http.act_token, or [oidc].",
             )
         return Refusal(
             403,
             "The page is closed",
             "It is served beyond loopback and no token is set. Set http.view_token (to look) and http.act_token "
-            "(to act), or a file for each, and start again. Probes and metrics stay open.",
+            "(to act), or a file for each, or [oidc] for people's own accounts, and start again. Probes and metrics "
+            "stay open.",
         )
 
     # What proves a right
 
-    def _right_of(self, token: bytes) -> Permission | None:
-        found = None
-        for right, wanted in self._tokens.items():
-            if wanted and hmac.compare_digest(hashlib.sha256(token).digest(), hashlib.sha256(wanted).digest()):
-                found = right
+    def _source_of(self, token: bytes) -> str | None:
+        """Whose token it is. Every token is compared, and in constant time."""
+        shown, found = hashlib.sha256(token).digest(), None
+        for source, (_, wanted) in self._tokens.items():
+            if hmac.compare_digest(shown, hashlib.sha256(wanted).digest()):
+                found = source
         return found
 
-    def _by_bearer(self, request: web.Request) -> Principal | None:
+    def _by_bearer(self, request: web.Request) -> Principal | Refusal | None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        if scheme.lower() != "bearer" or not self._tokens:
             return None
-        right = self._right_of(token.strip().encode(errors="replace"))
-        return Principal(right) if right is not None else None
+        found = self._try(request, "bearer", token)
+        if isinstance(found, Refusal) or found is None:
+            return found
+        # by OpenID Connect people have names: what comes with a token is then no person's
+        return Principal(self._tokens[found][0], f"token to {found}" if self.has_oidc else None)
 
-    def enter(self, token: str, name: str) -> str | None:
-        """A session's cookie for whoever shows a token; None for who shows none of ours."""
-        right = self._right_of(token.strip().encode(errors="replace"))
-        if right is None:
+    def _try(self, request: web.Request, by: str, token: str) -> str | Refusal | None:
+        """Whose token was shown; None: nobody's, which counts."""
+        if (refusal := self.too_many(request, by)) is not None:
+            return refusal
+        found = self._source_of(token.strip().encode(errors="replace"))
+        if found is None:
+            self.failed(request, by)
+        else:
+            self.failed_logins.succeeded(client_of(request.remote), self._clock())
+        return found
+
+    def too_many(self, request: web.Request, by: str) -> Refusal | None:
+        """Why this client may not even try now."""
+        wait_s = math.ceil(self.failed_logins.wait_s(client_of(request.remote), self._clock()))
+        if wait_s <= 0:
             return None
-        called = base64.urlsafe_b64encode(" ".join(name.split())[:NAME_CHARACTERS_MAX].encode(errors="replace"))
-        said = f"{right.value}.{int(self._clock()) + SESSION_S}.{called.decode()}"
-        return f"{said}.{_signed(self._tokens[right], said.encode())}"
+        self.metrics.throttled(by)
+        return Refusal(
+            429,
+            "Too many failed logins",
+            f"Try again in {wait_s} seconds. Whoever is logged in already is not affected.",
+            wait_s=wait_s,
+        )
+
+    def failed(self, request: web.Request, by: str) -> None:
+        """Count a login that proved nothing."""
+        self.metrics.failed(by)
+        self.failed_logins.failed(client_of(request.remote), self._clock())
+
+    def enter(self, request: web.Request, token: str, name: str) -> str | Refusal | None:
+        """A session's cookie for whoever shows a token; None for who shows none of ours."""
+        found = self._try(request, "form", token)
+        if found is None or isinstance(found, Refusal):
+            return found
+        called = " ".join(name.encode(errors="replace").decode().split())[:NAME_CHARACTERS_MAX]
+        return self.sessions.issue(found, int(self._tokens[found][0]), called)
+
+    def enter_as(self, right: Permission, name: str) -> str:
+        """A session's cookie for whom the provider vouches for."""
+        return self.sessions.issue(OIDC, int(right), name)
 
     def _by_cookie(self, request: web.Request) -> Principal | None:
-        # signed with the token itself: every worker takes it, and a new token ends all sessions
-        cookie = request.cookies.get(COOKIE, "")
-        said, _, signature = cookie.rpartition(".")
-        parts = said.split(".")
-        if len(parts) != 3 or parts[0] not in ("1", "2") or not (parts[1].isascii() and parts[1].isdigit()):
+        cookie = request.cookies.get(COOKIE)
+        if not cookie:
             return None
-        right = Permission(int(parts[0]))
-        token = self._tokens[right]
-        if not token or not _same(_signed(token, said.encode(errors="replace")), signature):
+        found = self.sessions.read(cookie)
+        if isinstance(found, str):
+            if found == "forged" and self.too_many(request, "session") is None:
+                self.failed(request, "session")
             return None
-        if int(parts[1]) < self._clock():
-            return None
-        try:
-            name = base64.urlsafe_b64decode(parts[2]).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-        key = hmac.digest(token, cookie.encode(errors="replace"), "sha256")
-        return Principal(right, name or None, has_session=True, form_key=key)
+        # the right is that of the token as it is now; the provider's is what it said at the login
+        right = Permission(found.right) if found.source == OIDC else self._tokens[found.source][0]
+        return Principal(right, found.name or None, has_session=True, form_key=found.form_key, session=found)
+
+    def has_stale_cookie(self, request: web.Request) -> bool:
+        """Whether the request carries a cookie that opens nothing any more."""
+        cookie = request.cookies.get(COOKIE)
+        return bool(cookie) and isinstance(self.sessions.read(str(cookie)), str)
+
+    def leave(self, visitor: Principal) -> None:
+        """End a visitor's session: its cookie opens nothing any more, wherever a copy of it is."""
+        if visitor.session is not None:
+            self.sessions.end(visitor.session)
 
     # Whether a form is ours
 
@@ -175,7 +261,7 @@ class Authenticator:
         if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
             return True
         origin = request.headers.get("Origin")
-        return origin is not None and urlsplit(origin).netloc != request.host
+        return origin is not None and _netloc(origin) != request.host
 
     def is_our_form(self, request: web.Request, visitor: Principal, token: str) -> bool:
         """Whether a form that acts came from a page of ours, shown to this visitor."""
@@ -186,12 +272,23 @@ class Authenticator:
         return _same(visitor.form_token, token)
 
 
+# Who decides on an application's requests
+GATE: Final = web.AppKey("gate", Authenticator)
+
+
 def _signed(key: bytes, said: bytes) -> str:
     return hmac.digest(key, b"stream-scorer:" + said, "sha256").hex()
 
 
 def _same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode(errors="replace"))
+
+
+def _netloc(url: str) -> str | None:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return None
 
 
 def _host_name(host: str) -> str:

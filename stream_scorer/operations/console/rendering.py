@@ -15,30 +15,9 @@ from aiohttp import web
 
 import stream_scorer
 from stream_scorer.operations.console import formatting, safe_text
+from stream_scorer.runtime.web.security_headers import HEADERS
 
 HERE: Final = Path(__file__).parent
-POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-HEADERS: Final = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    # not `no-referrer`: with it browsers send forms with `Origin: null`, and we could not tell ours
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-}
 PAGE_HEADERS: Final = HEADERS | {"Cache-Control": "no-store"}
 # An asset's address changes with its content
 ASSET_HEADERS: Final = HEADERS | {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -78,7 +57,7 @@ class Assets:
 class Renderer:
     """Fills templates."""
 
-    def __init__(self, *, environment: str, has_tokens: bool, has_act_token: bool) -> None:
+    def __init__(self, *, environment: str, has_tokens: bool, has_act_token: bool, has_oidc: bool = False) -> None:
         self.assets = Assets()
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
@@ -94,6 +73,7 @@ class Renderer:
             "environment": environment,
             "has_tokens": has_tokens,
             "has_act_token": has_act_token,
+            "has_oidc": has_oidc,
             "visitor": None,
             "section": None,
             "notices": (),

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
+from stream_scorer.operations.console.access.oidc import OidcClient
 from stream_scorer.operations.console.auth import Authenticator, Principal
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession
 from stream_scorer.operations.console.fair_slots import FairSlots
@@ -25,6 +26,7 @@ class Console:
     recorder: Recorder
     desk: DeadLetterSession
     slots: FairSlots
+    oidc: OidcClient | None = None
 
 
 @dataclass(frozen=True)

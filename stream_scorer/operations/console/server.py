@@ -15,10 +15,11 @@ from stream_scorer.operations.console.app import add_pages
 from stream_scorer.operations.console.dead_letter_session import OpenOffice
 from stream_scorer.operations.console.snapshots.workers_snapshot import WorkerFigures
 from stream_scorer.operations.dead_letters.service import open_service
+from stream_scorer.runtime.metrics.exposition import CONTENT_TYPE
 from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.web.server import HttpServer
 from stream_scorer.runtime.worker.health import Health
-from stream_scorer.runtime.worker.http_server import probe_view
+from stream_scorer.runtime.worker.http_server import content_view, probe_view
 
 # What a form of ours may send; a JSON Patch is the largest part of one
 FORM_BYTES_MAX: Final = 256 * 1024
@@ -35,7 +36,8 @@ async def serve_console(settings: Settings) -> AsyncIterator[tuple[str, int]]:
     app = web.Application(client_max_size=FORM_BYTES_MAX)
     app.router.add_get("/livez", probe_view(_serving))
     app.router.add_get("/readyz", probe_view(_serving))
-    add_pages(app, settings, figures, office_of(settings))
+    console = add_pages(app, settings, figures, office_of(settings))
+    app.router.add_get("/metrics", content_view(console.gate.metrics.expose, CONTENT_TYPE))
     server = HttpServer(app, setting="http.host:console.http_port")
     try:
         yield await server.start(settings.http.host, settings.console.http_port)

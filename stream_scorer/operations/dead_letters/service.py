@@ -27,14 +27,16 @@ from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Fil
 from stream_scorer.operations.dead_letters.query.lineage import History
 from stream_scorer.operations.dead_letters.query.search import (
     DeadLetterRow,
+    Offsets,
     matching_chunks,
     matching_offsets,
     newest,
     one_letter,
+    read_letters,
 )
 from stream_scorer.operations.dead_letters.query.view import DeadLetterView
 from stream_scorer.operations.dead_letters.replay import discard, dry_run, replay
-from stream_scorer.operations.dead_letters.replay.action_transaction import note_reveal
+from stream_scorer.operations.dead_letters.replay.action_transaction import note_check, note_reveal
 from stream_scorer.operations.dead_letters.replay.discard import DiscardReport
 from stream_scorer.operations.dead_letters.replay.dry_run import CheckReport, Verdict
 from stream_scorer.operations.dead_letters.replay.replay import ReplayReport
@@ -45,6 +47,8 @@ from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.settings.settings import Settings
 
 ALL_WAITING = Filter()
+# Letters named by their places that get an entry each in the ledger when somebody asks about them
+NAMED_MAX = 100
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,12 +93,14 @@ class DeadLetterService:
 
     async def groups(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[Group]:
         """By code and field, the largest first."""
+        await self._note_search(filter_)
         async with self._looking(filter_) as access:
             chunks = [chunk async for chunk in matching_chunks(access, filter_, on_read)]
             return await asyncio.to_thread(aggregation.group, chunks)
 
     async def producers(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[ProducerCount]:
         """By who says to have sent them, the most first."""
+        await self._note_search(filter_)
         async with self._looking(filter_) as access:
             chunks = [chunk async for chunk in matching_chunks(access, filter_, on_read)]
             return await asyncio.to_thread(aggregation.count_producers, chunks)
@@ -127,8 +133,17 @@ class DeadLetterService:
         on_read: OnRead | None = None,
     ) -> list[DeadLetterRow]:
         """Letters one by one, the last failure first; with `before`, those behind that one."""
+        await self._note_search(filter_)
         async with self._looking(filter_) as access:
             return await newest(access, filter_, limit, before, on_read)
+
+    async def _note_search(self, filter_: Filter) -> None:
+        """Where a text is looked for in what is masked, the ledger knows who looks before there is an answer."""
+        if filter_.revealed and filter_.text is not None:
+            async with self._turn:
+                among = msgspec.structs.replace(filter_, text=None, id=None)
+                count = sum([len(chunk.rows) async for chunk in matching_chunks(self._access, among)])
+            await note_check(self._access, (), count=count, filter_=filter_.in_words())
 
     async def letter(self, place: Position) -> DeadLetter | UnreadableDeadLetter:
         """One letter with all that it says: not for eyes that the ledger does not know of. Raises GoneError."""
@@ -157,24 +172,26 @@ class DeadLetterService:
         return await asyncio.to_thread(view.view_of, self._access, letter, revealed=True)
 
     async def preview(self, place: Position, fix: Fix, *, revealed: bool = False) -> Preview:
-        """What a fix would make of one letter. Its id is not looked up: see `check`."""
+        """What a fix would make of one letter, for who has revealed it. Its id is not looked up: see `check`."""
         return await asyncio.to_thread(self._preview, await self.letter(place), fix, revealed=revealed)
 
     def _preview(self, letter: DeadLetter | UnreadableDeadLetter, fix: Fix, *, revealed: bool) -> Preview:
         judged = dry_run.assess(self._access, letter, fix)
         hidden = [] if revealed else masked_spans(judged.value, judged.letter.value)
+        reasons = judged.reasons if revealed else judged.masked_reasons
         return Preview(
             place=letter.place,
             verdict=judged.verdict,
             changed=judged.changed,
-            reasons=list(judged.reasons if revealed else judged.masked_reasons),
-            pieces=segments(judged.value, highlights(judged.value, judged.reasons), hidden),
+            reasons=list(reasons),
+            pieces=segments(judged.value, highlights(judged.value, reasons), hidden),
             why=judged.why,
         )
 
-    async def history(self, place: Position) -> History:
-        """One letter's life."""
-        return await asyncio.shield(self._history(await self.letter(place)))
+    async def history(self, place: Position, *, masked: bool = False) -> History:
+        """One letter's life; `masked`: without what people wrote of it and what was predicted from what it says."""
+        found = await asyncio.shield(self._history(await self.letter(place)))
+        return lineage.masked_history(found) if masked else found
 
     async def _history(self, letter: DeadLetter | UnreadableDeadLetter) -> History:
         async with self._turn:
@@ -183,11 +200,13 @@ class DeadLetterService:
     # Acts, and what is asked before them: they read much, so they have a connection of their own
 
     async def check(
-        self, filter_: Filter = ALL_WAITING, fix: Fix = NO_FIX, on_read: OnRead | None = None
+        self, filter_: Filter = ALL_WAITING, fix: Fix = NO_FIX, on_read: OnRead | None = None, why: str = ""
     ) -> CheckReport:
-        """What would become of letters now."""
+        """What would become of letters now, once the ledger knows who asks: the answer depends on masked bytes."""
         async with self._own_reader() as access:
-            return (await dry_run.check(access, await matching_offsets(access, filter_, on_read), fix, on_read)).report
+            offsets = await matching_offsets(access, filter_, on_read)
+            await _note_question(access, filter_, offsets, fix, why)
+            return (await dry_run.check(access, offsets, fix, on_read)).report
 
     async def replay(
         self,
@@ -202,8 +221,11 @@ class DeadLetterService:
         on_read: OnRead | None = None,
         on_progress: OnProgress | None = None,
     ) -> ReplayReport:
-        """Replay letters; without `yes` only say what would be replayed. See `replay.replay`."""
+        """Replay letters; without `yes` only say what would be replayed, once the ledger knows who asks. See
+        `replay.replay`."""
         async with self._own_reader() as access:
+            if not yes:
+                await _note_question(access, filter_, await matching_offsets(access, filter_, on_read), fix, why)
             return await replay.replay(
                 access,
                 filter_,
@@ -221,6 +243,7 @@ class DeadLetterService:
         self, filter_: Filter, note: str, *, yes: bool = False, on_read: OnRead | None = None
     ) -> DiscardReport:
         """Discard letters; without `yes` only say how many."""
+        await self._note_search(filter_)
         async with self._own_reader() as access:
             return await discard.discard(access, filter_, note, yes=yes, on_read=on_read)
 
@@ -239,6 +262,15 @@ class DeadLetterService:
         async with Reader(self._access.options) as reader:
             await self._access.index.refresh(reader)
             yield replaced(self._access, reader=reader)
+
+
+async def _note_question(access: Context, filter_: Filter, offsets: Offsets, fix: Fix, why: str) -> None:
+    """Each letter that is asked about by its place has the question in its own history; of more, one entry says so."""
+    count, letters = sum(map(len, offsets.values())), []
+    if filter_.places is not None and count <= NAMED_MAX:
+        letters = [letter async for _, found in read_letters(access, offsets) for letter in found]
+    said = fix.said() if fix else ""
+    await note_check(access, letters, count=count, filter_=filter_.in_words(), fix=said, why=why)
 
 
 @asynccontextmanager

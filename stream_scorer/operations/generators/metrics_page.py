@@ -2,6 +2,7 @@
 
 from stream_scorer.operations.generators.markdown import GENERATED, table
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE, COUNTED_MODELS_MAX, LOADED_MODELS_MAX, SERIES_MAX
+from stream_scorer.runtime.metrics.console_catalogue import CONSOLE_CATALOGUE
 from stream_scorer.runtime.metrics.definitions import Definition
 
 # More values of a label than these say no more to a reader
@@ -35,7 +36,11 @@ def metrics_page() -> list[str]:
         "`model` is `<name>@<digest>`, `role` `champion` or `canary`. What a model was trained on is shown where its "
         "card says it.",
         "",
-        "Beside these stands what the Prometheus client says of the process: `process_cpu_seconds_total`, "
+        "The console's process shows these at its own `/metrics`:",
+        "",
+        *table(("metric", "type", "unit", "labels", "what it is"), map(metric_row, CONSOLE_CATALOGUE)),
+        "",
+        "Beside a worker's stands what the Prometheus client says of the process: `process_cpu_seconds_total`, "
         "`process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` and "
         "others.",
     ]

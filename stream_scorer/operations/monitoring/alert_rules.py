@@ -8,6 +8,7 @@ from typing import Final
 from stream_scorer.core.quality.sequential_bounds import LOOKS_A_YEAR
 from stream_scorer.operations.monitoring.rules import JOB, Alert, Group, Pace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics.console_catalogue import LOGIN_FAILURES, LOGINS_THROTTLED
 from stream_scorer.runtime.settings.settings import Settings
 
 # Below so many observations in a quarter of an hour a share says little
@@ -18,15 +19,33 @@ BURNS_SLOWLY: Final = 6
 FILES_SHARE_MAX: Final = 0.8
 REBALANCES_MAX: Final = 6
 RESTARTS_MAX: Final = 3
+# More than people mistype
+FAILED_LOGINS_MAX: Final = 30
 
 
 def alert_groups(settings: Settings, pace: Pace) -> tuple[Group, ...]:
-    """Every alert, in three groups."""
+    """Every alert, in four groups."""
     interval = span(pace.evaluation_s)
     return (
         Group("stream-scorer-workers", interval, (*worker_alerts(settings, pace), *disk_alerts(settings, pace))),
         Group("stream-scorer-records", interval, (*record_alerts(settings, pace), *latency_alerts(settings, pace))),
+        Group("stream-scorer-console", interval, console_alerts(pace)),
         Group("stream-scorer-models", span(pace.minute_s), (*quality_alerts(settings), *model_alerts(settings, pace))),
+    )
+
+
+def console_alerts(pace: Pace) -> tuple[Alert, ...]:
+    failures, throttled, span_ = LOGIN_FAILURES.name, LOGINS_THROTTLED.name, span(pace.five_minutes_s)
+    return (
+        Alert(
+            "StreamScorerLoginsFail",
+            f"sum by (job) (increase({failures}[{span_}])) + sum by (job) (increase({throttled}[{span_}]))\n"
+            f"> {FAILED_LOGINS_MAX}",
+            "0s",
+            "ticket",
+            "{{ $value | humanize }} logins to the console failed within 5 minutes",
+            "Somebody guesses, or a script shows a token that is none any more. Guesses are bounded already.",
+        ),
     )
 
 

@@ -20,6 +20,7 @@ RECORDING_RULES: Final = "recording-rules.yml"
 ALERT_RULES: Final = "alert-rules.yml"
 # The name and port that the workers have for Prometheus where containers run
 WORKERS_NAME, WORKERS_PORT = "scorer", 8080
+CONSOLE_NAME, CONSOLE_PORT = "console", 8081
 RETENTION: Final = "400d"
 
 
@@ -63,6 +64,13 @@ scrape_configs:
       - names: ["{WORKERS_NAME}"]
         type: A
         port: {WORKERS_PORT}
+        refresh_interval: 10s
+  # The page's own process: a job of another name, so that nobody takes it for a worker.
+  - job_name: console-of-stream-scorer
+    dns_sd_configs:
+      - names: ["{CONSOLE_NAME}"]
+        type: A
+        port: {CONSOLE_PORT}
         refresh_interval: 10s
 
 # alerting:

@@ -151,6 +151,29 @@ class HttpSettings(Section, frozen=True):
     view_token_file: Annotated[str, about("A file that holds the token to view")] = ""
     act_token: Annotated[str, about("What one who acts on dead letters shows"), SECRET] = ""
     act_token_file: Annotated[str, about("A file that holds the token to act")] = ""
+    deploy_token: Annotated[str, about("What one who deploys models shows; it looks, and does not act"), SECRET] = ""
+    deploy_token_file: Annotated[str, about("A file that holds the token to deploy")] = ""
+
+
+class OidcSettings(Section, frozen=True):
+    """People's own accounts for the page, by OpenID Connect: the ledger then names whom the provider vouches for."""
+
+    issuer: Annotated[str, about("The provider, as it calls itself (`https://…`); empty: tokens only")] = ""
+    client_id: Annotated[str, about("Our name at the provider")] = ""
+    client_secret: Annotated[str, about("Our password at the provider"), SECRET] = ""
+    client_secret_file: Annotated[str, about("A file that holds our password at the provider")] = ""
+    public_url: Annotated[
+        str, about("Where people reach the page; register `<public_url>/login/callback` at the provider")
+    ] = ""
+    scopes: Annotated[tuple[str, ...], about("What is asked of the provider")] = ("openid", "profile", "email")
+    identity_claim: Annotated[
+        str, about("The claim that names a person in the ledger: `email` (verified), `preferred_username`, `sub`")
+    ] = "email"
+    roles_claim: Annotated[str, about("The claim that lists a person's groups; dots lead into objects")] = "groups"
+    viewer_groups: Annotated[tuple[str, ...], about("Groups that may look")] = ()
+    operator_groups: Annotated[tuple[str, ...], about("Groups that may look, reveal, replay and discard")] = ()
+    deployer_groups: Annotated[tuple[str, ...], about("Groups that may look and deploy models")] = ()
+    ca_file: Annotated[str, about("Who signs for the provider (PEM); empty: whom the system trusts")] = ""
 
 
 class ConsoleSettings(Section, frozen=True):

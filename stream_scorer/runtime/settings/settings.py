@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,10 +23,12 @@ from stream_scorer.runtime.settings.sections import (
     KafkaSettings,
     LoggingSettings,
     ModelSettings,
+    OidcSettings,
     OperatorSettings,
     TopicsSettings,
     WorkerSettings,
 )
+from stream_scorer.runtime.settings.token_strength import ADVICE, weakness
 
 __all__ = [
     "BusinessSettings",
@@ -34,6 +37,7 @@ __all__ = [
     "KafkaSettings",
     "LoggingSettings",
     "ModelSettings",
+    "OidcSettings",
     "OperatorSettings",
     "Settings",
     "TopicsSettings",
@@ -53,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: ModelSettings = ModelSettings()
     http: HttpSettings = HttpSettings()
     console: ConsoleSettings = ConsoleSettings()
+    oidc: OidcSettings = OidcSettings()
     logging: LoggingSettings = LoggingSettings()
     business: BusinessSettings = BusinessSettings()
     operator: OperatorSettings = OperatorSettings()
@@ -120,8 +125,42 @@ def contradictions(settings: Settings) -> Iterator[str]:
     yield from wrong_worker_urls(settings.console.workers)
     if settings.worker.dead_letter_bytes_max < settings.worker.event_bytes_max:
         yield "worker.dead_letter_bytes_max: smaller than worker.event_bytes_max: an event could be scored but not kept"
-    if settings.http.act_token and settings.http.act_token == settings.http.view_token:
+    yield from token_faults(settings.http)
+    yield from oidc_contradictions(settings.oidc)
+
+
+def token_faults(http: HttpSettings) -> Iterator[str]:
+    if http.act_token and http.act_token == http.view_token:
         yield "http.act_token: the same as http.view_token, so that every reader could act"
+    if http.deploy_token and http.deploy_token in (http.view_token, http.act_token):
+        yield "http.deploy_token: the same as another token, so that everybody with that one could deploy"
+    for name in ("view_token", "act_token", "deploy_token"):
+        token = getattr(http, name)
+        if token and (why := weakness(token)) is not None:
+            yield f"http.{name}: too easy to guess, {why}: {ADVICE}"
+
+
+def oidc_contradictions(oidc: OidcSettings) -> Iterator[str]:
+    if not oidc.issuer:
+        if oidc != OidcSettings():
+            yield "oidc.issuer: missing, the other settings of [oidc] need it"
+        return
+    for name in ("client_id", "client_secret", "public_url"):
+        if not getattr(oidc, name):
+            secret = ": set STREAM_SCORER_OIDC_CLIENT_SECRET or oidc.client_secret_file"
+            yield f"oidc.{name}: missing, oidc.issuer needs it{secret if name == 'client_secret' else ''}"
+    for name in ("issuer", "public_url"):
+        url = urlsplit(getattr(oidc, name))
+        if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
+            yield f"oidc.{name}: not an https:// address: what is sent there could be read on the way"
+        elif url.query or url.fragment or url.username:
+            yield f"oidc.{name}: an address without a user, a query and a fragment is needed"
+    if urlsplit(oidc.public_url).path not in ("", "/"):
+        yield "oidc.public_url: the page is served at the root of a host, leave the path out"
+    if not (oidc.viewer_groups or oidc.operator_groups or oidc.deployer_groups):
+        yield "oidc.viewer_groups: nobody could come in: name the groups of viewers, operators or deployers"
+    if "openid" not in oidc.scopes:
+        yield "oidc.scopes: must hold `openid`"
 
 
 def wrong_addresses(bootstrap: str) -> Iterator[str]:

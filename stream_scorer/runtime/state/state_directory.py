@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from stream_scorer.errors import StateError
+from stream_scorer.private_files import private_folder
 
 # More processes that hold one lane's state on one machine are a fault worth telling.
 FOLDERS_MAX: Final = 8
@@ -57,7 +58,7 @@ def claim_lane(state_path: Path, partition: int, *, spare: bool) -> DirectoryLoc
     Further folders that nobody holds are deleted: what they say, the topics say too. Raises `StateError` where the disk
     refuses."""
     try:
-        state_path.mkdir(parents=True, exist_ok=True)
+        private_folder(state_path)
         for number in range(FOLDERS_MAX if spare else 1):
             claim = _claim(_folder(state_path, partition, number))
             if claim is not None:
@@ -129,7 +130,7 @@ def _lock_file(folder: Path) -> Path:
 def _claim(folder: Path) -> DirectoryLock | None:
     path = _lock_file(folder)
     while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

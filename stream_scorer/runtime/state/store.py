@@ -22,6 +22,7 @@ from stream_scorer.core.records.decode import UNREADABLE
 from stream_scorer.core.state.entry import ENTRY_VERSION, ROW_BYTES, is_expired, waiting_since_ms
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.errors import StateError
+from stream_scorer.private_files import private_folder, write_private
 from stream_scorer.runtime.kafka.descriptors import no_descriptors_left, out_of_descriptors
 from stream_scorer.runtime.state.rocksdb import (
     Memory,
@@ -195,8 +196,8 @@ class LaneStore:
         with contextlib.suppress(Exception):  # what is dropped need not be written out
             self._shut()
         self._claim.empty()
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / NOTE).write_text(json.dumps(self._note))
+        private_folder(folder)
+        write_private(folder / NOTE, json.dumps(self._note).encode())
         self._begin()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from stream_scorer.errors import SettingsError
 from stream_scorer.runtime.web.connection_limits import BACKLOG, REQUEST_WAIT_S, ConnectionLimits
+from stream_scorer.runtime.web.server_log import server_logger
 
 # For answers under way when the server stops
 STOP_WAIT_S: Final = 1.0
@@ -24,6 +25,7 @@ class HttpServer:
             app,
             access_log=None,
             handle_signals=False,
+            logger=server_logger(),
             keepalive_timeout=REQUEST_WAIT_S,
             lingering_time=1.0,
             shutdown_timeout=STOP_WAIT_S,

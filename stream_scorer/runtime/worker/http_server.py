@@ -10,6 +10,7 @@ from aiohttp import web
 
 from stream_scorer.runtime.metrics.exposition import CONTENT_TYPE
 from stream_scorer.runtime.web.connection_limits import ConnectionLimits
+from stream_scorer.runtime.web.security_headers import secure_answers
 from stream_scorer.runtime.web.server import HttpServer
 from stream_scorer.runtime.worker.health import Probe
 
@@ -26,8 +27,9 @@ def worker_server(
     app = web.Application()
     app.router.add_get("/livez", probe_view(live))
     app.router.add_get("/readyz", probe_view(ready))
-    app.router.add_get("/metrics", _content_view(metrics, CONTENT_TYPE))
-    app.router.add_get("/status", _content_view(status, "application/json"))
+    app.router.add_get("/metrics", content_view(metrics, CONTENT_TYPE))
+    app.router.add_get("/status", content_view(status, "application/json"))
+    secure_answers(app)
     return HttpServer(app, setting="http.host:port", limits=ConnectionLimits(closed=closed))
 
 
@@ -48,7 +50,9 @@ def probe_view(probe: Probe) -> Callable[[web.Request], Awaitable[web.Response]]
     return view
 
 
-def _content_view(content: Callable[[], bytes], content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def content_view(content: Callable[[], bytes], content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A view that answers with what it is given, asked anew each time."""
+
     async def view(_: web.Request) -> web.Response:
         return web.Response(body=content(), headers={"Content-Type": content_type})
 

@@ -32,6 +32,7 @@ from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import LoggingSettings, Settings, masked
 from stream_scorer.runtime.worker.clock import CheckedClock
+from stream_scorer.runtime.worker.ending_signals import ending_signals
 from stream_scorer.runtime.worker.log_format import start_logging
 from stream_scorer.runtime.worker.service import WorkerService
 
@@ -72,6 +73,13 @@ class Process(faust.worker.Worker):
     def end(self) -> None:
         """Stop as on a signal."""
         self._schedule_shutdown(signal.SIGTERM)
+
+    def _install_signal_handlers_unix(self) -> None:
+        for number in ending_signals():
+            self.loop.add_signal_handler(number, self._schedule_shutdown, number)
+        # by default they would print every frame, or stop everything for a debugger on a terminal that nobody watches
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            self.loop.add_signal_handler(number, log.info, "signal %s does nothing here", number.name)
 
     def _schedule_shutdown(self, signal_: signal.Signals) -> None:
         if not self._signal_stop_time:

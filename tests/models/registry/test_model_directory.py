@@ -21,7 +21,9 @@ from stream_scorer.core.contract.observation_code import encode_columns
 from stream_scorer.errors import ModelError
 from stream_scorer.models.artifacts.files import CARD, DIGEST, FILES, GOLDEN, PIPELINE, as_json, digest_of, write_files
 from stream_scorer.models.dataframes import frame_of
-from stream_scorer.models.registry.model_directory import load_model, save_model
+from stream_scorer.models.registry.model_directory import golden_rows, load_model, save_model
+from stream_scorer.models.serving.lookup_table_cache import UPPER_CODES
+from stream_scorer.models.serving.lookup_tables import LOWER_CODES
 from tests.models.faulty import TRUSTED_TYPES, Fault, a_bad_observation, save_faulty
 from tests.support.builders import an_observation
 
@@ -84,13 +86,50 @@ def test_damaged_tables_in_the_cache_are_made_again(
     assert load_model(folder).form == "additive"
 
 
-def test_tables_of_another_model_are_not_served(folder: Path, cache: Path, codes: Codes) -> None:
+def test_whoever_may_write_to_the_cache_changes_no_probability(folder: Path, cache: Path, codes: Codes) -> None:
     expected = load_model(folder).score(codes)
     (kept,) = (cache / "compiled").iterdir()
-    with np.load(kept) as tables:
-        other = {name: tables[name] * 1.1 for name in ("upper", "lower")}
-    np.savez(kept, **other)
-    assert np.array_equal(load_model(folder).score(codes), expected)
+    whole = kept.read_bytes()
+    tables = np.frombuffer(whole, dtype="<f8").copy()
+    # the probabilities of golden rows stay as they are: only numbers that none of them needs are changed
+    golden, _ = golden_rows((folder / GOLDEN).read_bytes(), folder / GOLDEN)
+    spared = {int(code) // LOWER_CODES for code in golden} | {UPPER_CODES + int(code) % LOWER_CODES for code in golden}
+    forged = tables.copy()
+    forged[[place for place in range(len(tables)) if place not in spared]] *= 1.1
+    for content in (forged.tobytes(), (tables * 1.1).tobytes(), whole[:-8], whole + b"\0", b"", b"PK\x03\x04"):
+        kept.write_bytes(content)
+        assert np.array_equal(load_model(folder).score(codes), expected)
+        assert kept.read_bytes() == whole  # made anew
+
+
+def test_the_cache_is_its_owners_only(folder: Path, cache: Path) -> None:
+    load_model(folder)
+    (kept,) = (cache / "compiled").iterdir()
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_a_card_without_a_checksum_costs_time_and_nothing_else(folder: Path, cache: Path, codes: Codes) -> None:
+    expected = load_model(folder).score(codes)
+    (kept,) = (cache / "compiled").iterdir()
+    kept.unlink()
+    load = rewrite(folder, CARD, lambda card: {key: value for key, value in card.items() if key != "tables_sha256"})
+    assert np.array_equal(load_model(load).score(codes), expected)
+    assert list((cache / "compiled").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["default\n", "", "a/b", "a b", "-a", "a" * 65])
+def test_a_name_that_would_break_a_line_or_a_path_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(ModelError, match="is not a model card"):
+        load_model(rewrite(folder, CARD, lambda card: card | {"name": name}))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 31])
+def test_golden_rows_that_are_too_few_or_one_row_again_and_again_are_refused(folder: Path, rows: int) -> None:
+    def fewer(golden: Any) -> Any:
+        return {"rows": (golden["rows"][:rows] * 128)[:128]}
+
+    with pytest.raises(ModelError, match=rf"are {rows} different ones, fewer than 32"):
+        load_model(rewrite(folder, GOLDEN, fewer))
 
 
 def test_a_cache_folder_that_cannot_be_written_costs_nothing_but_time(

@@ -1,11 +1,16 @@
 """Rows of letters: the quick way and the slow way say the same, and nothing in them is about a person."""
 
 from collections.abc import Sequence
+from itertools import permutations
 from zlib import crc32
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_scorer.core.contract.columns import COLUMN_NAMES
+from stream_scorer.core.contract.reasons import Code, Reason
+from stream_scorer.core.dead_letters.highlighting import MASK
 from stream_scorer.core.records.audit_log import Action, AuditEntry, encode_entry
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, SourcePosition, read_letter
 from stream_scorer.operations.dead_letters.index.dictionaries import FAULTS_MAX, PRODUCERS_MAX, Dictionaries, Fault
@@ -84,9 +89,16 @@ def test_producers_beyond_a_bound_share_one_number() -> None:
 
 def test_faults_that_somebody_makes_up_share_one_number_beyond_a_bound() -> None:
     tables = Dictionaries()
-    for number in range(FAULTS_MAX + 50):
-        tables.number_of_faults(b'[{"code":"made up %d","field":null}]' % number)
+    kinds = [Reason(code, field, "") for code in Code for field in COLUMN_NAMES]
+    for made_up in list(permutations(kinds, 2))[: FAULTS_MAX + 50]:
+        tables.number_of_faults(msgspec.json.encode(made_up))
     assert len(tables.faults) == FAULTS_MAX + 1
+
+
+def test_a_field_and_a_code_that_nobody_knows_are_masked_in_lists_too() -> None:
+    tables = Dictionaries()
+    tables.number_of_faults(b'[{"code":"Ms Jones","field":"12 Elm St"},{"code":"out_of_range","field":"hour"}]')
+    assert tables.faults.values == [((MASK, MASK), ("out_of_range", "hour"))]
 
 
 def test_acts_are_rows_and_what_is_no_act_is_passed_over() -> None:

@@ -223,12 +223,18 @@ def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
 
 def test_no_secret_is_shown_masked_or_printed() -> None:
     secrets = [field for field in fields_of(Settings) if field.secret]
-    environ = {field.variable: f"hush-{field.name}" for field in secrets} | {
+    environ = {field.variable: f"hush-2f9c7be1-{field.name}" for field in secrets} | {
         "STREAM_SCORER_KAFKA_SASL_USERNAME": "user"
     }
-    settings = load_settings(None, environ, {"kafka.security_protocol": "SASL_PLAINTEXT"})
+    given: dict[str, object] = {
+        "kafka.security_protocol": "SASL_PLAINTEXT",
+        "oidc.issuer": "https://id.example",
+        "oidc.client_id": "us",
+    }
+    given |= {"oidc.public_url": "https://page.example", "oidc.viewer_groups": ["all"]}
+    settings = load_settings(None, environ, given)
     shown = masked(settings)
-    assert len(secrets) == 5
+    assert len(secrets) == 7
     assert "hush" not in f"{shown}{settings!r}"
     assert all(shown[field.section][field.name] == "***" for field in secrets)
     assert shown["kafka"]["sasl_username"] == "user"

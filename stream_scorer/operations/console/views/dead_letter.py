@@ -15,6 +15,7 @@ from stream_scorer.operations.dead_letters.query.view import DeadLetterView
 from stream_scorer.operations.dead_letters.service import DeadLetterService, Preview
 
 WHY_CHARACTERS_MAX: Final = 300
+REVEAL_FIRST: Final = "Reveal the dead letter first: what a fix makes of it depends on what it says of a person."
 
 
 async def show(visit: RequestContext) -> web.Response:
@@ -67,12 +68,12 @@ async def _page(
         section="/dead-letters",
         shown=shown,
         place=place,
-        history=await _history(office, place),
+        history=await _history(office, place, masked=not visit.visitor.may_act),
         fix=fields,
         preview=previewed,
         wrong=wrong,
         hidden=[("place", str(place))],
-        seal="" if shown.masked else visit.visitor.seal(_revealed(place)),
+        seal=visit.visitor.seal(_revealed(place)) if revealed else "",
         **fix_fields(),
     )
 
@@ -80,17 +81,20 @@ async def _page(
 async def _previewed(
     visit: RequestContext, place: Position, fields: FixFields, *, revealed: bool
 ) -> tuple[Preview | None, str | None]:
-    """What the contract would say, or what is wrong with the fix."""
+    """What the contract would say, or what is wrong with the fix. It answers questions about masked bytes (an operation
+    `test` of a patch is one), so only whoever the ledger knows to see the letter gets an answer."""
     try:
         fix = fields.fix()
     except SettingsError as error:
         return None, str(error)
-    return await (await visit.office()).preview(place, fix, revealed=revealed), None
+    if not revealed:
+        return None, None if fields.is_empty else REVEAL_FIRST
+    return await (await visit.office()).preview(place, fix, revealed=True), None
 
 
-async def _history(office: DeadLetterService, place: Position) -> History | str:
+async def _history(office: DeadLetterService, place: Position, *, masked: bool) -> History | str:
     try:
-        return await office.history(place)
+        return await office.history(place, masked=masked)
     except UserError as error:
         return str(error)
 

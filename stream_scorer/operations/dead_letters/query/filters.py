@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.contract.reasons import Stage
+from stream_scorer.core.contract.reasons import Reason, Stage
+from stream_scorer.core.dead_letters.redaction import is_id, masked_field, masked_reason
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
 from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries
 from stream_scorer.operations.dead_letters.index.index import Chunk
@@ -36,7 +37,8 @@ EVERY_STATE: Final = frozenset(State)
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """All of what is given must hold; times are those of the failure, `since_ms` included, `until_ms` not. `text`
-    stands in a reason's message. By default what waits for somebody: open and parked letters."""
+    stands in a reason's message as it is shown: masked, or, `revealed`, as it was written, which the ledger notes. By
+    default what waits for somebody: open and parked letters."""
 
     code: str | None = None
     field: str | None = None
@@ -47,6 +49,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None = None
     producer: str | None = None
     text: str | None = None
+    revealed: bool = False
     states: frozenset[State] = WAITING
     places: tuple[Position, ...] | None = None
 
@@ -54,6 +57,20 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def looks_into_letters(self) -> bool:
         """Whether rows alone can't tell."""
         return self.text is not None or self.id is not None
+
+    def in_words(self) -> str:
+        """What it narrows by, for the ledger: nothing that a letter may say of a person."""
+        said = {
+            "code": self.code,
+            "field": masked_field(self.field),
+            "stage": self.stage,
+            "partition": self.partition,
+            "producer": self.producer,
+        }
+        words = [f"{name} {value}" for name, value in said.items() if value is not None]
+        words += [name for name, value in (("id", self.id), ("text", self.text)) if value is not None]
+        words += [f"{len(self.places)} places"] if self.places is not None else []
+        return ", ".join(words)
 
     def partitions(self) -> list[int] | None:
         """Where to look; None: everywhere."""
@@ -75,7 +92,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         if self.until_ms is not None:
             wanted &= rows["failed_ms"] < self.until_ms
         if self.id is not None:
-            wanted &= rows["id"] == id_sum(self.id.encode())
+            wanted &= rows["id"] == id_sum(self.id.encode(errors="replace"))
         if self.producer is not None:
             wanted &= self._fitting_producers(chunk.tables)[rows["producer"]]
         if self.places is not None:
@@ -99,7 +116,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def fits(self, letter: DeadLetter | UnreadableDeadLetter) -> bool:
         """Whether it means a letter of those that `among` has let through."""
         if isinstance(letter, UnreadableDeadLetter):
-            return self.text is None and (self.id is None or letter.key == self.id.encode())
-        if self.id is not None and letter.id != self.id.encode():
+            # a stranger's key is masked, so it can't be asked for
+            return self.text is None and self.id is None
+        if self.id is not None and not (is_id(letter.id) and letter.id == self.id.encode(errors="replace")):
             return False
-        return self.text is None or any(self.text in reason.message for reason in letter.reasons)
+        return self.text is None or any(self.text in self._message(reason) for reason in letter.reasons)
+
+    def _message(self, reason: Reason) -> str:
+        return reason.message if self.revealed else masked_reason(reason).message

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
+from stream_scorer.core.dead_letters.redaction import masked_reason
 from stream_scorer.core.records.audit_log import Action, AuditEntry
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, SourcePosition, UnreadableDeadLetter
 from stream_scorer.core.records.decode import Name, TimeText, decode_or_none
@@ -86,6 +87,21 @@ async def history(access: Context, letter: DeadLetter | UnreadableDeadLetter) ->
     return History(place=letter.place, events=events)
 
 
+# Of an event's details, these depend on nothing that is masked
+_HARMLESS_DETAILS: Final = frozenset({"stage", "faults", "read at", "replays", "became", "source", "model"})
+
+
+def masked_history(found: History) -> History:
+    """The same for who may not see what a letter says: no note of an operator, no fix, no prediction."""
+    events = [
+        msgspec.structs.replace(
+            event, details={name: said for name, said in event.details.items() if name in _HARMLESS_DETAILS}
+        )
+        for event in found.events
+    ]
+    return History(place=found.place, events=events)
+
+
 def _first(access: Context, letter: DeadLetter | UnreadableDeadLetter) -> _Link:
     """The letter of the record's first failure, back along the replays that led to this one."""
     link = _Link(letter.place, access.origin_of(letter))
@@ -130,7 +146,8 @@ async def _entries(access: Context, origin: SourcePosition) -> list[tuple[str, A
 def _failed(letter: DeadLetter | UnreadableDeadLetter) -> Event:
     if isinstance(letter, UnreadableDeadLetter):
         return Event(at=rfc3339(max(letter.timestamp_ms, 0)), what="unreadable", where=str(letter.place))
-    faults = [f"{reason.code} ({reason.field})" if reason.field else reason.code.value for reason in letter.reasons]
+    shown = [masked_reason(reason) for reason in letter.reasons]
+    faults = [f"{reason.code} ({reason.field})" if reason.field else reason.code.value for reason in shown]
     return Event(
         at=rfc3339(letter.failed_ms),
         what="failed",

@@ -8,7 +8,13 @@ import msgspec
 from stream_scorer.core.contract.quarantined_batch import BatchSummary
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.dead_letters.highlighting import Segment, highlights, segments
-from stream_scorer.core.dead_letters.redaction import masked_headers, masked_key, masked_reason, masked_spans
+from stream_scorer.core.dead_letters.redaction import (
+    masked_headers,
+    masked_key,
+    masked_reason,
+    masked_size_bytes,
+    masked_spans,
+)
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
 from stream_scorer.core.records.record import Truncation, rfc3339
 from stream_scorer.operations.dead_letters.context import Context
@@ -17,7 +23,8 @@ from stream_scorer.operations.dead_letters.query.filters import STATES, State
 
 
 class DeadLetterView(msgspec.Struct, frozen=True, kw_only=True):
-    """A letter as it is shown. Of masked pieces, reasons, headers and keys only that they are there."""
+    """A letter as it is shown. Of masked pieces, reasons, headers and keys only that they are there; a masked
+    value's size is that of what is shown, and of one that was cut off (`truncated`) neither size nor checksum."""
 
     place: Position
     state: State
@@ -34,6 +41,7 @@ class DeadLetterView(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[Reason]
     pieces: list[Segment]
     size_bytes: int
+    truncated: bool
     truncation: Truncation | None
     batch: BatchSummary | None
     why_not_replayable: str | None
@@ -43,7 +51,12 @@ def view_of(access: Context, letter: DeadLetter | UnreadableDeadLetter, *, revea
     """What is shown of a letter."""
     state, replays = standing(access, letter.place)
     reasons = letter.reasons if isinstance(letter, DeadLetter) else ()
+    if not revealed:
+        reasons = tuple(masked_reason(reason) for reason in reasons)
     hidden = [] if revealed else masked_spans(letter.value)
+    # marks come of the reasons that are shown: where a fault is within masked bytes is not told
+    pieces = segments(letter.value, highlights(letter.value, reasons), hidden)
+    truncation = letter.truncation if isinstance(letter, DeadLetter) else None
     headers = [(name, value.decode(errors="backslashreplace")) for name, value in letter.headers]
     key = None if letter.key is None else letter.key.decode(errors="backslashreplace")
     id_ = letter.id if isinstance(letter, DeadLetter) else None
@@ -60,10 +73,11 @@ def view_of(access: Context, letter: DeadLetter | UnreadableDeadLetter, *, revea
         producer=letter.producer if isinstance(letter, DeadLetter) else None,
         key=key if revealed else masked_key(letter.key, id_),
         headers=headers if revealed else masked_headers(letter.headers),
-        reasons=list(reasons) if revealed else [masked_reason(reason) for reason in reasons],
-        pieces=segments(letter.value, highlights(letter.value, reasons), hidden),
-        size_bytes=len(letter.value or b""),
-        truncation=letter.truncation if isinstance(letter, DeadLetter) else None,
+        reasons=list(reasons),
+        pieces=pieces,
+        size_bytes=len(letter.value or b"") if revealed else masked_size_bytes(pieces),
+        truncated=truncation is not None,
+        truncation=truncation if revealed else None,
         batch=letter.batch if isinstance(letter, DeadLetter) else None,
         why_not_replayable=why_not_replayable(access, letter, state),
     )

@@ -14,7 +14,7 @@ import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream_scorer.core.records.audit_log import Action, AuditEntry, encode_entry
+from stream_scorer.core.records.audit_log import NO_LETTER, Action, AuditEntry, encode_entry
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, SourcePosition, UnreadableDeadLetter
 from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.errors import FencedError, OutageError
@@ -179,11 +179,58 @@ async def note_reveal(access: Context, letter: DeadLetter | UnreadableDeadLetter
         letter=letter.place,
         why=why,
     )
+    await _append(access, [entry])
+
+
+async def note_check(
+    access: Context,
+    letters: Sequence[DeadLetter | UnreadableDeadLetter],
+    *,
+    count: int,
+    filter_: str,
+    fix: str = "",
+    why: str = "",
+) -> None:
+    """Write into the ledger that somebody is about to learn something that depends on masked bytes: of each of
+    `letters`, or, where there are none, of the `count` letters of a filter. It fences nobody."""
+    at, names = rfc3339(now_ms()), access.names
+    entries = [
+        AuditEntry(
+            act=Action.CHECK,
+            who=access.who,
+            at=at,
+            origin=access.origin_of(letter),
+            letter=letter.place,
+            why=why,
+            fix=fix,
+        )
+        for letter in letters
+    ]
+    if not entries:
+        nowhere = SourcePosition(names.dead_letters, NO_LETTER.partition, NO_LETTER.offset)
+        entries = [
+            AuditEntry(
+                act=Action.CHECK,
+                who=access.who,
+                at=at,
+                origin=nowhere,
+                letter=NO_LETTER,
+                why=why,
+                fix=fix,
+                letters=count,
+                filter=filter_,
+            )
+        ]
+    await _append(access, entries)
+
+
+async def _append(access: Context, entries: Sequence[AuditEntry]) -> None:
     with _told(access):
         producer = AIOKafkaProducer(**access.options, enable_idempotence=True, acks="all")
         try:
             await producer.start()
-            await producer.send_and_wait(access.names.ledger, encode_entry(entry), entry.key, 0)
+            sent = [await producer.send(access.names.ledger, encode_entry(one), one.key, 0) for one in entries]
+            await asyncio.gather(*sent)
         finally:
             await producer.stop()
 

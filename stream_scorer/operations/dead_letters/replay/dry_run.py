@@ -1,7 +1,7 @@
 """Whether today's contract would take letters, and today's state: decided from the letters, a fix, and the predictions.
 
-Invariant: nothing is written. The worker has the last word; this says what it would say now, and of a person nothing: a
-report goes to whoever asks.
+Invariant: no dead letter and no input is written. The worker has the last word; this says what it would say now. A
+verdict answers a question about masked bytes, so the service notes who asks before it calls this.
 """
 
 import asyncio
