@@ -22,7 +22,7 @@ from stream_scorer.core.contract.observation_events import validate_observation
 from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.dead_letter_reader import id_of
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.core.records.record import Source
+from stream_scorer.core.records.record import NO_HEADERS, Headers, Source
 from stream_scorer.errors import RefusedError
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 
@@ -73,6 +73,11 @@ class Client:
         """How many partitions the topics of this environment have."""
         return self._connection.listener.partitions
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether answers can still come; once they can't, only a new client mends it."""
+        return self._connection.listener.failure is None
+
     # Observations
 
     async def score(
@@ -116,9 +121,15 @@ class Client:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     async def ask(
-        self, value: bytes, *, timeout_s: float = TIMEOUT_S, partition: int | None = None, keyed: bool = True
+        self,
+        value: bytes,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        partition: int | None = None,
+        keyed: bool = True,
+        headers: Headers = NO_HEADERS,
     ) -> Answer:
-        """Send an observation event as it is, broken or not, and wait for its answer.
+        """Send an observation event as it is, broken or not, and wait for its answer. `headers` go with the record.
 
         `partition`: one where it does not belong is good only to try what becomes of it.
         """
@@ -137,7 +148,7 @@ class Client:
                 async with asyncio.timeout(timeout_s), listener.hears(question):
                     if question.home not in (None, partition):
                         question.home_begins = await listener.end_of_observations(question.home or 0)
-                    source = await connection.deliver(topic, value, question.id if keyed else None, partition)
+                    source = await connection.deliver(topic, value, question.id if keyed else None, partition, headers)
                     question.sent_s = time.monotonic()
                     listener.questions.place(question, source)
                     return await question.answer
@@ -162,13 +173,14 @@ class Client:
         """
         return await self.deliver_outcome(encoded({"id": id, "true_class": true_class}))
 
-    async def deliver_outcome(self, value: bytes, *, keyed: bool = True) -> Source:
+    async def deliver_outcome(self, value: bytes, *, keyed: bool = True, headers: Headers = NO_HEADERS) -> Source:
         """The same for an outcome event as it is, broken or not."""
         connection, id_ = self._connection, id_of(value, None)
         partition = None if id_ is None else partition_of(id_, connection.listener.partitions)
         with connection.explained("reporting an outcome"):
             try:
-                return await connection.deliver(connection.names.outcomes, value, id_ if keyed else None, partition)
+                key = id_ if keyed else None
+                return await connection.deliver(connection.names.outcomes, value, key, partition, headers)
             except TooLargeForKafka as error:
                 advice = "send only what the contract names"
                 raise RefusedError(f"Kafka does not take an outcome of {len(value):,} bytes: {advice}") from error

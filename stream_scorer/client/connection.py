@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from stream_scorer.client.reply_consumer import Listener
-from stream_scorer.core.records.record import Headers, Source
+from stream_scorer.core.records.record import NO_HEADERS, Headers, Source
 from stream_scorer.errors import OutageError, UserError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
@@ -84,12 +84,15 @@ class Connection:
             raise RuntimeError("the client is not connected: use it inside `async with Client(…) as client`")
         return self._listener
 
-    async def deliver(self, topic: str, value: bytes, key: bytes | None, partition: int | None) -> Source:
-        """Send a record; where it lies, once Kafka has acknowledged it. Raises TooLargeForKafka."""
+    async def deliver(
+        self, topic: str, value: bytes, key: bytes | None, partition: int | None, headers: Headers = NO_HEADERS
+    ) -> Source:
+        """Send a record, with these headers behind the connection's own; where it lies, once Kafka has acknowledged it.
+        Raises TooLargeForKafka."""
         producer = self._producer
         assert producer is not None
         try:
-            delivery = await producer.send(topic, value, key, partition, headers=self._headers)
+            delivery = await producer.send(topic, value, key, partition, headers=[*self._headers, *headers])
             delivery.add_done_callback(_retrieve)
             sent = await asyncio.shield(delivery)
         except MessageSizeTooLargeError as error:

@@ -165,21 +165,26 @@ class NoReplyResolver:
                         found[record.key, prediction.observation_code] = prediction
         return found
 
-    async def _read(self, partition: TopicPartition, begin: int, end: int) -> AsyncIterator[list[Any]]:
-        """Committed records of a range. Raises Standstill where nothing comes for a second: the broker is away, or a
-        transaction open."""
-        consumer = self._looking_back
-        consumer.assign([partition])
-        consumer.seek(partition, begin)
-        position, standstill = begin, 0
-        while position < end:
-            for records in (await consumer.getmany(partition, timeout_ms=POLL_MS)).values():
-                yield [record for record in records if record.offset < end]
-            reached = await consumer.position(partition)
-            standstill = 0 if reached > position else standstill + 1
-            position = reached
-            if standstill >= STANDSTILL_POLLS_MAX:
-                raise ReadStalled
+    def _read(self, partition: TopicPartition, begin: int, end: int) -> AsyncIterator[list[Any]]:
+        return read_range(self._looking_back, partition, begin, end)
+
+
+async def read_range(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, begin: int, end: int
+) -> AsyncIterator[list[Any]]:
+    """Committed records of a range; the consumer reads nothing else meanwhile. Raises ReadStalled where nothing comes
+    for a second: the broker is away, or a transaction open."""
+    consumer.assign([partition])
+    consumer.seek(partition, begin)
+    position, standstill = begin, 0
+    while position < end:
+        for records in (await consumer.getmany(partition, timeout_ms=POLL_MS)).values():
+            yield [record for record in records if record.offset < end]
+        reached = await consumer.position(partition)
+        standstill = 0 if reached > position else standstill + 1
+        position = reached
+        if standstill >= STANDSTILL_POLLS_MAX:
+            raise ReadStalled
 
 
 def _answer(asked: Iterable[PendingRequest], prediction: Prediction | None) -> None:

@@ -25,6 +25,7 @@ COMMANDS = (
     "offsets",
     "dead_letters",
     "console",
+    "gateway",
     "bench",
     "broker",
     "state",

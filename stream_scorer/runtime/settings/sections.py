@@ -188,6 +188,30 @@ class ConsoleSettings(Section, frozen=True):
     ] = ("http://127.0.0.1:8080",)
 
 
+class GatewaySettings(Section, frozen=True):
+    """The HTTP API for clients without Kafka (`stream-scorer gateway`)."""
+
+    http_host: Annotated[str, about("The address to listen at", min_length=1)] = "127.0.0.1"
+    http_port: Annotated[int, about("The port to listen at; 0: any free one", ge=0, le=65_535)] = 8_090
+    timeout_s: Annotated[float, about("How long a request waits for a worker's answer", gt=0, le=50)] = 10.0
+    in_flight_max: Annotated[int, about("Requests that are answered at one time; of a batch, its events", ge=1)] = 512
+    body_bytes_max: Annotated[int, about("The largest body of a request for one event", ge=256, le=16 * MIB)] = 65_536
+    batch_bytes_max: Annotated[
+        int, about("The largest body of a batch, as an array or as lines", ge=256, le=256 * MIB)
+    ] = 16 * MIB
+    tokens_file: Annotated[
+        str, about("A TOML file of client names and their bearer tokens; empty: everybody may send")
+    ] = ""
+    requests_per_s_max: (
+        Annotated[float, about("Requests a second that one client may make; none: any number", gt=0)] | None
+    ) = None
+    publish_rejected: Annotated[
+        bool, about("Whether events that break the contract are sent on, so that they become dead letters")
+    ] = False
+    tls_certificate_file: Annotated[str, about("Our own certificate (PEM), to serve HTTPS")] = ""
+    tls_key_file: Annotated[str, about("That certificate's key (PEM)")] = ""
+
+
 class LoggingSettings(Section, frozen=True):
     """What is logged, and how."""
 

@@ -19,6 +19,7 @@ from stream_scorer.runtime.settings.layers import Problems, read_layers, read_to
 from stream_scorer.runtime.settings.sections import (
     BusinessSettings,
     ConsoleSettings,
+    GatewaySettings,
     HttpSettings,
     KafkaSettings,
     LoggingSettings,
@@ -33,6 +34,7 @@ from stream_scorer.runtime.settings.token_strength import ADVICE, weakness
 __all__ = [
     "BusinessSettings",
     "ConsoleSettings",
+    "GatewaySettings",
     "HttpSettings",
     "KafkaSettings",
     "LoggingSettings",
@@ -58,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     http: HttpSettings = HttpSettings()
     console: ConsoleSettings = ConsoleSettings()
     oidc: OidcSettings = OidcSettings()
+    gateway: GatewaySettings = GatewaySettings()
     logging: LoggingSettings = LoggingSettings()
     business: BusinessSettings = BusinessSettings()
     operator: OperatorSettings = OperatorSettings()
@@ -123,6 +126,8 @@ def contradictions(settings: Settings) -> Iterator[str]:
     yield from sasl_contradictions(settings.kafka)
     yield from tls_contradictions(settings.kafka)
     yield from wrong_worker_urls(settings.console.workers)
+    if bool(settings.gateway.tls_certificate_file) != bool(settings.gateway.tls_key_file):
+        yield "gateway.tls_certificate_file and gateway.tls_key_file: HTTPS needs both"
     if settings.worker.dead_letter_bytes_max < settings.worker.event_bytes_max:
         yield "worker.dead_letter_bytes_max: smaller than worker.event_bytes_max: an event could be scored but not kept"
     yield from token_faults(settings.http)

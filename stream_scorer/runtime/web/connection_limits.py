@@ -49,11 +49,13 @@ class ConnectionLimits:
         connections: int | None = None,
         request_wait_s: float = REQUEST_WAIT_S,
         answer_wait_s: float = ANSWER_WAIT_S,
+        body_bytes_max: int = REQUEST_BYTES_MAX,
         closed: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._connections_max = connections or connections_max()
         self._request_wait_s, self._answer_wait_s = request_wait_s, answer_wait_s
         self.closed = closed
+        self._body_bytes_max = max(body_bytes_max, REQUEST_BYTES_MAX)
         # those that owe us a request, the longest waiting first; and those that are being answered
         self._waiting: OrderedDict[asyncio.BaseTransport, LimitedProtocol] = OrderedDict()
         self._answered: dict[asyncio.BaseTransport, LimitedProtocol] = {}
@@ -104,7 +106,12 @@ class ConnectionLimits:
     def _wait(self, transport: asyncio.BaseTransport | None) -> None:
         if transport is not None and (protocol := self._answered.pop(transport, None)) is not None:
             self._waiting[transport] = protocol
+            protocol.unanswered_bytes = 0
             protocol.end_in(self._request_wait_s)
+
+    def bytes_max(self, transport: asyncio.BaseTransport) -> int:
+        """What may come in on a connection: the body of a request that is being answered may be larger."""
+        return self._body_bytes_max if transport in self._answered else REQUEST_BYTES_MAX
 
 
 class LimitedProtocol(asyncio.Protocol):
@@ -134,7 +141,7 @@ class LimitedProtocol(asyncio.Protocol):
         if self._transport is None:
             return
         self.unanswered_bytes += len(data)
-        if self.unanswered_bytes > REQUEST_BYTES_MAX:
+        if self.unanswered_bytes > self._limits.bytes_max(self._transport):
             self.end("timeout")
             return
         self._inner.data_received(data)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from typing import Final
 
 from aiohttp import web
@@ -32,14 +33,15 @@ class HttpServer:
         )
         self._listening: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Listen; port 0 takes any free one. Gives the address. Raises `SettingsError` where it can't be had."""
+    async def start(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
+        """Listen, over TLS where it is given; port 0 takes any free one. Gives the address. Raises `SettingsError`
+        where it can't be had."""
         await self._runner.setup()
         make = self._runner.server
         assert make is not None
         try:
             self._listening = await asyncio.get_running_loop().create_server(
-                self._limits.limited(make), host, port, backlog=BACKLOG
+                self._limits.limited(make), host, port, backlog=BACKLOG, ssl=tls
             )
         except OSError as error:
             raise SettingsError(

@@ -1,0 +1,113 @@
+"""What every request passes: who asks, how often, what is counted and logged of it, and how errors look.
+
+Invariant: no payload, no id of a stop and no token is ever logged, and every error is a problem in JSON.
+"""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+
+from stream_scorer.client.connection import CLIENT_ID_HEADER
+from stream_scorer.core.records.record import TRACE_HEADERS, Headers, trace_headers
+from stream_scorer.gateway.metrics import GatewayMetrics
+from stream_scorer.gateway.problem import problem, too_many
+from stream_scorer.gateway.tokens import RateLimit, Tokens
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CLIENT: Final = "client"
+REQUEST: Final = "request_id"
+# Paths that take events, and what metrics and the log call them
+EVENT_ROUTES: Final = {"/predict": "predict", "/predict/batch": "predict_batch", "/update": "update"}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+log = logging.getLogger(__name__)
+
+
+class Doors:
+    """The middlewares of the gateway's application."""
+
+    def __init__(self, tokens: Tokens, rate: RateLimit, metrics: GatewayMetrics) -> None:
+        self._tokens, self._rate, self._metrics = tokens, rate, metrics
+
+    @web.middleware
+    async def note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Give the request an id, and count and log how it was answered; around all others."""
+        began_s = time.monotonic()
+        given = request.headers.get("X-Request-ID", "")
+        request[REQUEST] = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        route = EVENT_ROUTES.get(request.path, "other")
+        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        try:
+            response = await handler(request)
+            status = response.status
+            if not response.prepared:
+                response.headers["X-Request-ID"] = request[REQUEST]
+            return response
+        finally:
+            seconds = time.monotonic() - began_s
+            self._metrics.answered(route, status, seconds)
+            log.log(
+                logging.DEBUG if route == "other" else logging.INFO,
+                "%s %s: %d in %.1f ms, client %s, request %s",
+                request.method if request.method.isalpha() else "?",
+                route,
+                status,
+                seconds * 1000,
+                request.get(CLIENT, "-"),
+                request[REQUEST],
+            )
+
+    @web.middleware
+    async def explain(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Every error as a problem, our own faults too."""
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            if error.status < HTTPStatus.BAD_REQUEST:
+                raise
+            allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            return problem(error.status, _message(error, request), headers=allowed).response()
+        except Exception:
+            log.exception("a request could not be answered: our fault (request %s)", request[REQUEST])
+            return problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR, "This is the gateway's own fault; its log says more"
+            ).response()
+
+    @web.middleware
+    async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Events are taken from known clients only, where there are tokens, and no faster than the limit."""
+        if request.path not in EVENT_ROUTES:
+            return await handler(request)
+        if self._tokens:
+            client = self._tokens.client_of(request.headers.get("Authorization", ""))
+            if client is None:
+                message = "No known token: send the header Authorization: Bearer TOKEN"
+                return problem(
+                    HTTPStatus.UNAUTHORIZED, message, headers={"WWW-Authenticate": 'Bearer realm="stream-scorer"'}
+                ).response()
+            request[CLIENT] = client
+        if not self._rate.admits(request.get(CLIENT, ""), time.monotonic()):
+            return too_many("More requests a second than this client may make: wait, then send again").response()
+        return await handler(request)
+
+
+def record_headers(request: web.Request) -> Headers:
+    """What goes with the records of a request: who sends, and its trace."""
+    client: dict[str, Any] = {CLIENT_ID_HEADER: request[CLIENT]} if CLIENT in request else {}
+    traced = {name: request.headers[name] for name in TRACE_HEADERS if name in request.headers}
+    sent = [(name, value.encode("utf-8", "replace")) for name, value in (client | traced).items()]
+    return [*sent[: len(client)], *trace_headers(sent[len(client) :])]
+
+
+def _message(error: web.HTTPException, request: web.Request) -> str:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{request.path} does not take this method: use {', '.join(sorted(error.allowed_methods))}"
+    if error.status == HTTPStatus.NOT_FOUND:
+        return "There is nothing at this path: /openapi.json says what there is"
+    return error.reason

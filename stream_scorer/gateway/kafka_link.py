@@ -1,0 +1,101 @@
+"""The gateway's connection to Kafka, made again whenever it was lost.
+
+Invariant: an outage never ends the process; meanwhile whoever asks is told at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from stream_scorer.client import Client
+from stream_scorer.errors import OutageError, UserError
+from stream_scorer.gateway.outcome_replies import OutcomeReplies
+from stream_scorer.runtime.settings.settings import Settings
+
+LOOK_EVERY_S: Final = 1.0
+RECONNECT_EVERY_S: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class KafkaLink:
+    """A client and a reader of outcome updates, both there or both away."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+        self._replies: OutcomeReplies | None = None
+        self._why = f"Kafka does not answer at {settings.kafka.bootstrap}"
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect; where Kafka is away, go on trying. Raises TopicsError and SettingsError, which no waiting mends."""
+        try:
+            await self._connect()
+        except OutageError as error:
+            self._why = str(error)
+            log.warning("Kafka is away, the gateway goes on trying: %s", error)
+        self._watching = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._disconnect()
+
+    @property
+    def is_up(self) -> bool:
+        return self._client is not None
+
+    @property
+    def client(self) -> Client:
+        """Raises OutageError while Kafka is away."""
+        if self._client is None:
+            raise OutageError(self._why)
+        return self._client
+
+    @property
+    def replies(self) -> OutcomeReplies:
+        """Raises OutageError while Kafka is away."""
+        if self._replies is None:
+            raise OutageError(self._why)
+        return self._replies
+
+    async def _connect(self) -> None:
+        client = Client.of(self._settings)
+        await client.__aenter__()
+        replies = OutcomeReplies(self._settings, client.partitions)
+        try:
+            await replies.start()
+        except BaseException:
+            await client.__aexit__(None, None, None)
+            raise
+        self._client, self._replies = client, replies
+
+    async def _disconnect(self) -> None:
+        client, replies = self._client, self._replies
+        self._client = self._replies = None
+        for stop in (replies.stop() if replies else None, client.__aexit__(None, None, None) if client else None):
+            if stop is not None:
+                with contextlib.suppress(Exception):
+                    await stop
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                if self._client is None:
+                    await self._connect()
+                    log.info("Kafka answers again")
+                elif self._replies is None or not await self._replies.is_well() or not self._client.is_listening:
+                    self._why = f"Kafka does not answer at {self._settings.kafka.bootstrap}"
+                    log.warning("%s; the gateway connects anew", self._why)
+                    await self._disconnect()
+            except UserError as error:
+                self._why = str(error)
+                await asyncio.sleep(RECONNECT_EVERY_S)
+            except Exception as error:
+                self._why = f"Kafka can't be used at {self._settings.kafka.bootstrap} ({type(error).__name__})"
+                log.exception("the connection to Kafka could not be made")
+                await asyncio.sleep(RECONNECT_EVERY_S)

@@ -1,0 +1,121 @@
+"""The gateway's process: an application that answers events over HTTP, and the probes of the process.
+
+Invariant: it is up as long as it answers, and ready as long as Kafka does.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from stream_scorer.core.records.record import Headers
+from stream_scorer.errors import SettingsError, system_words
+from stream_scorer.gateway.doors import Doors, record_headers
+from stream_scorer.gateway.kafka_link import KafkaLink
+from stream_scorer.gateway.metrics import GatewayMetrics
+from stream_scorer.gateway.predict import Predictor
+from stream_scorer.gateway.problem import Reply, too_many
+from stream_scorer.gateway.request_body import read_body, wrong_media_type
+from stream_scorer.gateway.tokens import RateLimit, read_tokens
+from stream_scorer.gateway.update import OutcomeReporter
+from stream_scorer.runtime.metrics.exposition import CONTENT_TYPE
+from stream_scorer.runtime.settings.sections import GatewaySettings
+from stream_scorer.runtime.settings.settings import Settings
+from stream_scorer.runtime.web.connection_limits import ConnectionLimits
+from stream_scorer.runtime.web.server import HttpServer
+from stream_scorer.runtime.worker.health import Health
+from stream_scorer.runtime.worker.http_server import probe_view
+
+JSON: Final = ("application/json",)
+# The longest that a batch may take as a whole; a request of one event ends with the settings' timeout
+ANSWER_WAIT_S: Final = 300.0
+
+AnswerEvent = Callable[[bytes, Headers], Awaitable[Reply]]
+
+
+@asynccontextmanager
+async def serve_gateway(settings: Settings) -> AsyncIterator[tuple[str, int]]:
+    """Serve for as long as the block lasts; gives the address. Raises SettingsError where it can't be had, TopicsError
+    where the topics are not there."""
+    gateway = Gateway(settings)
+    tls = tls_context(settings.gateway)
+    limits = ConnectionLimits(answer_wait_s=ANSWER_WAIT_S, body_bytes_max=settings.gateway.batch_bytes_max)
+    server = HttpServer(gateway.app, setting="gateway.http_host:gateway.http_port", limits=limits)
+    try:
+        await gateway.link.start()
+        yield await server.start(settings.gateway.http_host, settings.gateway.http_port, tls=tls)
+    finally:
+        await server.stop()
+        await gateway.stop()
+
+
+class Gateway:
+    """The application and what it answers with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.gateway
+        self.link = KafkaLink(settings)
+        self._metrics = GatewayMetrics()
+        self._predictor = Predictor(settings, self.link)
+        self._reporter = OutcomeReporter(settings, self.link)
+        self._in_flight = 0
+        doors = Doors(
+            read_tokens(self._settings.tokens_file), RateLimit(self._settings.requests_per_s_max), self._metrics
+        )
+        self.app = web.Application(middlewares=[doors.note, doors.explain, doors.admit])
+        router = self.app.router
+        router.add_post("/predict", self._event_view(self._predictor.answer))
+        router.add_post("/update", self._event_view(self._reporter.answer))
+        router.add_get("/livez", probe_view(self._live))
+        router.add_get("/readyz", probe_view(self._ready))
+        router.add_get("/metrics", self._show_metrics)
+
+    async def stop(self) -> None:
+        await self._predictor.stop()
+        await self.link.stop()
+
+    def _event_view(self, answer: AnswerEvent) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def view(request: web.Request) -> web.Response:
+            if (wrong := wrong_media_type(request, JSON)) is not None:
+                return wrong.response()
+            if self._in_flight >= self._settings.in_flight_max:
+                return too_many("As many requests as this gateway answers at once are in flight: send again").response()
+            self._in_flight += 1
+            try:
+                body = await read_body(request, self._settings.body_bytes_max)
+                if isinstance(body, Reply):
+                    return body.response()
+                with self._metrics.in_flight.track_inprogress():
+                    return (await answer(body, record_headers(request))).response()
+            finally:
+                self._in_flight -= 1
+
+        return view
+
+    async def _live(self) -> Health:
+        return Health(True, "answering")
+
+    async def _ready(self) -> Health:
+        return Health(True, "Kafka answers") if self.link.is_up else Health(False, "Kafka is away")
+
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        content = await asyncio.to_thread(self._metrics.expose, kafka_up=self.link.is_up)
+        return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE})
+
+
+def tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:
+    """What HTTPS is served with; None without a certificate. Raises SettingsError."""
+    if not settings.tls_certificate_file:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_certificate_file, settings.tls_key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"The gateway's TLS files can't be read: {system_words(error)}. "
+            "Check gateway.tls_certificate_file and gateway.tls_key_file."
+        ) from error
+    return context
