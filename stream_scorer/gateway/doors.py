@@ -68,6 +68,8 @@ class Doors:
         """Every error as a problem, our own faults too."""
         try:
             return await handler(request)
+        except ConnectionResetError:
+            raise  # the client is gone: there is nobody to tell
         except web.HTTPException as error:
             if error.status < HTTPStatus.BAD_REQUEST:
                 raise

@@ -155,7 +155,8 @@ class OutcomeReplies:
             end = upper = (await self._looking_back.end_offsets([updates]))[updates]
             step = LOOK_BACK_FIRST
             while upper > begin and end - upper < LOOK_BACK_MAX:
-                lower, found = max(begin, upper - step), None
+                lower = max(begin, upper - step)
+                found: Update | None = None
                 with contextlib.suppress(ReadStalled):
                     async for records in read_range(self._looking_back, updates, lower, upper):
                         for record in records:

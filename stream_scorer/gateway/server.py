@@ -13,11 +13,13 @@ from aiohttp import web
 
 from stream_scorer.core.records.record import Headers
 from stream_scorer.errors import SettingsError, system_words
+from stream_scorer.gateway.batch import BatchPredictor
 from stream_scorer.gateway.doors import Doors, record_headers
 from stream_scorer.gateway.kafka_link import KafkaLink
 from stream_scorer.gateway.metrics import GatewayMetrics
+from stream_scorer.gateway.openapi import PAGE_POLICY, docs_page, openapi
 from stream_scorer.gateway.predict import Predictor
-from stream_scorer.gateway.problem import Reply, too_many
+from stream_scorer.gateway.problem import Reply, encode, too_many
 from stream_scorer.gateway.request_body import read_body, wrong_media_type
 from stream_scorer.gateway.tokens import RateLimit, read_tokens
 from stream_scorer.gateway.update import OutcomeReporter
@@ -61,6 +63,7 @@ class Gateway:
         self._metrics = GatewayMetrics()
         self._predictor = Predictor(settings, self.link)
         self._reporter = OutcomeReporter(settings, self.link)
+        self._batches = BatchPredictor(self._settings, self._predictor, self._metrics)
         self._in_flight = 0
         doors = Doors(
             read_tokens(self._settings.tokens_file), RateLimit(self._settings.requests_per_s_max), self._metrics
@@ -68,7 +71,10 @@ class Gateway:
         self.app = web.Application(middlewares=[doors.note, doors.explain, doors.admit])
         router = self.app.router
         router.add_post("/predict", self._event_view(self._predictor.answer))
+        router.add_post("/predict/batch", self._batches.view)
         router.add_post("/update", self._event_view(self._reporter.answer))
+        router.add_get("/openapi.json", _document_view())
+        router.add_get("/docs", _docs_view())
         router.add_get("/livez", probe_view(self._live))
         router.add_get("/readyz", probe_view(self._ready))
         router.add_get("/metrics", self._show_metrics)
@@ -104,6 +110,24 @@ class Gateway:
     async def _show_metrics(self, _: web.Request) -> web.Response:
         content = await asyncio.to_thread(self._metrics.expose, kafka_up=self.link.is_up)
         return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE})
+
+
+def _document_view() -> Callable[[web.Request], Awaitable[web.Response]]:
+    document = encode(openapi())
+
+    async def view(_: web.Request) -> web.Response:
+        return web.Response(body=document, content_type="application/json")
+
+    return view
+
+
+def _docs_view() -> Callable[[web.Request], Awaitable[web.Response]]:
+    page = docs_page()
+
+    async def view(_: web.Request) -> web.Response:
+        return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+
+    return view
 
 
 def tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:

@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ JSON = {"Content-Type": "application/json"}
 
 class Answered(NamedTuple):
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
     @property

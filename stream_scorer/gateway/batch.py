@@ -1,0 +1,214 @@
+"""`POST /predict/batch`: many events in, as a JSON array or as lines of JSON; their answers out, in the same order.
+
+Invariant: reading never waits for a client that does not read yet: what is answered is kept, at most one answer for
+each of `EVENTS_MAX` events; only events that are in flight are kept with their bodies.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from stream_scorer.core.contract.reasons import Reason
+from stream_scorer.core.contract.strict_json import parse
+from stream_scorer.core.records.record import Headers
+from stream_scorer.gateway.doors import REQUEST, record_headers
+from stream_scorer.gateway.metrics import GatewayMetrics, class_of
+from stream_scorer.gateway.predict import Predictor
+from stream_scorer.gateway.problem import Reply, problem, too_many
+from stream_scorer.gateway.request_body import BODY_WAIT_S, read_body, wrong_media_type
+from stream_scorer.runtime.settings.sections import GatewaySettings
+
+NDJSON: Final = "application/x-ndjson"
+MEDIA_TYPES: Final = ("application/json", NDJSON)
+EVENTS_MAX: Final = 10_000
+# Batches that are answered at one time
+BATCHES_MAX: Final = 16
+# For a client to take in what was written to it
+WRITE_WAIT_S: Final = 30.0
+
+_decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class BatchPredictor:
+    """Answers batches; all of them together have at most `in_flight_max` events in flight."""
+
+    def __init__(self, settings: GatewaySettings, predictor: Predictor, metrics: GatewayMetrics) -> None:
+        self._settings, self._predictor, self._metrics = settings, predictor, metrics
+        self._slots = asyncio.Semaphore(settings.in_flight_max)
+        self._batches = 0
+
+    async def view(self, request: web.Request) -> web.StreamResponse:
+        if (wrong := wrong_media_type(request, MEDIA_TYPES)) is not None:
+            return wrong.response()
+        if self._batches >= BATCHES_MAX:
+            return too_many(f"{BATCHES_MAX} batches are being answered, more at once are not: send again").response()
+        self._batches += 1
+        try:
+            if request.content_type == NDJSON:
+                return await self._answer_lines(request)
+            return await self._answer_array(request)
+        finally:
+            self._batches -= 1
+
+    async def _answer_array(self, request: web.Request) -> web.StreamResponse:
+        body = await read_body(request, self._settings.batch_bytes_max)
+        events = body if isinstance(body, Reply) else events_of(body)
+        if isinstance(events, Reply):
+            return events.response()
+        response = await _begun(request, "application/json")
+        await _write(response, b"[")
+        first = True
+        async with Answers(self._answer(record_headers(request)), self._slots, _each(events)) as answers:
+            async for line in answers:
+                await _write(response, line if first else b",\n" + line)
+                first = False
+        await _write(response, b"]\n")
+        return response
+
+    async def _answer_lines(self, request: web.Request) -> web.StreamResponse:
+        lines = read_lines(request, self._settings.body_bytes_max, self._settings.batch_bytes_max)
+        response = await _begun(request, NDJSON)
+        async with Answers(self._answer(record_headers(request)), self._slots, lines) as answers:
+            async for line in answers:
+                await _write(response, line + b"\n")
+        return response
+
+    def _answer(self, headers: Headers) -> Callable[[bytes], Awaitable[Reply]]:
+        async def answer(value: bytes) -> Reply:
+            with self._metrics.in_flight.track_inprogress():
+                reply = await self._predictor.answer(value, headers)
+            self._metrics.batch_events.labels(class_of(reply.status)).inc()
+            return reply
+
+        return answer
+
+
+class Answers:
+    """The answers to a stream of events, as lines in the events' order. An event that could not be read is a reply
+    already."""
+
+    def __init__(
+        self,
+        answer: Callable[[bytes], Awaitable[Reply]],
+        slots: asyncio.Semaphore,
+        events: AsyncIterator[bytes | Reply],
+    ) -> None:
+        self._answer, self._slots, self._events = answer, slots, events
+        self._asked: asyncio.Queue[asyncio.Task[bytes] | bytes | None] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[bytes]] = set()
+        self._reading: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        self._reading = asyncio.create_task(self._read())
+        return self._lines()
+
+    async def __aexit__(self, *_: object) -> None:
+        """What nobody waits for any more is given up; what was sent is scored all the same."""
+        tasks = [*self._tasks, *([self._reading] if self._reading else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        while (asked := await self._asked.get()) is not None:
+            yield asked if isinstance(asked, bytes) else await asked
+        if self._reading is not None:
+            await self._reading  # raises what reading met
+
+    async def _read(self) -> None:
+        try:
+            async for event in self._events:
+                if isinstance(event, Reply):
+                    self._asked.put_nowait(event.line())
+                    continue
+                await self._slots.acquire()
+                task = asyncio.create_task(self._line(event))
+                self._tasks.add(task)
+                task.add_done_callback(self._ended)
+                self._asked.put_nowait(task)
+        finally:
+            self._asked.put_nowait(None)
+
+    async def _line(self, event: bytes) -> bytes:
+        return (await self._answer(event)).line()
+
+    def _ended(self, task: "asyncio.Task[bytes]") -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+
+
+def events_of(body: bytes) -> list[bytes] | Reply:
+    """The events of a JSON array, each as its own bytes; or what is answered to something else."""
+    try:
+        events = [bytes(event) for event in _decode_array(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        parsed = parse(body)
+        reasons = [parsed] if isinstance(parsed, Reason) else []
+        return problem(HTTPStatus.BAD_REQUEST, "The body is not a JSON array of events", reasons)
+    if len(events) > EVENTS_MAX:
+        return problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{len(events)} events are more than a batch may have: {EVENTS_MAX}"
+        )
+    return events
+
+
+async def _each(events: list[bytes]) -> AsyncIterator[bytes | Reply]:
+    for event in events:
+        yield event
+
+
+async def read_lines(request: web.Request, line_bytes_max: int, bytes_max: int) -> AsyncIterator[bytes | Reply]:
+    """The lines of a body as they come in, empty ones passed over. One that is too long is a reply, and so is the last
+    one where the body breaks off or holds too much; nothing is read behind that."""
+    pending, too_long, read, events = bytearray(), False, 0, 0
+    while True:
+        try:
+            async with asyncio.timeout(BODY_WAIT_S):
+                chunk = await request.content.readany()
+        except TimeoutError:
+            yield problem(
+                HTTPStatus.REQUEST_TIMEOUT, f"Nothing more came within {BODY_WAIT_S:g} s: send the rest again"
+            )
+            return
+        read += len(chunk)
+        pending += chunk or b"\n"
+        *lines, rest = pending.split(b"\n")
+        for line in lines:
+            if not too_long and not line.strip():
+                continue
+            events += 1
+            if events > EVENTS_MAX or read > bytes_max:
+                limit = f"{EVENTS_MAX} events or {bytes_max} bytes"
+                message = f"More than {limit} in one batch: send this event and those behind it again"
+                yield problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+                return
+            if too_long or len(line) > line_bytes_max:
+                message = f"The line is longer than {line_bytes_max} bytes"
+                yield problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+            else:
+                yield bytes(line)
+            too_long = False
+        pending = rest
+        if len(pending) > line_bytes_max:
+            too_long, pending = True, bytearray()
+        if not chunk:
+            return
+
+
+async def _begun(request: web.Request, content_type: str) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": content_type, "X-Request-ID": request[REQUEST]})
+    await response.prepare(request)
+    return response
+
+
+async def _write(response: web.StreamResponse, content: bytes) -> None:
+    """Raises ConnectionResetError where the client is gone or takes nothing in."""
+    try:
+        async with asyncio.timeout(WRITE_WAIT_S):
+            await response.write(content)
+    except TimeoutError:
+        raise ConnectionResetError("the client takes nothing in") from None

@@ -1,0 +1,52 @@
+"""Tokens and rates: who may send, and how often."""
+
+from pathlib import Path
+
+import pytest
+
+from stream_scorer.errors import SettingsError
+from stream_scorer.gateway.tokens import RateLimit, Tokens, read_tokens
+
+EAST, WEST = "east-token-0123456789", "west-token-0123456789"
+
+
+def test_a_token_names_its_client() -> None:
+    tokens = Tokens({"east": EAST, "west": WEST})
+    assert tokens.client_of(f"Bearer {WEST}") == "west"
+    assert tokens.client_of(f"bearer  {EAST}") == "east"
+    for wrong in ("", "Bearer", f"Basic {EAST}", f"Bearer {EAST}x", "Bearer \udcff", EAST):
+        assert tokens.client_of(wrong) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('east = "short"', "at least 16 characters"),
+        ("east = 12345678901234567", "at least 16 characters"),
+        (f'east = "{EAST}"\nwest = "{EAST}"', "the same token"),
+        (f'"e st" = "{EAST}"', "no client name"),
+        ('east = "ünïcode-token-0123456789"', "no header carries"),
+        ("", "names no client"),
+        (f"east = {EAST}", "is not TOML"),
+    ],
+)
+def test_a_file_that_can_not_be_used_is_refused_without_its_tokens(tmp_path: Path, text: str, fault: str) -> None:
+    file = tmp_path / "tokens.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=fault) as raised:
+        read_tokens(str(file))
+    assert "token-0123456789" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_tokens("/nowhere/tokens.toml")
+
+
+def test_each_client_has_its_own_rate() -> None:
+    rate = RateLimit(2)
+    assert [rate.admits("east", 10.0) for _ in range(3)] == [True, True, False]
+    assert rate.admits("west", 10.0)
+    assert rate.admits("east", 10.5)
+    assert not rate.admits("east", 10.6)
+    assert all(RateLimit(None).admits("east", 0.0) for _ in range(100))
