@@ -4,7 +4,6 @@ Invariant: what Kafka's faults mean is said in our words; who gives up waiting t
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypedDict
@@ -74,8 +73,8 @@ class Connection:
     async def stop(self) -> None:
         for part in (self._listener, self._producer):
             if part is not None:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(part.stop(), STOP_WAIT_S)
+                # one whose broker is gone may end as cancelled, which must not keep the other from being stopped
+                await asyncio.gather(asyncio.wait_for(part.stop(), 2 * STOP_WAIT_S), return_exceptions=True)
         self._listener = self._producer = None
 
     @property

@@ -5,7 +5,6 @@ there.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -79,9 +78,12 @@ class Listener:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for consumer in (self._consumer, self._measuring, self._looking_back):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(consumer.stop(), STOP_WAIT_S)
+        # one whose broker is gone may end as cancelled; the others are stopped all the same
+        stopping = [
+            asyncio.wait_for(consumer.stop(), STOP_WAIT_S)
+            for consumer in (self._consumer, self._measuring, self._looking_back)
+        ]
+        await asyncio.gather(*stopping, return_exceptions=True)
 
     @asynccontextmanager
     async def hears(self, question: PendingRequest) -> AsyncIterator[None]:

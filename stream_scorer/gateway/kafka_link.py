@@ -4,7 +4,6 @@ Invariant: an outage never ends the process; meanwhile whoever asks is told at o
 """
 
 import asyncio
-import contextlib
 import logging
 from typing import Final
 
@@ -76,10 +75,11 @@ class KafkaLink:
     async def _disconnect(self) -> None:
         client, replies = self._client, self._replies
         self._client = self._replies = None
-        for stop in (replies.stop() if replies else None, client.__aexit__(None, None, None) if client else None):
-            if stop is not None:
-                with contextlib.suppress(Exception):
-                    await stop
+        stopping = [replies.stop()] if replies is not None else []
+        if client is not None:
+            stopping.append(client.__aexit__(None, None, None))
+        # a client that has lost its broker may end with any error; there is nothing left of it to save
+        await asyncio.gather(*stopping, return_exceptions=True)
 
     async def _watch(self) -> None:
         while True:

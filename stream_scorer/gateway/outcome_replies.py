@@ -82,9 +82,12 @@ class OutcomeReplies:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for consumer in (self._reading, self._measuring, self._looking_back):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(consumer.stop(), STOP_WAIT_S)
+        # one whose broker is gone may end as cancelled; the others are stopped all the same
+        stopping = [
+            asyncio.wait_for(consumer.stop(), STOP_WAIT_S)
+            for consumer in (self._reading, self._measuring, self._looking_back)
+        ]
+        await asyncio.gather(*stopping, return_exceptions=True)
 
     async def is_well(self) -> bool:
         """Whether Kafka answers, and updates are read."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 import secrets
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +16,13 @@ from stream_scorer.client import check
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.runtime.cluster.topic_admin import apply
 from stream_scorer.runtime.settings.settings import load_settings
+from tests.contracts.markdown_pages import blocks, shell_lines
 from tests.gateway.calls import JSON, GatewayProcess, a_gateway
 from tests.integration.broker_sources import Broker
 from tests.support.builders import an_event, an_observation, an_outcome
 from tests.support.workers import ROOT
 
+PAGE = "docs/gateway.md"
 PROBLEM = "application/problem+json"
 
 
@@ -233,3 +237,31 @@ def test_a_broken_event_is_not_published_by_default(gateway: GatewayProcess, tmp
     gateway.call("/predict", an_event("place", hour=99))
     again = gateway.call("/predict", an_event("place", hour=1)).json
     assert again["errors"][0]["details"]["first_offset"] == first["offset"]
+
+
+# What the page about it shows
+
+
+def test_the_samples_of_the_page_are_answered(gateway: GatewayProcess) -> None:
+    lines = [shlex.split(piece.text) for piece in shell_lines() if piece.page == PAGE and piece.text.startswith("curl")]
+    said = []
+    for line in lines:
+        words = [word.replace("127.0.0.1:8090", gateway.http_address or "") for word in [*line, "-s"]]
+        said.append(json.loads(subprocess.run(words, capture_output=True, check=True, timeout=60).stdout))
+    predicted, updated = said
+    assert predicted["id"] == updated["id"] == "stop-1"
+    assert updated["proba"] == predicted["proba"]
+    assert updated.keys() == {"id", "true_class", "prediction", "proba", "correct", "revision"}
+    assert predicted.keys() <= set(re.findall(r"`([a-z_]+)`", (ROOT / PAGE).read_text()))
+    (sample,) = [block for block in blocks("python") if block.page == PAGE]
+    defined: dict[str, Any] = {}
+    exec(sample.text, defined)
+    again = defined["predict"](f"http://{gateway.http_address}", {"id": "page", "observation": an_observation()})
+    assert again["id"] == "page"
+
+
+def test_the_page_describes_itself_and_is_shown(gateway: GatewayProcess) -> None:
+    assert gateway.call("/openapi.json").json["openapi"] == "3.1.0"
+    shown = gateway.call("/docs")
+    assert shown.status == 200
+    assert shown.headers["Content-Security-Policy"].startswith("default-src 'none'")
