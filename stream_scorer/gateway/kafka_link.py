@@ -7,9 +7,12 @@ import asyncio
 import logging
 from typing import Final
 
+from aiokafka.errors import KafkaError
+
 from stream_scorer.client import Client
 from stream_scorer.errors import OutageError, UserError
 from stream_scorer.gateway.outcome_replies import OutcomeReplies
+from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
 from stream_scorer.runtime.settings.settings import Settings
 
 LOOK_EVERY_S: Final = 1.0
@@ -67,9 +70,15 @@ class KafkaLink:
         replies = OutcomeReplies(self._settings, client.partitions)
         try:
             await replies.start()
-        except BaseException:
+        except (KafkaError, OSError) as error:
             await client.__aexit__(None, None, None)
-            raise
+            bootstrap = self._settings.kafka.bootstrap
+            known = to_user_error(error, "connecting", bootstrap)
+            if isinstance(known, UserError):
+                raise known from error
+            raise OutageError(
+                f"Kafka does not answer at {bootstrap} while connecting: {what_happened(error)}"
+            ) from error
         self._client, self._replies = client, replies
 
     async def _disconnect(self) -> None:

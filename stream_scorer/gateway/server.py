@@ -26,7 +26,7 @@ from stream_scorer.gateway.update import OutcomeReporter
 from stream_scorer.runtime.metrics.exposition import CONTENT_TYPE
 from stream_scorer.runtime.settings.sections import GatewaySettings
 from stream_scorer.runtime.settings.settings import Settings
-from stream_scorer.runtime.web.connection_limits import ConnectionLimits
+from stream_scorer.runtime.web.connection_limits import ConnectionLimits, connections_max
 from stream_scorer.runtime.web.server import HttpServer
 from stream_scorer.runtime.worker.health import Health
 from stream_scorer.runtime.worker.http_server import probe_view
@@ -44,7 +44,11 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[tuple[str, int]]:
     where the topics are not there."""
     gateway = Gateway(settings)
     tls = tls_context(settings.gateway)
-    limits = ConnectionLimits(answer_wait_s=ANSWER_WAIT_S, body_bytes_max=settings.gateway.batch_bytes_max)
+    # those in flight, as many that wait for their turn to be told, and half of all descriptors for Kafka and the rest
+    connections = connections_max(2 * settings.gateway.in_flight_max, share=2)
+    limits = ConnectionLimits(
+        connections=connections, answer_wait_s=ANSWER_WAIT_S, body_bytes_max=settings.gateway.batch_bytes_max
+    )
     server = HttpServer(gateway.app, setting="gateway.http_host:gateway.http_port", limits=limits)
     try:
         await gateway.link.start()

@@ -27,16 +27,16 @@ BACKLOG: Final = 32
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def connections_max() -> int:
-    """How many connections fit the descriptors that this process may have."""
+def connections_max(most: int = CONNECTIONS_MAX, share: int = DESCRIPTORS_SHARE) -> int:
+    """How many connections fit one part in `share` of this process's descriptors; `most` at most."""
     try:
         import resource
     except ImportError:  # not made for every system
-        return CONNECTIONS_MAX
+        return most
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
-        return CONNECTIONS_MAX
-    return max(CONNECTIONS_MIN, min(CONNECTIONS_MAX, descriptors // DESCRIPTORS_SHARE))
+        return most
+    return max(CONNECTIONS_MIN, min(most, descriptors // share))
 
 
 class ConnectionLimits:
