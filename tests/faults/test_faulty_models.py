@@ -71,7 +71,7 @@ async def test_a_model_that_fails_on_everything_stops_the_worker_and_floods_noth
     armed.touch()
     await topics.observe(*events[300:])
     assert await ended(worker) == 1
-    assert "The model is at fault, not the data" in worker.log()
+    assert "The model failed, not the data" in worker.log()
     # it takes a hundred rows to tell a broken model from broken rows
     read = await topics.read()
     assert len(read.predictions) == 300

@@ -11,6 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import InvalidTimestampError
 
 from stream_scorer.operations.audit.report import audit
+from stream_scorer.runtime.lanes.consumer_lag import LOOK_EVERY_S
 from tests.faults.test_lost_offsets import administering, delete_the_group, empty
 from tests.support.builders import an_event, an_outcome
 from tests.support.workers import Environment, stopped, until
@@ -100,6 +101,7 @@ async def test_what_retention_takes_under_a_worker_is_told(environment: Environm
     worker = await environment.start()
     await topics.observe(an_event("before"), partition=1)
     await environment.settled()
+    await asyncio.sleep(LOOK_EVERY_S * 1.5)  # it has looked where it stands
     worker.pause()
     await topics.observe(an_event("fetched"), partition=1)  # the fetch that is under way takes this one
     await asyncio.sleep(0.5)
