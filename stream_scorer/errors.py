@@ -1,6 +1,6 @@
 """The exceptions that people may see, as one tree; each message says what is wrong and what to do.
 
-Known (exit status in brackets)
+UserError (exit status in brackets)
 ├── SettingsError [2]      settings or options that can't be used
 │   └── InputFileError [2] a file of rows that can't be read by its rules; names the line
 ├── ModelError [1]         a model that can't be loaded, trained or trusted
@@ -9,11 +9,11 @@ Known (exit status in brackets)
 ├── OffsetsError [1]       where a lane reads on can't be known, or Kafka contradicts it
 ├── GroupError [1]         the workers' consumer group has members that keep it from working
 ├── StateError [1]         the local state is in use by another process, or can't be read or written
-├── GoneError [1]          something that was asked for by its place is not there, or not there any more
+├── NotFoundError [1]      what was asked for by its position is not there, or not there any more
 ├── LimitError [75]        this process or machine has run out of something: file descriptors
-├── OutageError [75]       the world's: Kafka is away or too slow; whoever supervises us starts us again
-├── RefusedError [1]       Kafka is there and says no: a record too large, a request it does not know
-└── FencedError [1]        another worker owns what this one thought it owned
+├── OutageError [75]       Kafka is away or too slow; a supervisor starts the process again
+├── RefusedError [1]       Kafka answers and rejects the request: a record too large, a request it does not know
+└── FencedError [1]        another worker has taken over what this one owned
 
 A bad record is never an exception: it is a value (`core.reasons.Reason`).
 """

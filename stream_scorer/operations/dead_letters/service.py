@@ -146,7 +146,7 @@ class DeadLetterService:
             await note_check(self._access, (), count=count, filter_=filter_.in_words())
 
     async def letter(self, place: Position) -> DeadLetter | UnreadableDeadLetter:
-        """One letter with all that it says: not for eyes that the ledger does not know of. Raises GoneError."""
+        """One letter with all that it says: not for eyes that the ledger does not know of. Raises NotFoundError."""
         # whoever gives up waiting must not leave the reader that all share in the midst of a read
         found = await asyncio.shield(self._one_letter(place))
         if found is None:

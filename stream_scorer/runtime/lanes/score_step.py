@@ -44,7 +44,7 @@ class ObservationStep:
             self._executor = ThreadPoolExecutor(1, "model")
 
     async def run(self, batch: Batch, work: BatchResult) -> None:
-        """Add to `work` what becomes of the batch's observations. Raises `ModelAtFault`."""
+        """Add to `work` what becomes of the batch's observations. Raises `ModelFailure`."""
         if not batch.observations:
             return
         limits, steps_s = self._limits, work.stats.steps_s
