@@ -15,9 +15,9 @@ from aiohttp import web
 
 from stream_scorer.client.connection import CLIENT_ID_HEADER
 from stream_scorer.core.records.record import TRACE_HEADERS, Headers, trace_headers
+from stream_scorer.gateway.bearer_auth import RateLimit, Tokens
 from stream_scorer.gateway.metrics import GatewayMetrics
 from stream_scorer.gateway.problem import problem, too_many
-from stream_scorer.gateway.tokens import RateLimit, Tokens
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLIENT: Final = "client"

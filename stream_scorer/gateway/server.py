@@ -14,6 +14,7 @@ from aiohttp import web
 from stream_scorer.core.records.record import Headers
 from stream_scorer.errors import SettingsError, system_words
 from stream_scorer.gateway.batch import BatchPredictor
+from stream_scorer.gateway.bearer_auth import RateLimit, read_tokens
 from stream_scorer.gateway.doors import Doors, record_headers
 from stream_scorer.gateway.kafka_link import KafkaLink
 from stream_scorer.gateway.metrics import GatewayMetrics
@@ -21,7 +22,6 @@ from stream_scorer.gateway.openapi import PAGE_POLICY, docs_page, openapi
 from stream_scorer.gateway.predict import Predictor
 from stream_scorer.gateway.problem import Reply, encode, too_many
 from stream_scorer.gateway.request_body import read_body, wrong_media_type
-from stream_scorer.gateway.tokens import RateLimit, read_tokens
 from stream_scorer.gateway.update import OutcomeReporter
 from stream_scorer.runtime.metrics.exposition import CONTENT_TYPE
 from stream_scorer.runtime.settings.sections import GatewaySettings

@@ -55,7 +55,7 @@ async def test_no_planted_value_is_in_the_log_of_a_run_of_faults(
         await asyncio.to_thread(armed.touch)
         await environment.topics.observe(*(an_event(f"{PLANTED}-at-fault-{number}") for number in range(200)))
         assert await ended(worker) == 1
-        assert "The model is at fault" in worker.log()
+        assert "The model failed, not the data" in worker.log()
         assert "scoring_failed (ValueError)" in worker.log()
         logs = await asyncio.to_thread(lambda: sorted(tmp_path.glob("*.log")))
         assert logs

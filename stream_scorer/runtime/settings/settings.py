@@ -29,7 +29,7 @@ from stream_scorer.runtime.settings.sections import (
     TopicsSettings,
     WorkerSettings,
 )
-from stream_scorer.runtime.settings.token_strength import ADVICE, weakness
+from stream_scorer.runtime.settings.strength import ADVICE, weakness
 
 __all__ = [
     "BusinessSettings",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_scorer.errors import SettingsError
-from stream_scorer.gateway.tokens import RateLimit, Tokens, read_tokens
+from stream_scorer.gateway.bearer_auth import RateLimit, Tokens, read_tokens
 
 EAST, WEST = "east-token-0123456789", "west-token-0123456789"
 

@@ -7,7 +7,7 @@ import pytest
 
 from stream_scorer.errors import SettingsError
 from stream_scorer.runtime.settings.settings import load_settings
-from stream_scorer.runtime.settings.token_strength import CHARACTERS_MIN, weakness
+from stream_scorer.runtime.settings.strength import CHARACTERS_MIN, weakness
 
 
 @pytest.mark.parametrize(
