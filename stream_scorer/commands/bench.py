@@ -212,6 +212,7 @@ def _comparison_rows(figures: "Comparison") -> list[tuple[str, str]]:
 
 
 def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
+    broker_s = figures.broker_cpu_seconds
     return [
         *((name, f"{ms:.1f} ms") for name, ms in figures.latency_ms.items()),
         ("without a worker", " · ".join(f"{name} {ms:.1f} ms" for name, ms in figures.bare_ms.items())),
@@ -219,6 +220,7 @@ def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
         ("guarantee", figures.guarantee),
         ("measured, unanswered", f"{figures.measured:,}, {figures.unanswered:,}"),
         ("worker's CPU", f"{figures.cpu_seconds:.1f} s"),
+        ("broker's CPU", "not on this machine" if broker_s is None else f"{broker_s:.1f} s"),
         ("worker's peak memory", f"{figures.peak_memory_bytes / MIB:,.0f} MiB"),
     ]
 
@@ -263,6 +265,10 @@ def _hot_path_rows(figures: "HotPathFigures") -> list[tuple[str, str]]:
         rows += [(part, f"{us:,.2f} µs · {1e6 / us:,.0f}/s") for part, us in path.part_us.items()]
         whole_us = sum(path.part_us.values())
         rows.append(("all of it", f"{whole_us:,.2f} µs · {1e6 / whole_us:,.0f}/s"))
+    for one in figures.fetches:
+        rows.append(
+            (f"a fetch for {one.lanes} lanes", f"{one.in_session_us} µs, by the client's tables {one.by_tables_us} µs")
+        )
     return rows
 
 

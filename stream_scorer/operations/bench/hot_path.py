@@ -27,6 +27,7 @@ from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.models.registry.model_directory import load_model
 from stream_scorer.operations.bench.environment import Say
+from stream_scorer.operations.bench.fetch_cost import FetchCost, measure_fetches
 from stream_scorer.operations.sending.event_sources import generated_events
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.lenient_record_parser import FetchedRecords
@@ -63,9 +64,10 @@ class PathFigures(msgspec.Struct, kw_only=True):
 
 
 class HotPathFigures(msgspec.Struct, kw_only=True):
-    """One for each size of batches."""
+    """One for each size of batches; and a fetch's packing and reading, for some numbers of lanes."""
 
     paths: list[PathFigures]
+    fetches: list[FetchCost]
 
 
 @dataclass
@@ -99,7 +101,7 @@ async def measure_hot_path(model: Path | None, say: Say) -> HotPathFigures:
                 paths.append(path.measure(records))
             finally:
                 store.close()
-    return HotPathFigures(paths=paths)
+    return HotPathFigures(paths=paths, fetches=measure_fetches())
 
 
 class HotPath:
