@@ -32,12 +32,14 @@ def console(
         typer.Option(
             "--worker",
             metavar="URL",
-            help="Where a worker tells its figures, http://host:port; more than once for more; else the settings'.",
+            help="A worker's status address, http://host:port; repeatable. Default: the settings.",
         ),
     ] = None,
     http_address_file: Annotated[
         Path | None,
-        typer.Option("--http-address-file", metavar="FILE", help="Leave the address that is served, host:port, here."),
+        typer.Option(
+            "--http-address-file", metavar="FILE", help="Write the address that is served, host:port, to this file."
+        ),
     ] = None,
 ) -> None:
     """Serve the page: the workers with their rates and latency, the partitions, and the dead letters with what can be

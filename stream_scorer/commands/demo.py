@@ -32,9 +32,9 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="Run for this long, then count and stop. Default: until Ctrl-C.")
+        float | None, typer.Option(min=1, help="Seconds to run before it counts and stops. Default: until Ctrl-C.")
     ] = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Observations a second.")] = 200.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Observations per second.")] = 200.0,
     csv: Annotated[
         Path | None, typer.Option(help="Send the rows of this CSV file, each once, instead of generated stops.")
     ] = None,

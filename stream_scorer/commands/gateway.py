@@ -29,7 +29,9 @@ def gateway(
     ] = None,
     http_address_file: Annotated[
         Path | None,
-        typer.Option("--http-address-file", metavar="FILE", help="Leave the address that is served, host:port, here."),
+        typer.Option(
+            "--http-address-file", metavar="FILE", help="Write the address that is served, host:port, to this file."
+        ),
     ] = None,
 ) -> None:
     """Answer observations and outcomes over HTTP: POST /predict, POST /predict/batch, POST /update. Ctrl-C ends it.

@@ -9,7 +9,9 @@ import typer
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 
-offsets = typer.Typer(name="offsets", help="Where the group reads on in its inputs.", no_args_is_help=True)
+offsets = typer.Typer(
+    name="offsets", help="Show and set the committed offsets of the workers' group.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 @offsets.callback()
 def group() -> None:
-    """Where the group reads on in its inputs."""
+    """Show and set the committed offsets of the workers' group."""
 
 
 @offsets.command("show")
@@ -37,13 +39,13 @@ def show(
         typer.echo(json.dumps([row._asdict() for row in rows]))
         return
     for row in rows:
-        committed = "not committed" if row.committed is None else f"reads on at {row.committed}"
+        committed = "not committed" if row.committed is None else f"resumes at {row.committed}"
         typer.echo(f"{row.topic}[{row.partition}]: {committed}, holds {row.begin} to {row.end}")
 
 
 @offsets.command("set")
 def set_(
-    topic: Annotated[str, typer.Option("--topic", metavar="TOPIC", help="The input, with its prefix.")],
+    topic: Annotated[str, typer.Option("--topic", metavar="TOPIC", help="The input topic, with its prefix.")],
     partition: Annotated[int, typer.Option("--partition", metavar="N", min=0, help="Its partition.")],
     start: Annotated[
         str, typer.Option("--from", metavar="earliest|latest|N", help="The next offset that the group is to read.")
@@ -70,4 +72,4 @@ def set_(
         typer.echo(msgspec.json.encode(entry).decode())
     else:
         before = "not committed" if entry.was is None else f"{entry.was} before"
-        typer.echo(f"{topic}[{partition}]: the group reads on at {entry.offset} ({before}); noted in the ledger")
+        typer.echo(f"{topic}[{partition}]: the group resumes at {entry.offset} ({before}); recorded in the ledger")

@@ -26,10 +26,10 @@ def register(app: typer.Typer) -> None:
 
 def quality(
     begin: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="First time, RFC 3339. Default: all that is retained.")
+        str | None, typer.Option("--from", metavar="TIME", help="Start, RFC 3339. Default: the oldest retained record.")
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="The time that is no longer part of it. Default: now.")
+        str | None, typer.Option("--to", metavar="TIME", help="End, RFC 3339, exclusive. Default: now.")
     ] = None,
     group_positives_min: Annotated[
         int,
@@ -37,7 +37,7 @@ def quality(
             "--group-positives",
             metavar="N",
             min=1,
-            help="Leave groups with fewer positive predictions with an outcome out of the gaps.",
+            help="Gaps leave out groups with fewer positive predictions that have an outcome.",
         ),
     ] = 100,
     bootstrap: BootstrapOption = None,
@@ -126,7 +126,7 @@ def _print(report: "QualityReport") -> None:
         for each in findings.models:
             _print_figures(console, f"{each.model} ({each.role})", each.figures)
     if findings.corrections:
-        typer.echo(f"{findings.corrections:,} outcomes were corrected; each counts once, with its last class")
+        typer.echo(f"{findings.corrections:,} outcomes were corrected; each counts once, with its latest class")
     if findings.unreadable:
         typer.echo(
             f"{findings.unreadable:,} records in our topics were not written by stream-scorer and were skipped",

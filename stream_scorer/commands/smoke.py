@@ -21,11 +21,13 @@ def register(app: typer.Typer) -> None:
 
 def smoke(
     timeout_s: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait for the prediction.")
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Seconds to wait for the prediction.")
     ] = 30.0,
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="NAME[@DIGEST]", help="The model that must have made it; else any."),
+        typer.Option(
+            "--model", metavar="NAME[@DIGEST]", help="The model that must have made the prediction. Default: any."
+        ),
     ] = None,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
@@ -60,4 +62,4 @@ def _print(seen: "SmokeResult") -> None:
         return
     for fault in seen.faults:
         typer.echo(f"{seen.id}: {fault}", err=True)
-    typer.echo(f"find what the topics know of it with: stream-scorer trace {seen.id}", err=True)
+    typer.echo(f"see where it went with: stream-scorer trace {seen.id}", err=True)

@@ -8,7 +8,7 @@ from stream_scorer.commands.options import JsonOption, PrefixOption, SettingsOpt
 
 state = typer.Typer(
     name="state",
-    help="What lanes keep on this machine; it can always be made again from the topics.",
+    help="The lanes' state on this machine; workers can always restore it from the topics.",
     no_args_is_help=True,
 )
 
@@ -19,15 +19,16 @@ def register(app: typer.Typer) -> None:
 
 @state.callback()
 def group() -> None:
-    """What lanes keep on this machine; it can always be made again from the topics."""
+    """The lanes' state on this machine; workers can always restore it from the topics."""
 
 
 @state.command()
 def reset(
     partition: Annotated[
-        int | None, typer.Option("--partition", metavar="N", min=0, help="Only this lane's; else all lanes'.")
+        int | None,
+        typer.Option("--partition", metavar="N", min=0, help="Only the state of this lane. Default: of all lanes."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
     settings: SettingsOption = None,
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
@@ -51,7 +52,7 @@ def reset(
         for path in deleted:
             typer.echo(f"deleted {path} ({size(sizes.get(path, 0))})")
     else:
-        typer.echo(f"there is no state in {folder}")
+        typer.echo(f"no state in {folder}")
 
 
 def size(bytes_: int) -> str:

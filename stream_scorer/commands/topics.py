@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from stream_scorer.runtime.cluster.topic_admin import TopicPlan
 
 topics = typer.Typer(
-    name="topics", help="Compare a cluster's topics with topics.toml, create what is missing.", no_args_is_help=True
+    name="topics",
+    help="Compare a cluster's topics with topics.toml, and create the missing ones.",
+    no_args_is_help=True,
 )
 
 FAULT = 1
@@ -86,7 +88,7 @@ def check(
     elif problems:
         print_problems(problems)
     else:
-        typer.echo("all topics are as they should be")
+        typer.echo("all topics match topics.toml")
     if problems:
         raise typer.Exit(FAULT)
 

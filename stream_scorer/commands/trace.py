@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def trace(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The id of an observation or an outcome.")],
     since: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="Read records from this time on. Default: all.")
+        str | None, typer.Option("--from", metavar="TIME", help="Read records since this time. Default: all.")
     ] = None,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
@@ -38,7 +38,7 @@ def trace(
     """
     quiet_kafka_clients()
     if not id_:
-        raise SettingsError("an id is never empty: name one")
+        raise SettingsError("the id is empty: name one")
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     since_ms = None if since is None else milliseconds_of("--from", since)
     found = asyncio.run(_trace(resolved, id_, since_ms, quiet=as_json))
@@ -49,7 +49,7 @@ def trace(
     elif found.records:
         _print(found)
     else:
-        typer.echo(f"nothing is known of {id_} ({found.records_read:,} records read)")
+        typer.echo(f"no record of {id_} was found ({found.records_read:,} records read)")
     if not found.records:
         raise typer.Exit(NOTHING_KNOWN)
 

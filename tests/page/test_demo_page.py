@@ -81,5 +81,5 @@ def test_the_smallest_terminal_has_room_for_the_page_and_its_token() -> None:
     scene = Scene("127.0.0.1:34567", "127.0.0.1:45678", "0123456789abcdef", restarts=12)
     with console.capture() as captured:
         console.print(render(LiveCounts(), scene, height=24), height=24)
-    for wanted in ("http://127.0.0.1:45678", "to replay there, log in with 0123456789abcdef", "restarted 12×"):
+    for wanted in ("http://127.0.0.1:45678", "to replay, log in with 0123456789abcdef", "restarted 12×"):
         assert wanted in captured.get()

@@ -58,7 +58,7 @@ async def test_an_internal_error_is_told_without_what_it_quotes(caplog: pytest.L
 
     job = jobs.start(a_job(), work, changes=False)
     await jobs.idle()
-    assert job.trouble == "Internal error: ValueError. The log says where."
+    assert job.trouble == "Internal error: ValueError. See the console's log."
     assert "ValueError" in caplog.text
     assert quoted not in caplog.text
 

@@ -59,7 +59,7 @@ class By(StrEnum):
     """How a list is told."""
 
     GROUPS = "groups"
-    LETTERS = "letters"
+    DEAD_LETTER = "dead-letter"
     PRODUCERS = "producers"
 
 
@@ -71,20 +71,20 @@ def register(app: typer.Typer) -> None:
 def group() -> None:
     """Inspect, fix, replay or discard records that failed.
 
-    A letter is named PARTITION@OFFSET, by its place in the topic of dead letters.
+    A dead letter is named PARTITION@OFFSET, by its position in the dead-letter topic.
     """
 
 
 @letters.command("list")
 def list_(
     by: Annotated[
-        By, typer.Option(help="Group by code and field, or by producer; or list dead letters one by one.")
+        By, typer.Option(help="Group by code and field, or by producer; or list single dead letters.")
     ] = By.GROUPS,
     limit: Annotated[
-        int, typer.Option(min=1, max=100_000, help="With --by letters: how many to list, newest first.")
+        int, typer.Option(min=1, max=100_000, help="With --by dead-letter: how many to list, newest first.")
     ] = 50,
     before: Annotated[
-        str | None, typer.Option(metavar="PLACE", help="With --by letters: continue after this one.")
+        str | None, typer.Option(metavar="PLACE", help="With --by dead-letter: continue after this one.")
     ] = None,
     code: CodeOption = None,
     field: FieldOption = None,
@@ -114,7 +114,7 @@ def list_(
     behind = None if before is None else place_from(before)
 
     async def look(office: "DeadLetterService", on_read: "OnRead") -> object:
-        if by is By.LETTERS:
+        if by is By.DEAD_LETTER:
             return await office.find(wanted, limit, behind, on_read)
         return await (office.groups if by is By.GROUPS else office.producers)(wanted, on_read)
 
@@ -122,14 +122,14 @@ def list_(
     if as_json:
         print_json(found)
     else:
-        {By.GROUPS: print_groups, By.LETTERS: print_letters, By.PRODUCERS: print_producers}[by](found)
+        {By.GROUPS: print_groups, By.DEAD_LETTER: print_letters, By.PRODUCERS: print_producers}[by](found)
 
 
 @letters.command()
 def show(
     place: PlaceArgument,
     reveal: Annotated[
-        bool, typer.Option("--reveal", help="Show personal data too. The ledger keeps who looked, and when.")
+        bool, typer.Option("--reveal", help="Show personal data too. The ledger records who viewed it, and when.")
     ] = False,
     why: WhyOption = "",
     who: AsOption = None,
@@ -216,10 +216,10 @@ def replay(
         float | None, typer.Option(min=0.01, metavar="N", help="Dead letters per second. Default: no limit.")
     ] = None,
     parked: Annotated[
-        bool, typer.Option("--parked", help="Only parked ones: those replayed as often as is allowed.")
+        bool, typer.Option("--parked", help="Only parked ones: those that reached the limit of replays.")
     ] = False,
     failing_too: Annotated[
-        bool, typer.Option("--failing-too", help="Include those that would fail again or conflict.")
+        bool, typer.Option("--failing-too", help="Also replay dead letters that would fail again or conflict.")
     ] = False,
     why: WhyOption = "",
     who: AsOption = None,
@@ -265,7 +265,7 @@ def replay(
 
 @letters.command()
 def discard(
-    note: Annotated[str, typer.Option(help="Why they need no more attention; kept in the ledger.")],
+    note: Annotated[str, typer.Option(help="Why they need no more attention; recorded in the ledger.")],
     places: PlacesArgument = None,
     every: AllOption = False,
     code: CodeOption = None,

@@ -138,7 +138,7 @@ def apply_fix(value: bytes | None, fix: Fix) -> bytes | FixError | None:
                 return fault
     after = _encode(event)
     if after is None:
-        return FixError("a number in it is beyond what JSON can say, or it is nested too deep")
+        return FixError("it is nested too deep, or holds a number that JSON can't represent")
     return value if after == before else after
 
 
@@ -152,12 +152,12 @@ def _patched(event: object, patch: str) -> Any:
                 copied = _encode(jsonpointer.resolve_pointer(event, operation["from"]))
                 copied_bytes += len(copied or b"")
                 if copied is None:
-                    return _misfit(number, operation, "what it copies is beyond what JSON can say")
+                    return _misfit(number, operation, "the patch copies a value that JSON can't represent")
                 if copied_bytes > COPIED_BYTES_MAX:
                     return _misfit(number, operation, f"the patch copies more than {COPIED_BYTES_MAX:,} bytes")
             event = jsonpatch.JsonPatch([operation]).apply(event, in_place=True)
         except jsonpatch.JsonPatchTestFailed:
-            return _misfit(number, operation, "something else is there, or nothing")
+            return _misfit(number, operation, "the value there is another one, or missing")
         except _PATCH_FAULTS:
             # their own texts quote the event
             said = "path and from don't lead" if kind in ("move", "copy") else "the path does not lead"

@@ -90,7 +90,7 @@ def load_mapping(path: Path) -> ColumnMapping:
     except OSError as error:
         raise SettingsError(f"{path} can't be read ({error.strerror}): name a mapping of columns in TOML") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is no TOML in UTF-8 ({error}): see the guide for producers") from error
+        raise SettingsError(f"{path} is not TOML in UTF-8 ({error}): see the guide for producers") from error
     faults: list[str] = [f"{key}: no such key, there are {', '.join(sorted(_KEYS))}" for key in said.keys() - _KEYS]
     columns = said.get("columns", {})
     if not isinstance(columns, dict):

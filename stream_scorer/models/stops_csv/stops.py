@@ -166,7 +166,7 @@ class StopsFile:
             return None
         text = self._text(ID, row)
         if not text:
-            raise self.fault(row.line, "no id. Fill it, or leave the column out: then every row gets one.")
+            raise self.fault(row.line, "no id. Fill it in, or leave the column out: then every row gets an id.")
         return text
 
     def _flag(self, name: str, row: Row) -> bool | None:
@@ -180,7 +180,7 @@ class StopsFile:
             columns = " ".join(self._sources[name][0].columns)
             raise self.fault(
                 row.line,
-                f"{columns} is {text!r}: write true or false, 1 or 0, yes or no; nothing where it is not known.",
+                f"{columns} is {text!r}: write true or false, 1 or 0, yes or no; leave it empty where it is not known.",
             )
         return flag
 
@@ -196,7 +196,7 @@ class StopsFile:
         if isinstance(text, NotATime):
             raise self.fault(
                 row.line,
-                f"{text.text!r} in {listed(list(source.columns))} is no time in {text.wanted}: "
+                f"{text.text!r} in {listed(list(source.columns))} is not a time in {text.wanted}: "
                 f"give its format in {self._mapping.name if self._mapping else 'the mapping'}, "
                 'such as format = "%m/%d/%Y %H:%M".',
             )

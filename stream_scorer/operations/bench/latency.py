@@ -90,7 +90,7 @@ async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
         tree=plan.tree,
     ) as on:
         names = on.names
-        say("Measuring the way there and back without a worker")
+        say("Measuring the round trip without a worker")
         bare = events[: round(plan.rate * BARE_S)]
         alone = await _send_and_read(
             plan, on, bare, len(bare), written=names.shadow_predictions, read=names.shadow_predictions

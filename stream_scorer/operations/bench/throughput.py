@@ -166,6 +166,6 @@ async def watch(on: BenchEnvironment, topic: str) -> Progress:
                     return Progress(before_at, *first, *last)
             if now - last[0] > STALLED_S:
                 raise OutageError(
-                    f"the worker committed nothing for {STALLED_S:.0f} s after {last[1]:,} records; "
+                    f"the worker has committed nothing for {STALLED_S:.0f} s, after {last[1]:,} records; "
                     f"{on.worker.last_words()}"
                 )

@@ -153,8 +153,8 @@ def _form_refusal(console: Console, visit: RequestContext, right: Permission) ->
         return visit.message(
             403,
             "This form has expired",
-            "It came from another site, or the console was restarted while the page was open. Load the page again and "
-            "send the form once more. Nothing was changed.",
+            "It came from another site, or the console was restarted while the page was open. Reload the page and "
+            "send the form again. Nothing was changed.",
         )
     return None if visit.visitor.may(right) else visit.must_act()
 
@@ -190,7 +190,7 @@ async def _answer(visit: RequestContext, view: View) -> web.StreamResponse:
         async with visit.console.slots.slot(visit.visitor_key):
             return await view(visit)
     except QueueFullError:
-        return visit.message(429, "Too many requests", "Wait until the pages that you have asked for are there.")
+        return visit.message(429, "Too many requests", "Wait until the pages that you requested have loaded.")
     except QuotaError as error:
         return visit.message(429, "Too many jobs", str(error), back="/jobs")
     except OpeningError as error:
@@ -201,7 +201,9 @@ async def _answer(visit: RequestContext, view: View) -> web.StreamResponse:
         raise
     except Exception as error:
         log_fault(f"answering {visit.request.method} {_path(visit)}", error)
-        return visit.message(500, "Internal error", "The page could not be made. The log says where.")
+        return visit.message(
+            500, "Internal error", "Internal error: the page could not be rendered. See the console's log."
+        )
 
 
 def _path(visit: RequestContext) -> str:
@@ -216,7 +218,7 @@ def _open(console: Console, view: Callable[[Console, web.Request], Awaitable[web
         except UserError as error:
             status = 400 if error.exit_status == 2 else 503
             return console.renderer.page(
-                "message.html", status=status, heading="That can't be done now", text=str(error), back="/login"
+                "message.html", status=status, heading="Not possible now", text=str(error), back="/login"
             )
 
     return open_

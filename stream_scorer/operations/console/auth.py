@@ -151,23 +151,23 @@ class Authenticator:
     def _refusal(self, request: web.Request) -> Refusal:
         if self.has_tokens:
             if "Authorization" in request.headers:
-                return Refusal(401, "This token is not known", "Show http.view_token or http.act_token.", True)
-            how = "your account" if self.has_oidc else "the token to look or the token to act"
-            return Refusal(401, "A login is needed", f"Log in with {how}.", True)
+                return Refusal(401, "Unknown token", "Send http.view_token or http.act_token.", True)
+            how = "your account" if self.has_oidc else "the view token or the act token"
+            return Refusal(401, "Login required", f"Log in with {how}.", True)
         if self._on_loopback:
             return Refusal(
                 403,
-                "Only open to this machine",
+                "Open on this machine only",
                 "The page is served at a loopback address and no token is set, so it opens only under a loopback name "
                 "and without a proxy: http://127.0.0.1 or http://localhost with its port. To serve it to others, set "
                 "http.view_token and http.act_token, or [oidc].",
             )
         return Refusal(
             403,
-            "The page is closed",
-            "It is served beyond loopback and no token is set. Set http.view_token (to look) and http.act_token "
-            "(to act), or a file for each, or [oidc] for people's own accounts, and start again. Probes and metrics "
-            "stay open.",
+            "The console is closed",
+            "The console listens beyond loopback and no token is set. Set http.view_token (read-only) and "
+            "http.act_token (act), or a file for each, or [oidc] for people's own accounts, and restart it. Probes "
+            "and metrics stay open.",
         )
 
     # What proves a right
@@ -210,7 +210,7 @@ class Authenticator:
         return Refusal(
             429,
             "Too many failed logins",
-            f"Try again in {wait_s} seconds. Whoever is logged in already is not affected.",
+            f"Try again in {wait_s} seconds. Existing sessions are not affected.",
             wait_s=wait_s,
         )
 

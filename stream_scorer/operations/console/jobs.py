@@ -94,12 +94,12 @@ class Jobs:
         own = [job for job in self._known.values() if job.visitor == visitor]
         under_way = [job for job in own if not job.is_over]
         if len(under_way) >= UNDER_WAY_EACH_MAX:
-            raise QuotaError(f"You have {len(under_way)} jobs under way. Wait until one of them is over.")
+            raise QuotaError(f"You have {len(under_way)} jobs under way. Wait until one of them has ended.")
         finished = [job for job in own if job.is_over]
         keep = KEPT_EACH_MAX - 1
         if len(self._known) >= KNOWN_MAX:
             if not finished:
-                raise QuotaError("The console keeps as many jobs of all visitors as it can. Try again later.")
+                raise QuotaError("The console has as many jobs as it can hold. Try again later.")
             keep = min(keep, len(finished) - 1)
         for job in finished[: max(0, len(finished) - keep)]:
             del self._known[job.name]
@@ -126,10 +126,10 @@ class Jobs:
                 f"Stopped after {self._look_s_max:,.0f} s. Nothing was changed. Narrow the filter and try again."
             )
         except asyncio.CancelledError:
-            job.trouble = "The console stopped meanwhile. What the job had done counts; start it again for the rest."
+            job.trouble = "The console stopped during the job. What it had done counts; start it again for the rest."
             raise
         except Exception as error:
-            job.trouble = f"Internal error: {type(error).__name__}. The log says where."
+            job.trouble = f"Internal error: {type(error).__name__}. See the console's log."
             log_fault(f"running the job {job.kind!r}", error)
         finally:
             job.waits = False

@@ -151,8 +151,8 @@ class DeadLetterService:
         found = await asyncio.shield(self._one_letter(place))
         if found is None:
             raise NotFoundError(
-                f"there is no dead letter {place}: the topic's retention has deleted it, or it never was. "
-                "`stream-scorer dead-letters list` tells which there are."
+                f"there is no dead letter {place}: retention has deleted it, or it never existed. "
+                "`stream-scorer dead-letters list` lists the existing ones."
             )
         return found
 

@@ -102,7 +102,7 @@ async def _perform(plan: Plan, settings: Settings, model: Path, folder: Path, sa
         )
         await _ready(stack.enter_context(console))
         say(f"Console: http://{console.http_address}")
-        say(f"To replay or discard dead letters there, log in with the token {act_token}")
+        say(f"To replay or discard dead letters in the console, log in with the token {act_token}")
         scene = Scene(broker=bootstrap, page=console.http_address or "", act_token=act_token)
         supervisors = Supervisor(worker), Supervisor(console)
         return await _play(plan, settings, supervisors, scene, interrupted, show, warmed_up)
@@ -172,7 +172,7 @@ async def _play(
         async with _beside(watcher.run(), of_worker.run(), of_console.run(), _repeat(refresh)) as beside:
             scene.state = "playing"
             await beside.until(play(sender, _timeline(plan, names), paced=True, is_over=interrupted.is_set))
-            scene.state = "waiting until everything sent has ended somewhere"
+            scene.state = "waiting until every record that was sent has ended"
             summary = await beside.until(_drain(settings, watcher.seen, warmed_up, outcomes_expire=plan.csv is None))
         refresh()
     summary.worker_restarts = of_worker.restarts
@@ -228,7 +228,7 @@ class Beside:
         await asyncio.gather(task, return_exceptions=True)
         for failed in done:
             failed.result()
-        raise AssertionError("a task that runs beside the play has ended without an error")
+        raise AssertionError("a background task of the demo has ended without an error")
 
 
 @contextlib.asynccontextmanager

@@ -69,9 +69,7 @@ def _head(scene: Scene) -> RenderableType:
         (" stream-scorer ", "bold reverse cyan"), (f"  {_clock(scene.elapsed_s)}  ", "bold"), scene.state
     )
     restarts = f" worker restarted {scene.restarts}×" if scene.restarts else ""
-    acting = (
-        Text.assemble(("to replay there, log in with ", "dim"), (scene.act_token, "cyan")) if scene.act_token else ""
-    )
+    acting = Text.assemble(("to replay, log in with ", "dim"), (scene.act_token, "cyan")) if scene.act_token else ""
     grid = Table.grid(expand=True)
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_column(justify="right", no_wrap=True)

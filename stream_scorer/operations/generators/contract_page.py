@@ -26,7 +26,7 @@ def contract_page() -> list[str]:
         "# The contract",
         GENERATED,
         "",
-        "What an event must be, and what is said of one that is not. For how to send events see "
+        "What makes an event valid, and the reasons that an invalid one gets. For how to send events see "
         "[producers](producers.md); for a validator without Kafka, `stream-scorer validate FILE`.",
         "",
         "## Observation events",
@@ -51,7 +51,7 @@ def contract_page() -> list[str]:
         "",
         *table(("code", "stage", "for example", "message"), map(code_row, Code)),
         "",
-        "More examples, good and bad, with what the contract says of each: "
+        "More examples, valid and invalid, with the reasons for each: "
         "[golden-events.jsonl](../topics/golden-events.jsonl). As JSON Schema: "
         "[observations](../topics/observations.schema.json), [outcomes](../topics/outcomes.schema.json), and all "
         "topics in one [AsyncAPI document](../topics/asyncapi.yaml).",

@@ -31,12 +31,8 @@ def begun(labels: str, series: str) -> str:
 
 ANNOTATIONS: Final = (
     Annotation("Model switched", begun("model, role", LOADED), "{{model}} serves as {{role}}", "purple"),
-    Annotation(
-        "Replay", f"sum(increase({catalogue.REPLAYED.name}{{{OF}}}[1m])) > 0", "Records were sent again", "blue"
-    ),
-    Annotation(
-        "Rebalance", f"sum(increase({catalogue.REBALANCES.name}{{{OF}}}[1m])) > 0", "Lanes change hands", "yellow"
-    ),
+    Annotation("Replay", f"sum(increase({catalogue.REPLAYED.name}{{{OF}}}[1m])) > 0", "Records were replayed", "blue"),
+    Annotation("Rebalance", f"sum(increase({catalogue.REBALANCES.name}{{{OF}}}[1m])) > 0", "Rebalance", "yellow"),
     Annotation("Release", begun("version, contract", BUILD), "Version {{version}}, contract {{contract}}", "green"),
 )
 

@@ -47,7 +47,7 @@ def prometheus_files(settings: Settings, pace: Pace | None = None, runbook: str 
 
 def scrape_file(pace: Pace) -> str:
     return f"""{GENERATED}
-# Quality is looked at over weeks and compared over a year: start Prometheus with
+# Quality is evaluated over weeks and compared over a year: start Prometheus with
 # --storage.tsdb.retention.time={RETENTION}
 global:
   scrape_interval: {span(pace.scrape_s)}
@@ -58,14 +58,14 @@ rule_files:
   - {ALERT_RULES}
 
 scrape_configs:
-  # Another environment on the same Prometheus is another job, whose name begins with stream-scorer as well.
+  # Another environment on the same Prometheus is another job; its name begins with stream-scorer, too.
   - job_name: stream-scorer
     dns_sd_configs:
       - names: ["{WORKERS_NAME}"]
         type: A
         port: {WORKERS_PORT}
         refresh_interval: 10s
-  # The page's own process: a job of another name, so that nobody takes it for a worker.
+  # The console's process: its job has another name, so that it does not count as a worker.
   - job_name: console-of-stream-scorer
     dns_sd_configs:
       - names: ["{CONSOLE_NAME}"]

@@ -56,7 +56,7 @@ async def reach(options: Mapping[str, Any], *clients: Any) -> str:
     except TimeoutError:
         raise OutageError(
             f"Kafka does not answer at {given}: no connection within {CHECKED_WITHIN_S:.0f} s. Is it running, and are "
-            "the kafka settings right?"
+            "the [kafka] settings correct?"
         ) from None
     for client in clients:
         client._client._bootstrap_servers = reached  # read once, by the client's own start
@@ -102,7 +102,7 @@ async def _ask(address: Address, security: Mapping[str, Any]) -> tuple[Address, 
         return [Address(host, port) for _, host, port, *_ in metadata.brokers]
 
     said = await _connected(address, security, brokers)
-    return address, Refusal("it knows of no broker yet: it is starting") if said == [] else said
+    return address, Refusal("it lists no broker yet: it is starting") if said == [] else said
 
 
 async def _refusals(

@@ -49,10 +49,10 @@ async def refusal_of(error: BaseException, host: str, port: int, security: Mappi
 
 def _spoken(speech: Speech | None, error: BaseException, protocol: str) -> Refusal:
     if speech is None:
-        return Refusal("there is no answer: packets to it get lost (a firewall, or a wrong address)")
+        return Refusal("no answer: packets are lost (a firewall, or a wrong address)")
     secured = protocol.endswith("SSL")
     if speech.http:
-        return Refusal("what answers there speaks HTTP and is no broker: is it another service's port?", settings=True)
+        return Refusal("it answers in HTTP, so it is not a broker: is this another service's port?", settings=True)
     if speech.tls and not speech.kafka and not secured:
         return Refusal(
             f"it speaks TLS, and kafka.security_protocol is {protocol}. Set SSL or SASL_SSL, or name the port of a "
@@ -61,25 +61,25 @@ def _spoken(speech: Speech | None, error: BaseException, protocol: str) -> Refus
         )
     if speech.kafka and secured:
         return Refusal(
-            f"it speaks no TLS, and kafka.security_protocol is {protocol}. Set PLAINTEXT or SASL_PLAINTEXT, or name "
-            "the port of a listener with TLS.",
+            f"it does not speak TLS, and kafka.security_protocol is {protocol}. Set PLAINTEXT or SASL_PLAINTEXT, "
+            "or name the port of a listener with TLS.",
             settings=True,
         )
     if (fault := _tls_fault(error)) is not None:
         return Refusal(
-            f"TLS does not come about ({fault}). Check kafka.security_protocol against the broker's "
+            f"the TLS handshake failed ({fault}). Check kafka.security_protocol against the broker's "
             "listener and, where it wants a certificate of ours, kafka.ssl_certificate_file and kafka.ssl_key_file.",
             settings=True,
         )
     if (speech.kafka or speech.tls) and not protocol.startswith("SASL") and not isinstance(error, TimeoutError):
         return Refusal(
-            f"it hangs up on who brings no user, and kafka.security_protocol is {protocol}. Set SASL_PLAINTEXT or "
+            f"it closes connections without a user, and kafka.security_protocol is {protocol}. Set SASL_PLAINTEXT or "
             "SASL_SSL with kafka.sasl_mechanism, kafka.sasl_username and the password.",
             settings=True,
         )
     if speech.kafka or speech.tls:
         return Refusal("it answers, but not in time: it is starting, or too busy")
-    return Refusal("it takes connections and does not answer as a broker does: it is stuck, or no broker")
+    return Refusal("it accepts connections but does not answer as a broker: it is stuck, or not a broker")
 
 
 def _in_words(error: BaseException, user: str) -> str | None:
@@ -87,15 +87,15 @@ def _in_words(error: BaseException, user: str) -> str | None:
         if error.verify_code in _ANOTHER_HOST:
             return (
                 f"its certificate is for another host ({error.verify_message.rstrip('.')}). Either kafka.bootstrap "
-                "does not name the host as the certificate does, or somebody else answers there."
+                "does not name the host as the certificate does, or another host answers there."
             )
         return (
-            f"its certificate is not to be trusted ({error.verify_message.rstrip('.')}). Check that "
-            "kafka.ssl_ca_file holds who signed it."
+            f"its certificate is not trusted ({error.verify_message.rstrip('.')}). Check that "
+            "kafka.ssl_ca_file holds the CA that signed it."
         )
     if isinstance(error, errors.IllegalSaslStateError):
         return (
-            "its listener asks for no user, and kafka.security_protocol says that there is one. Set PLAINTEXT or SSL, "
+            "its listener asks for no user, and kafka.security_protocol names one. Set PLAINTEXT or SSL, "
             "or name the port of a listener with SASL."
         )
     if isinstance(error, _NOT_KNOWN):
@@ -104,9 +104,9 @@ def _in_words(error: BaseException, user: str) -> str | None:
             "kafka.sasl_mechanism: each mechanism has users of its own."
         )
     if isinstance(error, _NO_SUCH_MECHANISM):
-        return f"it does not take this kafka.sasl_mechanism{_mechanisms(error)}."
+        return f"it does not support this kafka.sasl_mechanism{_mechanisms(error)}."
     if isinstance(error, ValueError):  # of the proof that the broker, too, knows the password
-        return f"it can't prove that it knows the password of {user!r}: it may be somebody else's"
+        return f"it could not prove that it knows the password of {user!r}: it may be an impostor"
     return None if error.__cause__ is None else _in_words(error.__cause__, user)
 
 

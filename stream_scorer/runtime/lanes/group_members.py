@@ -105,8 +105,8 @@ class GroupWatch:
             if member.member_id not in self._told:
                 self._told.add(member.member_id)
                 log.error(
-                    "A consumer that is no worker is in the group %s: %s. It takes records away from the workers, and "
-                    "what it commits is never scored. Stop it, or give it a group of its own",
+                    "A consumer that is not a worker is in the group %s: %s. It takes records away from the "
+                    "workers, and what it commits is never scored. Stop it, or give it a group of its own",
                     self._group,
                     member,
                 )
@@ -116,8 +116,8 @@ class GroupWatch:
         twins = [member for member in group.members if member.member_id.startswith(f"{self._instance}-")]
         if own and twins and all(member.member_id != own for member in twins):
             raise GroupError(
-                f"Another worker has the same worker.group_instance_id {self._instance!r}: {named(twins)}. Each throws "
-                "the other out of the group, for ever. Give every worker a name of its own, or none."
+                f"Another worker has the same worker.group_instance_id {self._instance!r}: {named(twins)}. Each keeps "
+                "removing the other from the group. Give every worker its own name, or none."
             )
 
     async def look(self) -> Group | None:

@@ -51,8 +51,8 @@ class CommitListener:
         if (pulled := brake.add(now_ms, records, letters)) is not None:
             self._metrics.breaker_tripped()
             log.error(
-                "%s of %s records became dead letters within %s s: intake pauses for as long. See what they have in "
-                "common with `stream-scorer dead-letters list`",
+                "%s of %s records became dead letters within %s s: consumption pauses for as long. See what they "
+                "have in common with `stream-scorer dead-letters list`",
                 pulled.letters,
                 pulled.records,
                 self._worker.dead_letter_brake_window_s,

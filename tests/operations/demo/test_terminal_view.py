@@ -159,7 +159,7 @@ def said(summary: Summary) -> str:
 
 def test_summary_says_that_all_is_well_only_when_it_is() -> None:
     assert "✓ Every record ended in exactly one place." in said(a_summary())
-    assert "✗ 2 unaccounted for, 1 accounted twice." in said(a_summary(unaccounted=2, duplicated=1))
+    assert "✗ 2 unaccounted for, 1 accounted for twice." in said(a_summary(unaccounted=2, duplicated=1))
 
 
 def test_summary_shows_the_dead_letters_by_code() -> None:

@@ -49,7 +49,7 @@ class Recorder:
         except (UserError, TimeoutError) as error:
             self.trouble = str(error) or "Kafka does not answer."
         except Exception as error:
-            self.trouble = "Internal error; the log says where."
+            self.trouble = "Internal error; see the console's log."
             log_fault("asking the workers and Kafka", error)
         else:
             self.trouble = now.trouble

@@ -72,7 +72,7 @@ class WorkerClient:
         try:
             async with self._session.get(f"http://{address}/status", allow_redirects=False) as response:
                 if response.status != 200:
-                    return Answer(address, None, f"it answers with HTTP status {response.status}: it is no worker")
+                    return Answer(address, None, f"it answers with HTTP status {response.status}, as no worker does")
                 content = await response.content.readexactly(
                     min(response.content_length or STATUS_BYTES_MAX, STATUS_BYTES_MAX)
                 )
@@ -83,7 +83,7 @@ class WorkerClient:
         try:
             status = _decode(content)
         except (msgspec.DecodeError, RecursionError):
-            return Answer(address, None, f"its figures can't be read: this console reads format {FORMAT}")
+            return Answer(address, None, f"its status can't be read: this console reads format {FORMAT}")
         return Answer(address, status)
 
 

@@ -37,7 +37,7 @@ async def start(visit: RequestContext) -> web.Response:
     assert form is not None
     kind = str(form.get("do", ""))
     if kind not in KINDS:
-        raise SettingsError("the form does not say what to do: use one of its buttons")
+        raise SettingsError("the form names no action: use one of its buttons")
     jobs = visit.console.desk.jobs
     why = str(form.get("why", "")).strip()[:WHY_CHARACTERS_MAX]
     if kind.startswith("discard") and not why:

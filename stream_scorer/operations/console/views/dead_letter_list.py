@@ -45,7 +45,7 @@ async def groups(visit: RequestContext) -> web.Response:
         groups=[(group, _group_query(fields, group), spark) for group, spark in found_with(found, sparks)],
         left_out=max(0, len(found) - GROUPS_SHOWN_MAX),
         total=total,
-        chart=stacked_bars(buckets, series, f"{total} letters over time, by their first code"),
+        chart=stacked_bars(buckets, series, f"{total} dead letters over time, by their first code"),
         series=series,
         axis=_axis(since_ms, until_ms),
         axis_ms=(since_ms, until_ms),
@@ -134,7 +134,7 @@ def _filter(fields: Fields) -> tuple[Filter, str | None]:
     try:
         return filter_of(fields), None
     except SettingsError as error:
-        return filter_of({}), f"The filter was left out: {error}"
+        return filter_of({}), f"The filter was ignored: {error}"
 
 
 def _filter_fields(fields: Fields) -> dict[str, Any]:

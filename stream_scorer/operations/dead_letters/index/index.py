@@ -169,8 +169,8 @@ class Index:
             rows = act_rows(records, self.sides)
             if len(rows) < len(records):
                 log.warning(
-                    "%s records of %s tell of no act on a dead letter and were passed over: find out who else may "
-                    "write there",
+                    "%s records of %s describe no action on a dead letter and were skipped: find out who else may "
+                    "write to it",
                     len(records) - len(rows),
                     partition.topic,
                 )

@@ -187,7 +187,7 @@ async def _what_came(
     if committed <= became.offset:
         return Event(at="", what="waiting", where=str(became), details={"why": "no worker has read it yet"})
     kind = "redelivered" if became.topic == access.names.observations else "repeated"
-    why = "the same is known already: nothing was published, or what was is beyond retention"
+    why = "the same observation was scored before: nothing was published, or retention has deleted it"
     return Event(at="", what=kind, where=str(became), details={"why": why})
 
 

@@ -243,14 +243,14 @@ def _told(access: Context) -> Iterator[None]:
     except (KafkaError, TimeoutError, OSError) as error:
         if isinstance(cause_of(error), FENCED):
             raise FencedError(
-                "Another operator acts on the same dead letters just now. What was done is done once; "
-                "say the same command again to go on with the rest."
+                "Another operator is acting on the same dead letters. What was committed is done once; repeat the "
+                "command for the rest."
             ) from error
         bootstrap = access.settings.kafka.bootstrap
         known = to_user_error(error, "acting on dead letters", bootstrap)
         if known is None or isinstance(known, OutageError):
             raise OutageError(
                 f"Kafka does not answer at {bootstrap} while acting on dead letters: {what_happened(error)}. "
-                "What was committed is done once; say the same command again to go on with the rest."
+                "What was committed is done once; repeat the command for the rest."
             ) from error
         raise known from error

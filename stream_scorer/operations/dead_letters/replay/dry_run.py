@@ -106,7 +106,7 @@ def assess(access: Context, letter: DeadLetter | UnreadableDeadLetter, fix: Fix)
     if isinstance(letter, UnreadableDeadLetter):
         return Assessment(letter, Verdict.UNREADABLE, why=letter.why)
     if letter.origin.topic not in access.inputs:
-        why = f"it came from {letter.origin.topic}, which is no input of this environment"
+        why = f"it came from {letter.origin.topic}, which is not an input of this environment"
         return Assessment(letter, Verdict.OTHER_TOPIC, why=why)
     if letter.why_incomplete is not None:
         return Assessment(letter, Verdict.TRUNCATED, why=letter.why_incomplete)
