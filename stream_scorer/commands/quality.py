@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
-from stream_scorer.errors import SettingsError
+from stream_scorer.commands.time_options import milliseconds_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,15 +83,7 @@ async def _quality(resolved: "Settings", window: "Window", group_positives_min: 
 
 def _time_ms(option: str, given: str | None) -> int | None:
     """A time in milliseconds since 1970. Raises SettingsError for what is none."""
-    if given is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise SettingsError(f"{option} {given}: not a time. Give it as 2026-11-22T08:00:00Z, with a time zone")
-    return round(moment.timestamp() * 1000)
+    return None if given is None else milliseconds_of(option, given)
 
 
 def _plain(report: "QualityReport") -> dict[str, Any]:

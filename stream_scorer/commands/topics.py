@@ -136,13 +136,7 @@ def print_plan(rows: "tuple[TopicPlan, ...]") -> None:
     for row in rows:
         blocked = any(difference.blocking for difference in row.differences)
         state = (
-            "create"
-            if row.found is None
-            else "mend"
-            if blocked
-            else "differs"
-            if row.differences
-            else "as it should be"
+            "create" if row.found is None else "fix" if blocked else "differs" if row.differences else "as it should be"
         )
         topic = row.topic
         kept = "for ever" if topic.kept_for_ever else f"{topic.retention_ms / 86_400_000:g} days"
@@ -157,4 +151,4 @@ def print_plan(rows: "tuple[TopicPlan, ...]") -> None:
     Console(width=max(120, Console().width)).print(table, highlight=False)
     for row in rows:
         for difference in row.differences if row.found else ():
-            typer.echo(f"{'mend' if difference.blocking else 'differs'}: {difference}")
+            typer.echo(f"{'fix' if difference.blocking else 'differs'}: {difference}")

@@ -16,7 +16,9 @@ from stream_scorer.operations.demo.live_counts import LiveCounts
 from stream_scorer.operations.demo.terminal_view import Scene, render
 from tests.integration.test_demo import running_demo, summary_of
 
-SAID = re.compile(r"Console: (http://\S+)\nTo replay or discard dead letters in the console, log in with the token (\w{16})\n")
+SAID = re.compile(
+    r"Console: (http://\S+)\nTo replay or discard dead letters in the console, log in with the token (\w{16})\n"
+)
 
 
 def said_at_start(demo: "subprocess.Popen[str]") -> tuple[str, str]:

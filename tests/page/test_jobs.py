@@ -12,9 +12,9 @@ from stream_scorer.operations.console.jobs import (
     UNDER_WAY_EACH_MAX,
     Job,
     Jobs,
-    OnProgress,
     QuotaError,
 )
+from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress
 
 
 def a_job(kind: str = "check", visitor: str = "ann") -> Job:

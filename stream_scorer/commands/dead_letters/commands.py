@@ -40,8 +40,8 @@ from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOp
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.dead_letters.index.index import OnRead
     from stream_scorer.operations.dead_letters.service import DeadLetterService
+    from stream_scorer.operations.reading.topic_reader import OnRead
     from stream_scorer.runtime.settings.settings import Settings
 
 NOT_FINE = 1

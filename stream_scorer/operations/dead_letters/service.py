@@ -19,7 +19,7 @@ from stream_scorer.core.dead_letters.repair import NO_FIX, Fix
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
 from stream_scorer.errors import NotFoundError
 from stream_scorer.operations.dead_letters.context import Context
-from stream_scorer.operations.dead_letters.index.index import Index, OnRead
+from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.parallel_read import Spans, read_on_together
 from stream_scorer.operations.dead_letters.query import aggregation, lineage, view
 from stream_scorer.operations.dead_letters.query.aggregation import Group, ProducerCount
@@ -41,7 +41,7 @@ from stream_scorer.operations.dead_letters.replay.discard import DiscardReport
 from stream_scorer.operations.dead_letters.replay.dry_run import CheckReport, Verdict
 from stream_scorer.operations.dead_letters.replay.replay import ReplayReport
 from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress
-from stream_scorer.operations.reading.topic_reader import Reader
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.settings.settings import Settings

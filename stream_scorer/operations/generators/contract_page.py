@@ -34,7 +34,7 @@ def contract_page() -> list[str]:
         f"A JSON object in UTF-8 of at most {EVENT_BYTES_MAX:,} bytes (`worker.event_bytes_max`) with `id` and "
         f"`observation`. `id` is a text of 1 to {ID_BYTES_MAX} bytes, or a whole number, which is read as text. "
         "`observation` is an object of these ten columns, no more and no fewer. Other fields beside `id` and "
-        "`observation` are passed over.",
+        "`observation` are ignored.",
         "",
         *table(("column", "type", "allowed"), map(column_row, COLUMNS)),
         "",
@@ -85,12 +85,12 @@ def example_of(code: Code) -> tuple[str, Stage, Reason]:
         return name, stage, reason
     return {
         Code.BATCH_TOO_LARGE: (
-            "a batch of compressed records that unfolds to far more than events are",
+            "a compressed batch that is far larger than valid events when decompressed",
             Stage.DECODE,
             batch_too_large(45_123, "zstd", 64 * 1024 * 1024, 250_000),
         ),
         Code.BATCH_UNREADABLE: (
-            "a batch whose records can't be unfolded",
+            "a batch that can't be decompressed",
             Stage.DECODE,
             batch_unreadable(310, "lz4", "lz4: truncated frame"),
         ),

@@ -8,7 +8,7 @@ from rich.console import Console
 from stream_scorer.operations.demo.live_counts import LiveCounts, PredictionSeen, ReasonSeen, UpdateSeen
 from stream_scorer.operations.demo.summary import Summary
 from stream_scorer.operations.demo.summary_text import render_summary
-from stream_scorer.operations.demo.terminal_view import Scene, line, render, sparkline, wilson
+from stream_scorer.operations.demo.terminal_view import Scene, line, render, sparkline
 from stream_scorer.operations.harness.latency_percentiles import latency_figures, percentile
 
 
@@ -93,11 +93,6 @@ def test_sparkline_is_as_high_as_its_highest_value() -> None:
     assert sparkline([0, 0], 10) == "  "
     assert sparkline([], 10) == ""
     assert len(sparkline(list(range(100)), 60)) == 60
-
-
-def test_wilson_interval_as_in_the_textbook() -> None:
-    low, high = wilson(8, 10)
-    assert (round(low, 4), round(high, 4)) == (0.4902, 0.9433)
 
 
 @pytest.mark.parametrize(

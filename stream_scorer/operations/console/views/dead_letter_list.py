@@ -1,6 +1,5 @@
 """Dead letters in groups, and the letters of a filter."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from stream_scorer.operations.console.svg_charts import ranked_series, sparkline
 from stream_scorer.operations.dead_letters.query.aggregation import Group
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
 from stream_scorer.operations.dead_letters.service import DeadLetterService
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 PER_PAGE: Final = 50
 BUCKETS: Final = 60
@@ -151,7 +151,7 @@ def _filter_fields(fields: Fields) -> dict[str, Any]:
 
 def _span(wanted: Filter, found: Sequence[Group]) -> tuple[int, int]:
     """From when to when the drawing goes: what was asked for, else from the first letter to the last."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_clock_ms()
     firsts = [first for group in found if (first := _milliseconds(group.first_at))]
     lasts = [last for group in found if (last := _milliseconds(group.last_at))]
     since_ms = wanted.since_ms if wanted.since_ms is not None else min(firsts, default=now_ms - 3_600_000)

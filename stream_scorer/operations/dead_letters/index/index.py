@@ -29,13 +29,12 @@ from stream_scorer.operations.dead_letters.index.rows import (
     act_rows,
     letter_rows,
 )
-from stream_scorer.operations.reading.topic_reader import Reader, Record, Span
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader, Record, Span
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 log = logging.getLogger(__name__)
 
 # Records read so far, offsets in all
-OnRead = Callable[[int, int], None]
 Together = Callable[["Index", Mapping[TopicPartition, Span], "OnRead | None"], Awaitable[None]]
 # Rows are kept on disk at least this often: what is read between is read again after a crash
 KEPT_EVERY_RECORDS: Final = 20_000

@@ -22,10 +22,11 @@ from stream_scorer.core.contract.schema_frame import without_frame
 from stream_scorer.core.dead_letters.redaction import masked_reason, shown_id
 from stream_scorer.core.dead_letters.repair import Fix, FixError, apply_fix
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
-from stream_scorer.operations.dead_letters.context import Context, now_ms
-from stream_scorer.operations.dead_letters.index.index import OnRead
+from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.query.search import Offsets, read_letters
 from stream_scorer.operations.dead_letters.replay.dedup_lookup import ValidLetter, stumbling
+from stream_scorer.operations.reading.topic_reader import OnRead
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 EXAMPLES_MAX: Final = 1_000
 JUDGED_TOGETHER: Final = 50
@@ -145,7 +146,7 @@ async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | N
     keeping_id: set[Position] = set()
     changed = 0
     passing: defaultdict[bytes, list[ValidLetter]] = defaultdict(list)
-    clock_ms = now_ms()
+    clock_ms = wall_clock_ms()
 
     def settle(place: Position, verdict: Verdict) -> None:
         verdicts[place.partition][np.searchsorted(offsets[place.partition], place.offset)] = VERDICTS.index(verdict)
