@@ -24,7 +24,7 @@ T = TypeVar("T")
 MIB = 1024 * 1024
 
 
-class Delivery(StrEnum):
+class DeliveryOption(StrEnum):
     """The worker's delivery guarantee."""
 
     EXACTLY_ONCE = "exactly-once"
@@ -81,7 +81,9 @@ def bench(
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Measurements of each revision, with --against.")] = 5,
-    delivery: Annotated[Delivery, typer.Option(help="The worker's delivery guarantee.")] = Delivery.EXACTLY_ONCE,
+    delivery: Annotated[
+        DeliveryOption, typer.Option(help="The worker's delivery guarantee.")
+    ] = DeliveryOption.EXACTLY_ONCE,
     model: Annotated[Path | None, typer.Option(help="Model directory. Default: the default model.")] = None,
     bootstrap: Annotated[
         str | None,

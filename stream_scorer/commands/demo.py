@@ -17,7 +17,7 @@ from stream_scorer.commands.options import JsonOption
 if TYPE_CHECKING:
     from stream_scorer.operations.demo.live_counts import LiveCounts
     from stream_scorer.operations.demo.run import Plan
-    from stream_scorer.operations.demo.summary import Summary
+    from stream_scorer.operations.demo.summary import DemoSummary
     from stream_scorer.operations.demo.terminal_view import Scene
 
 FRAMES_PER_S = 4
@@ -84,7 +84,7 @@ def demo(
         raise typer.Exit(1)
 
 
-def _run(plan: "Plan", *, as_json: bool) -> "Summary":
+def _run(plan: "Plan", *, as_json: bool) -> "DemoSummary":
     from stream_scorer.operations.demo.run import run_demo
 
     is_live = not as_json and sys.stdout.isatty()
@@ -134,7 +134,7 @@ def _lines() -> Iterator[Show]:
     yield show
 
 
-def _print(summary: "Summary", *, as_json: bool) -> None:
+def _print(summary: "DemoSummary", *, as_json: bool) -> None:
     if as_json:
         import msgspec
 

@@ -170,12 +170,14 @@ def _timeline(
     outcome_delay_s: float,
     seed: int,
 ) -> "Iterator[ScheduledEvent]":
-    from stream_scorer.operations.sending.schedule import Outcomes, at_rate, in_due_order
+    from stream_scorer.operations.sending.schedule import OutcomeSchedule, at_rate, in_due_order
 
     topic = names.observations if to is To.OBSERVATIONS else names.outcomes
     delay_s = outcome_delay_s if rate else 0.0
     outcomes = (
-        Outcomes(topic=names.outcomes, share=outcome_share, delay_s=delay_s, seed=seed) if outcome_share else None
+        OutcomeSchedule(topic=names.outcomes, share=outcome_share, delay_s=delay_s, seed=seed)
+        if outcome_share
+        else None
     )
     return in_due_order(at_rate(events, topic=topic, rate=rate, with_keys=keys, outcomes=outcomes))
 

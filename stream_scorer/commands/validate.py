@@ -17,7 +17,7 @@ from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.checks.file_validation import Contract, LineVerdict, Summary
+    from stream_scorer.operations.checks.file_validation import Contract, LineVerdict, ValidationSummary
 
 # About two seconds of work; below that a progress bar only flickers.
 PROGRESS_BYTES_MIN = 128 * 1024 * 1024
@@ -56,7 +56,7 @@ def validate(
     from stream_scorer.operations.checks import file_validation
 
     contract = file_validation.outcomes() if outcomes else file_validation.observations(event_bytes_max)
-    summary = file_validation.Summary(shown_max=show)
+    summary = file_validation.ValidationSummary(shown_max=show)
     encoder = msgspec.json.Encoder()
     with ExitStack() as stack:
         if csv:
@@ -141,7 +141,7 @@ def regular_size_bytes(stream: BufferedReader) -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-def print_summary(summary: "Summary") -> None:
+def print_summary(summary: "ValidationSummary") -> None:
     """How many are broken, by code and field, and the first of them in full."""
     from rich.console import Console
     from rich.table import Table

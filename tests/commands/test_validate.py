@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from stream_scorer.commands.validate import register
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.errors import InputFileError, SettingsError
-from stream_scorer.operations.checks.file_validation import Summary, lines_of, observations, validate
+from stream_scorer.operations.checks.file_validation import ValidationSummary, lines_of, observations, validate
 from tests.support.builders import an_event, an_outcome
 
 NO_ID = "Field `id` missing from request: {'observation': 1}"
@@ -151,7 +151,7 @@ def test_a_line_of_many_megabytes_is_too_large_and_the_next_one_is_read() -> Non
 
 
 def test_a_summary_keeps_no_more_broken_lines_than_it_shows() -> None:
-    summary = Summary(shown_max=2)
+    summary = ValidationSummary(shown_max=2)
     for verdicts_of_a_read in validate(BytesIO(b"{}\n" * 5), observations(65_536)):
         summary.add(verdicts_of_a_read)
     assert (summary.lines, summary.broken, len(summary.first)) == (5, 5, 2)

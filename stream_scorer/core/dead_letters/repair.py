@@ -13,7 +13,7 @@ import jsonpointer
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, cut
-from stream_scorer.core.contract.schema_frame import frame_of, without_frame
+from stream_scorer.core.contract.schema_frame import schema_frame_of, without_frame
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.dead_letters.named_fixes import _BY_NAME, _INTEGER, FIXES, TRUE_CLASS, Event, NamedFix
 
@@ -117,7 +117,7 @@ def apply_fix(value: bytes | None, fix: Fix) -> bytes | FixError | None:
     """The value as the fix makes it; a schema registry's frame stays before it."""
     if not fix:
         return value
-    if frame := frame_of(value):
+    if frame := schema_frame_of(value):
         mended = apply_fix(without_frame(value), fix)
         return frame + mended if isinstance(mended, bytes) else mended
     event: Any = parse(value)

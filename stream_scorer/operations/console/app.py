@@ -15,7 +15,7 @@ from multidict import MultiMapping
 from stream_scorer.errors import UserError
 from stream_scorer.operations.console.access.oidc import CALLBACK, OidcClient
 from stream_scorer.operations.console.access.sessions import RevokedSessions
-from stream_scorer.operations.console.auth import FORM_FIELD, GATE, Authenticator, Permission, Refusal
+from stream_scorer.operations.console.auth import FORM_FIELD, GATE, AccessRefusal, Authenticator, Permission
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession, OpeningError, OpenOffice
 from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.fair_slots import FairSlots, QueueFullError
@@ -24,7 +24,7 @@ from stream_scorer.operations.console.jobs import QuotaError
 from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
 from stream_scorer.operations.console.request_context import Console, RequestContext
 from stream_scorer.operations.console.snapshots.recorder import Recorder
-from stream_scorer.operations.console.snapshots.snapshot import Source
+from stream_scorer.operations.console.snapshots.snapshot import SnapshotSource
 from stream_scorer.operations.console.views import (
     dead_letter,
     dead_letter_actions,
@@ -72,7 +72,7 @@ FORMS: Final[tuple[tuple[str, View, Permission], ...]] = (
 def add_pages(
     app: web.Application,
     settings: Settings,
-    source: Source,
+    source: SnapshotSource,
     open_office: OpenOffice,
 ) -> Console:
     """Add the page to an application that is not running yet."""
@@ -127,7 +127,7 @@ def _guarded(console: Console, view: View, right: Permission) -> Handler:
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         visitor = console.gate.visitor(request)
-        if isinstance(visitor, Refusal):
+        if isinstance(visitor, AccessRefusal):
             return _refused(console, request, visitor)
         visit = RequestContext(console, request, visitor, await _form(request))
         if request.method == "POST" and (refusal := _form_refusal(console, visit, right)) is not None:
@@ -159,7 +159,7 @@ def _form_refusal(console: Console, visit: RequestContext, right: Permission) ->
     return None if visit.visitor.may(right) else visit.must_act()
 
 
-def _refused(console: Console, request: web.Request, refusal: Refusal) -> web.Response:
+def _refused(console: Console, request: web.Request, refusal: AccessRefusal) -> web.Response:
     if refusal.token_helps and request.method == "GET" and "Authorization" not in request.headers:
         return login.login_required(console, request)
     response = console.renderer.page(

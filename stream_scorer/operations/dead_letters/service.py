@@ -22,7 +22,7 @@ from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.parallel_read import Spans, read_on_together
 from stream_scorer.operations.dead_letters.query import aggregation, lineage, view
-from stream_scorer.operations.dead_letters.query.aggregation import Group, ProducerCount
+from stream_scorer.operations.dead_letters.query.aggregation import ProducerCount, ReasonGroup
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.query.lineage import History
 from stream_scorer.operations.dead_letters.query.search import (
@@ -91,7 +91,7 @@ class DeadLetterService:
 
     # Looks
 
-    async def groups(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[Group]:
+    async def groups(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[ReasonGroup]:
         """By code and field, the largest first."""
         await self._note_search(filter_)
         async with self._looking(filter_) as access:

@@ -7,10 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.operations.demo.summary import Summary
+from stream_scorer.operations.demo.summary import DemoSummary
 
 
-def render_summary(summary: Summary) -> RenderableType:
+def render_summary(summary: DemoSummary) -> RenderableType:
     """The summary for people."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right", style="bold")

@@ -6,7 +6,7 @@ Invariant: an alert names what somebody can act on; a threshold comes from the s
 from typing import Final
 
 from stream_scorer.core.quality.sequential_bounds import LOOKS_A_YEAR
-from stream_scorer.operations.monitoring.rules import JOB, Alert, Group, Pace, span
+from stream_scorer.operations.monitoring.rules import JOB, Alert, RuleGroup, RulePace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.console_catalogue import LOGIN_FAILURES, LOGINS_THROTTLED
 from stream_scorer.runtime.settings.settings import Settings
@@ -23,18 +23,20 @@ RESTARTS_MAX: Final = 3
 FAILED_LOGINS_MAX: Final = 30
 
 
-def alert_groups(settings: Settings, pace: Pace) -> tuple[Group, ...]:
+def alert_groups(settings: Settings, pace: RulePace) -> tuple[RuleGroup, ...]:
     """Every alert, in four groups."""
     interval = span(pace.evaluation_s)
     return (
-        Group("stream-scorer-workers", interval, (*worker_alerts(settings, pace), *disk_alerts(settings, pace))),
-        Group("stream-scorer-records", interval, (*record_alerts(settings, pace), *latency_alerts(settings, pace))),
-        Group("stream-scorer-console", interval, console_alerts(pace)),
-        Group("stream-scorer-models", span(pace.minute_s), (*quality_alerts(settings), *model_alerts(settings, pace))),
+        RuleGroup("stream-scorer-workers", interval, (*worker_alerts(settings, pace), *disk_alerts(settings, pace))),
+        RuleGroup("stream-scorer-records", interval, (*record_alerts(settings, pace), *latency_alerts(settings, pace))),
+        RuleGroup("stream-scorer-console", interval, console_alerts(pace)),
+        RuleGroup(
+            "stream-scorer-models", span(pace.minute_s), (*quality_alerts(settings), *model_alerts(settings, pace))
+        ),
     )
 
 
-def console_alerts(pace: Pace) -> tuple[Alert, ...]:
+def console_alerts(pace: RulePace) -> tuple[Alert, ...]:
     failures, throttled, span_ = LOGIN_FAILURES.name, LOGINS_THROTTLED.name, span(pace.five_minutes_s)
     return (
         Alert(
@@ -49,7 +51,7 @@ def console_alerts(pace: Pace) -> tuple[Alert, ...]:
     )
 
 
-def worker_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+def worker_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
     hour, stall_s = span(pace.hour_s), settings.worker.commit_stall_s
     return (
         Alert(
@@ -123,7 +125,7 @@ def worker_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
     )
 
 
-def disk_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+def disk_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
     free = settings.business.disk_free_share_min
     return (
         Alert(
@@ -145,7 +147,7 @@ def disk_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
     )
 
 
-def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+def record_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
     business = settings.business
     silence = span(int(business.outcome_silence_s_max / 3_600) * pace.hour_s)
     predicted = f'{catalogue.OBSERVATIONS.name}{{end="predicted"}}'
@@ -218,7 +220,7 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
     )
 
 
-def latency_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+def latency_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
     business = settings.business
     rate = "stream_scorer:latency_burn_rate"
     limit = f"{business.latency_ms_max:g} ms"
@@ -280,7 +282,7 @@ def quality_alerts(settings: Settings) -> tuple[Alert, ...]:
     )
 
 
-def model_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+def model_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
     business = settings.business
     psi, whole = f"> {business.psi_max:g}", "stream_scorer:probability_psi"
     enough = f">= {business.psi_observations_min}"

@@ -1,6 +1,6 @@
 """The dashboard about dead letters: how many, why, since when, and what became of them."""
 
-from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, page, runbook
+from stream_scorer.operations.monitoring.panels import JOB, Panel, PanelRow, Query, page, runbook
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings.settings import Settings
 
@@ -14,12 +14,12 @@ LOOK = page("Dead letters, grouped", "/dead-letters")
 PRODUCERS = page("Producers", "/producers")
 
 
-def rows(settings: Settings) -> tuple[Row, ...]:
+def rows(settings: Settings) -> tuple[PanelRow, ...]:
     limit = settings.business.dead_letter_share_max
     return (
-        Row("How many", how_many(limit)),
-        Row("Why", why()),
-        Row("Other records without a prediction", others()),
+        PanelRow("How many", how_many(limit)),
+        PanelRow("Why", why()),
+        PanelRow("Other records without a prediction", others()),
     )
 
 

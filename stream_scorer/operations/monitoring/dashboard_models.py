@@ -2,7 +2,7 @@
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.quality.counts import GROUP_COLUMNS
-from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, Variable, runbook
+from stream_scorer.operations.monitoring.panels import JOB, Panel, PanelRow, Query, Variable, runbook
 from stream_scorer.operations.monitoring.quality_rules import WHOLE
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings.sections import BusinessSettings
@@ -18,13 +18,13 @@ ANYTIME = "holds at all looks together"
 GROUP_NAMES = {"SubjectRaceCode": "race", "SubjectSexCode": "sex", "SubjectEthnicityCode": "ethnicity"}
 
 
-def rows(settings: Settings) -> tuple[Row, ...]:
+def rows(settings: Settings) -> tuple[PanelRow, ...]:
     business = settings.business
     return (
-        Row("How well", quality(business)),
-        Row("For whom", tuple(group_panel(column) for column in GROUP_COLUMNS) + fairness(business)),
-        Row("Drift", drift(business)),
-        Row("What is predicted", predicted()),
+        PanelRow("How well", quality(business)),
+        PanelRow("For whom", tuple(group_panel(column) for column in GROUP_COLUMNS) + fairness(business)),
+        PanelRow("Drift", drift(business)),
+        PanelRow("What is predicted", predicted()),
     )
 
 

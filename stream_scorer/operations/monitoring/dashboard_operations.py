@@ -1,6 +1,6 @@
 """The dashboard about the work: what comes in and where it ends, how long it takes, what waits, how the workers are."""
 
-from stream_scorer.operations.monitoring.panels import JOB, RUNBOOK_WHOLE, Panel, Query, Row, page, runbook
+from stream_scorer.operations.monitoring.panels import JOB, RUNBOOK_WHOLE, Panel, PanelRow, Query, page, runbook
 from stream_scorer.operations.monitoring.traffic_rules import BUDGET
 from stream_scorer.operations.monitoring.worker_panels import OF, RATE, by_instance, state, workers
 from stream_scorer.runtime.metrics import catalogue as catalogue
@@ -12,15 +12,15 @@ UID, TITLE = "stream-scorer-operations", "stream-scorer: operations"
 OVERVIEW = page("The workers' page", "/")
 
 
-def rows(settings: Settings) -> tuple[Row, ...]:
+def rows(settings: Settings) -> tuple[PanelRow, ...]:
     business = settings.business
     return (
-        Row("Now", now(settings)),
-        Row("What comes in", incoming()),
-        Row("How long it takes", times(business.latency_ms_max / 1000, business.model_ms_max / 1000)),
-        Row("What waits", waiting(settings)),
-        Row("Workers", workers(settings)),
-        Row("State", state(settings)),
+        PanelRow("Now", now(settings)),
+        PanelRow("What comes in", incoming()),
+        PanelRow("How long it takes", times(business.latency_ms_max / 1000, business.model_ms_max / 1000)),
+        PanelRow("What waits", waiting(settings)),
+        PanelRow("Workers", workers(settings)),
+        PanelRow("State", state(settings)),
     )
 
 

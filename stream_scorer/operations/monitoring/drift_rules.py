@@ -7,7 +7,7 @@ against its training over a span in which it has shown all of itself.
 from typing import Final
 
 from stream_scorer.operations.monitoring.quality_rules import WHOLE
-from stream_scorer.operations.monitoring.rules import Group, Pace, Recording, span
+from stream_scorer.operations.monitoring.rules import Recording, RuleGroup, RulePace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
 
 # In less than a week some days of the week are missing, and that would look like drift
@@ -17,7 +17,7 @@ COUNT_MIN: Final = 0.5
 WHOLE_SHARE: Final = 0.9
 
 
-def drift_rules(pace: Pace) -> Group:
+def drift_rules(pace: RulePace) -> RuleGroup:
     """PSI of every column, of the probabilities, and of the probabilities within each group."""
     spans = {f'column!="{WEEKLY}"': pace.day_s, f'column="{WEEKLY}"': pace.week_s}
     features, probabilities = "stream_scorer:feature_observations", "stream_scorer:probabilities"
@@ -65,10 +65,10 @@ def drift_rules(pace: Pace) -> Group:
         *group_psi(probabilities, trained, by_model),
         *whole_psi(probabilities, trained, by_model),
     )
-    return Group("stream-scorer-drift", span(pace.minute_s), rules)
+    return RuleGroup("stream-scorer-drift", span(pace.minute_s), rules)
 
 
-def seen_whole(hourly: str, seconds: int, pace: Pace) -> str:
+def seen_whole(hourly: str, seconds: int, pace: RulePace) -> str:
     """Hours added up over a span that was counted nearly whole."""
     window, hours = span(seconds), int(seconds / pace.hour_s * WHOLE_SHARE)
     return f"(sum_over_time({hourly}[{window}])\n  and count_over_time({hourly}[{window}]) >= {hours})"

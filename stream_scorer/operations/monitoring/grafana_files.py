@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from stream_scorer.operations.monitoring import dashboard_dead_letters, dashboard_models, dashboard_operations
-from stream_scorer.operations.monitoring.panels import PAGE, Annotation, Row, Variable, annotated, chosen, laid_out
+from stream_scorer.operations.monitoring.panels import PAGE, Annotation, PanelRow, Variable, annotated, chosen, laid_out
 from stream_scorer.operations.monitoring.prometheus_files import GENERATED
 from stream_scorer.operations.monitoring.rules import RUNBOOK
 from stream_scorer.runtime.metrics import catalogue as catalogue
@@ -55,7 +55,7 @@ def grafana_files(settings: Settings, runbook: str = RUNBOOK) -> dict[str, str]:
     }
 
 
-def dashboard(uid: str, title: str, rows: Sequence[Row], variables: Sequence[Variable]) -> dict[str, Any]:
+def dashboard(uid: str, title: str, rows: Sequence[PanelRow], variables: Sequence[Variable]) -> dict[str, Any]:
     return {
         "uid": uid,
         "title": title,

@@ -9,7 +9,7 @@ from typing import Final
 
 from stream_scorer.core.quality.confidence_intervals import Z_95
 from stream_scorer.core.quality.sequential_bounds import MIXTURE, VARIANCE_MAX, log_capital
-from stream_scorer.operations.monitoring.rules import Group, Pace, Recording, span
+from stream_scorer.operations.monitoring.rules import Recording, RuleGroup, RulePace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings.sections import BusinessSettings
 
@@ -21,7 +21,7 @@ BY_MODEL: Final = "job, model, role, column, group"
 GROUP_ALARMS: Final = len(catalogue.GROUPS)
 
 
-def hourly_rules(pace: Pace) -> Group:
+def hourly_rules(pace: RulePace) -> RuleGroup:
     """What came in an hour, taken once an hour: the stuff of every longer window."""
     hour = span(pace.hour_s)
 
@@ -62,10 +62,10 @@ def hourly_rules(pace: Pace) -> Group:
             "Dead letters since the workers' start: above 0 for codes that have occurred",
         ),
     )
-    return Group("stream-scorer-hours", hour, rules)
+    return RuleGroup("stream-scorer-hours", hour, rules)
 
 
-def quality_rules(business: BusinessSettings, pace: Pace) -> Group:
+def quality_rules(business: BusinessSettings, pace: RulePace) -> RuleGroup:
     """Quality over a day, a week and four weeks."""
     rules: list[Recording] = []
     for window, seconds in pace.windows.items():
@@ -100,7 +100,7 @@ def quality_rules(business: BusinessSettings, pace: Pace) -> Group:
             "Outcomes per prediction, by group; outcomes of older predictions count as well",
         ),
     ]
-    return Group("stream-scorer-quality", span(pace.minute_s), tuple(rules))
+    return RuleGroup("stream-scorer-quality", span(pace.minute_s), tuple(rules))
 
 
 def counts(window: str) -> tuple[tuple[str, str, str], ...]:

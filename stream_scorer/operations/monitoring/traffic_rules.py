@@ -5,7 +5,7 @@ Invariant: workers are added up, environments never: every figure keeps its `job
 
 from typing import Final
 
-from stream_scorer.operations.monitoring.rules import Group, Pace, Recording, span
+from stream_scorer.operations.monitoring.rules import Recording, RuleGroup, RulePace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings.sections import BusinessSettings
 
@@ -13,7 +13,7 @@ from stream_scorer.runtime.settings.sections import BusinessSettings
 BUDGET: Final = 0.01
 
 
-def traffic_rules(business: BusinessSettings, pace: Pace) -> Group:
+def traffic_rules(business: BusinessSettings, pace: RulePace) -> RuleGroup:
     """What the operations dashboard and its alerts stand on."""
     five, quarter = span(pace.five_minutes_s), pace.minutes(15)
     observations, letters = catalogue.OBSERVATIONS.name, catalogue.DEAD_LETTERS.name
@@ -81,7 +81,7 @@ def traffic_rules(business: BusinessSettings, pace: Pace) -> Group:
             {"window": "30m"},
         ),
     ]
-    return Group("stream-scorer-traffic", span(pace.evaluation_s), tuple(rules))
+    return RuleGroup("stream-scorer-traffic", span(pace.evaluation_s), tuple(rules))
 
 
 def over_limit(histogram: str, limit_s: float, seconds: int) -> str:

@@ -55,7 +55,7 @@ class Begun(NamedTuple):
     lost: dict[TopicPartition, tuple[int, int]]
 
 
-class Evidence(NamedTuple):
+class OutputEvidence(NamedTuple):
     """What the records of one output partition say: by input topic the highest offset named and the record that names
     it; whether all that was ever written there was read; how many records say something, and how many do not."""
 
@@ -162,7 +162,7 @@ class StartOffsets:
 
     async def _look(
         self, consumer: AIOKafkaConsumer, output: TopicPartition, reader: SourceReader, topic: str
-    ) -> Evidence:
+    ) -> OutputEvidence:
         """Read an output partition from its end backwards, until no record before can name a higher input."""
         consumer.assign([output])
         begin = (await consumer.beginning_offsets([output]))[output]
@@ -181,7 +181,7 @@ class StartOffsets:
                     if named not in highest or found[0] > highest[named][0]:
                         highest[named] = found
             high, size = low, size * TAIL_GROWTH
-        return Evidence(highest, begin == high == 0, readable, unreadable)
+        return OutputEvidence(highest, begin == high == 0, readable, unreadable)
 
     async def _moved(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, Record] | None:
         """The highest offset of the partition whose record was moved to another one of the same topic, and its copy."""

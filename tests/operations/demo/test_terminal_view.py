@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from stream_scorer.operations.demo.live_counts import LiveCounts, PredictionSeen, ReasonSeen, UpdateSeen
-from stream_scorer.operations.demo.summary import Summary
+from stream_scorer.operations.demo.summary import DemoSummary
 from stream_scorer.operations.demo.summary_text import render_summary
 from stream_scorer.operations.demo.terminal_view import Scene, line, render, sparkline
 from stream_scorer.operations.harness.latency_percentiles import latency_figures, percentile
@@ -109,7 +109,7 @@ def test_no_latency_no_figures() -> None:
     assert latency_figures([3.0, 1.0, 2.0], (0.5, 0.999)) == {"p50": 2.0, "p99.9": 3.0}
 
 
-def a_summary(**changes: int) -> Summary:
+def a_summary(**changes: int) -> DemoSummary:
     counts = dict.fromkeys(
         [
             *(
@@ -136,7 +136,7 @@ def a_summary(**changes: int) -> Summary:
         ],
         0,
     )
-    return Summary(
+    return DemoSummary(
         **(counts | changes),
         dead_letters_by_code={"not_json": 3},
         outcome_dead_letters_by_code={},
@@ -145,7 +145,7 @@ def a_summary(**changes: int) -> Summary:
     )
 
 
-def said(summary: Summary) -> str:
+def said(summary: DemoSummary) -> str:
     console = Console(file=io.StringIO(), width=100, color_system=None)
     with console.capture() as captured:
         console.print(render_summary(summary))

@@ -14,7 +14,7 @@ from stream_scorer.operations.console.forms.filter_form import Fields, filter_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.svg_charts import ranked_series, sparkline, stacked_bars
-from stream_scorer.operations.dead_letters.query.aggregation import Group
+from stream_scorer.operations.dead_letters.query.aggregation import ReasonGroup
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
 from stream_scorer.operations.dead_letters.service import DeadLetterService
 from stream_scorer.runtime.worker.clock import wall_clock_ms
@@ -54,14 +54,16 @@ async def groups(visit: RequestContext) -> web.Response:
     )
 
 
-def found_with(found: Sequence[Group], sparks: Sequence[Markup | None]) -> list[tuple[Group, Markup | None]]:
+def found_with(
+    found: Sequence[ReasonGroup], sparks: Sequence[Markup | None]
+) -> list[tuple[ReasonGroup, Markup | None]]:
     """Groups that are shown, each with its drawing or none."""
     shown = list(found[:GROUPS_SHOWN_MAX])
     return list(zip(shown, [*sparks, *[None] * len(shown)][: len(shown)], strict=True))
 
 
 async def _sparks(
-    office: DeadLetterService, wanted: Filter, found: Sequence[Group], since_ms: int, until_ms: int
+    office: DeadLetterService, wanted: Filter, found: Sequence[ReasonGroup], since_ms: int, until_ms: int
 ) -> list[Markup]:
     sparks = []
     for group in found[:SPARKS_MAX]:
@@ -72,7 +74,7 @@ async def _sparks(
     return sparks
 
 
-def _narrowed(wanted: Filter, group: Group) -> Filter:
+def _narrowed(wanted: Filter, group: ReasonGroup) -> Filter:
     return Filter(
         code=group.code,
         field=group.field if group.field is not None else wanted.field,
@@ -87,7 +89,7 @@ def _narrowed(wanted: Filter, group: Group) -> Filter:
     )
 
 
-def _group_query(fields: Fields, group: Group) -> str:
+def _group_query(fields: Fields, group: ReasonGroup) -> str:
     return query_of(fields, code=group.code, field=group.field or fields.get("field"))
 
 
@@ -149,7 +151,7 @@ def _filter_fields(fields: Fields) -> dict[str, Any]:
     }
 
 
-def _span(wanted: Filter, found: Sequence[Group]) -> tuple[int, int]:
+def _span(wanted: Filter, found: Sequence[ReasonGroup]) -> tuple[int, int]:
     """From when to when the drawing goes: what was asked for, else from the first letter to the last."""
     now_ms = wall_clock_ms()
     firsts = [first for group in found if (first := _milliseconds(group.first_at))]

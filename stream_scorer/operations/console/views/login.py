@@ -15,8 +15,8 @@ from stream_scorer.operations.console.auth import (
     OPERATOR,
     SESSION_S,
     VIEWER,
+    AccessRefusal,
     Permission,
-    Refusal,
 )
 from stream_scorer.operations.console.forms.form_reader import read_form
 from stream_scorer.operations.console.rendering import redirect
@@ -49,7 +49,7 @@ async def create_session(console: Console, request: web.Request) -> web.Response
     if console.gate.has_oidc:
         return console.renderer.page("login.html", status=403, next=target, wrong="Log in with your own account.")
     cookie = console.gate.enter(request, str(given.get("token", "")), str(given.get("name", "")))
-    if isinstance(cookie, Refusal):
+    if isinstance(cookie, AccessRefusal):
         response = console.renderer.page("login.html", status=cookie.status, next=target, wrong=cookie.why)
         response.headers["Retry-After"] = str(cookie.wait_s)
         return response

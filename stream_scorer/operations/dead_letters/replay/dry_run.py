@@ -95,7 +95,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     letters: list[Checked]
 
 
-class Answers(NamedTuple):
+class DryRunVerdicts(NamedTuple):
     """The verdict on each letter, in the order of the offsets that were asked about; and a report."""
 
     verdicts: Mapping[int, NDArray[np.int8]]
@@ -139,7 +139,7 @@ async def _judge_all(
             yield judged
 
 
-async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> Answers:
+async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> DryRunVerdicts:
     """What would become of the letters at these places."""
     verdicts = {key: np.full(len(wanted), VERDICTS.index(Verdict.GONE), np.int8) for key, wanted in offsets.items()}
     checked: dict[Position, Checked] = {}
@@ -178,7 +178,7 @@ async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | N
     counts = sum(
         (np.bincount(each, minlength=len(VERDICTS)) for each in verdicts.values()), np.zeros(len(VERDICTS), int)
     )
-    return Answers(
+    return DryRunVerdicts(
         verdicts,
         CheckReport(
             count=int(counts.sum()),
