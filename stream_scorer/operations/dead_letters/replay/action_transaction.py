@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownError
 
 from stream_scorer.core.records.audit_log import NO_LETTER, Action, AuditEntry, encode_entry
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, SourcePosition, UnreadableDeadLetter
@@ -21,6 +21,7 @@ from stream_scorer.errors import FencedError, OutageError
 from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.index.rows import ACTS
 from stream_scorer.runtime.kafka.errors import FENCED, cause_of, to_user_error, what_happened
+from stream_scorer.runtime.kafka.newer_errors import TransactionAbortableError
 from stream_scorer.runtime.kafka.record_batches import (
     BATCH_BYTES_MAX,
     REQUEST_BYTES_MAX,
@@ -33,6 +34,9 @@ from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 # An orphan holds up the workers that read what it wrote into: whoever comes next ends it at once, Kafka after this time
 TRANSACTION_TIMEOUT_MS: Final = 10_000
+# Kafka gave up this transaction, or says no more than that something went wrong (two operators who begin in the same
+# moment have met it): begun anew behind the ledger's end, the act is done once
+UNDECIDED: Final = (TransactionAbortableError, UnknownError)
 # Letters in one transaction: many enough to be quick, few enough to be over in a moment
 TOGETHER_MAX: Final = 1_000
 
@@ -242,16 +246,22 @@ def _told(access: Context) -> Iterator[None]:
     try:
         yield
     except (KafkaError, TimeoutError, OSError) as error:
-        if isinstance(cause_of(error), FENCED):
+        cause = cause_of(error)
+        if isinstance(cause, UNDECIDED):
             raise FencedError(
-                "Another operator is acting on the same dead letters. What was committed is done once; repeat the "
-                "command for the rest."
+                f"Kafka could not finish a transaction on dead letters: {what_happened(cause)}. What was committed is "
+                "done once; run the same command again for the rest."
+            ) from error
+        if isinstance(cause, FENCED):
+            raise FencedError(
+                "Another operator is acting on the same dead letters. What was committed is done once; run the same "
+                "command again for the rest."
             ) from error
         bootstrap = access.settings.kafka.bootstrap
         known = to_user_error(error, "acting on dead letters", bootstrap)
         if known is None or isinstance(known, OutageError):
             raise OutageError(
                 f"Kafka does not answer at {bootstrap} while acting on dead letters: {what_happened(error)}. "
-                "What was committed is done once; repeat the command for the rest."
+                "What was committed is done once; run the same command again for the rest."
             ) from error
         raise known from error
