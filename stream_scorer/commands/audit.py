@@ -42,10 +42,10 @@ def audit(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell where every input ended: prediction, dead letter, redelivery, move, joined, unknown or repeat.
+    """Report where every input ended: prediction, dead letter, redelivery, move, joined, unknown or repeat.
 
-    Reads the topics and nothing else. Names every record that is unaccounted for, or accounted for twice: then, and
-    where something is said of no input, the exit status is 1.
+    Reads the topics and nothing else. Names every record that is unaccounted for, or accounted for twice. Exit status
+    1 if there is one, or if an output names an input that does not exist.
     """
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)

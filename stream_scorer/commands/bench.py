@@ -95,7 +95,7 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure one worker from outside, on a Kafka on this machine: events a second over a backlog, latency at a fixed
-    rate, joining and restoring, the waits when workers come and go, or what operators wait for.
+    rate, joins and restores, pauses when workers join or die, or the commands on dead letters.
 
     The backlog: from the first to the last committed record, then every record is accounted for. Latency: from when
     an event was due to be sent until its prediction can be read under `read_committed`. Exit status 1 when a record

@@ -57,10 +57,11 @@ def demo(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A real Kafka, the model, a worker, the console and a realistic stream of stops, all on this machine, and what
-    comes of it live.
+    """Run Kafka, a worker and the console on this machine, send a realistic stream of stops, and show the results
+    live.
 
-    Needs neither Java nor Docker. Ctrl-C ends the play; then everything that was sent is waited for and counted.
+    Needs neither Java nor Docker. Ctrl-C stops the stream; the demo then waits for every record that it sent and
+    counts where each ended.
     """
     from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
     from stream_scorer.operations.demo.run import Plan

@@ -30,7 +30,7 @@ def show(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show for each input partition where the group reads on, and from where to where it holds records."""
+    """Show each input partition's committed offset and its range of retained records."""
     from stream_scorer.operations.offsets.committed_offsets import show_offsets
 
     quiet_kafka_clients()
@@ -56,10 +56,10 @@ def set_(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say from where the group reads an input partition on; only while no worker runs. The ledger notes who and why.
+    """Set the committed offset of an input partition, while no worker runs. The ledger records who did it and why.
 
-    Back: what was dead-lettered there becomes a dead letter once more, and what is older than the join window is scored
-    once more. Forward: what lies between is never scored.
+    Backwards: invalid records become dead letters again, and records older than the join window are scored again.
+    Forwards: the records between are never scored.
     """
     import msgspec
 

@@ -100,8 +100,8 @@ def produce(
 ) -> None:
     """Send observation events (and outcomes) to Kafka: generated ones, rows of a CSV file, or lines of JSON.
 
-    An event counts once Kafka has acknowledged it. Ctrl-C stops and says how many were. With --wait the exit status
-    is 1 where an event was refused, else 75 where one had no answer in time.
+    An event counts once Kafka has acknowledged it. Ctrl-C stops and prints how many were acknowledged. With --wait
+    the exit status is 1 if an event was refused, else 75 if one had no result in time.
     """
     from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
     from stream_scorer.operations.sending.event_sources import csv_events

@@ -44,7 +44,7 @@ def quality(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how well the predictions of a window did: success rate, recall, Brier score, discovery rates by group.
+    """Report the quality of a window's predictions: success rate, recall, Brier score, discovery rates by group.
 
     Reads the topics and nothing else. A corrected outcome counts once, with the last revision in the window. Shares
     come with their 95 % interval.

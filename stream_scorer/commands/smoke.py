@@ -36,8 +36,8 @@ def smoke(
 ) -> None:
     """Send one known event and wait for its prediction: for use after each deployment.
 
-    Sends no outcome, so no figure of quality holds anything of it. Exit status: 0 its prediction came and is right, 1
-    it did not or is not, 75 Kafka is away.
+    Sends no outcome, so it affects no quality figure. Exit status: 0 the prediction came and is correct, 1 it did not
+    come or is wrong, 75 Kafka is not available.
     """
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)

@@ -33,8 +33,8 @@ def reset(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete this environment's state on this machine. Nothing is lost: workers read it from the topics when they start
-    next, at some 100,000 ids a second. Exit status 1 where a running worker holds it; nothing is deleted then."""
+    """Delete this environment's state on this machine. Nothing is lost: workers restore it from the topics at their
+    next start, some 100,000 ids a second. If a running worker holds it, nothing is deleted and the exit status is 1."""
     import json
 
     from stream_scorer.runtime.state.state_directory import bytes_on_disk, delete_stores, find_stores

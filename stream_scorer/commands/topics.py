@@ -33,7 +33,7 @@ def plan(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what `apply` would create, and in what the topics that exist differ. Changes nothing."""
+    """Show what `apply` would create, and how existing topics differ. Changes nothing."""
     from stream_scorer.runtime.cluster.topic_admin import plan as plan_topics
 
     quiet_kafka_clients()
@@ -51,7 +51,7 @@ def apply(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create the topics that are missing; never change one that exists. Exit status 1 where one of those won't do."""
+    """Create missing topics; never change an existing one. Exit status 1 if an existing one is not usable."""
     from stream_scorer.runtime.cluster.topic_admin import apply as apply_topics
     from stream_scorer.runtime.cluster.topic_admin import check_cluster
 
@@ -78,7 +78,7 @@ def check(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Whether a worker may run on the cluster's topics: exit status 0, or 1 and every problem with its remedy."""
+    """Check whether workers can run on the cluster's topics: exit status 0, or 1 and every problem with its remedy."""
     from stream_scorer.runtime.cluster.topic_admin import check_cluster
 
     quiet_kafka_clients()

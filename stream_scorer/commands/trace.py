@@ -32,9 +32,9 @@ def trace(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show all that the topics know about an id, in order of time: where its records lie and what became of them.
+    """Show all records of an id in order of time: where they are and what happened to them.
 
-    Never shows what a record says of a person. Exit status 1 where nothing is known of the id.
+    Shows no personal data. Exit status 1 if no record of the id was found.
     """
     quiet_kafka_clients()
     if not id_:

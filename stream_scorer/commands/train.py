@@ -66,7 +66,7 @@ def train_command(
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same model.")] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Train a model, measure it on rows that it has not seen, and write it with its card."""
+    """Train a model, evaluate it on held-out rows, and write it with its model card."""
     from stream_scorer.models.artifacts.files import refuse_existing
     from stream_scorer.models.registry.model_directory import load_model, save_model
     from stream_scorer.models.training.dataset import read_rows

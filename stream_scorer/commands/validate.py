@@ -49,9 +49,9 @@ def validate(
         int, typer.Option(min=1, help="The largest observation event, in bytes.")
     ] = EVENT_BYTES_MAX,
 ) -> None:
-    """Check events against the contract, without Kafka: every fault of every line, and which fix would mend it.
+    """Check events against the contract, without Kafka: every fault of every line, and which fix would repair it.
 
-    Exit status: 0 all lines are fine, 1 some are not, 2 the file can't be read.
+    Exit status: 0 all lines are valid, 1 some are not, 2 the file can't be read.
     """
     from stream_scorer.operations.checks import file_validation
 

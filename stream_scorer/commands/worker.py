@@ -43,7 +43,8 @@ def worker(
     http_port: PortOption = None,
     http_address_file: AddressFileOption = None,
 ) -> None:
-    """Score observations until told to stop (SIGTERM, Ctrl-C). Exit status 75: Kafka was away, start it again."""
+    """Score observations and join outcomes until told to stop (SIGTERM, Ctrl-C). Exit status 75: restart it, Kafka
+    was away."""
     overrides = {
         "model.folder": str(model) if model is not None else None,
         "worker.delivery": delivery,
