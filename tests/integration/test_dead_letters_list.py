@@ -198,7 +198,7 @@ async def test_the_commands_tell_people_and_scripts(hand: Hand, tmp_path: Path) 
     status, out = await command(hand, tmp_path, "check", "0@0", "--set", "hour=3", "--json")
     assert (status, json.loads(out)["verdicts"]) == (0, {"passes": 1})
     status, out = await command(hand, tmp_path, "discard", "0@0", "--note", "a test", "--yes")
-    assert (status, out) == (0, "1 letters discarded\n")
+    assert (status, out) == (0, "1 dead letters discarded\n")
     status, out = await command(hand, tmp_path, "history", "0@0", "--json")
     assert [(event["what"], event["who"]) for event in json.loads(out)["events"]] == [
         ("failed", ""),

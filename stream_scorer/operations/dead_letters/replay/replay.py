@@ -152,7 +152,7 @@ class _Run:
         self._said = fix.said() if fix else ""
         self._on_progress = on_progress
         self._together = TOGETHER_MAX if rate is None else max(1, min(TOGETHER_MAX, int(rate * PACE_S)))
-        self._pace = RateLimit(rate)
+        self._pace = ReplayRate(rate)
         self._partitions = len(access.index.partitions)
         self.counts = Counter[str]()
 
@@ -195,7 +195,7 @@ class _Run:
         return Republication(letter.origin.topic, partition, record)
 
 
-class RateLimit:
+class ReplayRate:
     """So many a second and no more, counted from the first."""
 
     def __init__(self, rate: float | None) -> None:
