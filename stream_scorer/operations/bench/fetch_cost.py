@@ -15,7 +15,7 @@ from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v11, FetchRespons
 from stream_scorer.runtime.kafka.fetch_sessions import FetchSession
 
 LANES: Final = (4, 12, 48)
-# At a thousand events a second a fetch brings a few records to so many partitions
+# Partitions that a fetch brings records of
 MOVED_ON: Final = 2
 RECORDS: Final = b"x" * 400
 TOPICS: Final = ("bench.stops.observations", "bench.stops.outcomes")

@@ -41,7 +41,7 @@ from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store
 from stream_scorer.runtime.state.rocksdb import shared_memory
 
-# A full batch, and what a lane of four gets in a few milliseconds at 1,000 events a second
+# A full batch, and a small one, which shows what a batch costs in itself
 BATCHES: Final = (16_384, 4)
 # Enough of them for some to be undisturbed
 ROUNDS: Final = {16_384: 12, 4: 3_000}

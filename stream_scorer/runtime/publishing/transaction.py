@@ -103,7 +103,7 @@ class LaneBatch:
         transactional: bool = True,
     ) -> None:
         if transactional and not offsets:
-            raise ValueError("a transaction without offsets would not be held against the group's generation")
+            raise ValueError("a transaction without offsets is not checked against the group's generation")
         self._transactional = transactional
         self.lane, self.outputs, self.offsets = lane, outputs, offsets
         self.done: asyncio.Future[tuple[Ends, float]] = asyncio.get_running_loop().create_future()
