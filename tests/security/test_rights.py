@@ -244,7 +244,7 @@ async def test_a_lane_that_may_not_publish_names_its_transactional_id(granted: L
     with pytest.raises(KafkaError) as raised:
         await initialise(client, "elsewhere-0", 10_000)
     await client.close()
-    assert "(Write) on the transactional id elsewhere-0" in str(
+    assert "lacks Write on the transactional id elsewhere-0" in str(
         to_user_error(raised.value, "scoring", granted.bootstrap)
     )
 
