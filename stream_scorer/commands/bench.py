@@ -1,4 +1,5 @@
-"""`stream-scorer bench`: a backlog, latency at a fixed rate, joins and restoring, recovery, dead letters."""
+"""`stream-scorer bench`: a backlog, latency at a fixed rate, joins and restoring, recovery, dead letters, and what each
+part of the hot path costs."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,6 +16,7 @@ from stream_scorer.errors import SettingsError
 if TYPE_CHECKING:
     from stream_scorer.operations.bench.comparison import Comparison
     from stream_scorer.operations.bench.dead_letters import LettersFigures
+    from stream_scorer.operations.bench.hot_path import HotPathFigures
     from stream_scorer.operations.bench.join_throughput import JoinFigures
     from stream_scorer.operations.bench.latency import LatencyFigures
     from stream_scorer.operations.bench.recovery import RecoveryFigures
@@ -69,6 +71,12 @@ def bench(
             "--dead-letters", help="Measure listing this many dead letters, and replaying 10,000 more, instead."
         ),
     ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Measure what an observation costs in each part of a worker instead, without Kafka."
+        ),
+    ] = False,
     partitions: Annotated[
         int | None,
         typer.Option(min=1, max=1_000, help="Partitions of each topic, for backlog and latency. Default: 4."),
@@ -105,9 +113,11 @@ def bench(
     from stream_scorer.operations.bench.latency import LatencyPlan, measure_latency
     from stream_scorer.operations.bench.throughput import BacklogPlan, measure_backlog
 
-    if sum((latency is not None, joins, recovery, letters)) > 1:
-        raise SettingsError("--latency, --joins, --recovery and --dead-letters are measured one at a time: choose one")
-    if (against is not None or partitions is not None) and (joins or recovery or letters):
+    if sum((latency is not None, joins, recovery, letters, profile)) > 1:
+        raise SettingsError(
+            "--latency, --joins, --recovery, --dead-letters and --profile are measured one at a time: choose one"
+        )
+    if (against is not None or partitions is not None) and (joins or recovery or letters or profile):
         raise SettingsError("--against and --partitions are for the backlog and for --latency")
     quiet_kafka_clients()
     backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap, partitions=partitions)
@@ -154,6 +164,12 @@ def bench(
         listed = _run(measure_letters(LettersPlan(events, model, bootstrap), _say))
         _print(listed, _letters_rows(listed), as_json)
         faults = listed.unaccounted + listed.duplicated
+    elif profile:
+        from stream_scorer.operations.bench.hot_path import measure_hot_path
+
+        parts = _run(measure_hot_path(model, _say))
+        _print(parts, _hot_path_rows(parts), as_json)
+        faults = 0
     else:
         figures = _run(measure_backlog(backlog, _say))
         _print(figures, _backlog_rows(figures), as_json)
@@ -201,6 +217,7 @@ def _comparison_rows(figures: "Comparison") -> list[tuple[str, str]]:
 
 
 def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
+    broker_s = figures.broker_cpu_seconds
     return [
         *((name, f"{ms:.1f} ms") for name, ms in figures.latency_ms.items()),
         ("without a worker", " · ".join(f"{name} {ms:.1f} ms" for name, ms in figures.bare_ms.items())),
@@ -208,6 +225,7 @@ def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
         ("guarantee", figures.guarantee),
         ("measured, unanswered", f"{figures.measured:,}, {figures.unanswered:,}"),
         ("worker's CPU", f"{figures.cpu_seconds:.1f} s"),
+        ("broker's CPU", "not on this machine" if broker_s is None else f"{broker_s:.1f} s"),
         ("worker's peak memory", f"{figures.peak_memory_bytes / MIB:,.0f} MiB"),
     ]
 
@@ -245,8 +263,23 @@ def _letters_rows(figures: "LettersFigures") -> list[tuple[str, str]]:
     ]
 
 
+def _hot_path_rows(figures: "HotPathFigures") -> list[tuple[str, str]]:
+    rows = []
+    for path in figures.paths:
+        rows.append((f"batches of {path.batch_records:,}", "CPU time an observation, and how many a second alone"))
+        rows += [(part, f"{us:,.2f} µs · {1e6 / us:,.0f}/s") for part, us in path.part_us.items()]
+        whole_us = sum(path.part_us.values())
+        rows.append(("all of it", f"{whole_us:,.2f} µs · {1e6 / whole_us:,.0f}/s"))
+    for one in figures.fetches:
+        rows.append(
+            (f"a fetch for {one.lanes} lanes", f"{one.in_session_us} µs, by the client's tables {one.by_tables_us} µs")
+        )
+    return rows
+
+
 def _print(
-    figures: "BacklogFigures | LatencyFigures | JoinFigures | LettersFigures | RecoveryFigures | Comparison",
+    figures: "BacklogFigures | LatencyFigures | JoinFigures | LettersFigures | RecoveryFigures | Comparison "
+    "| HotPathFigures",
     rows: list[tuple[str, str]],
     as_json: bool,
 ) -> None:
