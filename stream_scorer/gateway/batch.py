@@ -15,7 +15,8 @@ from aiohttp import web
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.records.record import Headers
-from stream_scorer.gateway.doors import REQUEST, record_headers
+from stream_scorer.gateway.content_negotiation import negotiated, not_acceptable
+from stream_scorer.gateway.doors import record_headers
 from stream_scorer.gateway.metrics import GatewayMetrics, class_of
 from stream_scorer.gateway.predict import Predictor
 from stream_scorer.gateway.problem import Reply, problem, too_many
@@ -55,26 +56,32 @@ class BatchPredictor:
             self._batches -= 1
 
     async def _answer_array(self, request: web.Request) -> web.StreamResponse:
+        if (answer_type := negotiated(request, "application/json", NDJSON)) is None:
+            return not_acceptable(MEDIA_TYPES).response()
         body = await read_body(request, self._settings.batch_bytes_max)
         events = body if isinstance(body, Reply) else events_of(body)
         if isinstance(events, Reply):
             return events.response()
-        response = await _begun(request, "application/json")
-        await _write(response, b"[")
-        first = True
-        async with Answers(self._answer(record_headers(request)), self._slots, _each(events)) as answers:
-            async for line in answers:
-                await _write(response, line if first else b",\n" + line)
-                first = False
-        await _write(response, b"]\n")
-        return response
+        return await self._write_answers(request, answer_type, _each(events))
 
     async def _answer_lines(self, request: web.Request) -> web.StreamResponse:
         lines = read_lines(request, self._settings.body_bytes_max, self._settings.batch_bytes_max)
-        response = await _begun(request, NDJSON)
-        async with Answers(self._answer(record_headers(request)), self._slots, lines) as answers:
+        if (answer_type := negotiated(request, NDJSON, "application/json")) is None:
+            return not_acceptable(MEDIA_TYPES).response()
+        return await self._write_answers(request, answer_type, lines)
+
+    async def _write_answers(
+        self, request: web.Request, content_type: str, events: AsyncIterator[bytes | Reply]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": content_type})
+        await response.prepare(request)
+        is_array, first = content_type != NDJSON, True
+        async with Answers(self._answer(record_headers(request)), self._slots, events) as answers:
             async for line in answers:
-                await _write(response, line + b"\n")
+                await _write(response, (b"[" if first else b",\n") + line if is_array else line + b"\n")
+                first = False
+        if is_array:
+            await _write(response, b"[]\n" if first else b"]\n")
         return response
 
     def _answer(self, headers: Headers) -> Callable[[bytes], Awaitable[Reply]]:
@@ -197,12 +204,6 @@ async def read_lines(request: web.Request, line_bytes_max: int, bytes_max: int) 
             too_long, pending = True, bytearray()
         if not chunk:
             return
-
-
-async def _begun(request: web.Request, content_type: str) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": content_type, "X-Request-ID": request[REQUEST]})
-    await response.prepare(request)
-    return response
 
 
 async def _write(response: web.StreamResponse, content: bytes) -> None:

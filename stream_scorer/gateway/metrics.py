@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
-ROUTES: Final = ("predict", "predict_batch", "update", "other")
+ROUTES: Final = ("predict", "predict_batch", "update", "stops", "other")
 CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
 BOUNDS_S: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 50.0)
 

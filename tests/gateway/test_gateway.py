@@ -204,7 +204,7 @@ def test_what_is_no_request_is_told_so(
 
 def test_another_method_is_told_which_there_is(gateway: GatewayProcess) -> None:
     answered = gateway.call("/predict")
-    assert (answered.status, answered.headers["Allow"]) == (405, "POST")
+    assert (answered.status, answered.headers["Allow"]) == (405, "OPTIONS, POST")
     assert gateway.call("/nowhere").status == 404
 
 
