@@ -17,7 +17,7 @@ from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.records.record import Headers
 from stream_scorer.gateway.content_negotiation import negotiated, not_acceptable
 from stream_scorer.gateway.doors import record_headers
-from stream_scorer.gateway.metrics import GatewayMetrics, class_of
+from stream_scorer.gateway.metrics import GatewayMetrics
 from stream_scorer.gateway.predict import Predictor
 from stream_scorer.gateway.problem import Reply, problem, too_many
 from stream_scorer.gateway.request_body import BODY_WAIT_S, read_body, wrong_media_type
@@ -86,9 +86,9 @@ class BatchPredictor:
 
     def _answer(self, headers: Headers) -> Callable[[bytes], Awaitable[Reply]]:
         async def answer(value: bytes) -> Reply:
-            with self._metrics.in_flight.track_inprogress():
+            with self._metrics.waiting():
                 reply = await self._predictor.answer(value, headers)
-            self._metrics.batch_events.labels(class_of(reply.status)).inc()
+            self._metrics.event_answered(reply.status)
             return reply
 
         return answer

@@ -5,6 +5,7 @@ Invariant: an outage never ends the process; meanwhile whoever asks is told at o
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from typing import Final
 
 from aiokafka.errors import KafkaError
@@ -74,22 +75,22 @@ class KafkaLink:
         return self._lookup
 
     async def _connect(self) -> None:
-        client = Client.of(self._settings)
-        await client.__aenter__()
-        replies, lookup = OutcomeReplies(self._settings, client.partitions), StopLookup(self._settings)
-        try:
-            await replies.start()
-            await lookup.__aenter__()
-        except (KafkaError, OSError) as error:
-            await asyncio.gather(replies.stop(), lookup.__aexit__(), return_exceptions=True)
-            await client.__aexit__(None, None, None)
-            bootstrap = self._settings.kafka.bootstrap
-            known = to_user_error(error, "connecting", bootstrap)
-            if isinstance(known, UserError):
-                raise known from error
-            raise OutageError(
-                f"Kafka does not answer at {bootstrap} while connecting: {what_happened(error)}"
-            ) from error
+        async with AsyncExitStack() as started:
+            client = await started.enter_async_context(Client.of(self._settings))
+            replies = OutcomeReplies(self._settings, client.partitions)
+            try:
+                await replies.start()
+                started.push_async_callback(replies.stop)
+                lookup = await started.enter_async_context(StopLookup(self._settings))
+            except (KafkaError, OSError) as error:
+                bootstrap = self._settings.kafka.bootstrap
+                known = to_user_error(error, "connecting", bootstrap)
+                if isinstance(known, UserError):
+                    raise known from error
+                raise OutageError(
+                    f"Kafka does not answer at {bootstrap} while connecting: {what_happened(error)}"
+                ) from error
+            started.pop_all()
         self._client, self._replies, self._lookup = client, replies, lookup
 
     async def _disconnect(self) -> None:

@@ -69,7 +69,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.gateway
         self.link = KafkaLink(settings)
-        self._metrics = GatewayMetrics()
+        self._metrics = GatewayMetrics(self._settings.in_flight_max)
         self._predictor = Predictor(settings, self.link)
         self._reporter = OutcomeReporter(settings, self.link)
         self._stops = StopViews(settings, self.link)
@@ -109,7 +109,7 @@ class Gateway:
                 body = await read_body(request, self._settings.body_bytes_max)
                 if isinstance(body, Reply):
                     return body.response()
-                with self._metrics.in_flight.track_inprogress():
+                with self._metrics.waiting():
                     return (await answer(body, record_headers(request))).response()
             finally:
                 self._in_flight -= 1

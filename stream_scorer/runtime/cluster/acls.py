@@ -18,6 +18,7 @@ class Role(StrEnum):
     WORKER = "worker"
     PRODUCER = "producer"
     ASKING_PRODUCER = "asking-producer"
+    GATEWAY = "gateway"
     CONSUMER = "consumer"
     OPERATOR = "operator"
     ADMIN = "admin"
@@ -59,6 +60,7 @@ WHO: Final = {
     Role.WORKER: "`stream-scorer worker`",
     Role.PRODUCER: "who sends observations and outcomes",
     Role.ASKING_PRODUCER: "a producer that waits for its answers (`produce --wait`, `stream_scorer.client`)",
+    Role.GATEWAY: "`stream-scorer gateway`",
     Role.CONSUMER: "who reads predictions and outcome updates",
     Role.OPERATOR: "who looks into records, dead letters and accounts, and acts on them",
     Role.ADMIN: "who runs `stream-scorer topics apply`",
@@ -89,6 +91,7 @@ _ANSWERS: Final[_Table] = {
     "predictions": {_READ: "answers stand there"},
     "dead_letters": {_READ: "refusals stand there"},
 }
+_UPDATES: Final[_Table] = {"outcome_updates": {_READ: "what became of outcomes stands there"}}
 _RESULTS: Final[_Table] = {
     "predictions": {_READ: "predictions are read"},
     "outcome_updates": {_READ: "outcome updates are read"},
@@ -124,6 +127,13 @@ def _rights(role: Role, prefix: str, group: str) -> Iterator[Acl]:
         both = {key: {**_SENDING.get(key, {}), **_ANSWERS.get(key, {})} for key in _SENDING | _ANSWERS}
         yield from _on(topics, prefix, both)
         yield Acl(Kind.GROUP, group, Operation.DESCRIBE, False, "how far the workers are tells what was a repeat")
+    elif role is Role.GATEWAY:
+        tables = _SENDING | _ANSWERS | _UPDATES
+        whole = {key: {**_SENDING.get(key, {}), **_ANSWERS.get(key, {}), **_UPDATES.get(key, {})} for key in tables}
+        yield from _on(topics, prefix, whole)
+        yield Acl(
+            Kind.GROUP, group, Operation.DESCRIBE, False, "it says which worker owns an id, and what was a repeat"
+        )
     elif role is Role.CONSUMER:
         yield from _on(topics, prefix, _RESULTS)
         yield Acl(Kind.GROUP, f"{prefix}readers-", _READ, True, "readers remember in it how far they are")
