@@ -42,6 +42,7 @@ def demo(
     encoding: EncodingOption = None,
     anyway: AnywayOption = False,
     http_port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the console; 0: any free one.")] = 0,
+    gateway_port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the gateway; 0: any free one.")] = 0,
     model: Annotated[
         Path | None, typer.Option(help="Model directory. Default: the default model, trained when first needed.")
     ] = None,
@@ -57,8 +58,8 @@ def demo(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A real Kafka, the model, a worker, the console and a realistic stream of stops, all on this machine, and what
-    comes of it live.
+    """A real Kafka, the model, a worker, the console, a gateway and a realistic stream of stops, all on this machine,
+    and what comes of it live.
 
     Needs neither Java nor Docker. Ctrl-C ends the play; then everything that was sent is waited for and counted.
     """
@@ -70,6 +71,7 @@ def demo(
         rate=rate,
         seconds=seconds,
         http_port=http_port,
+        gateway_port=gateway_port,
         model=model,
         with_outcomes=outcomes,
         bootstrap=bootstrap,

@@ -32,7 +32,7 @@ from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.web.connection_limits import ConnectionLimits, connections_max
 from stream_scorer.runtime.web.rate_limit import RateLimit
 from stream_scorer.runtime.web.security_headers import secure_answers
-from stream_scorer.runtime.web.server import HttpServer
+from stream_scorer.runtime.web.server import STOP_WAIT_S, HttpServer
 from stream_scorer.runtime.worker.health import Health
 from stream_scorer.runtime.worker.http_server import probe_view
 
@@ -54,7 +54,13 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[tuple[str, int]]:
     limits = ConnectionLimits(
         connections=connections, answer_wait_s=ANSWER_WAIT_S, body_bytes_max=settings.gateway.batch_bytes_max
     )
-    server = HttpServer(gateway.app, setting="gateway.http_host:gateway.http_port", limits=limits)
+    server = HttpServer(
+        gateway.app,
+        setting="gateway.http_host:gateway.http_port",
+        limits=limits,
+        # whoever waits for an answer when it is told to stop still gets it
+        stop_wait_s=settings.gateway.timeout_s + STOP_WAIT_S,
+    )
     try:
         await gateway.link.start()
         yield await server.start(settings.gateway.http_host, settings.gateway.http_port, tls=tls)
