@@ -1,4 +1,4 @@
-"""`stream-scorer bench`: a backlog, latency at a fixed rate, joins and restoring, recovery, dead letters."""
+"""`stream-scorer bench`: a backlog, latency at a fixed rate, joins and restoring, recovery, dead letters, gateway."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,10 +15,15 @@ from stream_scorer.errors import SettingsError
 if TYPE_CHECKING:
     from stream_scorer.operations.bench.comparison import Comparison
     from stream_scorer.operations.bench.dead_letters import LettersFigures
+    from stream_scorer.operations.bench.gateway import GatewayFigures
     from stream_scorer.operations.bench.join_throughput import JoinFigures
     from stream_scorer.operations.bench.latency import LatencyFigures
     from stream_scorer.operations.bench.recovery import RecoveryFigures
     from stream_scorer.operations.bench.throughput import BacklogFigures
+
+    AnyFigures = (
+        BacklogFigures | LatencyFigures | JoinFigures | LettersFigures | RecoveryFigures | GatewayFigures | Comparison
+    )
 
 T = TypeVar("T")
 MIB = 1024 * 1024
@@ -67,6 +72,13 @@ def bench(
         bool,
         typer.Option("--letters", help="Measure listing so many dead letters, and replaying 10,000 more, instead."),
     ] = False,
+    gateway: Annotated[
+        bool,
+        typer.Option(
+            "--gateway", help="Measure the HTTP API instead, beside the client's own way: alone, many at once, batches."
+        ),
+    ] = False,
+    connections: Annotated[int, typer.Option(min=1, max=500, help="HTTP connections that ask at once.")] = 96,
     partitions: Annotated[
         int | None, typer.Option(min=1, max=1_000, help="Partitions of each topic, of backlog and latency. Default: 4.")
     ] = None,
@@ -100,9 +112,11 @@ def bench(
     from stream_scorer.operations.bench.latency import LatencyPlan, measure_latency
     from stream_scorer.operations.bench.throughput import BacklogPlan, measure_backlog
 
-    if sum((latency is not None, joins, recovery, letters)) > 1:
-        raise SettingsError("--latency, --joins, --recovery and --letters are measured one at a time: choose one")
-    if (against is not None or partitions is not None) and (joins or recovery or letters):
+    if sum((latency is not None, joins, recovery, letters, gateway)) > 1:
+        raise SettingsError(
+            "--latency, --joins, --recovery, --letters and --gateway are measured one at a time: choose one"
+        )
+    if (against is not None or partitions is not None) and (joins or recovery or letters or gateway):
         raise SettingsError("--against and --partitions are for the backlog and for --latency")
     quiet_kafka_clients()
     backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap, partitions=partitions)
@@ -149,6 +163,12 @@ def bench(
         listed = _run(measure_letters(LettersPlan(events, model, bootstrap), _say))
         _print(listed, _letters_rows(listed), as_json)
         faults = listed.unaccounted + listed.duplicated
+    elif gateway:
+        from stream_scorer.operations.bench.gateway import GatewayPlan, measure_gateway
+
+        asked = _run(measure_gateway(GatewayPlan(seconds, connections, model, bootstrap), _say))
+        _print(asked, _gateway_rows(asked), as_json)
+        faults = asked.unaccounted + asked.duplicated + asked.answers_of_other_kinds
     else:
         figures = _run(measure_backlog(backlog, _say))
         _print(figures, _backlog_rows(figures), as_json)
@@ -240,8 +260,38 @@ def _letters_rows(figures: "LettersFigures") -> list[tuple[str, str]]:
     ]
 
 
+def _gateway_rows(figures: "GatewayFigures") -> list[tuple[str, str]]:
+    def times(of: dict[str, float]) -> str:
+        return " · ".join(f"{name} {ms:.1f} ms" for name, ms in of.items())
+
+    return [
+        ("one request alone", f"{times(figures.alone_ms)}: {figures.alone_added_ms:+.2f} ms to the client's median"),
+        ("the client's call alone", times(figures.client_alone_ms)),
+        (f"predictions a second, {figures.connections} connections", f"{figures.singles_per_s:,}"),
+        ("their times", times(figures.singles_ms)),
+        (
+            "the client's calls, as many at once",
+            f"{figures.client_per_s:,} a second ({figures.client_per_s / figures.singles_per_s:.2f}×)",
+        ),
+        ("their times", times(figures.client_ms)),
+        ("observations a second in batches", f"{figures.batch_events_per_s:,}"),
+        (
+            "the client's own stream",
+            f"{figures.client_stream_per_s:,} a second "
+            f"({figures.client_stream_per_s / figures.batch_events_per_s:.2f}×)",
+        ),
+        ("other answers", f"{figures.answers_of_other_kinds:,}"),
+        ("missing, doubled", f"{figures.unaccounted:,}, {figures.duplicated:,}"),
+        (
+            "gateway's memory",
+            f"{figures.memory_before_bytes / MIB:,.0f} MiB at first, {figures.memory_peak_bytes / MIB:,.0f} at most",
+        ),
+        ("gateway's CPU", f"{figures.gateway_cpu_share:.2f} of a processor while many ask"),
+    ]
+
+
 def _print(
-    figures: "BacklogFigures | LatencyFigures | JoinFigures | LettersFigures | RecoveryFigures | Comparison",
+    figures: "AnyFigures",
     rows: list[tuple[str, str]],
     as_json: bool,
 ) -> None:

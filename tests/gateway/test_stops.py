@@ -53,6 +53,9 @@ async def test_what_is_known_of_an_id_is_told_at_every_stage(environment: Enviro
         (waiting,) = waits["waiting"]
         assert (waiting["true_class"], waiting["source"]["topic"]) == (True, names.outcomes)
 
+        for number in range(30):  # what was answered is found at once
+            assert (await asked(gateway, "/predict", an_event(f"at once {number}"))).status == 200
+            assert looked_up(gateway, f"at once {number}").status == 200
         predicted = (await asked(gateway, "/predict", an_event("s 1/ü"))).json
         joined = (await asked(gateway, "/update", an_outcome("s 1/ü", False))).json
         known = (await found(gateway, "s 1/ü")).json

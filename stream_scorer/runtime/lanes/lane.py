@@ -120,6 +120,10 @@ class Lane:
         of what is not there any more."""
         return self._buffer.take_gaps(partition)
 
+    def is_pending(self, id_: bytes) -> bool:
+        """Whether what `committed` says of the id is about to change: its batch is being committed."""
+        return self.open and self.state is not None and self.state.is_pending(id_)
+
     def committed(self, id_: bytes) -> tuple[bytes | None, ModelIds] | None:
         """What is committed of an id: its packed entry, None where nothing is known, and the table of its models. None
         while the lane is not open, when its state may not be complete, or not its own any more."""

@@ -4,6 +4,7 @@ Invariant: a look-up is one read of one lane's store, made on the event loop bet
 store that is being closed; it says only what was committed; and there are at most `LOOKUPS_PER_S_MAX` a second.
 """
 
+import asyncio
 import hmac
 import socket
 import time
@@ -25,6 +26,8 @@ from stream_scorer.runtime.web.rate_limit import RateLimit
 # A look-up costs the loop about a tenth of a millisecond: visitors take at most a twentieth of it
 LOOKUPS_PER_S_MAX: Final = 500
 RETRY_AFTER_S: Final = 1
+# A prediction can be read once its transaction is committed, and is in the store a moment later
+PENDING_WAIT_S, PENDING_LOOK_S = 0.5, 0.005
 EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -33,11 +36,18 @@ _encode: Final = msgspec.json.Encoder().encode
 class StateLookup:
     """Answers look-ups. `lanes`: those that the worker has now, by partition."""
 
-    def __init__(self, http: HttpSettings, partitions: int, lanes: Callable[[], Mapping[int, Lane]]) -> None:
+    def __init__(
+        self,
+        http: HttpSettings,
+        partitions: int,
+        lanes: Callable[[], Mapping[int, Lane]],
+        *,
+        per_s_max: float = LOOKUPS_PER_S_MAX,
+    ) -> None:
         self._token = http.view_token.encode()
         self._is_local = is_loopback(http.host)
         self._partitions, self._lanes = partitions, lanes
-        self._rate = RateLimit(LOOKUPS_PER_S_MAX)
+        self._rate = RateLimit(per_s_max)
 
     async def view(self, request: web.Request) -> web.Response:
         if (refused := self._refused(request)) is not None:
@@ -55,6 +65,7 @@ class StateLookup:
         lane = self._lanes().get(partition)
         if lane is None:
             return _said(HTTPStatus.MISDIRECTED_REQUEST, f"Another worker owns partition {partition}")
+        await _settled(lane, key)
         found = lane.committed(key)
         if found is None:
             return _later(HTTPStatus.SERVICE_UNAVAILABLE, f"Lane {partition} is {lane.status.value}")
@@ -76,6 +87,14 @@ class StateLookup:
         return _said(
             HTTPStatus.FORBIDDEN, "Look-ups beyond loopback need http.view_token, for the workers and the gateways"
         )
+
+
+async def _settled(lane: Lane, key: bytes) -> None:
+    """Wait while a batch that says something of the id is being committed, a little: whoever was answered with a
+    prediction a moment ago finds it."""
+    deadline_s = time.monotonic() + PENDING_WAIT_S
+    while lane.is_pending(key) and time.monotonic() < deadline_s:
+        await asyncio.sleep(PENDING_LOOK_S)
 
 
 def application_server(settings: Settings, host: str, port: int) -> str:
