@@ -32,6 +32,7 @@ from tests.integration import broker_sources
 COMMANDS: Any = typer.main.get_command(app)
 OTHER_PROGRAMS = {"export", "kill", "curl", "python3", ".venv/bin/pip", ".venv/bin/python"}
 OTHER_VARIABLES = {
+    "STREAM_SCORER_LOOKUP_TOKEN",
     "STREAM_SCORER_CACHE",
     SETTINGS_VARIABLE,
     broker_sources.ADDRESS,
