@@ -1,14 +1,14 @@
 """`stream-scorer bench`: a backlog, latency at a fixed rate, joins and restoring, recovery, dead letters, gateway."""
 
-import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_scorer.commands.event_loop import run_fast
 from stream_scorer.commands.options import JsonOption
 from stream_scorer.errors import SettingsError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         BacklogFigures | LatencyFigures | JoinFigures | LettersFigures | RecoveryFigures | GatewayFigures | Comparison
     )
 
-T = TypeVar("T")
 MIB = 1024 * 1024
 
 
@@ -138,39 +137,39 @@ def bench(
                 return measure_latency(replace(plan, bootstrap=address, tree=tree), _say)
             return measure_backlog(replace(backlog, bootstrap=address, tree=tree), _say)
 
-        compared = _run(compare(measure, against, rounds, bootstrap, _say))
+        compared = run_fast(compare(measure, against, rounds, bootstrap, _say))
         _print(compared, _comparison_rows(compared), as_json)
         faults = int(compared.faults)
     elif latency is not None:
-        timed = _run(measure_latency(plan, _say))
+        timed = run_fast(measure_latency(plan, _say))
         _print(timed, _latency_rows(timed), as_json)
         faults = timed.unanswered
     elif joins:
         from stream_scorer.operations.bench.join_throughput import measure_joins
 
-        joined = _run(measure_joins(events, model, bootstrap, _say))
+        joined = run_fast(measure_joins(events, model, bootstrap, _say))
         _print(joined, _join_rows(joined), as_json)
         faults = joined.unaccounted + joined.duplicated
     elif recovery:
         from stream_scorer.operations.bench.recovery import RecoveryPlan, measure_recovery
 
-        recovered = _run(measure_recovery(RecoveryPlan(model=model, bootstrap=bootstrap), _say))
+        recovered = run_fast(measure_recovery(RecoveryPlan(model=model, bootstrap=bootstrap), _say))
         _print(recovered, _recovery_rows(recovered), as_json)
         faults = recovered.unaccounted + recovered.duplicated
     elif letters:
         from stream_scorer.operations.bench.dead_letters import LettersPlan, measure_letters
 
-        listed = _run(measure_letters(LettersPlan(events, model, bootstrap), _say))
+        listed = run_fast(measure_letters(LettersPlan(events, model, bootstrap), _say))
         _print(listed, _letters_rows(listed), as_json)
         faults = listed.unaccounted + listed.duplicated
     elif gateway:
         from stream_scorer.operations.bench.gateway import GatewayPlan, measure_gateway
 
-        asked = _run(measure_gateway(GatewayPlan(seconds, connections, model, bootstrap), _say))
+        asked = run_fast(measure_gateway(GatewayPlan(seconds, connections, model, bootstrap), _say))
         _print(asked, _gateway_rows(asked), as_json)
         faults = asked.unaccounted + asked.duplicated + asked.answers_of_other_kinds
     else:
-        figures = _run(measure_backlog(backlog, _say))
+        figures = run_fast(measure_backlog(backlog, _say))
         _print(figures, _backlog_rows(figures), as_json)
         faults = figures.unaccounted + figures.duplicated
     if faults:
@@ -179,16 +178,6 @@ def bench(
 
 def _say(text: str) -> None:
     typer.echo(text, err=True)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """On the fastest event loop there is: what measures must not be what is measured."""
-    try:
-        import uvloop
-    except ImportError:  # not made for every system
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
 
 
 def _backlog_rows(figures: "BacklogFigures") -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ each of `EVENTS_MAX` events; only events that are in flight are kept with their 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
@@ -28,7 +29,10 @@ MEDIA_TYPES: Final = ("application/json", NDJSON)
 EVENTS_MAX: Final = 10_000
 # Batches that are answered at one time
 BATCHES_MAX: Final = 16
-# For a client to take in what was written to it
+# Answers that are written at once
+LINES_AT_ONCE: Final = 256
+_WAITS: Final = b""
+# For a client to send something, or to take in what was written to it
 WRITE_WAIT_S: Final = 30.0
 
 _decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -76,12 +80,16 @@ class BatchPredictor:
         response = web.StreamResponse(headers={"Content-Type": content_type})
         await response.prepare(request)
         is_array, first = content_type != NDJSON, True
-        async with Answers(self._answer(record_headers(request)), self._slots, events) as answers:
-            async for line in answers:
-                await _write(response, (b"[" if first else b",\n") + line if is_array else line + b"\n")
+        answers = Answers(self._answer(record_headers(request)), self._slots, events)
+        async with answers as answered:
+            async for lines in answered:
+                if is_array:
+                    await _write(response, (b"[" if first else b",\n") + b",\n".join(lines), answers)
+                else:
+                    await _write(response, b"\n".join(lines) + b"\n", answers)
                 first = False
         if is_array:
-            await _write(response, b"[]\n" if first else b"]\n")
+            await _write(response, b"[]\n" if first else b"]\n", answers)
         return response
 
     def _answer(self, headers: Headers) -> Callable[[bytes], Awaitable[Reply]]:
@@ -108,8 +116,10 @@ class Answers:
         self._asked: asyncio.Queue[asyncio.Task[bytes] | bytes | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[bytes]] = set()
         self._reading: asyncio.Task[None] | None = None
+        # when the last event came, on the monotonic clock
+        self.read_at_s = time.monotonic()
 
-    async def __aenter__(self) -> AsyncIterator[bytes]:
+    async def __aenter__(self) -> AsyncIterator[list[bytes]]:
         self._reading = asyncio.create_task(self._read())
         return self._lines()
 
@@ -120,15 +130,27 @@ class Answers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _lines(self) -> AsyncIterator[bytes]:
-        while (asked := await self._asked.get()) is not None:
-            yield asked if isinstance(asked, bytes) else await asked
+    async def _lines(self) -> AsyncIterator[list[bytes]]:
+        """What is answered by now goes out together: a write for each line would cost more than its answer."""
+        asked = await self._asked.get()
+        while asked is not None:
+            lines = [asked if isinstance(asked, bytes) else await asked]
+            asked = _WAITS
+            while asked is _WAITS and len(lines) < LINES_AT_ONCE and not self._asked.empty():
+                asked = self._asked.get_nowait()
+                if isinstance(asked, bytes) or (asked is not None and asked.done()):
+                    lines.append(asked if isinstance(asked, bytes) else asked.result())
+                    asked = _WAITS
+            yield lines
+            if asked is _WAITS:
+                asked = await self._asked.get()
         if self._reading is not None:
             await self._reading  # raises what reading met
 
     async def _read(self) -> None:
         try:
             async for event in self._events:
+                self.read_at_s = time.monotonic()
                 if isinstance(event, Reply):
                     self._asked.put_nowait(event.line())
                     continue
@@ -206,10 +228,14 @@ async def read_lines(request: web.Request, line_bytes_max: int, bytes_max: int) 
             return
 
 
-async def _write(response: web.StreamResponse, content: bytes) -> None:
-    """Raises ConnectionResetError where the client is gone or takes nothing in."""
+async def _write(response: web.StreamResponse, content: bytes, answers: Answers) -> None:
+    """Raises ConnectionResetError where the client is gone, or neither sends nor takes in anything for a while. One
+    that reads only once it has sent everything is waited for."""
+    writing = asyncio.ensure_future(response.write(content))
     try:
-        async with asyncio.timeout(WRITE_WAIT_S):
-            await response.write(content)
-    except TimeoutError:
-        raise ConnectionResetError("the client takes nothing in") from None
+        while not (await asyncio.wait((writing,), timeout=WRITE_WAIT_S))[0]:
+            if time.monotonic() - answers.read_at_s > WRITE_WAIT_S:
+                raise ConnectionResetError("the client takes nothing in")
+        writing.result()
+    finally:
+        writing.cancel()

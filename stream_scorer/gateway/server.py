@@ -39,6 +39,8 @@ from stream_scorer.runtime.worker.http_server import probe_view
 JSON: Final = ("application/json",)
 # The longest that a batch may take as a whole; a request of one event ends with the settings' timeout
 ANSWER_WAIT_S: Final = 300.0
+# A batch's first bytes may all be there before anybody begins to answer it
+BURST_BYTES_MAX: Final = 4 * 1024 * 1024
 
 AnswerEvent = Callable[[bytes, Headers], Awaitable[Reply]]
 
@@ -52,7 +54,10 @@ async def serve_gateway(settings: Settings) -> AsyncIterator[tuple[str, int]]:
     # those in flight, as many that wait for their turn to be told, and half of all descriptors for Kafka and the rest
     connections = connections_max(2 * settings.gateway.in_flight_max, share=2)
     limits = ConnectionLimits(
-        connections=connections, answer_wait_s=ANSWER_WAIT_S, body_bytes_max=settings.gateway.batch_bytes_max
+        connections=connections,
+        answer_wait_s=ANSWER_WAIT_S,
+        body_bytes_max=settings.gateway.batch_bytes_max,
+        request_bytes_max=BURST_BYTES_MAX,
     )
     server = HttpServer(
         gateway.app,
