@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def trace(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The id of an observation or an outcome.")],
     since: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="Read records from this time on. Default: all.")
+        str | None, typer.Option("--from", metavar="TIME", help="Read records since this time. Default: all.")
     ] = None,
     read_all: Annotated[
         bool, typer.Option("--read-all", help="Read every topic, for repeats and dead letters of this id too.")
@@ -35,14 +35,14 @@ def trace(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the topics know about an id, in order of time: where its records lie and what became of them.
+    """Show all records of an id in order of time: where they are and what happened to them.
 
-    Asks the worker that owns the id where its records lie. Without an answer, with --from or with --read-all it reads
-    every topic. Never shows what a record says of a person. Exit status 1 where nothing is known of the id.
+    Asks the worker that owns the id where its records are. Reads every topic if no worker answers, and with --from or
+    --read-all. Shows no personal data. Exit status 1 if no record of the id was found.
     """
     quiet_kafka_clients()
     if not id_:
-        raise SettingsError("an id is never empty: name one")
+        raise SettingsError("the id is empty: name one")
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     since_ms = None if since is None else milliseconds_of("--from", since)
     found = asyncio.run(_trace(resolved, id_, since_ms, reads_all=read_all, quiet=as_json))
@@ -53,7 +53,7 @@ def trace(
     elif found.records:
         _print(found)
     else:
-        typer.echo(f"nothing is known of {id_} ({found.records_read:,} records read)")
+        typer.echo(f"no record of {id_} was found ({found.records_read:,} records read)")
     if not found.records:
         raise typer.Exit(NOTHING_KNOWN)
 

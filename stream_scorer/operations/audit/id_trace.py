@@ -11,9 +11,8 @@ import msgspec
 
 from stream_scorer.core.audit.id_timeline import RecordKind, TimelineEntry, id_matcher, in_order, sighting
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.operations.audit.evidence import OnRead
 from stream_scorer.operations.audit.id_lookup import find_by_state
-from stream_scorer.operations.reading.topic_reader import Reader, Span
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader, Span
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.settings.settings import Settings
 

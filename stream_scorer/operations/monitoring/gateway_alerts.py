@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from stream_scorer.operations.monitoring.rules import GATEWAY_JOB, Alert, Pace, span
+from stream_scorer.operations.monitoring.rules import GATEWAY_JOB, Alert, RulePace, span
 from stream_scorer.runtime.metrics.gateway_catalogue import (
     IN_FLIGHT,
     IN_FLIGHT_MAX,
@@ -23,7 +23,7 @@ THROTTLED_SHARE_MAX: Final = 0.05
 SINGLE: Final = 'route=~"predict|update"'
 
 
-def gateway_alerts(business: BusinessSettings, pace: Pace) -> tuple[Alert, ...]:
+def gateway_alerts(business: BusinessSettings, pace: RulePace) -> tuple[Alert, ...]:
     hour, five = span(pace.hour_s), span(pace.five_minutes_s)
     asked = f'(sum by (job) (increase({REQUESTS.name}{{route!="other"}}[{five}])) > {REQUESTS_MIN})'
     failed = f'sum by (job) (increase({REQUESTS.name}{{route!="other", status="5xx"}}[{five}]))'
