@@ -18,6 +18,7 @@ class Role(StrEnum):
     WORKER = "worker"
     PRODUCER = "producer"
     ASKING_PRODUCER = "asking-producer"
+    GATEWAY = "gateway"
     CONSUMER = "consumer"
     OPERATOR = "operator"
     ADMIN = "admin"
@@ -59,6 +60,7 @@ WHO: Final = {
     Role.WORKER: "`stream-scorer worker`",
     Role.PRODUCER: "sends observations and outcomes",
     Role.ASKING_PRODUCER: "a producer that waits for its answers (`produce --wait`, `stream_scorer.client`)",
+    Role.GATEWAY: "`stream-scorer gateway`",
     Role.CONSUMER: "reads predictions and outcome updates",
     Role.OPERATOR: "inspects records and dead letters, audits, replays and discards",
     Role.ADMIN: "runs `stream-scorer topics apply`",
@@ -89,6 +91,7 @@ _ANSWERS: Final[_Table] = {
     "predictions": {_READ: "to read predictions"},
     "dead_letters": {_READ: "to read dead letters"},
 }
+_UPDATES: Final[_Table] = {"outcome_updates": {_READ: "to read outcome updates"}}
 _RESULTS: Final[_Table] = {
     "predictions": {_READ: "to read predictions"},
     "outcome_updates": {_READ: "to read outcome updates"},
@@ -124,6 +127,17 @@ def _rights(role: Role, prefix: str, group: str) -> Iterator[Acl]:
         both = {key: {**_SENDING.get(key, {}), **_ANSWERS.get(key, {})} for key in _SENDING | _ANSWERS}
         yield from _on(topics, prefix, both)
         yield Acl(Kind.GROUP, group, Operation.DESCRIBE, False, "to tell repeats by the workers' offsets")
+    elif role is Role.GATEWAY:
+        tables = _SENDING | _ANSWERS | _UPDATES
+        whole = {key: {**_SENDING.get(key, {}), **_ANSWERS.get(key, {}), **_UPDATES.get(key, {})} for key in tables}
+        yield from _on(topics, prefix, whole)
+        yield Acl(
+            Kind.GROUP,
+            group,
+            Operation.DESCRIBE,
+            False,
+            "to find the worker that owns an id, and to tell repeats by the workers' offsets",
+        )
     elif role is Role.CONSUMER:
         yield from _on(topics, prefix, _RESULTS)
         yield Acl(Kind.GROUP, f"{prefix}readers-", _READ, True, "to commit the reader's offsets")

@@ -4,8 +4,8 @@ names only those that have moved on, and an answer only those that have somethin
 Invariant: a session goes on only behind an answer that was read; after anything else, a lost connection, a time-out, a
 rebalance, the next request names every partition anew.
 
-Between two small fetches there is a pause: without one, each event would be fetched alone while the transaction in front
-of it is still being written.
+Between two small fetches there is a pause: without one, each event would be fetched alone while the transaction in
+front of it is still being written.
 
 It reaches into aiokafka 0.14, which is pinned for it: into its fetcher, which sends one request at a time to a node and
 takes whatever has `prepare(versions)`.
