@@ -20,6 +20,7 @@ class Role(StrEnum):
     ASKING_PRODUCER = "asking-producer"
     CONSUMER = "consumer"
     OPERATOR = "operator"
+    DEPLOYER = "deployer"
     ADMIN = "admin"
 
 
@@ -61,6 +62,7 @@ WHO: Final = {
     Role.ASKING_PRODUCER: "a producer that waits for its answers (`produce --wait`, `stream_scorer.client`)",
     Role.CONSUMER: "who reads predictions and outcome updates",
     Role.OPERATOR: "who looks into records, dead letters and accounts, and acts on them",
+    Role.DEPLOYER: "who deploys, promotes and withdraws models; a worker too, where the judge may decide by itself",
     Role.ADMIN: "who runs `stream-scorer topics apply`",
 }
 
@@ -79,6 +81,11 @@ _WORKER: Final[_Table] = {
         _READ: "what a lane's former owner left without an end is looked at",
         _WRITE: "what breaks the contract goes there",
     },
+    "shadow_predictions": {_WRITE: "what shadows would have said is published there"},
+    "model_control": {_READ: "it says which models should serve"},
+    "model_switches": {_READ: "it says which models served last", _WRITE: "every switch of models is noted there"},
+    "models": {_READ: "models are loaded from it"},
+    "model_evidence": {_READ: "a lane counts on from it", _WRITE: "what outcomes say of the models is published there"},
 }
 _SENDING: Final[_Table] = {
     "observations": {_WRITE: "observations are sent there"},
@@ -101,6 +108,13 @@ _LOOKS: Final[_Table] = {
     "dead_letters": {_READ: "it is looked into"},
     "shadow_predictions": {_READ: "it is looked into"},
     "ledger": {_READ: "what was decided stands there", _WRITE: "every act is noted there"},
+}
+_DEPLOYS: Final[_Table] = {
+    "model_control": {_READ: "an act is based on the last one that counts", _WRITE: "every act is a record there"},
+    "models": {_READ: "uploads are read back", _WRITE: "models are uploaded there"},
+    "model_switches": {_READ: "it is seen which lanes have switched"},
+    "model_evidence": {_READ: "verdicts are made of it"},
+    "outcome_updates": {_READ: "verdicts on last revisions are made of it"},
 }
 
 
@@ -132,6 +146,8 @@ def _rights(role: Role, prefix: str, group: str) -> Iterator[Acl]:
         # it includes the right to look, which is all that audits need
         yield Acl(Kind.GROUP, group, _READ, False, "audits end where the workers are; offsets are set")
         yield Acl(Kind.TRANSACTIONAL_ID, f"{group}-replay-", _WRITE, True, "an act and its note are one transaction")
+    elif role is Role.DEPLOYER:
+        yield from _on(topics, prefix, _DEPLOYS)
     else:
         makes = {
             Operation.CREATE: "it is made",

@@ -15,6 +15,9 @@ from stream_scorer.runtime.cluster.topic_definitions import (
 from stream_scorer.runtime.settings.settings import Settings
 
 RESTORED_FROM = ("predictions", "outcome_updates")
+# Written by the partition's number and never by a key's hash, so that they may grow: the first version made it with one
+# partition, and wrote nothing there
+BY_NUMBER = ("model_switches",)
 
 
 class FoundTopic(NamedTuple):
@@ -61,6 +64,11 @@ def compare_shape(topic: TopicDefinition, found: FoundTopic, common_lanes: int |
         if topic.lanes and common_lanes == found.partitions:
             advice = (
                 f"set topics.partitions = {common_lanes}, which all have, or begin anew under another topics.prefix"
+            )
+        elif topic.key in BY_NUMBER and found.partitions < topic.partitions:
+            advice = (
+                "its records go to the partition that they are about, so it may grow: "
+                f"kafka-topics --alter --topic {topic.name} --partitions {topic.partitions}"
             )
         elif topic.lanes:
             advice = "topics with lanes must all have as many, for good: begin anew under another topics.prefix"
