@@ -12,6 +12,7 @@ UserError (exit status in brackets)
 ├── NotFoundError [1]      what was asked for by its position is not there, or not there any more
 ├── LimitError [75]        this process or machine has run out of something: file descriptors
 ├── OutageError [75]       Kafka is away or too slow; a supervisor starts the process again
+├── OvertakenError [4]     another operator's act on the models came first; nothing was changed
 ├── RefusedError [1]       Kafka answers and rejects the request: a record too large, a request it does not know
 └── FencedError [1]        another worker has taken over what this one owned
 
@@ -83,6 +84,12 @@ class OutageError(UserError):
 
 class RefusedError(UserError):
     """Kafka is there and says no to something that asking again would not change."""
+
+
+class OvertakenError(UserError):
+    """An act on the models was based on a state that another act has changed meanwhile; it does not count."""
+
+    exit_status = 4
 
 
 class FencedError(UserError):

@@ -138,6 +138,9 @@ class ModelSettings(Section, frozen=True):
         Annotated[float, about("From which probability on a prediction is true; none: the model's own", ge=0, le=1)]
         | None
     ) = None
+    upload_bytes_max: Annotated[
+        int, about("The largest model that is uploaded to Kafka, or loaded from it", ge=MIB, le=1024 * MIB)
+    ] = 64 * MIB
 
 
 class HttpSettings(Section, frozen=True):
