@@ -3,17 +3,18 @@
 Invariant: counts are cumulative, so that of a lane's records of a pair the last one says everything.
 """
 
+from math import prod
 from typing import Annotated, Final
 
 import msgspec
 
-from stream_scorer.core.quality.counts import GROUP_SIZES
+from stream_scorer.core.contract.columns import COLUMNS
 from stream_scorer.core.records.decode import PartitionNumber, TimeText, decode_or_none
 from stream_scorer.core.records.model_control import FORMAT, ServedModel
 from stream_scorer.core.records.model_switch import FirstOffsets
 
 CELLS: Final = 8
-GROUPS: Final = GROUP_SIZES[0] * GROUP_SIZES[1] * GROUP_SIZES[2]
+GROUPS: Final = prod(len(column.domain) for column in COLUMNS[:3])  # race, sex and ethnicity
 RECENT_OUTCOMES: Final = 2_000
 
 Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 44)]
