@@ -91,7 +91,7 @@ async def test_a_lane_that_refused_a_model_has_not_loaded_it(rollout: Rollout) -
     async with worker_hand(rollout.settings) as worker:
         await worker.switch(act.control.models, act.offset, lanes=[0, 1, 3])
         refusal = {"model": CANDIDATE.label, "reason": "no room"}
-        await worker.switch(act.control.models, act.offset, lanes=[2], state="refused", **refusal)  # type: ignore[arg-type]
+        await worker.switch(act.control.models, act.offset, lanes=[2], state="refused", **refusal)
     with pytest.raises(ModelError, match=r"lanes 2 \(refused\)"):
         await rollout.plan_promote(CANDIDATE.label)
     lanes = await rollout.wait(act, 30)
