@@ -123,7 +123,8 @@ def verdict(progress: "CandidateProgress") -> str:
     if progress.uneven_coverage:
         return f"suspended, what the models say decides who gets an outcome ({counted})"
     if progress.decision == "withdraw":
-        return f"withdraw it, {'no gain is in sight' if progress.futile else 'a harm is shown'} ({counted})"
+        is_harmful = any(each.opposed for each in progress.conditions)
+        return f"withdraw it, {'a harm is shown' if is_harmful else 'no gain is in sight'} ({counted})"
     if progress.decision == "promote":
         return f"promote it, every condition is shown ({counted})"
     if progress.expected_outcomes is None:

@@ -50,8 +50,8 @@ def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[mlflow
     client.create_experiment("stops", artifact_location=(tmp_path / "artifacts").as_uri())
     mlflow.set_experiment("stops")
     yield client
-    mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri(None)
+    mlflow.set_tracking_uri("")
+    mlflow.set_registry_uri("")
 
 
 async def contents_of(source: str, settings: Settings = SETTINGS) -> dict[str, bytes]:
