@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from stream_scorer.core.records.model_control import ModelIds, ServedModel
-from stream_scorer.core.records.model_evidence import CELLS, GROUPS, ModelEvidence, encode_evidence
+from stream_scorer.core.records.model_evidence import GROUPS, ModelEvidence, encode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState, encode_switch
 from stream_scorer.models.artifacts.files import CARD, DIGEST, FILES, GOLDEN, PIPELINE, digest_of
 from stream_scorer.operations.rollout.model_store import NewModel
@@ -30,6 +30,28 @@ def a_new_model(name: str = "stops", size: int = 1_000, threshold: float = 0.4) 
 def a_served_model(name: str = "stops", digit: str = "a", threshold: float = 0.4) -> ServedModel:
     """A model that control records can name."""
     return served(name, digit * 64, threshold)
+
+
+def an_evidence(models: ModelIds, candidate: ServedModel, outcomes: Sequence[int], *, lane: int = 0) -> ModelEvidence:
+    """How many outcomes of each cell a lane has counted, spread over all groups; every stop has one."""
+    spread = [count // GROUPS for _ in range(GROUPS) for count in outcomes]
+    for cell, count in enumerate(outcomes):
+        spread[cell] += count % GROUPS
+    total = sum(outcomes)
+    return ModelEvidence(
+        partition=lane,
+        champion=models.champion,
+        candidate=candidate,
+        first=NO_OFFSETS,
+        next=FirstOffsets(total, total),
+        outcomes=tuple(spread),
+        recent="".join(str(cell) * min(count, 200) for cell, count in enumerate(outcomes)),
+        scored=tuple(outcomes[2 * says] + outcomes[2 * says + 1] for says in range(4)),
+        residual_sum=0.0,
+        residual_squares=total * 0.2,
+        worker="worker-1",
+        at=AT,
+    )
 
 
 @asynccontextmanager
@@ -96,30 +118,9 @@ class WorkerHand:
                 )
                 await self.producer.send_and_wait(self.names.model_switches, encode_switch(switch), switch.key, lane)
 
-    async def count(
-        self, models: ModelIds, candidate: ServedModel, outcomes: Sequence[int], *, lane: int = 0, scored: int = 0
-    ) -> None:
+    async def count(self, models: ModelIds, candidate: ServedModel, outcomes: Sequence[int], *, lane: int = 0) -> None:
         """Say how many outcomes of each cell a lane has counted, spread over all groups."""
-        spread = [cell_count // GROUPS for _ in range(GROUPS) for cell_count in outcomes]
-        for cell, cell_count in enumerate(outcomes):
-            spread[cell] += cell_count % GROUPS
-        total = sum(outcomes)
-        by_says = [outcomes[2 * says] + outcomes[2 * says + 1] for says in range(4)]
-        evidence = ModelEvidence(
-            partition=lane,
-            champion=models.champion,
-            candidate=candidate,
-            first=NO_OFFSETS,
-            next=FirstOffsets(total, total),
-            outcomes=tuple(spread),
-            recent="".join(str(cell) * min(cell_count, 200) for cell, cell_count in enumerate(outcomes)),
-            scored=tuple(scored or each for each in by_says),
-            residual_sum=0.0,
-            residual_squares=total * 0.2,
-            worker="worker-1",
-            at=AT,
-        )
-        assert len(spread) == GROUPS * CELLS
+        evidence = an_evidence(models, candidate, outcomes, lane=lane)
         async with self.producer.transaction():
             await self.producer.send_and_wait(self.names.model_evidence, encode_evidence(evidence), evidence.key, lane)
 

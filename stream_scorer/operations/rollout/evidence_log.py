@@ -70,8 +70,12 @@ class EvidenceLog:
             found.extend(self._decoded(partition, records))
         # lanes were read one after the other; a picture wants them as they came
         for partition, at_ms, record in sorted(found, key=lambda each: each[1]):
-            pair = Pair(record.champion.digest, record.candidate.digest)
-            self._pairs.setdefault(pair, _Growth()).note(partition, at_ms, record)
+            self.note(partition, at_ms, record)
+
+    def note(self, partition: int, at_ms: int, record: ModelEvidence) -> None:
+        """Take in a lane's next record, of a time in ms since 1970."""
+        pair = Pair(record.champion.digest, record.candidate.digest)
+        self._pairs.setdefault(pair, _Growth()).note(partition, at_ms, record)
 
     def _decoded(self, partition: int, records: Iterable[Record]) -> Iterable[tuple[int, int, ModelEvidence]]:
         for record in records:
