@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 REFUSED = 1
 
 model = typer.Typer(
-    name="model", help="Look at models, verify them, and put them into production.", no_args_is_help=True
+    name="model", help="Inspect models, verify them, and put them into production.", no_args_is_help=True
 )
 acts.register(model)
 
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
 @model.callback()
 def group() -> None:
-    """Look at models, verify them, and put them into production.
+    """Inspect models, verify them, and put them into production.
 
     Exit status: 0 done, 1 not fine, 2 usage, 4 another operator was quicker, 75 Kafka is away.
     """
@@ -178,9 +178,11 @@ def verify(
     if as_json:
         print_json({"passed": not found.faults, **msgspec.to_builtins(found)})
     else:
-        typer.echo(f"{found.model}: loads, {found.form}, digest and golden rows are right")
+        typer.echo(f"{found.model}: loads, {found.form}, digest and golden rows match")
         if found.success_rate is not None:
-            typer.echo(f"success rate {found.success_rate:.3f} of {found.positives:,} positive of {found.rows:,} stops")
+            typer.echo(
+                f"success rate {found.success_rate:.3f}: {found.positives:,} of {found.rows:,} stops predicted positive"
+            )
         for fault in found.faults:
             typer.echo(f"{found.model} may not be deployed: {fault}", err=True)
     if found.faults:

@@ -33,17 +33,22 @@ CandidateArgument = Annotated[
     ),
 ]
 LabelledOption = Annotated[
-    Path | None, typer.Option("--labelled", metavar="CSV", help="Stops with outcomes to hold it against.")
+    Path | None,
+    typer.Option("--labelled", metavar="CSV", help="A CSV file of stops with outcomes, to test the model on."),
 ]
 FromOption = Annotated[
     str | None,
-    typer.Option("--from", metavar="TIME", help="Hold it against outcomes that Kafka keeps, from this time on."),
+    typer.Option("--from", metavar="TIME", help="Test the model on outcomes that Kafka keeps, from this time on."),
 ]
-ToOption = Annotated[
-    str | None, typer.Option("--to", metavar="TIME", help="The time from which on outcomes are not looked at any more.")
-]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help="The time at which these outcomes end.")]
 MinSuccessRateOption = Annotated[
-    float, typer.Option("--min-success-rate", min=0, max=1, help="How often a positive prediction must be right.")
+    float,
+    typer.Option(
+        "--min-success-rate",
+        min=0,
+        max=1,
+        help="The least success rate: the share of positive predictions that are right.",
+    ),
 ]
 ThresholdOption = Annotated[
     float | None,
