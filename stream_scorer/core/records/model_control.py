@@ -114,6 +114,11 @@ class ModelControl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return self.environment.encode()
 
 
+def environment_of(topic_prefix: str) -> str:
+    """What control records call the environment whose topics have this prefix."""
+    return topic_prefix.rstrip(".-_") or "default"
+
+
 class _Head(msgspec.Struct):
     format: int
 

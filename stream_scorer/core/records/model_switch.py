@@ -22,9 +22,13 @@ class FirstOffsets(msgspec.Struct, frozen=True):
 
 
 class ModelSwitch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a control record on one partition. `control_offset`: of that record, None where the models come
-    from the worker's own settings. `versions`: of the libraries that score. `reason`: why it was refused or
-    suspended."""
+    """What became of a control record on one partition.
+
+    `serving`, `suspended`: `models` score from `first` on. `ready`: they are loaded, and score from the next batch on.
+    `refused`: the control record's `models`, of which one can't be loaded. `control_offset`: of that record, None where
+    the models come from the worker's own settings. `versions`: of the libraries that score. `model`: which one was
+    refused or suspended, as predictions name it; `reason`: why.
+    """
 
     format: Annotated[int, msgspec.Meta(ge=1)] = FORMAT
     partition: Annotated[int, msgspec.Meta(ge=0)]
@@ -35,6 +39,7 @@ class ModelSwitch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     versions: dict[str, str]
     worker: str
     at: str
+    model: str = ""
     reason: str = ""
 
     @property

@@ -130,6 +130,11 @@ class Authenticator:
         """Whether anybody could ever act."""
         return "act" in self._tokens or self.has_oidc
 
+    @property
+    def has_deploy_token(self) -> bool:
+        """Whether anybody could ever deploy models here."""
+        return "deploy" in self._tokens or self.has_oidc
+
     def visitor(self, request: web.Request) -> Principal | AccessRefusal:
         """Who asks. On loopback whoever shows no token may look."""
         shown = self._by_bearer(request) or self._by_cookie(request)

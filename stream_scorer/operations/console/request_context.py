@@ -10,6 +10,7 @@ from stream_scorer.operations.console.access.oidc import OidcClient
 from stream_scorer.operations.console.auth import Authenticator, Principal
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession
 from stream_scorer.operations.console.fair_slots import FairSlots
+from stream_scorer.operations.console.models_session import ModelsSession
 from stream_scorer.operations.console.rendering import Renderer
 from stream_scorer.operations.console.snapshots.recorder import Recorder
 from stream_scorer.operations.dead_letters.service import DeadLetterService
@@ -26,6 +27,7 @@ class Console:
     recorder: Recorder
     desk: DeadLetterSession
     slots: FairSlots
+    models: ModelsSession
     oidc: OidcClient | None = None
 
 
@@ -89,3 +91,7 @@ class RequestContext:
     def must_act(self) -> web.Response:
         """This needs the right to act; the page says how to get it."""
         return self.page("must_act.html", status=403)
+
+    def must_deploy(self) -> web.Response:
+        """This needs the right to deploy models; the page says how to get it."""
+        return self.page("must_deploy.html", status=403)
