@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownError
 
 from stream_scorer.core.records.audit_log import NO_LETTER, Action, AuditEntry, encode_entry
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, SourcePosition, UnreadableDeadLetter
@@ -21,6 +21,7 @@ from stream_scorer.errors import FencedError, OutageError
 from stream_scorer.operations.dead_letters.context import Context, now_ms
 from stream_scorer.operations.dead_letters.index.rows import ACTS
 from stream_scorer.runtime.kafka.errors import FENCED, cause_of, to_user_error, what_happened
+from stream_scorer.runtime.kafka.newer_errors import TransactionAbortableError
 from stream_scorer.runtime.kafka.record_batches import (
     BATCH_BYTES_MAX,
     REQUEST_BYTES_MAX,
@@ -32,6 +33,9 @@ from stream_scorer.runtime.kafka.record_batches import (
 
 # An orphan holds up the workers that read what it wrote into: whoever comes next ends it at once, Kafka after this time
 TRANSACTION_TIMEOUT_MS: Final = 10_000
+# Kafka gave up this transaction, or says no more than that something went wrong (two operators who begin in the same
+# moment have met it): begun anew behind the ledger's end, the act is done once
+UNDECIDED: Final = (TransactionAbortableError, UnknownError)
 # Letters in one transaction: many enough to be quick, few enough to be over in a moment
 TOGETHER_MAX: Final = 1_000
 
@@ -241,10 +245,16 @@ def _told(access: Context) -> Iterator[None]:
     try:
         yield
     except (KafkaError, TimeoutError, OSError) as error:
-        if isinstance(cause_of(error), FENCED):
+        cause = cause_of(error)
+        if isinstance(cause, UNDECIDED):
+            raise FencedError(
+                f"Kafka could not finish a transaction on dead letters: {what_happened(cause)}. What was committed is "
+                "done once; run the same command again to go on with the rest."
+            ) from error
+        if isinstance(cause, FENCED):
             raise FencedError(
                 "Another operator acts on the same dead letters just now. What was done is done once; "
-                "say the same command again to go on with the rest."
+                "run the same command again to go on with the rest."
             ) from error
         bootstrap = access.settings.kafka.bootstrap
         known = to_user_error(error, "acting on dead letters", bootstrap)
