@@ -12,7 +12,9 @@ from aiokafka.errors import InvalidTimestampError
 
 from stream_scorer.core.records.output_timestamps import AHEAD_MS_MAX
 from stream_scorer.operations.audit.report import audit
+from stream_scorer.runtime.cluster.topic_definitions import BEFORE_MAX
 from stream_scorer.runtime.lanes.consumer_lag import LOOK_EVERY_S
+from tests.bombs import a_batch_of, a_record, send_raw
 from tests.faults.test_lost_offsets import administering, delete_the_group, empty
 from tests.support.builders import an_event, an_outcome
 from tests.support.reference_audit import home_of
@@ -91,6 +93,28 @@ async def test_what_comes_of_records_from_the_future_is_published(environment: E
     await topics.observe(*[an_event(f"a-{number}") for number in range(4)])
     await environment.settled()
     assert len((await topics.read()).predictions) == 12
+
+
+async def test_timestamps_below_zero_are_none(environment: Environment) -> None:
+    """Kafka takes them where the topic has no bound: in predictions, letters and outcomes that wait."""
+    topics, names = environment.topics, environment.names
+    for topic in topics.inputs:
+        await configure(environment, topic, {"retention.ms": "-1", BEFORE_MAX: str((1 << 63) - 1)})
+    await environment.start()
+    for number, timestamp_ms in enumerate((-2, -(1 << 40), -(1 << 62))):
+        id_ = f"id-{number}"
+        sent = (
+            (names.observations, (an_event(id_), b"broken")),
+            (names.outcomes, (an_outcome(id_), an_outcome(f"early-{number}"))),
+        )
+        for topic, values in sent:
+            body = b"".join(a_record(value, delta) for delta, value in enumerate(values))
+            raw = a_batch_of(body, 0, count=2, timestamp_ms=timestamp_ms)
+            await send_raw(environment.bootstrap, topic, home_of(id_, 4), raw, 2)
+    await environment.settled()
+    read = await topics.read()
+    assert (len(read.predictions), len(read.letters), len(read.updates)) == (3, 3, 6)
+    assert all(one.timestamp > 0 for one in (*read.predictions, *read.letters, *read.updates))
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["after a commit", "before any"])
