@@ -7,7 +7,7 @@ would give it.
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import aiokafka.consumer.fetcher
@@ -38,7 +38,7 @@ _OLD_KEY_AT: Final = {0: 18, 1: 26}
 # A record of one byte takes seven in its batch and some 200 in memory. A fetch of small events brings a tenth of this.
 RECORDS_MAX: Final = 250_000
 # A header takes two bytes in its batch and up to some 200 in memory, so a batch within all other bounds could hold 30
-# million. They are looked for where a batch has room for so many: a pass over its records before any is made.
+# million. They are counted where a batch has room for so many.
 HEADERS_MAX: Final = 250_000
 HEADERS_SOUGHT_BYTES: Final = 1024 * 1024
 
@@ -206,31 +206,59 @@ def _check_old(codec: int, raw: memoryview) -> None:
 
 
 def _check_headers(batch: memoryview) -> None:
-    """Raises UnfoldsTooFarError where the records of a batch that is not compressed have too many headers together."""
-    if len(batch) < HEADERS_SOUGHT_BYTES:
+    """Raises UnfoldsTooFarError where a single record of a batch that is not compressed has too many headers. Looks at
+    the records that are long enough for that, and only at the length of others."""
+    place, end = _BODY_AT, len(batch)
+    if end < HEADERS_SOUGHT_BYTES:
         return
-    fields, headers = _Fields(batch[_BODY_AT:]), 0
-    for _ in range(_HEADER.unpack_from(batch, _HEADER_AT)[-1]):
-        length = fields.number()
-        end = fields.place + length
-        fields.place += 1  # attributes, unused
-        fields.number()  # the timestamp
-        fields.number()  # the offset
-        for _ in ("key", "value"):
-            size = fields.number()
-            fields.place += max(size, 0)
-        headers += fields.number()
-        if headers > HEADERS_MAX:
+    while place < end:
+        length = shift = 0
+        while True:  # a zigzag number, as `_Fields.number` reads it: this pass is over every record of a large batch
+            byte = batch[place]
+            place += 1
+            length |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        length = (length >> 1) ^ -(length & 1)
+        if length > 2 * HEADERS_MAX and _headers_of(batch[place : place + length]) > HEADERS_MAX:
             raise UnfoldsTooFarError
-        fields.place = end
+        if length < 0:
+            return  # it holds no records, and the decoder says so
+        place += length
+
+
+def _headers_of(record: memoryview) -> int:
+    """How many headers a record says to have; `record`: what stands behind its length."""
+    fields = _Fields(record)
+    fields.place = 1  # attributes, unused
+    fields.number()  # the timestamp
+    fields.number()  # the offset
+    for _ in ("key", "value"):
+        size = fields.number()
+        fields.place += max(size, 0)
+    return fields.number()
 
 
 def _records(batch: Any, raw: memoryview, base_offset: int) -> list[Any]:
-    """A batch's records by the client's decoder, or, where a header's name is not UTF-8, by ours."""
+    """A batch's records by the client's decoder, or, where a header's name is not UTF-8, by ours. Raises
+    UnfoldsTooFarError where they have too many headers together."""
+    made = list if len(raw) < HEADERS_SOUGHT_BYTES else _with_headers_within_bounds
     try:
-        return list(batch)
+        return made(batch)
     except UnicodeDecodeError:
-        return list(decode_leniently(raw, base_offset))
+        return made(decode_leniently(raw, base_offset))
+
+
+def _with_headers_within_bounds(records: Iterable[Any]) -> list[Any]:
+    made: list[Any] = []
+    headers = 0
+    for record in records:
+        headers += len(record.headers)
+        if headers > HEADERS_MAX:
+            raise UnfoldsTooFarError
+        made.append(record)
+    return made
 
 
 def decode_leniently(batch: memoryview, base_offset: int) -> Iterator[LenientRecord]:
