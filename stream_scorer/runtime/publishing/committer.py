@@ -130,7 +130,7 @@ class Committer:
         except TimeoutError as error:
             raise OutageError(
                 f"Kafka did not finish a transaction within worker.transaction_timeout_ms = {self._timeout_ms}. "
-                "Start the worker again once the broker is back: it goes on behind the last one that was committed."
+                "Start the worker again once the broker is back: it resumes after the last committed transaction."
             ) from error
         finally:
             if batch in self._queue:

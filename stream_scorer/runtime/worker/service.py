@@ -249,7 +249,7 @@ class WorkerService(faust.Service):
 
     def _readiness(self) -> Health:
         if self._refusal is not None:
-            return Health(False, f"refuses to read on: {self._refusal}")
+            return Health(False, f"refuses to resume: {self._refusal}")
         return readiness(self._consumer_loop, self._clock, warm=self._warm)
 
     async def live(self) -> Health:
