@@ -39,7 +39,7 @@ _OLD_KEY_AT: Final = {0: 18, 1: 26}
 RECORDS_MAX: Final = 250_000
 # A header takes two bytes in its batch and up to some 200 in memory, so a batch within all other bounds could hold 30
 # million. They are counted where a batch has room for so many.
-HEADERS_MAX: Final = 250_000
+HEADERS_MAX: Final = 1_000_000
 HEADERS_SOUGHT_BYTES: Final = 1024 * 1024
 
 
