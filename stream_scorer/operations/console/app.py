@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 from multidict import MultiMapping
 
-from stream_scorer.errors import UserError
+from stream_scorer.errors import NotFoundError, UserError
 from stream_scorer.operations.console.access.oidc import CALLBACK, OidcClient
 from stream_scorer.operations.console.access.sessions import RevokedSessions
 from stream_scorer.operations.console.auth import FORM_FIELD, GATE, AccessRefusal, Authenticator, Permission
@@ -209,6 +209,8 @@ async def _answer(visit: RequestContext, view: View) -> web.StreamResponse:
         return visit.message(429, "Too many jobs", str(error), back="/jobs")
     except OpeningError as error:
         return visit.opening(str(error))
+    except NotFoundError as error:
+        return visit.message(404, "Not found", str(error), back="/dead-letters")
     except UserError as error:
         return visit.message(400 if error.exit_status == 2 else 503, "Not possible now", str(error))
     except web.HTTPException:

@@ -59,6 +59,11 @@ class Principal(NamedTuple):
         return permission in self.right
 
     @property
+    def is_vouched_for(self) -> bool:
+        """Whether the provider says who this is."""
+        return self.session is not None and self.session.source == OIDC
+
+    @property
     def may_act(self) -> bool:
         return self.may(Permission.ACT)
 

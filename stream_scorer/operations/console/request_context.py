@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
+from stream_scorer.operations.console.access.failed_logins import client_of
 from stream_scorer.operations.console.access.oidc import OidcClient
 from stream_scorer.operations.console.auth import Authenticator, Principal
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession
@@ -50,8 +51,11 @@ class RequestContext:
 
     @property
     def visitor_key(self) -> str:
-        """Tells visitors apart where they share what is scarce; it says nothing of what they may."""
-        return f"{self.visitor.name or ''}@{self.request.remote or ''}"
+        """Tells visitors apart where they share what is scarce; it says nothing of what they may. A person whom the
+        provider vouches for is the same from every address; a name that was typed, or none, is one for each address."""
+        if self.visitor.is_vouched_for:
+            return f"{self.visitor.name} by account"
+        return f"{self.visitor.name or ''}@{client_of(self.request.remote)}"
 
     async def office(self) -> DeadLetterService:
         """The dead letters, for this visitor. Raises OpeningError while they are not open."""
