@@ -61,7 +61,7 @@ def test_every_id_is_joined_once_and_restored_from_the_topics(broker: Broker) ->
 
 
 def test_letters_are_listed_and_replayed(broker: Broker) -> None:
-    said = run_bench(broker, "--letters", "--events", "1000")
+    said = run_bench(broker, "--dead-letters", "--events", "1000")
     assert (said["letters"], said["replayed"]) == (11_000, 10_000)
     assert (said["unaccounted"], said["duplicated"]) == (0, 0)
     assert min(said["list_cold_s"], said["list_warm_s"], said["replay_s"], said["buried_per_s"]) > 0
@@ -100,7 +100,7 @@ def test_medians_are_taken_of_numbers_within_numbers_too() -> None:
 
 
 def test_two_measurements_at_once_are_refused() -> None:
-    command = [sys.executable, "-m", "stream_scorer", "bench", "--joins", "--letters"]
+    command = [sys.executable, "-m", "stream_scorer", "bench", "--joins", "--dead-letters"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "one at a time" in ended.stderr

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import InconsistentGroupProtocolError, KafkaError
 
 from stream_scorer.errors import GroupError, OutageError, TopicsError
@@ -25,6 +24,7 @@ from stream_scorer.runtime.kafka.fetch_sessions import use_fetch_sessions
 from stream_scorer.runtime.lanes.consumer_lag import ConsumerLag
 from stream_scorer.runtime.lanes.group_members import GroupWatch
 from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.lanes.member_data import range_assignor
 from stream_scorer.runtime.lanes.position_check import Lost, PositionCheck, Reached
 from stream_scorer.runtime.publishing.publisher import LaneUnavailableError
 
@@ -72,7 +72,9 @@ class ConsumerLoop(ConsumerRebalanceListener):
         fetched: Callable[[float], None],
         held_back_s: Callable[[], float] = lambda: 0.0,
         lost: Lost = lambda partition, first, last: None,
+        application_server: str = "",
     ) -> None:
+        """`application_server`: where look-ups reach this worker, `host:port`, told to the group."""
         self.lanes: dict[int, Lane] = {}
         self.joined = False
         self.connected = False
@@ -92,7 +94,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            partition_assignment_strategy=(RangePartitionAssignor,),
+            partition_assignment_strategy=(range_assignor(application_server),),
             session_timeout_ms=session_timeout_ms,
             heartbeat_interval_ms=min(3_000, session_timeout_ms // 3),
             max_poll_interval_ms=POLL_INTERVAL_MS_MAX,
