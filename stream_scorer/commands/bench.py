@@ -1,4 +1,5 @@
-"""`stream-scorer bench`: a backlog, latency at a fixed rate, joins and restoring, recovery, dead letters, gateway."""
+"""`stream-scorer bench`: a backlog, latency at a fixed rate, joins and restoring, recovery, dead letters, the gateway,
+and what each part of the hot path costs."""
 
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -16,13 +17,21 @@ if TYPE_CHECKING:
     from stream_scorer.operations.bench.comparison import Comparison
     from stream_scorer.operations.bench.dead_letters import LettersFigures
     from stream_scorer.operations.bench.gateway import GatewayFigures
+    from stream_scorer.operations.bench.hot_path import HotPathFigures
     from stream_scorer.operations.bench.join_throughput import JoinFigures
     from stream_scorer.operations.bench.latency import LatencyFigures
     from stream_scorer.operations.bench.recovery import RecoveryFigures
     from stream_scorer.operations.bench.throughput import BacklogFigures
 
     AnyFigures = (
-        BacklogFigures | LatencyFigures | JoinFigures | LettersFigures | RecoveryFigures | GatewayFigures | Comparison
+        BacklogFigures
+        | LatencyFigures
+        | JoinFigures
+        | LettersFigures
+        | RecoveryFigures
+        | GatewayFigures
+        | HotPathFigures
+        | Comparison
     )
 
 MIB = 1024 * 1024
@@ -73,6 +82,12 @@ def bench(
             "--dead-letters", help="Measure listing this many dead letters, and replaying 10,000 more, instead."
         ),
     ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Measure what an observation costs in each part of a worker instead, without Kafka."
+        ),
+    ] = False,
     gateway: Annotated[
         bool,
         typer.Option(
@@ -116,11 +131,12 @@ def bench(
     from stream_scorer.operations.bench.latency import LatencyPlan, measure_latency
     from stream_scorer.operations.bench.throughput import BacklogPlan, measure_backlog
 
-    if sum((latency is not None, joins, recovery, letters, gateway)) > 1:
+    if sum((latency is not None, joins, recovery, letters, gateway, profile)) > 1:
         raise SettingsError(
-            "--latency, --joins, --recovery, --dead-letters and --gateway are measured one at a time: choose one"
+            "--latency, --joins, --recovery, --dead-letters, --gateway and --profile are measured one at a time: "
+            "choose one"
         )
-    if (against is not None or partitions is not None) and (joins or recovery or letters or gateway):
+    if (against is not None or partitions is not None) and (joins or recovery or letters or gateway or profile):
         raise SettingsError("--against and --partitions are for the backlog and for --latency")
     quiet_kafka_clients()
     backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap, partitions=partitions)
@@ -167,6 +183,12 @@ def bench(
         listed = run_fast(measure_letters(LettersPlan(events, model, bootstrap), _say))
         _print(listed, _letters_rows(listed), as_json)
         faults = listed.unaccounted + listed.duplicated
+    elif profile:
+        from stream_scorer.operations.bench.hot_path import measure_hot_path
+
+        parts = run_fast(measure_hot_path(model, _say))
+        _print(parts, _hot_path_rows(parts), as_json)
+        faults = 0
     elif gateway:
         from stream_scorer.operations.bench.gateway import GatewayPlan, measure_gateway
 
@@ -210,6 +232,7 @@ def _comparison_rows(figures: "Comparison") -> list[tuple[str, str]]:
 
 
 def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
+    broker_s = figures.broker_cpu_seconds
     return [
         *((name, f"{ms:.1f} ms") for name, ms in figures.latency_ms.items()),
         ("without a worker", " · ".join(f"{name} {ms:.1f} ms" for name, ms in figures.bare_ms.items())),
@@ -217,6 +240,7 @@ def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
         ("guarantee", figures.guarantee),
         ("measured, unanswered", f"{figures.measured:,}, {figures.unanswered:,}"),
         ("worker's CPU", f"{figures.cpu_seconds:.1f} s"),
+        ("broker's CPU", "not on this machine" if broker_s is None else f"{broker_s:.1f} s"),
         ("worker's peak memory", f"{figures.peak_memory_bytes / MIB:,.0f} MiB"),
     ]
 
@@ -252,6 +276,20 @@ def _letters_rows(figures: "LettersFigures") -> list[tuple[str, str]]:
         (f"replay of {figures.replayed:,}, with a fix", f"{figures.replay_s:.1f} s"),
         ("missing, doubled", f"{figures.unaccounted:,}, {figures.duplicated:,}"),
     ]
+
+
+def _hot_path_rows(figures: "HotPathFigures") -> list[tuple[str, str]]:
+    rows = []
+    for path in figures.paths:
+        rows.append((f"batches of {path.batch_records:,}", "CPU time an observation, and how many a second alone"))
+        rows += [(part, f"{us:,.2f} µs · {1e6 / us:,.0f}/s") for part, us in path.part_us.items()]
+        whole_us = sum(path.part_us.values())
+        rows.append(("all of it", f"{whole_us:,.2f} µs · {1e6 / whole_us:,.0f}/s"))
+    for one in figures.fetches:
+        rows.append(
+            (f"a fetch for {one.lanes} lanes", f"{one.in_session_us} µs, by the client's tables {one.by_tables_us} µs")
+        )
+    return rows
 
 
 def _gateway_rows(figures: "GatewayFigures") -> list[tuple[str, str]]:
