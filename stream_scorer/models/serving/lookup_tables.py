@@ -7,6 +7,7 @@ value that a column can have. They are asked for once; from then on a row is ten
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import reduce
 from math import prod
 from typing import Any, Literal, NamedTuple
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.observation_code import CODES, SIZES, column_indices
 from stream_scorer.models.artifacts.model_card import ServingCard
 from stream_scorer.models.dataframes import Codes, codes_from, frame_of
+from stream_scorer.models.serving.boosted_trees import boosted_form
 from stream_scorer.models.serving.predict import Floats, Predict, column_of, predict_with_dataframe
 
-Form = Literal["additive", "matrix", "pipeline"]
+Form = Literal["additive", "trees", "matrix", "pipeline"]
 
 TOLERANCE = 1e-9
 CHECKED_ROWS = 256
@@ -94,6 +96,11 @@ def candidates(classifier: Any, preprocessed: Preprocessed, positive: int) -> li
     additive = additive_form(classifier, preprocessed, positive)
     if additive is not None:
         found.append(("additive", additive))
+    # a version of scikit-learn that keeps its trees elsewhere has them asked as any other classifier
+    with suppress(AttributeError, LookupError, TypeError, ValueError):
+        trees = boosted_form(classifier, preprocessed(one_column_changed()), positive)
+        if trees is not None:
+            found.append(("trees", trees))
     if not hasattr(classifier, "feature_names_in_"):  # one that was fitted on named columns wants them back
         found.append(("matrix", lambda codes: column_of(classifier.predict_proba(preprocessed(codes)), positive)))
     return found
