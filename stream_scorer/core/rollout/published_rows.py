@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.core.contract.schema_frame import without_frames
-from stream_scorer.core.contract.smoke_test_ids import is_smoke_id
+from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
 from stream_scorer.core.records.decode import Name, TimeText, decode_each
 from stream_scorer.core.records.outcome_update import Revision
 from stream_scorer.core.records.prediction import ObservationCode, Probability
@@ -32,7 +32,7 @@ PUBLISHED: Final = np.dtype(
         ("code", "i8"),
         ("proba", "f8"),
         ("threshold", "f8"),
-        ("model", "u2"),
+        ("model", "i4"),
         ("prediction", "?"),
         # who should have said so, as `model`, and from which probability on; -1 where no switch says it
         ("expected", "i4"),
@@ -40,6 +40,7 @@ PUBLISHED: Final = np.dtype(
     ]
 )
 NOBODY: Final = -1
+NO_TIME: Final = -(1 << 62)
 NO_HISTORY: Final = ServingHistory(())
 ACTUAL: Final = np.dtype([("id", "i8"), ("scored_ms", "i8"), ("revision", "i4"), ("actual", "?")])
 
@@ -77,16 +78,17 @@ class Instants:
     """Times of predictions as milliseconds since 1970. All of a batch have the same one, so each is read once."""
 
     def __init__(self) -> None:
-        self._known: dict[str, int | None] = {}
+        self._known: dict[str, int] = {}
 
-    def __getitem__(self, text: str) -> int | None:
+    def __getitem__(self, text: str) -> int:
+        """The time; `NO_TIME` for a text that is none."""
         if text not in self._known:
             if len(self._known) > 100_000:
                 self._known.clear()
             try:
                 self._known[text] = milliseconds(text)
             except ValueError:
-                self._known[text] = None
+                self._known[text] = NO_TIME
         return self._known[text]
 
 
@@ -111,34 +113,36 @@ def published_rows(
 ) -> Rows:
     """The predictions that name an observation of their own partition. `models` gives each model and role a number;
     `history` says who should have published them."""
+    # Passes over the whole batch, as where it was decoded: what all of a batch share is looked up once.
     decoded = decode_each(_decode_prediction, [record.value for record in records])
-    kept = [
-        (record.key, each, at)
-        for record, each in zip(records, decoded, strict=True)
-        if each is not None
-        and record.key is not None
-        and each.source.partition == partition
-        and (at := instants[each.scored_at]) is not None
-        and models.has_room_for(each.model, each.role)
-        and not is_smoke_id(record.key)
-    ]
-    rows: Rows = np.empty(len(kept), dtype=PUBLISHED)
-    rows["source"] = [each.source.offset for _, each, _ in kept]
-    rows["id"] = [hash(key) for key, _, _ in kept]
-    rows["scored_ms"] = [at for _, _, at in kept]
-    rows["code"] = [each.observation_code for _, each, _ in kept]
-    rows["proba"] = [each.proba for _, each, _ in kept]
-    rows["threshold"] = [each.threshold for _, each, _ in kept]
-    rows["model"] = [models.number(each.model, each.role) for _, each, _ in kept]
-    rows["prediction"] = [each.prediction for _, each, _ in kept]
+    keys = [record.key or b"" for record in records]
+    said = [each for each in decoded if each is not None]
+    if len(said) < len(decoded):
+        keys = [key for key, each in zip(keys, decoded, strict=True) if each is not None]
+    texts = [each.scored_at for each in said]
+    speakers = [(each.model, each.role) for each in said]
+    at = {text: instants[text] for text in set(texts)}
+    numbers = {who: models.number(*who) if models.has_room_for(*who) else NOBODY for who in set(speakers)}
+    rows: Rows = np.empty(len(said), dtype=PUBLISHED)
+    rows["source"] = [each.source.offset for each in said]
+    rows["id"] = list(map(hash, keys))
+    rows["scored_ms"] = [at[text] for text in texts]
+    rows["code"] = [each.observation_code for each in said]
+    rows["proba"] = [each.proba for each in said]
+    rows["threshold"] = [each.threshold for each in said]
+    rows["model"] = [numbers[who] for who in speakers]
+    rows["prediction"] = [each.prediction for each in said]
     rows["expected"], rows["expected_threshold"] = NOBODY, np.nan
     if history:
-        for row, (key, each, _) in enumerate(kept):
+        for row, (key, each) in enumerate(zip(keys, said, strict=True)):
             expected = expected_at(history, partition, each.source.offset, key)
             if expected is not None and models.has_room_for(expected.model, expected.role):
                 rows["expected"][row] = models.number(expected.model, expected.role)
                 rows["expected_threshold"][row] = expected.threshold
-    return rows
+    ours = np.array([each.source.partition for each in said], dtype=np.int64) == partition
+    ours &= (rows["scored_ms"] != NO_TIME) & (rows["model"] != NOBODY)
+    ours[smoke_test_indices(keys)] = False
+    return rows if ours.all() else rows[ours]
 
 
 def actual_rows(records: Sequence[ConsumedRecord], instants: Instants) -> Rows:
@@ -147,7 +151,7 @@ def actual_rows(records: Sequence[ConsumedRecord], instants: Instants) -> Rows:
     kept = [
         (record.key, each, at)
         for record, each in zip(records, decoded, strict=True)
-        if isinstance(each, _Joined) and record.key is not None and (at := instants[each.scored_at]) is not None
+        if isinstance(each, _Joined) and record.key is not None and (at := instants[each.scored_at]) != NO_TIME
     ]
     rows: Rows = np.empty(len(kept), dtype=ACTUAL)
     rows["id"] = [hash(key) for key, _, _ in kept]

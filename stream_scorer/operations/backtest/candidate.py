@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import COLUMNS
-from stream_scorer.core.contract.observation_code import column_indices
+from stream_scorer.core.contract.observation_code import STRIDES
 from stream_scorer.core.quality.confidence_intervals import Interval, wilson
-from stream_scorer.core.quality.counts import GROUP_COLUMNS, QualityCounts
+from stream_scorer.core.quality.counts import GROUP_COLUMNS, GROUP_SIZES, QualityCounts
 from stream_scorer.core.quality.figures import GroupFigures, GroupGap, QualityMetrics, figures
 from stream_scorer.core.rollout.published_rows import with_outcomes
 from stream_scorer.models.registry.model_directory import LoadedModel
@@ -153,13 +153,14 @@ def _compared(retained: Retained) -> tuple[Codes, Floats, NDArray[np.void]]:
         mine, theirs = scored_observations(rows)
         codes.append(rows.observed["code"][mine])
         probas.append(rows.probas[mine])
-        published.append(rows.published[theirs])
+        # nearly always all of them, and a copy of wide rows costs more than all else here
+        published.append(rows.published if len(theirs) == len(rows.published) else rows.published[theirs])
     return np.concatenate(codes), np.concatenate(probas), np.concatenate(published)
 
 
 def _changes_by_group(codes: Codes, changed: Flags) -> tuple[GroupChange, ...]:
     found = []
-    for place, index in enumerate(column_indices(codes)[: len(GROUP_COLUMNS)]):
+    for place, index in enumerate(np.unravel_index(codes // STRIDES[len(GROUP_COLUMNS) - 1], GROUP_SIZES)):
         size = len(COLUMNS[place].domain)
         of_all, of_changed = np.bincount(index, minlength=size), np.bincount(index[changed], minlength=size)
         found += [
