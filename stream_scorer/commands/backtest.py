@@ -28,9 +28,13 @@ def register(app: typer.Typer) -> None:
 
 def backtest(
     models: Annotated[
-        list[Path],
-        typer.Option("--model", metavar="SOURCE", help="A model directory; with --as-served one for each that served."),
-    ],
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            metavar="SOURCE",
+            help="A model directory; with --as-served one for each that served. Default: the settings' model.",
+        ),
+    ] = None,
     begin: Annotated[
         str | None,
         typer.Option(
@@ -88,9 +92,10 @@ def backtest(
     limits = Limits(max_changed_share, min_success_rate, min_recall, max_gap)
     if as_served and (limits != Limits() or plot is not None or threshold is not None):
         raise SettingsError("--as-served compares with what was published, and takes no limit, threshold or plot")
-    if not as_served and len(models) != 1:
+    if not as_served and len(models or ()) > 1:
         raise SettingsError("give one --model to backtest; several only with --as-served")
-    loaded = [open_model(source, resolved.model.trusted_types) for source in models]
+    sources = models or [_served_here(resolved)]
+    loaded = [open_model(source, resolved.model.trusted_types) for source in sources]
     if as_served:
         served = asyncio.run(_as_served(resolved, loaded, asked, quiet=as_json))
         _print_served(served, as_json=as_json)
@@ -106,6 +111,13 @@ def backtest(
         passed = not report.faults
     if not passed:
         raise typer.Exit(NOT_PASSED)
+
+
+def _served_here(resolved: "Settings") -> Path:
+    """The model that a worker with these settings serves."""
+    from stream_scorer.models.registry.default_model import ensure_default_model
+
+    return Path(resolved.model.folder) if resolved.model.folder else ensure_default_model()
 
 
 async def _backtest(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stream_scorer.commands.model_recalibrate import recalibrate
 from stream_scorer.commands.options import JsonOption, SettingsOption, settings_from
 
 REFUSED = 1
@@ -16,6 +17,7 @@ model = typer.Typer(name="model", help="Look at models and verify them before th
 
 
 def register(app: typer.Typer) -> None:
+    model.command()(recalibrate)
     app.add_typer(model)
 
 

@@ -194,13 +194,13 @@ async def test_the_command_on_what_a_worker_published(environment: Environment, 
     await environment.settled()
     for worker in environment._started.values():
         assert await stopped(worker) == 0
-    model = ensure_default_model()
     variables = in_the_shell(
         STREAM_SCORER_KAFKA_BOOTSTRAP=environment.bootstrap,
         STREAM_SCORER_TOPICS_PREFIX=environment.settings.topics.prefix,
     )
-    again = json.loads(run(f"stream-scorer backtest --model {model} --as-served --json", tmp_path, variables))
+    again = json.loads(run("stream-scorer backtest --as-served --json", tmp_path, variables))
     assert (again["passed"], again["predictions"], again["same"]) == (True, 400, 400)
+    model = ensure_default_model()
     line = f"stream-scorer backtest --model {model} --threshold 0.6 --plot drawn.svg --min-success-rate 0.2 --json"
     report = json.loads(run(line, tmp_path, variables))
     assert (report["compared"], report["candidate"]["rows"], report["published"]["rows"]) == (400, 400, 400)
@@ -208,6 +208,13 @@ async def test_the_command_on_what_a_worker_published(environment: Environment, 
     assert report["candidate"]["auc"] == pytest.approx(report["published"]["auc"], abs=1e-12)
     assert report["candidate"]["recall"]["value"] < report["published"]["recall"]["value"]
     assert (tmp_path / "drawn.svg").read_bytes().startswith(b"<svg ")
+    line = f"stream-scorer model recalibrate {model} --out recalibrated --json"
+    recalibrated = json.loads(run(line, tmp_path, variables))
+    assert (recalibrated["form"], recalibrated["rows"]) == ("additive", 400)
+    slope = recalibrated["slope"]
+    assert slope["low"] < slope["value"] < slope["high"]
+    kept = json.loads(run("stream-scorer backtest --model recalibrated --json", tmp_path, variables))
+    assert (kept["compared"], kept["changed"]) == (400, 0)
 
 
 def test_a_drawing_without_outcomes_is_drawn() -> None:
