@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 BROKER ?= local
 TESTS ?= tests
+# Each process has a Kafka of its own; a module's tests stay together, because they may share a broker
+PROCESSES ?= 2
 ARGS ?=
 
 help: ## say what can be done here
@@ -33,7 +35,7 @@ demo: setup ## a real Kafka, a model, a worker and a realistic stream, live in t
 	@$(BIN)/stream-scorer demo $(ARGS)
 
 test: setup ## all tests but the long ones, on a real Kafka (BROKER=container: on a container)
-	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "not long" $(TESTS) $(ARGS)
+	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "not long" -n $(PROCESSES) --dist loadfile $(TESTS) $(ARGS)
 
 faults: setup ## the fault tests, the long ones too, and docs/reliability.md written from what they found
 	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "long or fault" --reliability-report docs/reliability.md tests $(ARGS)
@@ -44,6 +46,9 @@ verdicts: setup ## a thousand simulated roll-outs of each kind: how often the ju
 bench: setup ## events a second over a backlog, exactly once, and latency at a fixed rate
 	@$(BIN)/stream-scorer bench $(ARGS)
 	@$(BIN)/stream-scorer bench --latency 1000
+
+load: setup ## Locust on a gateway, with a broker and a worker of its own; reports under build/load
+	@$(BIN)/python -m tests.load.run $(ARGS)
 
 check: static $(if $(TESTED),,test) ## everything that CI checks: format, lint, types, import contracts, generated files, tests
 
@@ -82,4 +87,4 @@ lock: setup ## write the lock files anew from pyproject.toml
 clean: ## remove .venv and what tools left behind (caches of the broker and the model stay)
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup schemas demo test faults verdicts bench check static format format-check lint types imports generated generate lock clean
+.PHONY: help setup schemas demo test faults verdicts bench load check static format format-check lint types imports generated generate lock clean

@@ -12,6 +12,7 @@ UserError (exit status in brackets)
 ├── NotFoundError [1]      what was asked for by its position is not there, or not there any more
 ├── LimitError [75]        this process or machine has run out of something: file descriptors
 ├── OutageError [75]       Kafka is away or too slow; a supervisor starts the process again
+├── StateLookupError [75]  what is known of an id can't be said now: its lane moves, or its worker is away
 ├── RefusedError [1]       Kafka answers and rejects the request: a record too large, a request it does not know
 └── FencedError [1]        another worker has taken over what this one owned
 
@@ -67,6 +68,12 @@ class StateError(UserError):
 
 class NotFoundError(UserError):
     """Something that was asked for by its place is not there, or not there any more."""
+
+
+class StateLookupError(UserError):
+    """What is known of an id can't be said now: its lane moves or restores, or its worker is away."""
+
+    exit_status = 75
 
 
 class LimitError(UserError):

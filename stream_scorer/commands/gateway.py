@@ -1,11 +1,11 @@
 """`stream-scorer gateway`: the HTTP API for clients without Kafka, in a process of its own."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_scorer.commands.event_loop import run_fast
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, PrefixOption, SettingsOption, settings_from
 
@@ -29,16 +29,18 @@ def gateway(
     ] = None,
     http_address_file: Annotated[
         Path | None,
-        typer.Option("--http-address-file", metavar="FILE", help="Leave the address that is served, host:port, here."),
+        typer.Option(
+            "--http-address-file", metavar="FILE", help="Write the address that is served, host:port, to this file."
+        ),
     ] = None,
 ) -> None:
     """Answer observations and outcomes over HTTP: POST /predict, POST /predict/batch, POST /update. Ctrl-C ends it.
 
-    Any number of gateways may run side by side; each one answers what the topics say.
+    Any number of gateways may run side by side; each one answers with the results in the topics.
     """
     overrides = {"gateway.http_host": http_host, "gateway.http_port": http_port}
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix, overrides=overrides)
-    asyncio.run(_serve(resolved, http_address_file))
+    run_fast(_serve(resolved, http_address_file))
 
 
 async def _serve(resolved: "Settings", address_file: Path | None) -> None:

@@ -14,7 +14,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from stream_scorer.client import Client, Predicted, Redelivered, Rejected, TimedOut
+from stream_scorer.client.stop_lookup import StopLookup
 from stream_scorer.errors import SettingsError, TopicsError, UserError
+from stream_scorer.gateway.outcome_replies import OutcomeReplies, Waiting
 from stream_scorer.operations.audit.id_trace import trace
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.dead_letters.service import open_service
@@ -138,6 +140,27 @@ async def ask(settings: Settings) -> None:
         await client.deliver_outcome(an_outcome("asked", True))
 
 
+async def serve(settings: Settings) -> None:
+    """What a gateway does: every kind of answer, an outcome's too, and the owner of an id."""
+    id_ = f"served-{secrets.token_hex(4)}"
+    async with Client.of(settings) as client, StopLookup(settings) as lookup:
+        replies = OutcomeReplies(settings, client.partitions)
+        await replies.start()
+        try:
+            assert isinstance(await client.ask(an_event(id_)), Predicted)
+            assert isinstance(await client.ask(an_event(id_, hour=99)), Rejected)
+            assert (await lookup.ask(id_, client.partitions)).status == "predicted"
+            event, waiting = an_outcome(id_), Waiting(id_.encode(), asyncio.get_running_loop().create_future())
+            async with asyncio.timeout(CONSUMER_WAIT_S * 5):
+                await replies.update_of(id_.encode(), waiting, lambda: client.deliver_outcome(event))
+            astray = f"astray-{secrets.token_hex(4)}"
+            assert isinstance(await client.ask(an_event(astray), partition=elsewhere(astray)), Predicted)
+        except TimeoutError as error:
+            raise KafkaError(f"nothing comes from {NAMES.outcome_updates}") from error
+        finally:
+            await replies.stop()
+
+
 async def consume(settings: Settings, wait_s: float = WAIT_S_MAX) -> None:
     consumer = AIOKafkaConsumer(
         **client_options(settings.kafka),
@@ -174,6 +197,7 @@ async def operate(settings: Settings) -> None:
 WORK: dict[Role, Work] = {
     Role.PRODUCER: produce,
     Role.ASKING_PRODUCER: ask,
+    Role.GATEWAY: serve,
     Role.CONSUMER: consume,
     Role.OPERATOR: operate,
 }
@@ -212,8 +236,8 @@ async def test_a_worker_without_rights_ends_and_names_them_all(granted: Locked, 
 @pytest.mark.parametrize(
     "right",
     [
-        Acl(Kind.TOPIC, NAMES.predictions, Operation.WRITE, False, "results are published there"),
-        Acl(Kind.GROUP, f"{PREFIX}stream-scorer", Operation.READ, False, "workers share the partitions in it"),
+        Acl(Kind.TOPIC, NAMES.predictions, Operation.WRITE, False, "to publish results"),
+        Acl(Kind.GROUP, f"{PREFIX}stream-scorer", Operation.READ, False, "to share the partitions among workers"),
     ],
     ids=_named,
 )
@@ -244,7 +268,7 @@ async def test_a_lane_that_may_not_publish_names_its_transactional_id(granted: L
     with pytest.raises(KafkaError) as raised:
         await initialise(client, "elsewhere-0", 10_000)
     await client.close()
-    assert "(Write) on the transactional id elsewhere-0" in str(
+    assert "lacks Write on the transactional id elsewhere-0" in str(
         to_user_error(raised.value, "scoring", granted.bootstrap)
     )
 

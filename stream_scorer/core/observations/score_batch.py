@@ -16,7 +16,7 @@ from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
 from stream_scorer.core.dead_letters.rejection import RejectedRecord, to_dead_letter
 from stream_scorer.core.observations.deduplication import (
-    Batch,
+    Arrivals,
     DeduplicationResult,
     deduplicate_observations,
     deduplicate_repeats,
@@ -54,7 +54,7 @@ class Decided(NamedTuple):
     redelivered: int = 0
 
 
-class Sample(NamedTuple):
+class ScoredSample(NamedTuple):
     """The predictions that quality and drift are computed from, smoke tests left out: three arrays of one shape."""
 
     codes: Codes
@@ -73,7 +73,7 @@ class ScoredBatch(NamedTuple):
     moves: Mapping[int, Sequence[ProducerRecord]]
     entries: dict[bytes, bytes | None]
     joined: JoinResult | None
-    sample: Sample | None
+    sample: ScoredSample | None
     rejected: Sequence[RejectedRecord]
     unscored: Sequence[bytes]
     redelivered: int
@@ -116,7 +116,7 @@ def score_batch(
             clock.now_ms,
         )
         entries = dict(zip(accepted.ids, packed, strict=True))
-        sample = _without_smoke_tests(accepted.ids, Sample(codes, decisions, decided.probabilities))
+        sample = _without_smoke_tests(accepted.ids, ScoredSample(codes, decisions, decided.probabilities))
         if decided.waiting:
             ids = [rows.ids[row] for row in decided.waiting]
             waited = [entry for row in decided.waiting if (entry := found[row]) is not None]
@@ -151,7 +151,7 @@ def score_batch(
 def _decide(
     rows: ValidObservations, found: Sequence[bytes | None], clock: WindowClock, repeats_are_conflicts: bool
 ) -> Generator[Codes, Scored, Decided]:
-    arrivals = Batch(rows.ids, rows.codes, rows.offsets)
+    arrivals = Arrivals(rows.ids, rows.codes, rows.offsets)
     admission = deduplicate_observations(
         arrivals, found, window_starts_ms=clock.window_starts_ms, repeats_are_conflicts=repeats_are_conflicts
     )
@@ -193,9 +193,9 @@ def _ask(rows: ValidObservations, admission: DeduplicationResult) -> Generator[C
     return (yield np.array(codes, dtype=np.int64))
 
 
-def _without_smoke_tests(ids: Sequence[bytes], sample: Sample) -> Sample:
+def _without_smoke_tests(ids: Sequence[bytes], sample: ScoredSample) -> ScoredSample:
     if not (smoke := smoke_test_indices(ids)):
         return sample
     others = np.ones(len(ids), dtype=np.bool_)
     others[smoke] = False
-    return Sample(sample.codes[others], sample.decisions[others], sample.probabilities[others])
+    return ScoredSample(sample.codes[others], sample.decisions[others], sample.probabilities[others])

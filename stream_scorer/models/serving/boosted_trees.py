@@ -1,4 +1,4 @@
-"""Boosted trees as look-ups of the leaves that an observation may still reach.
+"""Boosted trees as lookups of the leaves that an observation may still reach.
 
 Invariant: for each tree exactly one leaf is left once all ten columns have spoken.
 
@@ -69,7 +69,7 @@ class BoostedTrees:
 
 
 def boosted_form(classifier: Any, changed: Floats, positive: int) -> Predict | None:
-    """The look-ups of a HistGradientBoostingClassifier, calibrated or not; None for any other, and for trees with more
+    """The lookups of a HistGradientBoostingClassifier, calibrated or not; None for any other, and for trees with more
     than 63 leaves. `changed`: what comes before it makes of the 158 observations that differ in one column."""
     trees, link = unwrapped(classifier)
     if trees is None or link is None or trees.n_trees_per_iteration_ != 1:

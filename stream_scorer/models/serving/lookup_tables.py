@@ -3,7 +3,7 @@
 Invariant: a compiled form is used only where it gave what the pipeline gives, to 1e-9.
 
 An observation is ten digits, so a step that treats each column on its own has only 158 things to say: one for each
-value that a column can have. They are asked for once; from then on a row is ten look-ups instead of a data frame.
+value that a column can have. They are asked for once; from then on a row is ten lookups instead of a data frame.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Compiled(NamedTuple):
 
 
 class Additive:
-    """A sum of ten terms as two look-ups: p = 1 / (1 + exp(-upper) · exp(-lower)), with the exponentials in the
+    """A sum of ten terms as two lookups: p = 1 / (1 + exp(-upper) · exp(-lower)), with the exponentials in the
     tables."""
 
     def __init__(self, upper: Floats, lower: Floats) -> None:
@@ -61,7 +61,7 @@ class Additive:
 
 
 class Preprocessed:
-    """What comes before the classifier as look-ups, each output taken from the one column that it depends on."""
+    """What comes before the classifier as lookups, each output taken from the one column that it depends on."""
 
     def __init__(self, constant: Floats, outputs: list[NDArray[np.intp]], tables: list[Floats]) -> None:
         self.constant, self.outputs, self.tables = constant, outputs, tables

@@ -65,7 +65,7 @@ def choose_threshold(
     raise ModelError(
         f"no threshold reaches a success rate of {SUCCESS_RATE_MIN + margin:.2f} "
         f"on at least {THRESHOLD_POSITIVES_MIN} predictions "
-        f"(the best: {best:.3f}): give more or better rows, or a smaller margin"
+        f"(the best: {best:.3f}): give more rows, or a smaller margin"
     )
 
 

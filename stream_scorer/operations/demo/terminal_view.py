@@ -13,13 +13,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from stream_scorer.core.quality.confidence_intervals import wilson
 from stream_scorer.operations.demo.live_counts import LiveCounts
 from stream_scorer.operations.harness.latency_percentiles import latency_figures
 
 BARS = " ▁▂▃▄▅▆▇█"
-WILSON_Z = 1.959964
 BAR = 6
-LINES_BESIDE_PREDICTIONS = 18
+LINES_BESIDE_PREDICTIONS = 19
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Scene:
     broker: str
     page: str
     act_token: str = ""
+    gateway: str = ""
     elapsed_s: float = 0.0
     observations: int = 0
     outcomes: int = 0
@@ -40,7 +41,7 @@ def render(seen: LiveCounts, scene: Scene, *, height: int) -> Layout:
     """The whole screen."""
     layout = Layout()
     layout.split_column(
-        Layout(_head(scene), size=3),
+        Layout(_head(scene), size=4),
         Layout(_flow(seen, scene), size=5),
         Layout(name="middle", ratio=1),
         Layout(name="bottom", size=min(max(len(seen.reasons), 3), 6 if height < 34 else 12) + 2),
@@ -69,9 +70,7 @@ def _head(scene: Scene) -> RenderableType:
         (" stream-scorer ", "bold reverse cyan"), (f"  {_clock(scene.elapsed_s)}  ", "bold"), scene.state
     )
     restarts = f" worker restarted {scene.restarts}×" if scene.restarts else ""
-    acting = (
-        Text.assemble(("to replay there, log in with ", "dim"), (scene.act_token, "cyan")) if scene.act_token else ""
-    )
+    acting = Text.assemble(("to replay, log in with ", "dim"), (scene.act_token, "cyan")) if scene.act_token else ""
     grid = Table.grid(expand=True)
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_column(justify="right", no_wrap=True)
@@ -80,7 +79,9 @@ def _head(scene: Scene) -> RenderableType:
         Text(f" Apache Kafka on {scene.broker}", style="dim"),
         Text.assemble(("console ", "dim"), (f"http://{scene.page}", "cyan underline")),
     )
-    grid.add_row(Text(restarts, style="dim"), acting)
+    gateway = Text.assemble((" gateway ", "dim"), (f"http://{scene.gateway}/docs", "cyan underline"))
+    grid.add_row(gateway, acting)
+    grid.add_row(Text(restarts, style="dim"), "")
     return grid
 
 
@@ -154,11 +155,10 @@ def _quality(seen: LiveCounts) -> RenderableType:
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(no_wrap=True)
-    if seen.judged:
-        low, high = wilson(seen.right, seen.judged)
+    if (measured := wilson(seen.right, seen.judged)) is not None:
         rate = Text.assemble(
-            (f"{seen.right / seen.judged:.1%}", "bold green"),
-            (f"  {low:.0%} to {high:.0%}, {seen.judged:,} judged", "dim"),
+            (f"{measured.value:.1%}", "bold green"),
+            (f"  {measured.low:.0%} to {measured.high:.0%}, {seen.judged:,} judged", "dim"),
         )
     else:
         rate = Text("–")
@@ -166,12 +166,6 @@ def _quality(seen: LiveCounts) -> RenderableType:
     grid.add_row("joined", f"{seen.updates['joined']:,}, corrected {seen.updates['corrected']:,}")
     grid.add_row("came before", f"{seen.updates['awaiting_prediction']:,}, unknown {seen.updates['unknown']:,}")
     return Panel(grid, title="outcomes", title_align="left", border_style="dim")
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share."""
-    centre, spread = right + WILSON_Z**2 / 2, WILSON_Z * math.sqrt(right * (n - right) / n + WILSON_Z**2 / 4)
-    return (centre - spread) / (n + WILSON_Z**2), (centre + spread) / (n + WILSON_Z**2)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 JOB: Final = 'job=~"stream-scorer.*"'
+GATEWAY_JOB: Final = 'job=~"gateway-of-stream-scorer.*"'
 RUNBOOK: Final = "docs/runbook.md"
 UNITS_S: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
@@ -19,7 +20,7 @@ def span(seconds: int) -> str:
     return f"{seconds // size}{unit}"
 
 
-class Pace(NamedTuple):
+class RulePace(NamedTuple):
     """Spans of time in seconds. Counts of outcomes and distributions are taken once an hour and added up from there,
     because looking at 28 days of every scrape each minute would cost more than scoring."""
 
@@ -66,7 +67,7 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Group:
+class RuleGroup:
     """Rules that are worked out together, one after the other, at this interval."""
 
     name: str

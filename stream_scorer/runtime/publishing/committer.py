@@ -30,8 +30,9 @@ from stream_scorer.runtime.publishing.fencing import Membership, generation_igno
 from stream_scorer.runtime.publishing.hanging_transactions import HangingTransactions
 from stream_scorer.runtime.publishing.producer_identity import ProducerIdentity, initialise
 from stream_scorer.runtime.publishing.publisher import LaneUnavailableError
+from stream_scorer.runtime.publishing.record_writer import PartitionsUnavailableError
 from stream_scorer.runtime.publishing.transaction import LaneBatch, Transaction, TransactionEvent
-from stream_scorer.runtime.publishing.transaction_writer import PartitionsUnavailableError, TransactionWriter
+from stream_scorer.runtime.publishing.transaction_writer import TransactionWriter
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class Committer:
         except TimeoutError as error:
             raise OutageError(
                 f"Kafka did not finish a transaction within worker.transaction_timeout_ms = {self._timeout_ms}. "
-                "Start the worker again once the broker is back: it goes on behind the last one that was committed."
+                "Start the worker again once the broker is back: it resumes after the last committed transaction."
             ) from error
         finally:
             if batch in self._queue:

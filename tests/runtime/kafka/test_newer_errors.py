@@ -9,7 +9,6 @@ from stream_scorer.runtime.kafka.newer_errors import TransactionAbortableError
 from stream_scorer.runtime.kafka.protocol.error_codes import RETRIABLE, ErrorCode
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
-
 # What brokers and controllers say to one another, and to tools that move partitions
 NEVER_ANSWERED = {77, 84, 85, *range(94, 100), 101, 102}
 
