@@ -28,11 +28,12 @@ def register(app: typer.Typer) -> None:
 
 def backtest(
     models: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--model",
             metavar="SOURCE",
-            help="A model directory; with --as-served one for each that served. Default: the settings' model.",
+            help="A model directory, uploaded:/NAME, or another source; with --as-served one for each that served. "
+            "Default: the settings' model.",
         ),
     ] = None,
     begin: Annotated[
@@ -86,7 +87,6 @@ def backtest(
 
     from stream_scorer.operations.backtest.candidate import Limits
     from stream_scorer.operations.backtest.retained_rows import Range
-    from stream_scorer.operations.rollout.model_verification import open_model
 
     asked = Range(at_of("--from", begin), at_of("--to", end))
     limits = Limits(max_changed_share, min_success_rate, min_recall, max_gap)
@@ -95,7 +95,7 @@ def backtest(
     if not as_served and len(models or ()) > 1:
         raise SettingsError("give one --model to backtest; several only with --as-served")
     sources = models or [_served_here(resolved)]
-    loaded = [open_model(source, resolved.model.trusted_types) for source in sources]
+    loaded = asyncio.run(_loaded(resolved, sources))
     if as_served:
         served = asyncio.run(_as_served(resolved, loaded, asked, quiet=as_json))
         _print_served(served, as_json=as_json)
@@ -113,11 +113,22 @@ def backtest(
         raise typer.Exit(NOT_PASSED)
 
 
-def _served_here(resolved: "Settings") -> Path:
+async def _loaded(resolved: "Settings", sources: list[str]) -> "list[LoadedModel]":
+    from stream_scorer.models.registry.model_directory import load_model
+    from stream_scorer.operations.rollout.model_sources import opened_source
+
+    loaded = []
+    for source in sources:
+        async with opened_source(source, resolved) as folder:
+            loaded.append(load_model(folder, resolved.model.trusted_types))
+    return loaded
+
+
+def _served_here(resolved: "Settings") -> str:
     """The model that a worker with these settings serves."""
     from stream_scorer.models.registry.default_model import ensure_default_model
 
-    return Path(resolved.model.folder) if resolved.model.folder else ensure_default_model()
+    return resolved.model.folder or str(ensure_default_model())
 
 
 async def _backtest(

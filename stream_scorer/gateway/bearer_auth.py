@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from stream_scorer.errors import SettingsError, system_words
+from stream_scorer.runtime.settings.strength import ADVICE, CHARACTERS_MIN, weakness
 
-TOKEN_CHARACTERS_MIN: Final = 16
 CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -50,8 +50,10 @@ def read_tokens(file: str) -> Tokens:
     for client, token in tokens.items():
         if not CLIENT_NAME.fullmatch(client):
             problems.append(f"{client!r} is not a client name: letters, digits, `.`, `_`, `-`, at most 100")
-        if not isinstance(token, str) or len(token) < TOKEN_CHARACTERS_MIN:
-            problems.append(f"the token of {client!r} is not a text of at least {TOKEN_CHARACTERS_MIN} characters")
+        if not isinstance(token, str) or len(token) < CHARACTERS_MIN:
+            problems.append(f"the token of {client!r} is not a text of at least {CHARACTERS_MIN} characters")
+        elif (why := weakness(token)) is not None:
+            problems.append(f"the token of {client!r} is too easy to guess: {why}; {ADVICE}")
         elif not (token.isascii() and token.isprintable() and " " not in token):
             problems.append(f"the token of {client!r} holds characters that a header can't carry")
     texts = [token for token in tokens.values() if isinstance(token, str)]

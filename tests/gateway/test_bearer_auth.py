@@ -23,6 +23,8 @@ def test_a_token_names_its_client() -> None:
     [
         ('east = "short"', "at least 16 characters"),
         ("east = 12345678901234567", "at least 16 characters"),
+        ('east = "abababababababab"', "too easy to guess"),
+        ('east = "password01234567"', "too easy to guess"),
         (f'east = "{EAST}"\nwest = "{EAST}"', "the same token"),
         (f'"e st" = "{EAST}"', "not a client name"),
         ('east = "ünïcode-token-0123456789"', "a header can't carry"),

@@ -15,12 +15,19 @@ from aiokafka.errors import KafkaError
 
 from stream_scorer.client import Client, Predicted, Redelivered, Rejected, TimedOut
 from stream_scorer.client.stop_lookup import StopLookup
+from stream_scorer.core.quality.windowed_evaluation import Window
 from stream_scorer.errors import SettingsError, TopicsError, UserError
 from stream_scorer.gateway.outcome_replies import OutcomeReplies, Waiting
+from stream_scorer.models.artifacts.files import read_files
+from stream_scorer.models.registry.default_model import ensure_default_model
+from stream_scorer.models.registry.model_directory import load_model
 from stream_scorer.operations.audit.id_trace import trace
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.dead_letters.service import open_service
 from stream_scorer.operations.harness.worker_process import WorkerProcess
+from stream_scorer.operations.rollout.model_store import NewModel
+from stream_scorer.operations.rollout.retained_stops import retained_stops
+from stream_scorer.operations.rollout.service import open_rollout, served
 from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
@@ -35,6 +42,7 @@ from tests.integration.topic_writer import elsewhere
 from tests.security.acl_grants import granting
 from tests.security.conftest import Locked, password_of
 from tests.support.builders import an_event, an_outcome
+from tests.support.rollout import a_new_model
 from tests.support.workers import ended
 
 PREFIX = "locked."
@@ -194,12 +202,25 @@ async def operate(settings: Settings) -> None:
         assert (await office.replay(failing_too=True, yes=True)).replayed >= 2
 
 
+async def deploy(settings: Settings) -> None:
+    folder = ensure_default_model()
+    loaded, (contents, digest) = load_model(folder), read_files(folder)
+    async with open_rollout(settings, who="deployer") as rollout:
+        await rollout.upload(a_new_model(f"new-{secrets.token_hex(4)}"))
+        await rollout.upload(NewModel("default", digest, loaded.threshold, loaded.form, contents))
+        planned = await rollout.plan_deploy(served("default", digest, loaded.threshold), "champion")
+        await rollout.commit(planned)
+        assert (await rollout.status()).control is not None
+    await retained_stops(settings, Window())
+
+
 WORK: dict[Role, Work] = {
     Role.PRODUCER: produce,
     Role.ASKING_PRODUCER: ask,
     Role.GATEWAY: serve,
     Role.CONSUMER: consume,
     Role.OPERATOR: operate,
+    Role.DEPLOYER: deploy,
 }
 
 

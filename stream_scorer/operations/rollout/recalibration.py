@@ -23,7 +23,7 @@ from stream_scorer.models.training.recalibration import (
 )
 from stream_scorer.operations.backtest.retained_rows import OnRead, Range, RetainedReader, scored_observations
 from stream_scorer.operations.reading.topic_reader import Reader
-from stream_scorer.operations.rollout.model_verification import open_model
+from stream_scorer.operations.rollout.model_sources import checked_folder
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 
@@ -54,7 +54,7 @@ async def recalibrate_on_topics(
     """Fit to the range's known outcomes and write `out`; its threshold moves along, so that every decision stays.
     Raises ModelError where the model can't be loaded or recalibrated, or too few outcomes are known."""
     refuse_existing(out)
-    model = open_model(source, trusted_types)
+    model = load_model(checked_folder(str(source)), trusted_types)
     async with Reader(options) as reader:
         retained = await RetainedReader(
             reader, names, event_bytes_max=event_bytes_max, framed=framed, on_read=on_read

@@ -21,6 +21,7 @@ class Role(StrEnum):
     GATEWAY = "gateway"
     CONSUMER = "consumer"
     OPERATOR = "operator"
+    DEPLOYER = "deployer"
     ADMIN = "admin"
 
 
@@ -63,6 +64,7 @@ WHO: Final = {
     Role.GATEWAY: "`stream-scorer gateway`",
     Role.CONSUMER: "reads predictions and outcome updates",
     Role.OPERATOR: "inspects records and dead letters, audits, replays and discards",
+    Role.DEPLOYER: "deploys, promotes and withdraws models; a worker too, where the judge decides by itself",
     Role.ADMIN: "runs `stream-scorer topics apply`",
 }
 
@@ -81,6 +83,11 @@ _WORKER: Final[_Table] = {
         _READ: "to see transactions that a lane's former owner left open",
         _WRITE: "to publish dead letters",
     },
+    "shadow_predictions": {_WRITE: "to publish what shadows would have said"},
+    "model_control": {_READ: "to learn which models should serve"},
+    "model_switches": {_READ: "to learn which models served last", _WRITE: "to record every switch of models"},
+    "models": {_READ: "to load models from it"},
+    "model_evidence": {_READ: "to count on from it", _WRITE: "to publish what outcomes say of the models"},
 }
 _SENDING: Final[_Table] = {
     "observations": {_WRITE: "to send observations"},
@@ -104,6 +111,13 @@ _LOOKS: Final[_Table] = {
     "dead_letters": {_READ: "to read its records"},
     "shadow_predictions": {_READ: "to read its records"},
     "ledger": {_READ: "to read what was decided", _WRITE: "to record every action"},
+}
+_DEPLOYS: Final[_Table] = {
+    "model_control": {_READ: "to base an act on the last one that counts", _WRITE: "to write every act"},
+    "models": {_READ: "to read uploads back", _WRITE: "to upload models"},
+    "model_switches": {_READ: "to see which lanes have switched"},
+    "model_evidence": {_READ: "to judge candidates by it"},
+    "outcome_updates": {_READ: "to verify models on outcomes that are known"},
 }
 
 
@@ -152,6 +166,8 @@ def _rights(role: Role, prefix: str, group: str) -> Iterator[Acl]:
             True,
             "to commit an action and its ledger entry in one transaction",
         )
+    elif role is Role.DEPLOYER:
+        yield from _on(topics, prefix, _DEPLOYS)
     else:
         makes = {
             Operation.CREATE: "it is made",

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records.clock import WindowClock
-from stream_scorer.core.records.output_timestamps import ANY_AGE, AgesMax, brought_forward
+from stream_scorer.core.records.output_timestamps import ANY_AGE, AgesMax, within_bounds
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
@@ -236,9 +236,7 @@ class Lane:
         """What is published, with timestamps that its topics take and keep."""
         now_ms, ages_ms_max = self._clock().now_ms, self._ages_ms_max
         return {
-            partition: brought_forward(records, now_ms - ages_ms_max[partition.topic])
-            if partition.topic in ages_ms_max
-            else records
+            partition: within_bounds(records, now_ms, ages_ms_max.get(partition.topic))
             for partition, records in outputs.items()
         }
 
