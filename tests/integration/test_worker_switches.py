@@ -14,6 +14,7 @@ from stream_scorer.core.records.model_control import ModelIds, ServedModel
 from stream_scorer.core.records.model_switch import ModelSwitch
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.runtime.cluster.topic_admin import apply
+from tests.support.builders import an_event, an_outcome
 from tests.support.kafka_environment import Account
 from tests.support.models import Deployer, save_additive
 from tests.support.workers import Environment, ended, stopped
@@ -209,6 +210,52 @@ async def test_a_lane_never_goes_back_behind_the_control_record_that_served_it(
     again = environment.worker(model__folder=str(folders[0])).start()
     assert await ended(again) == REFUSED
     assert "can't be known" in again.log()
+
+
+@pytest.mark.fault("a lane moves to a worker without the model", promise="it loads the model before it opens the lane")
+async def test_a_lane_that_moves_is_opened_by_a_worker_that_has_its_models(
+    environment: Environment, folders: tuple[Path, Path], models: tuple[ServedModel, ServedModel]
+) -> None:
+    deployer, topics = Deployer(environment), environment.topics
+    await deployer.upload(folders[1], models[1])
+    await environment.start("a", model__folder=str(folders[0]))
+    await topics.observe(*events(200))
+    await environment.settled()
+    offset = await deployer.control(ModelIds(champion=models[1]))
+    await deployer.until_served(offset, LANES, state="ready")
+    await topics.observe(*events(200))
+    await environment.settled()
+    # another worker, with another model of its own, takes some lanes over, and then all of them
+    other = await environment.start("b", model__folder=str(folders[0]))
+    await topics.observe(*events(200))
+    await environment.settled()
+    await stopped(environment.started("a"))
+    await topics.observe(*events(200))
+    account = await environment.account(prediction=800)
+    assert other.exit_status() is None
+    switches = await deployer.switches()
+    assert not faults_of(account, switches)
+    served = [json.loads(record.value)["model"] for record in account.read.predictions]
+    assert served.count(models[1].label) == 600
+    # the heirs had nothing to say: the same control record, the same models
+    assert [[one.control_offset for one in serving(switches, lane)] for lane in LANES] == [[None, offset]] * 4
+
+
+async def test_an_outcome_is_joined_with_what_was_published_though_that_model_is_gone(
+    environment: Environment, folders: tuple[Path, Path], models: tuple[ServedModel, ServedModel]
+) -> None:
+    deployer, topics = Deployer(environment), environment.topics
+    worker = await environment.start(model__folder=str(folders[0]))
+    await topics.observe(*[an_event(f"ev-{number}") for number in range(40)])
+    await environment.settled()
+    await stopped(worker)
+    await deployer.upload(folders[1], models[1])
+    await deployer.control(ModelIds(champion=models[1]))
+    await environment.start()
+    await topics.report(*[an_outcome(f"ev-{number}") for number in range(40)])
+    account = await environment.account(prediction=40, joined=40)
+    updates = [json.loads(record.value) for record in account.read.updates]
+    assert {(one["model"], one["role"]) for one in updates} == {(models[0].label, "champion")}
 
 
 async def test_a_control_record_of_a_later_version_ends_the_worker_and_says_so(

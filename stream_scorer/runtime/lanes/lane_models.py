@@ -97,7 +97,10 @@ class LaneModels:
         if models is None or models.control_offset is None:
             return []
         models = self.serving()
-        if self._is_served_by(models) or self._said_ready == models.control_offset:
+        if models is self._announced or self._said_ready == models.control_offset:
+            return []
+        if self._is_served_by(models):
+            self._announced = models
             return []
         records = self._refusals(models, first, now_ms)
         self._said_ready = models.control_offset

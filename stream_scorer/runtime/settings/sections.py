@@ -148,7 +148,7 @@ class ModelsSettings(Section, frozen=True):
     bytes_max: Annotated[int, about("The largest model that is uploaded or fetched", ge=1, le=1024 * MIB)] = 64 * MIB
     timeout_ms: Annotated[
         int, about("Within which a model that is not additive must answer for a batch", ge=10, le=600_000)
-    ] = 5_000
+    ] = 15_000
     shadow_budget_ms: Annotated[
         int, about("Within which shadows must answer for a batch; what comes later is missing", ge=10, le=60_000)
     ] = 1_000
