@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 BROKER ?= local
 TESTS ?= tests
+# Each process has a Kafka of its own; a module's tests stay together, because they may share a broker
+PROCESSES ?= 2
 ARGS ?=
 
 help: ## say what can be done here
@@ -33,7 +35,7 @@ demo: setup ## a real Kafka, a model, a worker and a realistic stream, live in t
 	@$(BIN)/stream-scorer demo $(ARGS)
 
 test: setup ## all tests but the long ones, on a real Kafka (BROKER=container: on a container)
-	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "not long" $(TESTS) $(ARGS)
+	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "not long" -n $(PROCESSES) --dist loadfile $(TESTS) $(ARGS)
 
 faults: setup ## the fault tests, the long ones too, and docs/reliability.md written from what they found
 	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "long or fault" --reliability-report docs/reliability.md tests $(ARGS)

@@ -190,4 +190,6 @@ def _why(question: PendingRequest, topic: str, timeout_s: float) -> str:
     if question.source is None:
         return f"Kafka did not acknowledge it within {timeout_s:g} s"
     place = f"{topic}-{question.source.partition}@{question.source.offset}"
-    return f"no answer within {timeout_s:g} s: it lies at {place} and is answered once a worker has read it"
+    return (
+        f"no result within {timeout_s:g} s: the record is at {place}, and its result follows once a worker has read it"
+    )

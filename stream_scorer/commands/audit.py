@@ -42,10 +42,10 @@ def audit(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell where every input ended: prediction, dead letter, redelivery, move, joined, unknown or repeat.
+    """Report where every input ended: prediction, dead letter, redelivery, move, joined, unknown or repeat.
 
-    Reads the topics and nothing else. Names every record that is unaccounted for, or accounted for twice: then, and
-    where something is said of no input, the exit status is 1.
+    Reads the topics and nothing else. Names every record that is unaccounted for, or accounted for twice. Exit status
+    1 if there is one, or if an output names an input that does not exist.
     """
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
@@ -117,13 +117,25 @@ def _print(report: "AuditReport") -> None:
     faults = [
         ("unaccounted for", report.unaccounted, report.unaccounted_offsets),
         ("accounted for twice", report.duplicated, report.duplicated_offsets),
-        ("said of no input, or of another than it names", report.strays, report.stray_offsets),
-        ("marked as moved by someone else (harmless)", report.forged_moves, report.forged_move_offsets),
-        ("replays of the ledger whose record is not there", report.lost_replays, report.lost_replay_offsets),
-        ("replays of a dead letter that was replayed twice", report.doubled_replays, report.doubled_replay_offsets),
-        ("marked as replayed by someone else (harmless)", report.forged_replays, report.forged_replay_offsets),
+        ("outputs that name an input which does not exist or differs", report.strays, report.stray_offsets),
         (
-            "records of the ledger that tell of no act (passed over)",
+            "with move headers that stream-scorer did not write (harmless)",
+            report.forged_moves,
+            report.forged_move_offsets,
+        ),
+        ("replays in the ledger whose record is missing", report.lost_replays, report.lost_replay_offsets),
+        (
+            "replays of a dead letter that had been replayed already",
+            report.doubled_replays,
+            report.doubled_replay_offsets,
+        ),
+        (
+            "with replay headers that stream-scorer did not write (harmless)",
+            report.forged_replays,
+            report.forged_replay_offsets,
+        ),
+        (
+            "ledger records that describe no action (skipped)",
             report.unreadable_acts,
             report.unreadable_act_offsets,
         ),
@@ -135,17 +147,19 @@ def _print(report: "AuditReport") -> None:
             typer.echo(f"{count:,} {what}:\n" + "\n".join(f"  {name}" for name in [*named, *more]))
     if report.deleted_ranges:
         sure, other = report.deleted_unread, report.deleted_unnamed
-        typer.echo(f"{sure:,} offsets were deleted by retention unread, {other:,} unread or sent again:")
+        typer.echo(f"{sure:,} offsets were deleted by retention before they were read, {other:,} more may have been:")
         typer.echo("\n".join(f"  {name}" for name in report.deleted_ranges))
     if report.quarantined_batches:
         typer.echo(
-            f"{report.quarantined_batches:,} batches of {report.quarantined_offsets:,} records were not unfolded, "
+            f"{report.quarantined_batches:,} batches of {report.quarantined_offsets:,} records were not decompressed, "
             "each is one dead letter:\n" + "\n".join(f"  {name}" for name in report.quarantined_batch_offsets)
         )
     if report.not_yet_read:
         typer.echo(f"{report.not_yet_read:,} inputs not read yet: no worker has committed them")
     if report.beyond_retention:
-        typer.echo(f"{report.beyond_retention:,} inputs are older than the retained outputs: their fate is unknown")
+        typer.echo(
+            f"{report.beyond_retention:,} inputs are older than the retained outputs: where they ended is unknown"
+        )
     verdict = (
         "every input ended in exactly one place" if report.is_fine else "NOT every input ended in exactly one place"
     )

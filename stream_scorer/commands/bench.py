@@ -24,8 +24,8 @@ T = TypeVar("T")
 MIB = 1024 * 1024
 
 
-class Delivery(StrEnum):
-    """The worker's guarantee."""
+class DeliveryOption(StrEnum):
+    """The worker's delivery guarantee."""
 
     EXACTLY_ONCE = "exactly-once"
     AT_LEAST_ONCE = "at-least-once"
@@ -36,26 +36,26 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    events: Annotated[int, typer.Option(min=1_000, help="Events of the backlog.")] = 400_000,
+    events: Annotated[int, typer.Option(min=1_000, help="How many events the backlog holds.")] = 400_000,
     latency: Annotated[
         float | None,
         typer.Option(
             min=1, metavar="RATE", help="Measure latency at this many events per second instead, sent on schedule."
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="How long latency is measured, after a warm-up.")] = 20.0,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Seconds for which latency is measured, after the warm-up.")
+    ] = 20.0,
     warm_up: Annotated[
         float,
-        typer.Option(
-            min=0, help="Warm-up seconds at that rate that are not counted: a broker is slow just after its start."
-        ),
+        typer.Option(min=0, help="Warm-up seconds at that rate, not counted: a broker is slow just after its start."),
     ] = 40.0,
     broken_share: Annotated[float, typer.Option(min=0, max=1, help="Share of events that break the contract.")] = 0.03,
     moved_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the backlog that is on a wrong partition.")
+        float, typer.Option(min=0, max=1, help="Share of the backlog that is on the wrong partition.")
     ] = 0.0,
     joins: Annotated[
-        bool, typer.Option("--joins", help="Measure joining outcomes and restoring the state instead, of so many ids.")
+        bool, typer.Option("--joins", help="Measure joining outcomes and restoring the state of this many ids instead.")
     ] = False,
     recovery: Annotated[
         bool,
@@ -65,20 +65,25 @@ def bench(
     ] = False,
     letters: Annotated[
         bool,
-        typer.Option("--letters", help="Measure listing so many dead letters, and replaying 10,000 more, instead."),
+        typer.Option(
+            "--dead-letters", help="Measure listing this many dead letters, and replaying 10,000 more, instead."
+        ),
     ] = False,
     partitions: Annotated[
-        int | None, typer.Option(min=1, max=1_000, help="Partitions of each topic, of backlog and latency. Default: 4.")
+        int | None,
+        typer.Option(min=1, max=1_000, help="Partitions of each topic, for backlog and latency. Default: 4."),
     ] = None,
     against: Annotated[
         str | None,
         typer.Option(
             metavar="REVISION",
-            help="Measure the worker of this git revision too, in turns with ours, and print medians of both.",
+            help="Also measure the worker of this git revision, in turns with ours; print the medians of both.",
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each is measured with --against.")] = 5,
-    delivery: Annotated[Delivery, typer.Option(help="The worker's guarantee.")] = Delivery.EXACTLY_ONCE,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each revision, with --against.")] = 5,
+    delivery: Annotated[
+        DeliveryOption, typer.Option(help="The worker's delivery guarantee.")
+    ] = DeliveryOption.EXACTLY_ONCE,
     model: Annotated[Path | None, typer.Option(help="Model directory. Default: the default model.")] = None,
     bootstrap: Annotated[
         str | None,
@@ -90,7 +95,7 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure one worker from outside, on a Kafka on this machine: events a second over a backlog, latency at a fixed
-    rate, joining and restoring, the waits when workers come and go, or what operators wait for.
+    rate, joins and restores, pauses when workers join or die, or the commands on dead letters.
 
     The backlog: from the first to the last committed record, then every record is accounted for. Latency: from when
     an event was due to be sent until its prediction can be read under `read_committed`. Exit status 1 when a record
@@ -101,7 +106,7 @@ def bench(
     from stream_scorer.operations.bench.throughput import BacklogPlan, measure_backlog
 
     if sum((latency is not None, joins, recovery, letters)) > 1:
-        raise SettingsError("--latency, --joins, --recovery and --letters are measured one at a time: choose one")
+        raise SettingsError("--latency, --joins, --recovery and --dead-letters are measured one at a time: choose one")
     if (against is not None or partitions is not None) and (joins or recovery or letters):
         raise SettingsError("--against and --partitions are for the backlog and for --latency")
     quiet_kafka_clients()
@@ -222,9 +227,9 @@ def _join_rows(figures: "JoinFigures") -> list[tuple[str, str]]:
 
 def _recovery_rows(figures: "RecoveryFigures") -> list[tuple[str, str]]:
     return [
-        ("longest pause, two workers", f"{figures.calm_pause_s:.2f} s without a commit of a partition"),
-        ("longest pause, a third joins", f"{figures.joining_pause_s:.2f} s"),
-        ("killed until all go on", f"{figures.killed_to_commit_s:.2f} s"),
+        ("longest pause with two workers", f"{figures.calm_pause_s:.2f} s without a commit of a partition"),
+        ("longest pause while a third joins", f"{figures.joining_pause_s:.2f} s"),
+        ("from the kill until all partitions go on", f"{figures.killed_to_commit_s:.2f} s"),
         ("rate", f"{figures.rate:,.0f} events a second"),
         ("missing, doubled", f"{figures.unaccounted:,}, {figures.duplicated:,}"),
     ]
@@ -235,7 +240,7 @@ def _letters_rows(figures: "LettersFigures") -> list[tuple[str, str]]:
         ("dead letters", f"{figures.letters:,}, written at {figures.buried_per_s:,} a second"),
         ("list, no index yet", f"{figures.list_cold_s:.1f} s, {figures.list_peak_memory_bytes / MIB:,.0f} MiB"),
         ("list, with its index", f"{figures.list_warm_s:.1f} s"),
-        (f"replay of {figures.replayed:,}, mended", f"{figures.replay_s:.1f} s"),
+        (f"replay of {figures.replayed:,}, with a fix", f"{figures.replay_s:.1f} s"),
         ("missing, doubled", f"{figures.unaccounted:,}, {figures.duplicated:,}"),
     ]
 

@@ -22,7 +22,11 @@ LOOK_EVERY_S = 0.5
 FolderOption = Annotated[
     Path | None,
     typer.Option(
-        "--folder", metavar="DIR", help="Its data and logs.", file_okay=False, show_default="in the cache folder"
+        "--folder",
+        metavar="DIR",
+        help="The folder of its data and logs.",
+        file_okay=False,
+        show_default="in the cache folder",
     ),
 ]
 
@@ -38,7 +42,11 @@ def start(
     port: Annotated[
         int | None,
         typer.Option(
-            "--port", min=1, max=65_535, help="The first one's port; the others' follow.", show_default="9092 if free"
+            "--port",
+            min=1,
+            max=65_535,
+            help="Port of the first broker; the others take the next ones.",
+            show_default="9092 if free",
         ),
     ] = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Run in the foreground; Ctrl-C stops it.")] = False,
@@ -129,5 +137,7 @@ def show(there: "BackgroundBroker | None", folder: Path, as_json: bool) -> None:
         return
     typer.echo(f"Apache Kafka {there.version} at {there.bootstrap}, data in {folder}")
     for number, node in enumerate(facts["nodes"]):
-        state = "answers" if node["answers"] else "runs, but does not answer" if node["running"] else "does not run"
+        state = (
+            "answers" if node["answers"] else "is running, but does not answer" if node["running"] else "does not run"
+        )
         typer.echo(f"  node {number}: port {node['port']}, process {node['pid']}, {state}")

@@ -32,19 +32,21 @@ def console(
         typer.Option(
             "--worker",
             metavar="URL",
-            help="Where a worker tells its figures, http://host:port; more than once for more; else the settings'.",
+            help="A worker's status address, http://host:port; repeatable. Default: the settings.",
         ),
     ] = None,
     http_address_file: Annotated[
         Path | None,
-        typer.Option("--http-address-file", metavar="FILE", help="Leave the address that is served, host:port, here."),
+        typer.Option(
+            "--http-address-file", metavar="FILE", help="Write the address that is served, host:port, to this file."
+        ),
     ] = None,
 ) -> None:
-    """Serve the page: the workers with their rates and latency, the partitions, and the dead letters with what can be
-    done about them. Ctrl-C ends it.
+    """Serve the console, web pages with workers, rates, latency and partitions, and actions on dead letters. Ctrl-C
+    ends it.
 
-    It runs beside the workers and takes nothing from them. A host name with several addresses stands for a worker at
-    each of them.
+    It is a process beside the workers and does not slow them down. A host name with several addresses stands for one
+    worker at each.
     """
     quiet_kafka_clients()
     overrides = {"http.host": http_host, "console.http_port": http_port, "console.workers": workers or None}

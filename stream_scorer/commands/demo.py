@@ -17,7 +17,7 @@ from stream_scorer.commands.options import JsonOption
 if TYPE_CHECKING:
     from stream_scorer.operations.demo.live_counts import LiveCounts
     from stream_scorer.operations.demo.run import Plan
-    from stream_scorer.operations.demo.summary import Summary
+    from stream_scorer.operations.demo.summary import DemoSummary
     from stream_scorer.operations.demo.terminal_view import Scene
 
 FRAMES_PER_S = 4
@@ -32,9 +32,9 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="Run for this long, then count and stop. Default: until Ctrl-C.")
+        float | None, typer.Option(min=1, help="Seconds to run before it counts and stops. Default: until Ctrl-C.")
     ] = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Observations a second.")] = 200.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Observations per second.")] = 200.0,
     csv: Annotated[
         Path | None, typer.Option(help="Send the rows of this CSV file, each once, instead of generated stops.")
     ] = None,
@@ -57,10 +57,11 @@ def demo(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A real Kafka, the model, a worker, the console and a realistic stream of stops, all on this machine, and what
-    comes of it live.
+    """Run Kafka, a worker and the console on this machine, send a realistic stream of stops, and show the results
+    live.
 
-    Needs neither Java nor Docker. Ctrl-C ends the play; then everything that was sent is waited for and counted.
+    Needs neither Java nor Docker. Ctrl-C stops the stream; the demo then waits for every record that it sent and
+    counts where each ended.
     """
     from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
     from stream_scorer.operations.demo.run import Plan
@@ -84,7 +85,7 @@ def demo(
         raise typer.Exit(1)
 
 
-def _run(plan: "Plan", *, as_json: bool) -> "Summary":
+def _run(plan: "Plan", *, as_json: bool) -> "DemoSummary":
     from stream_scorer.operations.demo.run import run_demo
 
     is_live = not as_json and sys.stdout.isatty()
@@ -134,7 +135,7 @@ def _lines() -> Iterator[Show]:
     yield show
 
 
-def _print(summary: "Summary", *, as_json: bool) -> None:
+def _print(summary: "DemoSummary", *, as_json: bool) -> None:
     if as_json:
         import msgspec
 

@@ -16,16 +16,18 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="FILE",
-        help="What the file calls the columns, as TOML (see the guide for producers). Default: as the contract does.",
+        help="A TOML file that maps the file's columns to the contract's (see the guide for producers).",
     ),
 ]
 EncodingOption = Annotated[
     str | None,
-    typer.Option("--encoding", metavar="NAME", help="How the CSV file is encoded, such as cp1252; else UTF-8."),
+    typer.Option("--encoding", metavar="NAME", help="Encoding of the CSV file, such as cp1252. Default: UTF-8."),
 ]
 AnywayOption = Annotated[
     bool,
-    typer.Option("--anyway", help="Send a CSV file though its header dooms every row, or ids stand twice."),
+    typer.Option(
+        "--anyway", help="Send the CSV file even if its header makes every row invalid, or an id is there twice."
+    ),
 ]
 
 

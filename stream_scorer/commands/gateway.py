@@ -29,12 +29,14 @@ def gateway(
     ] = None,
     http_address_file: Annotated[
         Path | None,
-        typer.Option("--http-address-file", metavar="FILE", help="Leave the address that is served, host:port, here."),
+        typer.Option(
+            "--http-address-file", metavar="FILE", help="Write the address that is served, host:port, to this file."
+        ),
     ] = None,
 ) -> None:
     """Answer observations and outcomes over HTTP: POST /predict, POST /predict/batch, POST /update. Ctrl-C ends it.
 
-    Any number of gateways may run side by side; each one answers what the topics say.
+    Any number of gateways may run side by side; each one answers with the results in the topics.
     """
     overrides = {"gateway.http_host": http_host, "gateway.http_port": http_port}
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix, overrides=overrides)

@@ -12,7 +12,9 @@ REFUSED = 1
 
 SourceArgument = Annotated[Path, typer.Argument(metavar="SOURCE", help="A model directory.")]
 
-model = typer.Typer(name="model", help="Look at models and verify them before they are deployed.", no_args_is_help=True)
+model = typer.Typer(
+    name="model", help="Inspect models, and verify them before they are deployed.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 @model.callback()
 def group() -> None:
-    """Look at models and verify them before they are deployed."""
+    """Inspect models, and verify them before they are deployed."""
 
 
 @model.command()
@@ -47,10 +49,16 @@ def verify(
     source: SourceArgument,
     labelled: Annotated[
         Path | None,
-        typer.Option("--labelled", metavar="CSV", help="Stops with outcomes to hold it against."),
+        typer.Option("--labelled", metavar="CSV", help="A CSV file of stops with outcomes, to test the model on."),
     ] = None,
     min_success_rate: Annotated[
-        float, typer.Option("--min-success-rate", min=0, max=1, help="How often a positive prediction must be right.")
+        float,
+        typer.Option(
+            "--min-success-rate",
+            min=0,
+            max=1,
+            help="The least success rate: the share of positive predictions that are right.",
+        ),
     ] = 0.5,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
@@ -69,9 +77,11 @@ def verify(
     if as_json:
         typer.echo(json.dumps({"passed": not found.faults, **msgspec.to_builtins(found)}))
     else:
-        typer.echo(f"{found.model}: loads, {found.form}, digest and golden rows are right")
+        typer.echo(f"{found.model}: loads, {found.form}, digest and golden rows match")
         if found.success_rate is not None:
-            typer.echo(f"success rate {found.success_rate:.3f} of {found.positives:,} positive of {found.rows:,} rows")
+            typer.echo(
+                f"success rate {found.success_rate:.3f}: {found.positives:,} of {found.rows:,} rows predicted positive"
+            )
         for fault in found.faults:
             typer.echo(f"{found.model} may not be deployed: {fault}", err=True)
     if found.faults:

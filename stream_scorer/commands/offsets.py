@@ -9,7 +9,9 @@ import typer
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 
-offsets = typer.Typer(name="offsets", help="Where the group reads on in its inputs.", no_args_is_help=True)
+offsets = typer.Typer(
+    name="offsets", help="Show and set the committed offsets of the workers' group.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 @offsets.callback()
 def group() -> None:
-    """Where the group reads on in its inputs."""
+    """Show and set the committed offsets of the workers' group."""
 
 
 @offsets.command("show")
@@ -28,7 +30,7 @@ def show(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show for each input partition where the group reads on, and from where to where it holds records."""
+    """Show each input partition's committed offset and its range of retained records."""
     from stream_scorer.operations.offsets.committed_offsets import show_offsets
 
     quiet_kafka_clients()
@@ -37,13 +39,13 @@ def show(
         typer.echo(json.dumps([row._asdict() for row in rows]))
         return
     for row in rows:
-        committed = "not committed" if row.committed is None else f"reads on at {row.committed}"
+        committed = "not committed" if row.committed is None else f"resumes at {row.committed}"
         typer.echo(f"{row.topic}[{row.partition}]: {committed}, holds {row.begin} to {row.end}")
 
 
 @offsets.command("set")
 def set_(
-    topic: Annotated[str, typer.Option("--topic", metavar="TOPIC", help="The input, with its prefix.")],
+    topic: Annotated[str, typer.Option("--topic", metavar="TOPIC", help="The input topic, with its prefix.")],
     partition: Annotated[int, typer.Option("--partition", metavar="N", min=0, help="Its partition.")],
     start: Annotated[
         str, typer.Option("--from", metavar="earliest|latest|N", help="The next offset that the group is to read.")
@@ -54,10 +56,10 @@ def set_(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say from where the group reads an input partition on; only while no worker runs. The ledger notes who and why.
+    """Set the committed offset of an input partition, while no worker runs. The ledger records who did it and why.
 
-    Back: what was dead-lettered there becomes a dead letter once more, and what is older than the join window is scored
-    once more. Forward: what lies between is never scored.
+    Backwards: invalid records become dead letters again, and records older than the join window are scored again.
+    Forwards: the records between are never scored.
     """
     import msgspec
 
@@ -70,4 +72,4 @@ def set_(
         typer.echo(msgspec.json.encode(entry).decode())
     else:
         before = "not committed" if entry.was is None else f"{entry.was} before"
-        typer.echo(f"{topic}[{partition}]: the group reads on at {entry.offset} ({before}); noted in the ledger")
+        typer.echo(f"{topic}[{partition}]: the group resumes at {entry.offset} ({before}); recorded in the ledger")

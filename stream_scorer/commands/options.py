@@ -32,7 +32,7 @@ SettingsOption = Annotated[
 ]
 PrefixOption = Annotated[
     str | None,
-    typer.Option("--prefix", metavar="TEXT", help="The prefix of the environment's topics. Default: the settings."),
+    typer.Option("--prefix", metavar="TEXT", help="Prefix of the environment's topics. Default: the settings."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 

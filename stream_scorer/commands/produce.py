@@ -47,21 +47,24 @@ def register(app: typer.Typer) -> None:
 def produce(
     csv: Annotated[
         Path | None,
-        typer.Option(help="Rows of this CSV file: the ten columns, an `id` if there is one, ContrabandIndicator."),
+        typer.Option(
+            help="Send the rows of this CSV file: the ten columns, and `id` and ContrabandIndicator if it has them."
+        ),
     ] = None,
     columns: ColumnsOption = None,
     encoding: EncodingOption = None,
     fix: Annotated[
         list[str] | None,
-        typer.Option("--fix", metavar="NAME", help=f"Mend each row before it is sent: {', '.join(NamedFix)}."),
+        typer.Option("--fix", metavar="NAME", help=f"Fix each row before it is sent: {', '.join(NamedFix)}."),
     ] = None,
     anyway: AnywayOption = False,
     lines: Annotated[
-        str | None, typer.Option(help="Lines of this file (- for standard input), byte for byte, broken ones too.")
+        str | None,
+        typer.Option(help="Send the lines of this file (- for standard input) byte for byte, invalid ones too."),
     ] = None,
-    to: Annotated[To, typer.Option(help="The topic that --lines go to.")] = To.OBSERVATIONS,
+    to: Annotated[To, typer.Option(help="The topic for --lines.")] = To.OBSERVATIONS,
     count: Annotated[
-        int | None, typer.Option(min=1, help="How many events. Default for generated events: 1,000.")
+        int | None, typer.Option(min=1, help="How many events to send. Default for generated events: 1,000.")
     ] = None,
     rate: Annotated[
         float | None,
@@ -73,15 +76,15 @@ def produce(
         float, typer.Option(min=0, max=1, help="Share of generated events that break the contract.")
     ] = 0.0,
     outcome_share: Annotated[
-        float, typer.Option("--outcomes", min=0, max=1, help="Share of known outcomes to send too.")
+        float, typer.Option("--outcomes", min=0, max=1, help="Share of the known outcomes to send too.")
     ] = 0.0,
     outcome_delay_s: Annotated[
         float,
-        typer.Option("--outcome-delay", min=0, help="Seconds from an event to its outcome, on average (with --rate)."),
+        typer.Option("--outcome-delay", min=0, help="Mean seconds from an event to its outcome (with --rate)."),
     ] = 2.0,
-    keys: Annotated[bool, typer.Option("--key/--no-key", help="Whether records are keyed by their id.")] = True,
+    keys: Annotated[bool, typer.Option("--key/--no-key", help="Whether each record's key is its id.")] = True,
     id_prefix: Annotated[
-        str | None, typer.Option(help="Prefix of generated ids. Default: a new one each time.")
+        str | None, typer.Option(help="Prefix of generated ids. Default: a new one for each run.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The generator's seed.")] = 1,
     wait: Annotated[
@@ -97,8 +100,8 @@ def produce(
 ) -> None:
     """Send observation events (and outcomes) to Kafka: generated ones, rows of a CSV file, or lines of JSON.
 
-    An event counts once Kafka has acknowledged it. Ctrl-C stops and says how many were. With --wait the exit status
-    is 1 where an event was refused, else 75 where one had no answer in time.
+    An event counts once Kafka has acknowledged it. Ctrl-C stops and prints how many were acknowledged. With --wait
+    the exit status is 1 if an event was refused, else 75 if one had no result in time.
     """
     from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
     from stream_scorer.operations.sending.event_sources import csv_events
@@ -112,7 +115,7 @@ def produce(
         if csv and lines:
             raise SettingsError("--csv and --lines can't be combined: choose one source")
         if (csv or lines) and broken_share:
-            raise SettingsError("--broken-share is for generated events: a file's events are sent as they are")
+            raise SettingsError("--broken-share is for generated events: events of a file are sent as they are")
         if not csv and (columns or encoding or fix or anyway):
             raise SettingsError("--columns, --encoding, --fix and --anyway are for --csv")
         if csv:
@@ -135,7 +138,9 @@ def produce(
     )
     sentence += f", {result['outcomes']:,} outcomes to {names.outcomes}" if outcome_share else ""
     sentence += f" in {result['seconds']:.1f} s ({result['events_per_s']:,} a second)"
-    sentence += f"; {result['refused']:,} larger than Kafka takes were not sent" if result["refused"] else ""
+    sentence += (
+        f"; {result['refused']:,} events are larger than Kafka accepts and were not sent" if result["refused"] else ""
+    )
     typer.echo(json.dumps(result) if as_json else ("Interrupted: " if result["interrupted"] else "") + sentence)
     if result["interrupted"]:
         raise typer.Exit(INTERRUPTED)
@@ -165,12 +170,14 @@ def _timeline(
     outcome_delay_s: float,
     seed: int,
 ) -> "Iterator[ScheduledEvent]":
-    from stream_scorer.operations.sending.schedule import Outcomes, at_rate, in_due_order
+    from stream_scorer.operations.sending.schedule import OutcomeSchedule, at_rate, in_due_order
 
     topic = names.observations if to is To.OBSERVATIONS else names.outcomes
     delay_s = outcome_delay_s if rate else 0.0
     outcomes = (
-        Outcomes(topic=names.outcomes, share=outcome_share, delay_s=delay_s, seed=seed) if outcome_share else None
+        OutcomeSchedule(topic=names.outcomes, share=outcome_share, delay_s=delay_s, seed=seed)
+        if outcome_share
+        else None
     )
     return in_due_order(at_rate(events, topic=topic, rate=rate, with_keys=keys, outcomes=outcomes))
 

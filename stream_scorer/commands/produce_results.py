@@ -115,7 +115,7 @@ def told(answer: "Answer") -> list[str]:
 
     if isinstance(answer, Predicted):
         moved = answer.moved_from
-        where = f"  (moved here from partition {moved.partition}: key it by its id)" if moved else ""
+        where = f"(moved here from partition {moved.partition}: use its id as its key)" if moved else ""
         return [said(answer.prediction) + where]
     if isinstance(answer, Redelivered):
         return [said(answer.prediction) if answer.prediction else "scored before; its prediction was not found"]

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
-from stream_scorer.errors import SettingsError
+from stream_scorer.commands.time_options import milliseconds_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,10 +25,10 @@ def register(app: typer.Typer) -> None:
 
 def quality(
     begin: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="First time, RFC 3339. Default: all that is retained.")
+        str | None, typer.Option("--from", metavar="TIME", help="Start, RFC 3339. Default: the oldest retained record.")
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="The time that is no longer part of it. Default: now.")
+        str | None, typer.Option("--to", metavar="TIME", help="End, RFC 3339, exclusive. Default: now.")
     ] = None,
     group_positives_min: Annotated[
         int,
@@ -37,7 +36,7 @@ def quality(
             "--group-positives",
             metavar="N",
             min=1,
-            help="Leave groups with fewer positive predictions with an outcome out of the gaps.",
+            help="Gaps leave out groups with fewer positive predictions that have an outcome.",
         ),
     ] = 100,
     bootstrap: BootstrapOption = None,
@@ -45,7 +44,7 @@ def quality(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how well the predictions of a window did: success rate, recall, Brier score, discovery rates by group.
+    """Report the quality of a window's predictions: success rate, recall, Brier score, discovery rates by group.
 
     Reads the topics and nothing else. A corrected outcome counts once, with the last revision in the window. Shares
     come with their 95 % interval.
@@ -84,15 +83,7 @@ async def _quality(resolved: "Settings", window: "Window", group_positives_min: 
 
 def _time_ms(option: str, given: str | None) -> int | None:
     """A time in milliseconds since 1970. Raises SettingsError for what is none."""
-    if given is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise SettingsError(f"{option} {given}: not a time. Give it as 2026-11-22T08:00:00Z, with a time zone")
-    return round(moment.timestamp() * 1000)
+    return None if given is None else milliseconds_of(option, given)
 
 
 def _plain(report: "QualityReport") -> dict[str, Any]:
@@ -126,7 +117,7 @@ def _print(report: "QualityReport") -> None:
         for each in findings.models:
             _print_figures(console, f"{each.model} ({each.role})", each.figures)
     if findings.corrections:
-        typer.echo(f"{findings.corrections:,} outcomes were corrected; each counts once, with its last class")
+        typer.echo(f"{findings.corrections:,} outcomes were corrected; each counts once, with its latest class")
     if findings.unreadable:
         typer.echo(
             f"{findings.unreadable:,} records in our topics were not written by stream-scorer and were skipped",

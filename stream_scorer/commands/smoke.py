@@ -21,11 +21,13 @@ def register(app: typer.Typer) -> None:
 
 def smoke(
     timeout_s: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait for the prediction.")
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Seconds to wait for the prediction.")
     ] = 30.0,
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="NAME[@DIGEST]", help="The model that must have made it; else any."),
+        typer.Option(
+            "--model", metavar="NAME[@DIGEST]", help="The model that must have made the prediction. Default: any."
+        ),
     ] = None,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
@@ -34,8 +36,8 @@ def smoke(
 ) -> None:
     """Send one known event and wait for its prediction: for use after each deployment.
 
-    Sends no outcome, so no figure of quality holds anything of it. Exit status: 0 its prediction came and is right, 1
-    it did not or is not, 75 Kafka is away.
+    Sends no outcome, so it affects no quality figure. Exit status: 0 the prediction came and is correct, 1 it did not
+    come or is wrong, 75 Kafka is not available.
     """
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
@@ -60,4 +62,4 @@ def _print(seen: "SmokeResult") -> None:
         return
     for fault in seen.faults:
         typer.echo(f"{seen.id}: {fault}", err=True)
-    typer.echo(f"find what the topics know of it with: stream-scorer trace {seen.id}", err=True)
+    typer.echo(f"see where it went with: stream-scorer trace {seen.id}", err=True)

@@ -8,7 +8,7 @@ from stream_scorer.commands.options import JsonOption, PrefixOption, SettingsOpt
 
 state = typer.Typer(
     name="state",
-    help="What lanes keep on this machine; it can always be made again from the topics.",
+    help="The lanes' state on this machine; workers can always restore it from the topics.",
     no_args_is_help=True,
 )
 
@@ -19,21 +19,22 @@ def register(app: typer.Typer) -> None:
 
 @state.callback()
 def group() -> None:
-    """What lanes keep on this machine; it can always be made again from the topics."""
+    """The lanes' state on this machine; workers can always restore it from the topics."""
 
 
 @state.command()
 def reset(
     partition: Annotated[
-        int | None, typer.Option("--partition", metavar="N", min=0, help="Only this lane's; else all lanes'.")
+        int | None,
+        typer.Option("--partition", metavar="N", min=0, help="Only the state of this lane. Default: of all lanes."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
     settings: SettingsOption = None,
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete this environment's state on this machine. Nothing is lost: workers read it from the topics when they start
-    next, at some 100,000 ids a second. Exit status 1 where a running worker holds it; nothing is deleted then."""
+    """Delete this environment's state on this machine. Nothing is lost: workers restore it from the topics at their
+    next start, some 100,000 ids a second. If a running worker holds it, nothing is deleted and the exit status is 1."""
     import json
 
     from stream_scorer.runtime.state.state_directory import bytes_on_disk, delete_stores, find_stores
@@ -51,7 +52,7 @@ def reset(
         for path in deleted:
             typer.echo(f"deleted {path} ({size(sizes.get(path, 0))})")
     else:
-        typer.echo(f"there is no state in {folder}")
+        typer.echo(f"no state in {folder}")
 
 
 def size(bytes_: int) -> str:

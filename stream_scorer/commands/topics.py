@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from stream_scorer.runtime.cluster.topic_admin import TopicPlan
 
 topics = typer.Typer(
-    name="topics", help="Compare a cluster's topics with topics.toml, create what is missing.", no_args_is_help=True
+    name="topics",
+    help="Compare a cluster's topics with topics.toml, and create the missing ones.",
+    no_args_is_help=True,
 )
 
 FAULT = 1
@@ -31,7 +33,7 @@ def plan(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what `apply` would create, and in what the topics that exist differ. Changes nothing."""
+    """Show what `apply` would create, and how existing topics differ. Changes nothing."""
     from stream_scorer.runtime.cluster.topic_admin import plan as plan_topics
 
     quiet_kafka_clients()
@@ -49,7 +51,7 @@ def apply(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create the topics that are missing; never change one that exists. Exit status 1 where one of those won't do."""
+    """Create missing topics; never change an existing one. Exit status 1 if an existing one is not usable."""
     from stream_scorer.runtime.cluster.topic_admin import apply as apply_topics
     from stream_scorer.runtime.cluster.topic_admin import check_cluster
 
@@ -76,7 +78,7 @@ def check(
     prefix: PrefixOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Whether a worker may run on the cluster's topics: exit status 0, or 1 and every problem with its remedy."""
+    """Check whether workers can run on the cluster's topics: exit status 0, or 1 and every problem with its remedy."""
     from stream_scorer.runtime.cluster.topic_admin import check_cluster
 
     quiet_kafka_clients()
@@ -86,7 +88,7 @@ def check(
     elif problems:
         print_problems(problems)
     else:
-        typer.echo("all topics are as they should be")
+        typer.echo("all topics match topics.toml")
     if problems:
         raise typer.Exit(FAULT)
 
@@ -134,13 +136,7 @@ def print_plan(rows: "tuple[TopicPlan, ...]") -> None:
     for row in rows:
         blocked = any(difference.blocking for difference in row.differences)
         state = (
-            "create"
-            if row.found is None
-            else "mend"
-            if blocked
-            else "differs"
-            if row.differences
-            else "as it should be"
+            "create" if row.found is None else "fix" if blocked else "differs" if row.differences else "as it should be"
         )
         topic = row.topic
         kept = "for ever" if topic.kept_for_ever else f"{topic.retention_ms / 86_400_000:g} days"
@@ -155,4 +151,4 @@ def print_plan(rows: "tuple[TopicPlan, ...]") -> None:
     Console(width=max(120, Console().width)).print(table, highlight=False)
     for row in rows:
         for difference in row.differences if row.found else ():
-            typer.echo(f"{'mend' if difference.blocking else 'differs'}: {difference}")
+            typer.echo(f"{'fix' if difference.blocking else 'differs'}: {difference}")

@@ -25,20 +25,20 @@ def register(app: typer.Typer) -> None:
 def trace(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The id of an observation or an outcome.")],
     since: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="Read records from this time on. Default: all.")
+        str | None, typer.Option("--from", metavar="TIME", help="Read records since this time. Default: all.")
     ] = None,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show all that the topics know about an id, in order of time: where its records lie and what became of them.
+    """Show all records of an id in order of time: where they are and what happened to them.
 
-    Never shows what a record says of a person. Exit status 1 where nothing is known of the id.
+    Shows no personal data. Exit status 1 if no record of the id was found.
     """
     quiet_kafka_clients()
     if not id_:
-        raise SettingsError("an id is never empty: name one")
+        raise SettingsError("the id is empty: name one")
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     since_ms = None if since is None else milliseconds_of("--from", since)
     found = asyncio.run(_trace(resolved, id_, since_ms, quiet=as_json))
@@ -49,7 +49,7 @@ def trace(
     elif found.records:
         _print(found)
     else:
-        typer.echo(f"nothing is known of {id_} ({found.records_read:,} records read)")
+        typer.echo(f"no record of {id_} was found ({found.records_read:,} records read)")
     if not found.records:
         raise typer.Exit(NOTHING_KNOWN)
 

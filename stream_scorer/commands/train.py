@@ -36,7 +36,7 @@ def train_command(
         Path | None,
         typer.Argument(
             metavar="[CSV]",
-            help="Stops: the ten columns and ContrabandIndicator (empty: not known). Without a file, generated stops.",
+            help="CSV of stops: the ten columns and ContrabandIndicator (empty: not known). Default: generated stops.",
         ),
     ] = None,
     columns: ColumnsOption = None,
@@ -44,30 +44,29 @@ def train_command(
     algorithm: Annotated[
         AlgorithmChoice,
         typer.Option(
-            help="logistic adds up what each column says: fast and plain. gradient-boosting lets columns interact."
+            help="logistic adds up the effects of single columns and is fast; gradient-boosting lets columns interact."
         ),
     ] = AlgorithmChoice.LOGISTIC,
     threshold_margin: Annotated[
         float,
-        typer.Option(
-            min=0.0, max=0.4, help="How far above 0.5 the success rate must be where the threshold is chosen."
-        ),
+        typer.Option(min=0.0, max=0.4, help="The threshold is chosen where the success rate is this far above 0.5."),
     ] = 0.05,
     test: Annotated[
-        list[Path] | None, typer.Option("--test", metavar="CSV", help="Measure on these stops too; may be given again.")
+        list[Path] | None, typer.Option("--test", metavar="CSV", help="Evaluate on these stops too; repeatable.")
     ] = None,
     time_column: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="A column of times in ISO 8601: the latest fifth is held out, not a random one."
+            metavar="NAME",
+            help="A column of times in ISO 8601: the test set is the latest fifth instead of a random one.",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The model's name; else the directory's.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name. Default: the directory's.")] = None,
     rows: Annotated[int, typer.Option(min=1_000, help="How many stops to generate when no file is given.")] = 60_000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same model.")] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Train a model, measure it on rows that it has not seen, and write it with its card."""
+    """Train a model, evaluate it on held-out rows, and write it with its model card."""
     from stream_scorer.models.artifacts.files import refuse_existing
     from stream_scorer.models.registry.model_directory import load_model, save_model
     from stream_scorer.models.training.dataset import read_rows

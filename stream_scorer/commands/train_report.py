@@ -36,7 +36,9 @@ def print_report(model: str, out: Path, cleaning: CleaningReport, trained: Train
         f"(there {printed(Interval(**choice['success_rate']))}, {choice['on']})"
     )
     if choice["success_rate"]["low"] < SUCCESS_RATE_MIN:
-        console.print(f"few rows: the interval reaches below {SUCCESS_RATE_MIN}, so the threshold is not sure to hold")
+        console.print(
+            f"few rows: the interval reaches below {SUCCESS_RATE_MIN}, so the success rate may be lower than that"
+        )
     console.print(figures_table(trained.evaluations))
     for name, evaluation in trained.evaluations.items():
         console.print(calibration_table(name, evaluation))
@@ -57,7 +59,7 @@ def cleaning_line(cleaning: CleaningReport) -> str:
 
 def figures_table(evaluations: dict[str, Evaluation]) -> Table:
     """The figures, a column for each set of rows."""
-    table = Table("", title="Measured on rows that the model has not seen, with 95 % intervals")
+    table = Table("", title="Evaluation on rows that the model was not fitted on, with 95 % intervals")
     for name, evaluation in evaluations.items():
         table.add_column(f"{name} ({evaluation.rows:,} rows)", justify="right")
     for title, field in FIGURES:

@@ -17,7 +17,7 @@ from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.checks.file_validation import Contract, LineVerdict, Summary
+    from stream_scorer.operations.checks.file_validation import Contract, LineVerdict, ValidationSummary
 
 # About two seconds of work; below that a progress bar only flickers.
 PROGRESS_BYTES_MIN = 128 * 1024 * 1024
@@ -32,27 +32,31 @@ def validate(
         str, typer.Argument(metavar="FILE|-", help="Events as JSON lines, or rows with --csv; - for standard input.")
     ],
     csv: Annotated[
-        bool, typer.Option("--csv", help="It is a CSV file: check its rows as the events that `produce --csv` sends.")
+        bool,
+        typer.Option("--csv", help="The file is CSV: check its rows as the events that `produce --csv` would send."),
     ] = False,
     columns: ColumnsOption = None,
     encoding: EncodingOption = None,
-    outcomes: Annotated[bool, typer.Option("--outcomes", help="They are outcomes, not observations.")] = False,
+    outcomes: Annotated[bool, typer.Option("--outcomes", help="The events are outcomes, not observations.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line for each line: line, ok, errors (code, field, message).")
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object per line of the file: line, ok, errors (code, field, message)."
+        ),
     ] = False,
-    show: Annotated[int, typer.Option(min=0, help="How many broken lines to print in full.")] = 10,
+    show: Annotated[int, typer.Option(min=0, help="How many invalid lines to print in full.")] = 10,
     event_bytes_max: Annotated[
-        int, typer.Option(min=1, help="How large an observation event may be.")
+        int, typer.Option(min=1, help="The largest observation event, in bytes.")
     ] = EVENT_BYTES_MAX,
 ) -> None:
-    """Check events against the contract, without Kafka: every fault of every line, and which fix would mend it.
+    """Check events against the contract, without Kafka: every fault of every line, and which fix would repair it.
 
-    Exit status: 0 all lines are fine, 1 some are not, 2 the file can't be read.
+    Exit status: 0 all lines are valid, 1 some are not, 2 the file can't be read.
     """
     from stream_scorer.operations.checks import file_validation
 
     contract = file_validation.outcomes() if outcomes else file_validation.observations(event_bytes_max)
-    summary = file_validation.Summary(shown_max=show)
+    summary = file_validation.ValidationSummary(shown_max=show)
     encoder = msgspec.json.Encoder()
     with ExitStack() as stack:
         if csv:
@@ -93,9 +97,7 @@ def csv_verdicts(
 
     stops = stack.enter_context(StopsFile(file, encoding=encoding, mapping=mapping_from(columns)))
     if (faults := stops.header_faults()) is not None:
-        typer.echo(
-            f"Warning: {faults}: no row of it keeps the contract. --columns says what columns are called.", err=True
-        )
+        typer.echo(f"Warning: {faults}: no row is valid. Map the columns with --columns.", err=True)
     stops.check()
     return file_validation.validate_rows(stops, contract)
 
@@ -139,7 +141,7 @@ def regular_size_bytes(stream: BufferedReader) -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-def print_summary(summary: "Summary") -> None:
+def print_summary(summary: "ValidationSummary") -> None:
     """How many are broken, by code and field, and the first of them in full."""
     from rich.console import Console
     from rich.table import Table
@@ -148,9 +150,9 @@ def print_summary(summary: "Summary") -> None:
     console = Console(highlight=False)
     fine = summary.lines - summary.broken
     if not summary.broken:
-        console.print(f"All {summary.lines:,} lines keep the contract." if fine else "There are no lines to check.")
+        console.print(f"All {summary.lines:,} lines are valid." if fine else "There are no lines to check.")
         return
-    console.print(f"{fine:,} of {summary.lines:,} lines keep the contract, {summary.broken:,} do not.\n")
+    console.print(f"{fine:,} of {summary.lines:,} lines are valid, {summary.broken:,} are not.\n")
     table = Table("code", "field", box=None, pad_edge=False, header_style="bold")
     table.add_column("faults", justify="right")
     table.add_column("first line", justify="right")
@@ -163,7 +165,7 @@ def print_summary(summary: "Summary") -> None:
             console.print(Text(f"  {reason.code}: {printable(reason.message)}"), soft_wrap=True)
     for fixes, count in summary.mendable.most_common():
         said = " ".join(f"--fix {fix}" for fix in fixes)
-        console.print(f"\n{said} would mend {count:,} of them.", soft_wrap=True)
+        console.print(f"\n{said} would fix {count:,} of them.", soft_wrap=True)
     if unseen := summary.broken - len(summary.first):
         console.print(f"\n… and {unseen:,} more: --show {summary.broken} prints them all, --json for scripts.")
 

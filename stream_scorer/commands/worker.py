@@ -12,17 +12,21 @@ from stream_scorer.errors import SettingsError
 
 ModelOption = Annotated[
     Path | None,
-    typer.Option("--model", metavar="DIR", help="The model directory; else the default model, made at first need."),
+    typer.Option(
+        "--model", metavar="DIR", help="The model directory. Default: the default model, trained when first needed."
+    ),
 ]
 DeliveryOption = Annotated[
-    str | None, typer.Option("--delivery", metavar="NAME", help="exactly-once or at-least-once; else the settings'.")
+    str | None, typer.Option("--delivery", metavar="NAME", help="exactly-once or at-least-once. Default: the settings.")
 ]
 PortOption = Annotated[
-    int | None, typer.Option("--http-port", help="Port of probes, metrics and status; 0: any free one.")
+    int | None, typer.Option("--http-port", help="Port of probes, metrics and status; 0 takes any free one.")
 ]
 AddressFileOption = Annotated[
     Path | None,
-    typer.Option("--http-address-file", metavar="FILE", help="Leave the address that is served, host:port, here."),
+    typer.Option(
+        "--http-address-file", metavar="FILE", help="Write the address that is served, host:port, to this file."
+    ),
 ]
 
 
@@ -39,7 +43,8 @@ def worker(
     http_port: PortOption = None,
     http_address_file: AddressFileOption = None,
 ) -> None:
-    """Score observations until told to stop (SIGTERM, Ctrl-C). Exit status 75: Kafka was away, start it again."""
+    """Score observations and join outcomes until told to stop (SIGTERM, Ctrl-C). Exit status 75: restart it, Kafka
+    was away."""
     overrides = {
         "model.folder": str(model) if model is not None else None,
         "worker.delivery": delivery,

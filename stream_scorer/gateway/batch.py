@@ -45,7 +45,9 @@ class BatchPredictor:
         if (wrong := wrong_media_type(request, MEDIA_TYPES)) is not None:
             return wrong.response()
         if self._batches >= BATCHES_MAX:
-            return too_many(f"{BATCHES_MAX} batches are being answered, more at once are not: send again").response()
+            return too_many(
+                f"{BATCHES_MAX} batches are in progress, which is the limit: send it again later"
+            ).response()
         self._batches += 1
         try:
             if request.content_type == NDJSON:
@@ -151,7 +153,7 @@ def events_of(body: bytes) -> list[bytes] | Reply:
         return problem(HTTPStatus.BAD_REQUEST, "The body is not a JSON array of events", reasons)
     if len(events) > EVENTS_MAX:
         return problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{len(events)} events are more than a batch may have: {EVENTS_MAX}"
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{len(events)} events are more than one batch may have: {EVENTS_MAX}"
         )
     return events
 
@@ -171,7 +173,8 @@ async def read_lines(request: web.Request, line_bytes_max: int, bytes_max: int) 
                 chunk = await request.content.readany()
         except TimeoutError:
             yield problem(
-                HTTPStatus.REQUEST_TIMEOUT, f"Nothing more came within {BODY_WAIT_S:g} s: send the rest again"
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"No further bytes came within {BODY_WAIT_S:g} s: send the remaining events again",
             )
             return
         read += len(chunk)
@@ -211,4 +214,4 @@ async def _write(response: web.StreamResponse, content: bytes) -> None:
         async with asyncio.timeout(WRITE_WAIT_S):
             await response.write(content)
     except TimeoutError:
-        raise ConnectionResetError("the client takes nothing in") from None
+        raise ConnectionResetError("the client does not read its answers") from None

@@ -49,11 +49,11 @@ def read_tokens(file: str) -> Tokens:
     problems = [] if tokens else [f"{file} names no client"]
     for client, token in tokens.items():
         if not CLIENT_NAME.fullmatch(client):
-            problems.append(f"{client!r} is no client name: letters, digits, `.`, `_`, `-`, at most 100")
+            problems.append(f"{client!r} is not a client name: letters, digits, `.`, `_`, `-`, at most 100")
         if not isinstance(token, str) or len(token) < TOKEN_CHARACTERS_MIN:
             problems.append(f"the token of {client!r} is not a text of at least {TOKEN_CHARACTERS_MIN} characters")
         elif not (token.isascii() and token.isprintable() and " " not in token):
-            problems.append(f"the token of {client!r} holds characters that no header carries")
+            problems.append(f"the token of {client!r} holds characters that a header can't carry")
     texts = [token for token in tokens.values() if isinstance(token, str)]
     if len(set(texts)) < len(texts):
         problems.append("two clients have the same token")

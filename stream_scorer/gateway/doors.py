@@ -76,10 +76,8 @@ class Doors:
             allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
             return problem(error.status, _message(error, request), headers=allowed).response()
         except Exception:
-            log.exception("a request could not be answered: our fault (request %s)", request[REQUEST])
-            return problem(
-                HTTPStatus.INTERNAL_SERVER_ERROR, "This is the gateway's own fault; its log says more"
-            ).response()
+            log.exception("internal error while answering a request (request %s)", request[REQUEST])
+            return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error of the gateway; see its log").response()
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -95,7 +93,7 @@ class Doors:
                 ).response()
             request[CLIENT] = client
         if not self._rate.admits(request.get(CLIENT, ""), time.monotonic()):
-            return too_many("More requests a second than this client may make: wait, then send again").response()
+            return too_many("This client sends more requests per second than it may: wait, then send again").response()
         return await handler(request)
 
 
@@ -111,5 +109,5 @@ def _message(error: web.HTTPException, request: web.Request) -> str:
     if isinstance(error, web.HTTPMethodNotAllowed):
         return f"{request.path} does not take this method: use {', '.join(sorted(error.allowed_methods))}"
     if error.status == HTTPStatus.NOT_FOUND:
-        return "There is nothing at this path: /openapi.json says what there is"
+        return "Nothing is at this path: /openapi.json lists the paths"
     return error.reason

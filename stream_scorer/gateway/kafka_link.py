@@ -37,7 +37,7 @@ class KafkaLink:
             await self._connect()
         except OutageError as error:
             self._why = str(error)
-            log.warning("Kafka is away, the gateway goes on trying: %s", error)
+            log.warning("Kafka is not available, the gateway keeps trying: %s", error)
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
@@ -99,7 +99,7 @@ class KafkaLink:
                     log.info("Kafka answers again")
                 elif self._replies is None or not await self._replies.is_well() or not self._client.is_listening:
                     self._why = f"Kafka does not answer at {self._settings.kafka.bootstrap}"
-                    log.warning("%s; the gateway connects anew", self._why)
+                    log.warning("%s; the gateway reconnects", self._why)
                     await self._disconnect()
             except UserError as error:
                 self._why = str(error)

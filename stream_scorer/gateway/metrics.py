@@ -24,7 +24,7 @@ class GatewayMetrics:
         )
         self._seconds = Histogram(
             "stream_scorer_gateway_request_seconds",
-            "From a request's head to the end of its answer",
+            "Time from a request's head to the end of its answer",
             ["route"],
             buckets=BOUNDS_S,
             registry=registry,

@@ -34,15 +34,15 @@ EXAMPLE: Final = {
 # What is answered instead of a result, by status
 PROBLEMS: Final = {
     "400": "No request: the body is empty, or a batch is no array",
-    "401": "No known token, where tokens are asked for",
+    "401": "No valid token, where tokens are required",
     "408": "The body did not come in time",
     "409": "The id exists with another observation; `details` says which columns differ",
     "413": "The body is too large",
-    "415": "The body is announced as something else than JSON in UTF-8",
+    "415": "The Content-Type is not JSON in UTF-8",
     "422": "The event breaks the contract: every reason at once",
     "429": "Too many requests: send the same again after `Retry-After`",
     "503": "Kafka is away: send the same again after `Retry-After`",
-    "504": "Not answered in time. The event lies at `source`: send the same again for its answer",
+    "504": "No result in time. The event is at `source`: send the same again for its result",
 }
 
 
@@ -91,7 +91,7 @@ def problem_schema() -> Schema:
         "detail": TEXT,
         "error": {"type": "string", "description": "The first reason's message"},
         "errors": {"type": "array", "items": REASON},
-        "source": {**place, "description": "Where the event lies"},
+        "source": {**place, "description": "The event's position in Kafka"},
     }
     return titled("Problem", "An error (RFC 9457)", fields(members, optional=["source"]))
 
@@ -135,16 +135,16 @@ def _predict_batch() -> dict[str, Any]:
 def _update() -> dict[str, Any]:
     return {
         "operationId": "update",
-        "summary": "Send what a search found",
+        "summary": "Send an outcome: what a search found",
         "requestBody": _body(
             {"application/json": {"schema": _ref("Outcome"), "example": {"id": "stop-1", "true_class": 1}}}
         ),
         "responses": {
             "200": {
-                "description": "What is known of the stop now",
+                "description": "The outcome update of the stop",
                 "content": {"application/json": {"schema": {"anyOf": [_ref("Joined"), _ref("Pending")]}}},
             },
-            "202": _json("It waits for its observation", "Pending"),
+            "202": _json("The outcome waits for its observation", "Pending"),
         }
         | _problems("400", "401", "408", "413", "415", "422", "429", "503", "504"),
     }

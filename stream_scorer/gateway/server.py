@@ -92,7 +92,7 @@ class Gateway:
             if (wrong := wrong_media_type(request, JSON)) is not None:
                 return wrong.response()
             if self._in_flight >= self._settings.in_flight_max:
-                return too_many("As many requests as this gateway answers at once are in flight: send again").response()
+                return too_many("The gateway is answering as many requests as it may: send again").response()
             self._in_flight += 1
             try:
                 body = await read_body(request, self._settings.body_bytes_max)

@@ -51,7 +51,9 @@ class OutcomeReporter:
         if waiting.source is None:
             return unavailable(f"Kafka did not acknowledge it within {self._timeout_s:g} s: {SEND_AGAIN}")
         place = f"{self._topic}-{waiting.source.partition}@{waiting.source.offset}"
-        message = f"no answer within {self._timeout_s:g} s: it lies at {place} and is joined once a worker has read it"
+        message = (
+            f"no answer within {self._timeout_s:g} s: the outcome is at {place} and is joined once a worker has read it"
+        )
         return problem(HTTPStatus.GATEWAY_TIMEOUT, f"{message}; {SEND_AGAIN}", source=(self._topic, waiting.source))
 
 

@@ -78,7 +78,7 @@ def test_one_lane_of_one_environment_is_deleted_without_a_question_for_a_script(
 def test_where_nothing_is_there_is_nothing_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAM_SCORER_WORKER_STATE_FOLDER", str(tmp_path))
     result = reset()
-    assert (result.exit_code, result.stdout) == (0, f"there is no state in {tmp_path / 't.stream-scorer'}\n")
+    assert (result.exit_code, result.stdout) == (0, f"no state in {tmp_path / 't.stream-scorer'}\n")
 
 
 def test_nothing_is_deleted_while_a_worker_holds_a_lane(state_path: Path) -> None:

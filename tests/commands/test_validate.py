@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from stream_scorer.commands.validate import register
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.errors import InputFileError, SettingsError
-from stream_scorer.operations.checks.file_validation import Summary, lines_of, observations, validate
+from stream_scorer.operations.checks.file_validation import ValidationSummary, lines_of, observations, validate
 from tests.support.builders import an_event, an_outcome
 
 NO_ID = "Field `id` missing from request: {'observation': 1}"
@@ -81,7 +81,7 @@ def test_the_exit_status_says_whether_all_is_fine(stdin: bytes, status: int, as_
 
 def test_people_get_the_faults_by_code_and_field_and_the_first_broken_lines(events: Path) -> None:
     printed = run(str(events), "--show", "1").stdout
-    assert "2 of 4 lines keep the contract, 2 do not." in printed
+    assert "2 of 4 lines are valid, 2 are not." in printed
     assert ["missing_id", "id", "1", "2"] in [line.split() for line in printed.splitlines()]
     assert NO_ID in printed
     assert "empty value" not in printed
@@ -151,7 +151,7 @@ def test_a_line_of_many_megabytes_is_too_large_and_the_next_one_is_read() -> Non
 
 
 def test_a_summary_keeps_no_more_broken_lines_than_it_shows() -> None:
-    summary = Summary(shown_max=2)
+    summary = ValidationSummary(shown_max=2)
     for verdicts_of_a_read in validate(BytesIO(b"{}\n" * 5), observations(65_536)):
         summary.add(verdicts_of_a_read)
     assert (summary.lines, summary.broken, len(summary.first)) == (5, 5, 2)
@@ -177,9 +177,9 @@ def test_the_fixes_that_would_mend_a_line_are_named() -> None:
     ]
 
 
-def test_people_are_told_how_many_a_fix_would_mend() -> None:
+def test_people_are_told_how_many_a_fix_would_repair() -> None:
     lines = [an_event(f"a{n}", SubjectAge=20.0) for n in range(30)] + [an_event("b", hour=99)]
-    assert "--fix integers-from-floats would mend 30 of them" in run("-", stdin=b"\n".join(lines)).stdout
+    assert "--fix integers-from-floats would fix 30 of them" in run("-", stdin=b"\n".join(lines)).stdout
 
 
 def test_outcomes_are_mended_too() -> None:
@@ -235,11 +235,11 @@ def test_a_csv_file_that_can_not_be_read_is_refused_with_its_line(
     assert not result.stdout
 
 
-def test_a_header_that_dooms_every_row_is_told_and_its_rows_are_checked(tmp_path: Path) -> None:
+def test_a_header_that_makes_every_row_invalid_is_reported_and_its_rows_are_checked(tmp_path: Path) -> None:
     result = run("--csv", a_csv(tmp_path, f"{ROW},1,7", header=f"{HEADER},Officer"))
     assert result.exit_code == 1
     assert "has other columns (Officer)" in result.stderr
-    assert "--fix drop-unrecognized would mend 1" in result.stdout
+    assert "--fix drop-unrecognized would fix 1" in result.stdout
 
 
 def test_columns_are_mapped(tmp_path: Path) -> None:

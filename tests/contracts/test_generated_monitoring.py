@@ -12,7 +12,7 @@ from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.files import monitoring_files
 from stream_scorer.operations.monitoring.panels import COLUMNS_MAX
 from stream_scorer.operations.monitoring.prometheus_files import RETENTION, recording_groups
-from stream_scorer.operations.monitoring.rules import Alert, Pace, Recording, span
+from stream_scorer.operations.monitoring.rules import Alert, Recording, RulePace, span
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.metrics.console_catalogue import CONSOLE_CATALOGUE
 from stream_scorer.runtime.settings.settings import BusinessSettings, Settings
@@ -27,7 +27,7 @@ PANELS = [
     for panel in dashboard["panels"]
     if panel["type"] != "row"
 ]
-GROUPS = (*recording_groups(Settings(), Pace()), *alert_groups(Settings(), Pace()))
+GROUPS = (*recording_groups(Settings(), RulePace()), *alert_groups(Settings(), RulePace()))
 RULES = [rule for group in GROUPS for rule in group.rules]
 RECORDED = {rule.record for rule in RULES if isinstance(rule, Recording)}
 EXPOSED = {definition.name for definition in (*CATALOGUE, *CONSOLE_CATALOGUE)}
@@ -74,8 +74,8 @@ def unknown(expr: str) -> set[str]:
 
 def test_rule_files_read_back_as_they_were_made() -> None:
     for name, groups in (
-        ("recording-rules.yml", recording_groups(Settings(), Pace())),
-        ("alert-rules.yml", alert_groups(Settings(), Pace())),
+        ("recording-rules.yml", recording_groups(Settings(), RulePace())),
+        ("alert-rules.yml", alert_groups(Settings(), RulePace())),
     ):
         read = yaml.safe_load(FILES[f"prometheus/{name}"])
         assert [group["name"] for group in read["groups"]] == [group.name for group in groups]

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from stream_scorer.core.contract.observation_code import encode_observation
-from stream_scorer.core.observations.deduplication import Batch, deduplicate_observations, deduplicate_repeats
+from stream_scorer.core.observations.deduplication import Arrivals, deduplicate_observations, deduplicate_repeats
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_buffered, join_outcomes
 from stream_scorer.core.outcomes.expiry import expire_waiting
 from stream_scorer.core.outcomes.join import JoinResult
@@ -152,7 +152,7 @@ class LaneSketch:
     def _observe(
         self, records: Sequence[Observed], first_offset: int, clock: WindowClock, entries: dict[bytes, bytes | None]
     ) -> tuple[list[ProducerRecord], list[Fact], JoinResult]:
-        batch = Batch(
+        batch = Arrivals(
             [each.id for each in records],
             [each.code for each in records],
             list(range(first_offset, first_offset + len(records))),
@@ -185,7 +185,7 @@ class LaneSketch:
         return predictions, facts, waiting
 
     def _predict(
-        self, records: Sequence[Observed], batch: Batch, scored: Sequence[int], clock: WindowClock
+        self, records: Sequence[Observed], batch: Arrivals, scored: Sequence[int], clock: WindowClock
     ) -> tuple[dict[bytes, bytes], list[ProducerRecord]]:
         ids, codes = [batch.ids[at] for at in scored], [batch.codes[at] for at in scored]
         offsets, timestamps = [batch.offsets[at] for at in scored], [records[at].timestamp_ms for at in scored]

@@ -36,7 +36,7 @@ async def test_a_topic_has_an_id_of_its_own_and_asking_makes_none(environment: E
 
 
 @pytest.mark.parametrize("filled", [False, True], ids=["empty", "with other records"])
-@pytest.mark.fault("an input topic is made anew between two runs", promise="the worker refuses")
+@pytest.mark.fault("an input topic is recreated between two runs", promise="the worker refuses")
 async def test_inputs_made_anew_between_two_runs_are_refused(environment: Environment, filled: bool) -> None:
     topics, names = environment.topics, environment.names
     worker = await environment.start()
@@ -49,11 +49,11 @@ async def test_inputs_made_anew_between_two_runs_are_refused(environment: Enviro
     refused = environment.worker().start()
     assert await ended(refused) == 1
     said = refused.last_words()
-    assert "was deleted and made again" in said if filled else "and the lane is to read on at" in said
+    assert "was deleted and made again" in said if filled else "but the lane should resume at" in said
 
 
 @pytest.mark.parametrize("key", ["observations", "predictions"])
-@pytest.mark.fault("a topic is made anew under a running worker", promise="the worker ends and says so")
+@pytest.mark.fault("a topic is recreated under a running worker", promise="the worker stops and logs why")
 async def test_a_topic_made_anew_under_a_worker_ends_it(environment: Environment, key: str) -> None:
     topics = environment.topics
     worker = await environment.start()
@@ -63,7 +63,7 @@ async def test_a_topic_made_anew_under_a_worker_ends_it(environment: Environment
     assert await ended(worker) == 1
 
 
-@pytest.mark.fault("predictions are made anew", promise="what is sent again is scored")
+@pytest.mark.fault("predictions are recreated", promise="observations that are sent again are scored")
 async def test_predictions_made_anew_are_forgotten_and_what_is_sent_again_is_scored(environment: Environment) -> None:
     topics, names = environment.topics, environment.names
     worker = await environment.start()

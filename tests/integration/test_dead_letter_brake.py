@@ -29,7 +29,7 @@ async def test_a_flood_of_dead_letters_is_held_back_for_a_while(environment: Env
     await asyncio.sleep(0.3)  # long enough for all of them, if they were read
     assert len((await topics.read()).letters) == 40
     assert figure(worker.metrics(), "stream_scorer_dead_letter_breaker_open") == 1
-    assert "intake pauses for as long" in worker.log()
+    assert "consumption pauses for as long" in worker.log()
     await topics.observe(*[an_event(f"ev-{number}") for number in range(5)])
     await environment.account(prediction=5, dead_letter=80)
     assert figure(worker.metrics(), "stream_scorer_dead_letter_breaker_trips_total") == 2

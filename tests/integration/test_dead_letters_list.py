@@ -17,7 +17,7 @@ from stream_scorer.core.records.dead_letter_reader import Position
 from stream_scorer.errors import NotFoundError
 from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.parallel_read import read_on_together
-from stream_scorer.operations.dead_letters.query.aggregation import Group
+from stream_scorer.operations.dead_letters.query.aggregation import ReasonGroup
 from stream_scorer.operations.dead_letters.query.filters import Filter
 from stream_scorer.operations.dead_letters.service import DeadLetterService, open_service
 from stream_scorer.operations.reading.topic_reader import Reader
@@ -132,7 +132,7 @@ async def test_an_index_goes_on_where_another_process_left_it_and_leaves_out_wha
     assert groups == {("out_of_range", "hour"): 2, ("not_an_integer", "SubjectAge"): 2, ("not_json", None): 1}
 
 
-async def groups_of(hand: Hand, folder: Path) -> list[Group]:
+async def groups_of(hand: Hand, folder: Path) -> list[ReasonGroup]:
     async with an_office(hand, folder) as office:
         return await office.groups()
 
@@ -198,7 +198,7 @@ async def test_the_commands_tell_people_and_scripts(hand: Hand, tmp_path: Path) 
     status, out = await command(hand, tmp_path, "check", "0@0", "--set", "hour=3", "--json")
     assert (status, json.loads(out)["verdicts"]) == (0, {"passes": 1})
     status, out = await command(hand, tmp_path, "discard", "0@0", "--note", "a test", "--yes")
-    assert (status, out) == (0, "1 letters discarded\n")
+    assert (status, out) == (0, "1 dead letters discarded\n")
     status, out = await command(hand, tmp_path, "history", "0@0", "--json")
     assert [(event["what"], event["who"]) for event in json.loads(out)["events"]] == [
         ("failed", ""),

@@ -43,7 +43,7 @@ async def test_a_stranger_that_takes_one_of_our_topics_is_named_when_the_worker_
 async def test_a_stranger_that_takes_whole_lanes_is_named_and_the_worker_is_not_ready(environment: Environment) -> None:
     worker = await environment.start()
     async with a_stranger(environment, environment.names.observations, environment.names.outcomes):
-        await until(lambda: "A consumer that is no worker is in the group" in worker.log(), "the stranger is named")
+        await until(lambda: "A consumer that is not a worker is in the group" in worker.log(), "the stranger is named")
         assert "client id 'console-consumer' at 127.0.0.1" in worker.log()
         await until(lambda: worker.http_status("/readyz") == 503, "the worker is not ready")
         assert worker.exit_status() is None
@@ -54,7 +54,7 @@ async def test_a_stranger_that_takes_whole_lanes_is_named_and_the_worker_is_not_
 async def test_a_stranger_on_other_topics_is_named_and_does_no_harm(environment: Environment) -> None:
     worker = await environment.start()
     async with a_stranger(environment, environment.names.predictions):
-        await until(lambda: "A consumer that is no worker is in the group" in worker.log(), "the stranger is named")
+        await until(lambda: "A consumer that is not a worker is in the group" in worker.log(), "the stranger is named")
         await until(worker.is_ready, "the lanes are open again")
         await environment.topics.observe(an_event("a"))
         await environment.settled()

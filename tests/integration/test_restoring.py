@@ -222,7 +222,7 @@ async def test_a_store_ahead_of_its_topic_is_made_anew(
         with caplog.at_level(logging.WARNING):
             assert (await restored(store, hand))[:4] == (1, 0, 0, True)
         assert found(store, "a", "former life") == [an_entry(1), None]
-        assert ["made anew or cut" in line for line in said(caplog)] == [True]
+        assert ["recreated or truncated" in line for line in said(caplog)] == [True]
 
 
 async def test_a_store_that_retention_has_overtaken_is_made_anew(

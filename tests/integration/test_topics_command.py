@@ -87,7 +87,7 @@ async def test_another_number_of_partitions_is_refused_and_left_as_it_is(broker:
     await apply(settings)
     (problem,) = await check_cluster(settings)
     assert "stops.outcomes: the number of partitions is 6, wanted 4" in problem
-    assert "begin anew under another topics.prefix" in problem
+    assert "start a new environment under another topics.prefix" in problem
 
 
 async def test_partitions_that_all_topics_share_need_only_the_setting(broker: Any, prefix: str) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.prometheus_files import recording_groups, rule_file
-from stream_scorer.operations.monitoring.rules import Pace
+from stream_scorer.operations.monitoring.rules import RulePace
 from stream_scorer.runtime.settings.settings import Settings
 from tests.observability.prometheus_scenarios import World
 
 
 def run(promtool: str, folder: Path, test: dict[str, Any], settings: Settings | None = None) -> str:
     """Run one promtool test on all rules; what it said, "" where all was as expected."""
-    groups = (*recording_groups(settings or Settings(), Pace()), *alert_groups(settings or Settings(), Pace()))
+    groups = (*recording_groups(settings or Settings(), RulePace()), *alert_groups(settings or Settings(), RulePace()))
     (folder / "rules.yml").write_text(rule_file(groups), encoding="utf-8")
     document = {
         "rule_files": ["rules.yml"],

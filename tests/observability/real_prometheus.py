@@ -14,11 +14,11 @@ from typing import Any, Self
 
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.monitoring.prometheus_files import ALERT_RULES, RECORDING_RULES, prometheus_files
-from stream_scorer.operations.monitoring.rules import Pace
+from stream_scorer.operations.monitoring.rules import RulePace
 from stream_scorer.runtime.settings.settings import Settings
 
 # A day is three hours of three seconds here. A span of less than three scrapes would be empty now and then.
-FAST = Pace(
+FAST = RulePace(
     scrape_s=1,
     evaluation_s=1,
     five_minutes_s=4,

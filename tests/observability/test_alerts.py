@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from stream_scorer.operations.monitoring.alert_rules import alert_groups
-from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, Pace
+from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, RulePace
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.console_catalogue import LOGIN_FAILURES, LOGINS_THROTTLED
 from stream_scorer.runtime.settings.settings import BusinessSettings, Settings
@@ -28,7 +28,7 @@ from tests.observability.prometheus_scenarios import (
 from tests.observability.promtool_cases import firing
 
 ROOT = Path(__file__).parents[2]
-ALERTS = [rule for group in alert_groups(Settings(), Pace()) for rule in group.rules if isinstance(rule, Alert)]
+ALERTS = [rule for group in alert_groups(Settings(), RulePace()) for rule in group.rules if isinstance(rule, Alert)]
 A, B = {"instance": "a:8080"}, {"instance": "b:8080"}
 
 
@@ -395,7 +395,7 @@ def test_every_alert_section_of_the_runbook_has_its_alert() -> None:
 def test_a_threshold_of_the_settings_is_the_alert_s() -> None:
     settings = Settings(business=BusinessSettings(success_rate_min=0.61, lag_age_s_max=17, psi_max=0.33))
     text = "\n".join(
-        rule.expr for group in alert_groups(settings, Pace()) for rule in group.rules if isinstance(rule, Alert)
+        rule.expr for group in alert_groups(settings, RulePace()) for rule in group.rules if isinstance(rule, Alert)
     )
     assert "< 0.61" in text
     assert "oldest_uncommitted_record_age_seconds > 17" in text

@@ -16,7 +16,9 @@ from stream_scorer.operations.demo.live_counts import LiveCounts
 from stream_scorer.operations.demo.terminal_view import Scene, render
 from tests.integration.test_demo import running_demo, summary_of
 
-SAID = re.compile(r"Console: (http://\S+)\nTo replay or discard dead letters there, log in with the token (\w{16})\n")
+SAID = re.compile(
+    r"Console: (http://\S+)\nTo replay or discard dead letters in the console, log in with the token (\w{16})\n"
+)
 
 
 def said_at_start(demo: "subprocess.Popen[str]") -> tuple[str, str]:
@@ -81,5 +83,5 @@ def test_the_smallest_terminal_has_room_for_the_page_and_its_token() -> None:
     scene = Scene("127.0.0.1:34567", "127.0.0.1:45678", "0123456789abcdef", restarts=12)
     with console.capture() as captured:
         console.print(render(LiveCounts(), scene, height=24), height=24)
-    for wanted in ("http://127.0.0.1:45678", "to replay there, log in with 0123456789abcdef", "restarted 12×"):
+    for wanted in ("http://127.0.0.1:45678", "to replay, log in with 0123456789abcdef", "restarted 12×"):
         assert wanted in captured.get()

@@ -12,10 +12,10 @@ from aiohttp.test_utils import TestServer
 from stream_scorer.core.quality.confidence_intervals import wilson
 from stream_scorer.operations.console.snapshots.recorder import LATENCY_OVER_S, Recorder, Sample
 from stream_scorer.operations.console.snapshots.snapshot import PartitionNow, Snapshot
-from stream_scorer.operations.console.snapshots.worker_client import ANSWER_WAIT_S, Answer, WorkerClient
+from stream_scorer.operations.console.snapshots.worker_client import ANSWER_WAIT_S, WorkerAnswer, WorkerClient
 from stream_scorer.operations.console.snapshots.worker_totals import WorkerTotals
 from stream_scorer.operations.console.snapshots.workers_snapshot import partitions_now, quality
-from stream_scorer.runtime.worker.status import FORMAT, JoinedCount, LaneStatus, WorkerStatus
+from stream_scorer.runtime.worker.status import FORMAT, JoinedCount, LaneFigures, WorkerStatus
 
 BOUNDS_S = [0.1, 0.5]
 
@@ -96,16 +96,19 @@ def test_quality_is_that_of_all_joined_outcomes() -> None:
 
 
 def test_a_partition_that_two_workers_name_belongs_to_the_one_that_has_it_open() -> None:
-    leaving = a_status("one", lanes=[LaneStatus(partition=0, is_open=False)])
-    coming = a_status("two", lanes=[LaneStatus(partition=0, is_open=True), LaneStatus(partition=1, is_open=True)])
-    for answers in ([Answer("a:1", leaving), Answer("b:1", coming)], [Answer("b:1", coming), Answer("a:1", leaving)]):
+    leaving = a_status("one", lanes=[LaneFigures(partition=0, is_open=False)])
+    coming = a_status("two", lanes=[LaneFigures(partition=0, is_open=True), LaneFigures(partition=1, is_open=True)])
+    for answers in (
+        [WorkerAnswer("a:1", leaving), WorkerAnswer("b:1", coming)],
+        [WorkerAnswer("b:1", coming), WorkerAnswer("a:1", leaving)],
+    ):
         found = partitions_now(answers)
         assert [(each.state, each.worker) for each in found[:2]] == [("open", "b:1"), ("open", "b:1")]
         assert [each.state for each in found[2:]] == ["unowned", "unowned"]
 
 
 def test_a_partition_is_unknown_rather_than_unowned_while_a_worker_does_not_answer() -> None:
-    found = partitions_now([Answer("a:1", a_status()), Answer("b:1", None, "it does not answer")])
+    found = partitions_now([WorkerAnswer("a:1", a_status()), WorkerAnswer("b:1", None, "it does not answer")])
     assert {each.state for each in found} == {"unknown"}
 
 
@@ -124,7 +127,7 @@ async def a_worker(content: bytes, *, status: int = 200, wait_s: float = 0.0) ->
         yield f"http://127.0.0.1:{server.port}"
 
 
-async def asked(*urls: str) -> list[Answer]:
+async def asked(*urls: str) -> list[WorkerAnswer]:
     client = WorkerClient(urls)
     try:
         return await client.ask()
@@ -133,7 +136,7 @@ async def asked(*urls: str) -> list[Answer]:
 
 
 async def test_a_worker_tells_what_it_writes() -> None:
-    status = a_status(lanes=[LaneStatus(partition=2, is_open=True, ids=7)])
+    status = a_status(lanes=[LaneFigures(partition=2, is_open=True, ids=7)])
     async with a_worker(msgspec.json.encode(status)) as url:
         (answer,) = await asked(url)
     assert answer.status == status

@@ -12,9 +12,9 @@ from stream_scorer.operations.console.jobs import (
     UNDER_WAY_EACH_MAX,
     Job,
     Jobs,
-    OnProgress,
     QuotaError,
 )
+from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress
 
 
 def a_job(kind: str = "check", visitor: str = "ann") -> Job:
@@ -58,7 +58,7 @@ async def test_an_internal_error_is_told_without_what_it_quotes(caplog: pytest.L
 
     job = jobs.start(a_job(), work, changes=False)
     await jobs.idle()
-    assert job.trouble == "Internal error: ValueError. The log says where."
+    assert job.trouble == "Internal error: ValueError. See the console's log."
     assert "ValueError" in caplog.text
     assert quoted not in caplog.text
 

@@ -154,11 +154,11 @@ async def test_no_name_can_be_typed_where_people_have_accounts(open_page: Open) 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        pytest.param({"state": "another"}, "belongs to another login", id="another state"),
+        pytest.param({"state": "another"}, "not started in this browser", id="another state"),
         pytest.param({"iss": "https://evil.example"}, "comes from another provider", id="another issuer"),
-        pytest.param({"code": "made-up"}, "refused our question", id="a code that is none"),
-        pytest.param({"code": ""}, "did not let you in", id="no code"),
-        pytest.param({"error": "access_denied"}, "did not let you in", id="refused by the person"),
+        pytest.param({"code": "made-up"}, "refused the request", id="a code that is none"),
+        pytest.param({"code": ""}, "refused the login", id="no code"),
+        pytest.param({"error": "access_denied"}, "refused the login", id="refused by the person"),
     ],
 )
 async def test_an_answer_that_was_changed_opens_nothing(open_page: Open, change: dict[str, str], why: str) -> None:
@@ -197,7 +197,7 @@ async def test_a_provider_that_is_away_is_told_as_such(script: Path, page_port: 
     async with page_at(away, page_port, tmp_path) as page:
         answer = await page.browser.get(f"{page.url}/login/oidc")
         assert answer.status == 503
-        assert "can&#39;t be asked" in await answer.text()
+        assert "can&#39;t be reached" in await answer.text()
 
 
 # ID tokens that don't hold: signed with the provider's own key, or with one that looks like it

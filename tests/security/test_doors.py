@@ -41,10 +41,10 @@ REFUSED = {
     "wrong password": ({"sasl_password": "guessed"}, "does not know the user 'worker' with this password"),
     "unknown user": ({"sasl_username": "nobody"}, "does not know the user 'nobody'"),
     "another mechanism's user": ({"sasl_mechanism": "SCRAM-SHA-256"}, "each mechanism has users of its own"),
-    "no user at all": ({"security_protocol": "SSL", **NO_USER}, "hangs up on who brings no user"),
+    "no user at all": ({"security_protocol": "SSL", **NO_USER}, "closes connections without a user"),
     "plain text": ({"security_protocol": "PLAINTEXT", "ssl_ca_file": "", **NO_USER}, "it speaks TLS, and"),
     "a user in plain text": ({"security_protocol": "SASL_PLAINTEXT", "ssl_ca_file": ""}, "it speaks TLS, and"),
-    "broker that nobody we trust signs for": ({"ssl_ca_file": ""}, "its certificate is not to be trusted"),
+    "broker that nobody we trust signs for": ({"ssl_ca_file": ""}, "its certificate is not trusted"),
 }
 
 
@@ -130,7 +130,7 @@ async def test_a_certificate_that_somebody_else_signed_is_refused(
 ) -> None:
     certificate, key = Certificates(tmp_path).of_user("worker")
     theirs = {"ssl_certificate_file": certificate, "ssl_key_file": key}
-    with pytest.raises(SettingsError, match="TLS does not come about"):
+    with pytest.raises(SettingsError, match="the TLS handshake failed"):
         await cluster_id(with_certificate(mutual, certificates, **theirs))
 
 

@@ -212,8 +212,8 @@ async def test_a_worker_without_rights_ends_and_names_them_all(granted: Locked, 
 @pytest.mark.parametrize(
     "right",
     [
-        Acl(Kind.TOPIC, NAMES.predictions, Operation.WRITE, False, "results are published there"),
-        Acl(Kind.GROUP, f"{PREFIX}stream-scorer", Operation.READ, False, "workers share the partitions in it"),
+        Acl(Kind.TOPIC, NAMES.predictions, Operation.WRITE, False, "to publish results"),
+        Acl(Kind.GROUP, f"{PREFIX}stream-scorer", Operation.READ, False, "to share the partitions among workers"),
     ],
     ids=_named,
 )

@@ -144,6 +144,22 @@ async def ended(worker: WorkerProcess) -> int:
     return await asyncio.to_thread(worker.wait, WAIT_S_MAX)
 
 
+async def woken_without_a_commit(worker: WorkerProcess) -> None:
+    """Wake a suspended worker whose lanes another one has taken over, and wait until it has noticed.
+
+    Where a transaction of its was undecided it is fenced and ends. Where it learns of its lost membership first, or
+    its last transaction was decided already, there is nothing to be fenced from: it joins the group as a new member.
+    """
+    joined = worker.log().count("joined the group")
+    worker.resume()
+    await until(
+        lambda: worker.exit_status() is not None or worker.log().count("joined the group") > joined,
+        "it is fenced, or a new member",
+    )
+    assert worker.exit_status() in (None, 1)
+    assert worker.exit_status() is None or "another worker has taken over" in worker.log()
+
+
 def environ() -> dict[str, str]:
     """What a worker's process inherits."""
     return dict(os.environ)

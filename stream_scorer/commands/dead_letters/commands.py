@@ -40,8 +40,8 @@ from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOp
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.dead_letters.index.index import OnRead
     from stream_scorer.operations.dead_letters.service import DeadLetterService
+    from stream_scorer.operations.reading.topic_reader import OnRead
     from stream_scorer.runtime.settings.settings import Settings
 
 NOT_FINE = 1
@@ -59,7 +59,7 @@ class By(StrEnum):
     """How a list is told."""
 
     GROUPS = "groups"
-    LETTERS = "letters"
+    DEAD_LETTERS = "dead-letters"
     PRODUCERS = "producers"
 
 
@@ -71,20 +71,20 @@ def register(app: typer.Typer) -> None:
 def group() -> None:
     """Inspect, fix, replay or discard records that failed.
 
-    A letter is named PARTITION@OFFSET, by its place in the topic of dead letters.
+    A dead letter is named PARTITION@OFFSET, by its position in the dead-letter topic.
     """
 
 
 @letters.command("list")
 def list_(
     by: Annotated[
-        By, typer.Option(help="Group by code and field, or by producer; or list dead letters one by one.")
+        By, typer.Option(help="Group by code and field, or by producer; or list single dead letters.")
     ] = By.GROUPS,
     limit: Annotated[
-        int, typer.Option(min=1, max=100_000, help="With --by letters: how many to list, newest first.")
+        int, typer.Option(min=1, max=100_000, help="With --by dead-letters: how many to list, newest first.")
     ] = 50,
     before: Annotated[
-        str | None, typer.Option(metavar="PLACE", help="With --by letters: continue after this one.")
+        str | None, typer.Option(metavar="PLACE", help="With --by dead-letters: continue after this one.")
     ] = None,
     code: CodeOption = None,
     field: FieldOption = None,
@@ -114,7 +114,7 @@ def list_(
     behind = None if before is None else place_from(before)
 
     async def look(office: "DeadLetterService", on_read: "OnRead") -> object:
-        if by is By.LETTERS:
+        if by is By.DEAD_LETTERS:
             return await office.find(wanted, limit, behind, on_read)
         return await (office.groups if by is By.GROUPS else office.producers)(wanted, on_read)
 
@@ -122,14 +122,14 @@ def list_(
     if as_json:
         print_json(found)
     else:
-        {By.GROUPS: print_groups, By.LETTERS: print_letters, By.PRODUCERS: print_producers}[by](found)
+        {By.GROUPS: print_groups, By.DEAD_LETTERS: print_letters, By.PRODUCERS: print_producers}[by](found)
 
 
 @letters.command()
 def show(
     place: PlaceArgument,
     reveal: Annotated[
-        bool, typer.Option("--reveal", help="Show personal data too. The ledger keeps who looked, and when.")
+        bool, typer.Option("--reveal", help="Show personal data too. The ledger records who viewed it, and when.")
     ] = False,
     why: WhyOption = "",
     who: AsOption = None,
@@ -140,7 +140,7 @@ def show(
 ) -> None:
     """Show a dead letter: its bytes with the faults highlighted, its headers, its source, its state.
 
-    What it says of a person is masked (•••) unless --reveal, which is an act in the ledger.
+    Personal data is masked (•••) unless --reveal is given, which the ledger records.
     """
     from stream_scorer.commands.dead_letters.printing import print_json, print_shown
 
@@ -177,10 +177,10 @@ def check(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate dead letters against today's contract, as they are or fixed: passes, still fails, would conflict.
+    """Validate dead letters against the current contract, unchanged or with a fix: passes, still fails, would conflict.
 
-    Publishes nothing. The answer depends on what is masked, so the ledger keeps who asked, and when. Exit status 1
-    where one would not pass.
+    Publishes nothing. The result depends on masked data, so the ledger records who asked, and when. Exit status 1 if
+    one would not pass.
     """
     from stream_scorer.commands.dead_letters.printing import print_check, print_json
     from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
@@ -216,10 +216,10 @@ def replay(
         float | None, typer.Option(min=0.01, metavar="N", help="Dead letters per second. Default: no limit.")
     ] = None,
     parked: Annotated[
-        bool, typer.Option("--parked", help="Only parked ones: those replayed as often as is allowed.")
+        bool, typer.Option("--parked", help="Only parked ones: those that reached the limit of replays.")
     ] = False,
     failing_too: Annotated[
-        bool, typer.Option("--failing-too", help="Include those that would fail again or conflict.")
+        bool, typer.Option("--failing-too", help="Also replay dead letters that would fail again or conflict.")
     ] = False,
     why: WhyOption = "",
     who: AsOption = None,
@@ -228,11 +228,11 @@ def replay(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish dead letters' records again where they came from, as they are or fixed; each once, however often run.
+    """Publish dead letters' records to their topic again, unchanged or with a fix; each once, even if you repeat it.
 
-    Without --yes only says what would change and pass, and the ledger keeps who asked. Stopped half-way, say the same
-    again: it goes on with the rest. A record that was replayed operator.replays_max times (3) and failed each time is
-    parked. Exit status 1 where a letter was left alone because it would not pass.
+    Without --yes it is a dry run, and the ledger records who asked. If it was interrupted, run it again for the
+    rest. A record that was replayed operator.replays_max times (3) and failed each time is parked. Exit status 1 if
+    it skipped a dead letter that would not pass.
     """
     from stream_scorer.commands.dead_letters.printing import print_json, print_replay
     from stream_scorer.operations.dead_letters.replay.replay import Skip
@@ -265,7 +265,7 @@ def replay(
 
 @letters.command()
 def discard(
-    note: Annotated[str, typer.Option(help="Why they need no more attention; kept in the ledger.")],
+    note: Annotated[str, typer.Option(help="Why they need no more attention; recorded in the ledger.")],
     places: PlacesArgument = None,
     every: AllOption = False,
     code: CodeOption = None,

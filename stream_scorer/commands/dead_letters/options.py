@@ -23,9 +23,11 @@ PlacesArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="[PLACE]…", help="Dead letters: PARTITION@OFFSET. Default: all that match the filters."),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="All open ones, where no position and no filter is given.")]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="All open ones; needed where no position and no filter is given.")
+]
 CodeOption = Annotated[str | None, typer.Option(metavar="CODE", help=f"A reason's code, or {UNREADABLE}.")]
-FieldOption = Annotated[str | None, typer.Option(metavar="FIELD", help="The field that the reason names.")]
+FieldOption = Annotated[str | None, typer.Option(metavar="FIELD", help="The field that a reason names.")]
 StageOption = Annotated[Stage | None, typer.Option(help="The stage at which they failed.")]
 FromOption = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="Failed at this time (RFC 3339) or later.")
@@ -34,18 +36,18 @@ ToOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Fail
 PartitionOption = Annotated[int | None, typer.Option(metavar="N", min=0, help="On this partition.")]
 IdOption = Annotated[str | None, typer.Option("--id", metavar="ID", help="About this id.")]
 ProducerOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="From the producer that names itself in `client-id` or `ce_source`.")
+    str | None, typer.Option(metavar="NAME", help="From this producer, as its header `client-id` or `ce_source` says.")
 ]
 TextOption = Annotated[
     str | None,
     typer.Option(
         metavar="TEXT",
-        help="A reason's message, masked as it is shown, contains this. Slower: it reads the dead letters.",
+        help="A reason's message, as shown (masked), contains this. Slower: it reads the dead letters.",
     ),
 ]
 RevealTextOption = Annotated[
     bool,
-    typer.Option("--reveal", help="With --text: look into what is masked too. The ledger keeps who looked, and when."),
+    typer.Option("--reveal", help="With --text: search masked text too. The ledger records who searched, and when."),
 ]
 StateOption = Annotated[
     list[str] | None,
@@ -63,8 +65,8 @@ FixOption = Annotated[
     ),
 ]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="COLUMN=VALUE", help="Fix by setting a column.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Write. Without it, nothing is written.")]
-WhyOption = Annotated[str, typer.Option("--why", metavar="TEXT", help="A reason for the ledger.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do it. Without --yes, nothing is written.")]
+WhyOption = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the ledger.")]
 AsOption = Annotated[
     str | None,
     typer.Option("--as", metavar="NAME", help="Who acts, for the ledger. Default: operator.name, or your user name."),
@@ -92,7 +94,7 @@ def filter_from(
     from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, WAITING, Filter, State
 
     if code is not None and code not in [*Code, UNREADABLE]:
-        raise SettingsError(f"--code {code}: no such code. There are {', '.join([*Code, UNREADABLE])}")
+        raise SettingsError(f"--code {code}: no such code. Codes are {', '.join([*Code, UNREADABLE])}")
     unknown = [state for state in states or () if state not in [*State, "all"]]
     if unknown:
         raise SettingsError(f"--state {unknown[0]}: say {', '.join(State)} or all")
@@ -112,7 +114,7 @@ def filter_from(
         places=tuple(map(place_from, places)) if places else None,
     )
     if every is False and found == Filter():
-        raise SettingsError("name dead letters, give a filter such as --code, or use --all")
+        raise SettingsError("name dead letters, give a filter such as --code, or say --all")
     return found
 
 

@@ -26,13 +26,13 @@ PIPE_CHARACTERS = 250
 SKIPPED = {
     Skip.ALREADY_REPLAYED: "replayed before",
     Skip.DISCARDED: "discarded before",
-    Skip.PARKED: "parked: replayed too often; see `dead-letters history`, and say --parked to try again",
-    Skip.STILL_FAILS: "would fail again: mend them, or say --failing-too",
-    Skip.WOULD_CONFLICT: "would conflict with what was scored before: discard them, or say --failing-too",
-    Skip.ALREADY_SCORED: "the same is scored already: nothing to do",
-    Skip.CANNOT_MEND: "can't be mended this way",
+    Skip.PARKED: "parked: replayed as often as is allowed; see `dead-letters history`, and say --parked to try again",
+    Skip.STILL_FAILS: "would fail again: fix them, or say --failing-too",
+    Skip.WOULD_CONFLICT: "would conflict with an observation that was scored: discard them, or say --failing-too",
+    Skip.ALREADY_SCORED: "the same observation was scored already: nothing to do",
+    Skip.CANNOT_MEND: "this fix can't be applied to them",
     Skip.TRUNCATED: "too large to have been kept whole: ask the producer to send them again",
-    Skip.OTHER_TOPIC: "came from a topic that is no input of this environment",
+    Skip.OTHER_TOPIC: "came from a topic that is not an input of this environment",
     Skip.UNREADABLE: "not written by stream-scorer",
     Skip.GONE: "deleted by the topic's retention",
 }
@@ -67,7 +67,7 @@ def print_groups(groups: Any) -> None:
     if not groups:
         typer.echo("no dead letters")
         return
-    made = table("code", "field", "letters", "first", "last", "example", "producers", right=2)
+    made = table("code", "field", "dead letters", "first", "last", "example", "producers", right=2)
     for one in groups:
         parked = f" ({one.parked:,} parked)" if one.parked else ""
         producers = ", ".join(f"{printable(name)} {count:,}" for name, count in one.producers)
@@ -95,12 +95,12 @@ def print_producers(producers: Any) -> None:
     if not producers:
         typer.echo("no dead letters")
         return
-    made = table("producer", "letters", "first", "last", "example", "faults", right=1)
+    made = table("producer", "dead letters", "first", "last", "example", "faults", right=1)
     for one in producers:
         faults = ", ".join(
             f"{code} ({field}) {n:,}" if field else f"{code} {n:,}" for code, field, n in one.by_fault[:3]
         )
-        name = printable(one.producer) or "(says nothing of itself)"
+        name = printable(one.producer) or "(unnamed)"
         made.add_row(name, f"{one.count:,}", one.first_at, one.last_at, str(one.example), printable(faults))
     console().print(made)
 
@@ -108,10 +108,10 @@ def print_producers(producers: Any) -> None:
 def print_shown(shown: Any) -> None:
     out = console()
     replays = f", replayed {shown.replays} times" if shown.replays else ""
-    out.print(f"letter {shown.place}: {shown.state}{replays}")
+    out.print(f"dead letter {shown.place}: {shown.state}{replays}")
     if shown.stage:
         out.print(f"failed at {shown.failed_at} in stage {shown.stage} (version {printable(shown.version)})")
-        out.print(f"read at {printable(shown.origin)}, of {shown.time}")
+        out.print(f"source {printable(shown.origin)}, timestamp {shown.time}")
     if shown.why_not_replayable:
         out.print(f"can't be replayed: {printable(shown.why_not_replayable)}")
     for number, reason in enumerate(shown.reasons, 1):
@@ -132,7 +132,7 @@ def print_shown(shown: Any) -> None:
         )
         cut = f", of {batch.bytes:,} (sha256 {batch.sha256})"
     size = "masked" if shown.masked else f"{shown.size_bytes:,} bytes{cut}"
-    only = ", only its start was kept" if shown.truncated and shown.masked else ""
+    only = ", only the first bytes were kept" if shown.truncated and shown.masked else ""
     out.print(Text(f"value, {size}{only}:"))
     out.print(marked(shown.pieces))
     if shown.masked:
@@ -156,7 +156,10 @@ def marked(pieces: "list[Segment]") -> Text:
 
 def print_check(report: Any) -> None:
     out = console()
-    out.print(f"{report.count:,} letters" + (f", {report.changed:,} of them mended" if report.changed else ""))
+    out.print(
+        f"{report.count:,} dead letters"
+        + (f", {report.changed:,} of them changed by the fix" if report.changed else "")
+    )
     for verdict, count in report.verdicts.items():
         out.print(f"  {count:>9,} {verdict.replace('_', ' ')}")
     told = [one for one in report.letters if one.verdict is not Verdict.PASSES][:EXAMPLES_MAX]
@@ -169,20 +172,22 @@ def print_check(report: Any) -> None:
 def print_replay(report: Any) -> None:
     out = console()
     verb = "would be replayed" if report.dry_run else "replayed"
-    mended = f", {report.changed:,} of them mended" if report.changed else ""
-    out.print(f"{report.replayed:,} letters {verb}{mended} ({report.seconds:.1f} s)")
+    changed = f", {report.changed:,} of them changed by the fix" if report.changed else ""
+    out.print(f"{report.replayed:,} dead letters {verb}{changed} ({report.seconds:.1f} s)")
     for skip, count in report.skipped.items():
-        out.print(f"  {count:>9,} left alone: {SKIPPED[skip]}")
+        out.print(f"  {count:>9,} skipped: {SKIPPED[skip]}")
     if report.dry_run and report.replayed:
         out.print("Nothing was written. Add --yes to do it.")
 
 
 def print_discard(report: Any) -> None:
-    before = f"; {report.already_decided:,} were decided on before" if report.already_decided else ""
+    before = f"; {report.already_decided:,} were replayed or discarded before" if report.already_decided else ""
     if report.dry_run:
-        typer.echo(f"{report.discarded:,} letters would be discarded{before}. Nothing was written. Add --yes to do it.")
+        typer.echo(
+            f"{report.discarded:,} dead letters would be discarded{before}.\nNothing was written. Add --yes to do it."
+        )
     else:
-        typer.echo(f"{report.discarded:,} letters discarded{before}")
+        typer.echo(f"{report.discarded:,} dead letters discarded{before}")
 
 
 def print_history(history: Any) -> None:

@@ -26,10 +26,10 @@ def register(app: typer.Typer) -> None:
 
 def producers(
     name: Annotated[
-        str | None, typer.Argument(metavar="PRODUCER", help="Print the message to this producer, ready to be sent.")
+        str | None, typer.Argument(metavar="PRODUCER", help="Print a message to this producer, ready to send.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="Count records from this time on. Default: all.")
+        str | None, typer.Option("--from", metavar="TIME", help="Count records since this time. Default: all.")
     ] = None,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
@@ -53,7 +53,7 @@ def producers(
 
         typer.echo(notice_text(cards[0]), nl=False)
     elif name is not None:
-        typer.echo(f"no records were found from a producer {printable(name)} ({found.records_read:,} records read)")
+        typer.echo(f"no record of a producer {printable(name)} was found ({found.records_read:,} records read)")
     else:
         _print(found)
     if name is not None and not cards:

@@ -31,7 +31,7 @@ class ObservationEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fie
     observation: Observation
 
 
-class DecodedBatch(NamedTuple):
+class DecodedObservations(NamedTuple):
     """Observation events, told apart: those that pass as three lists of one length, in their order, and the others."""
 
     positions: list[int]
@@ -51,10 +51,10 @@ def decode_observations(
     values: Sequence[bytes | None],
     limit_bytes: int = EVENT_BYTES_MAX,
     second_look: AbstractContextManager[None] = NO_TIMER,
-) -> DecodedBatch:
+) -> DecodedObservations:
     """Decode and validate a batch; each value is among those that pass or among the rejected, and nothing is raised."""
     examine = partial(validate_observation, limit_bytes=limit_bytes)
-    return DecodedBatch(*decode_batch(values, decode_event, codes_of, examine, limit_bytes, second_look))
+    return DecodedObservations(*decode_batch(values, decode_event, codes_of, examine, limit_bytes, second_look))
 
 
 def codes_of(events: Sequence[ObservationEvent]) -> list[int]:

@@ -12,7 +12,7 @@ FRAME_BYTES: Final = 5
 _ZERO: Final = b"\0"
 
 
-def frame_of(value: bytes | None) -> bytes:
+def schema_frame_of(value: bytes | None) -> bytes:
     """The frame that a value begins with; empty where it has none."""
     return value[:FRAME_BYTES] if value is not None and value.startswith(_ZERO) and len(value) > FRAME_BYTES else b""
 
@@ -21,7 +21,7 @@ def without_frame(value: bytes | None) -> bytes | None:
     """The value behind its frame, or the value itself."""
     if value is None or isinstance(value, QuarantinedBatch):  # a batch begins with a zero too
         return value
-    return value[len(frame_of(value)) :]
+    return value[len(schema_frame_of(value)) :]
 
 
 def without_frames(values: Sequence[bytes | None]) -> Sequence[bytes | None]:

@@ -12,7 +12,7 @@ import msgspec
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.columns import DEPTH_MAX, INTEGER_DIGITS_MAX
 from stream_scorer.core.contract.reasons import Reason
-from stream_scorer.core.contract.schema_frame import FRAME_BYTES, frame_of
+from stream_scorer.core.contract.schema_frame import FRAME_BYTES, schema_frame_of
 
 # Python's own parser has the last word: it says where the fault is, and of a key that stands twice the last one wins.
 PYTHON_PARSER = json.JSONDecoder()
@@ -82,7 +82,7 @@ def preamble_of(value: bytes) -> str | None:
             return "a byte-order mark before it, send UTF-8 without one"
         if value.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "text in UTF-16, send UTF-8"
-        if frame_of(value) and value[FRAME_BYTES:].lstrip().startswith(b"{"):
+        if schema_frame_of(value) and value[FRAME_BYTES:].lstrip().startswith(b"{"):
             number = int.from_bytes(value[1:FRAME_BYTES], "big")
             return f"a schema registry's frame before it, schema {number}, which worker.schema_registry_frames accepts"
         if value[0] == 0:

@@ -15,7 +15,7 @@ import msgspec
 from stream_scorer.core.contract.columns import COLUMN_SET
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.contract.strict_json import parse
-from stream_scorer.core.dead_letters.json_spans import Member, Object, Span, object_at
+from stream_scorer.core.dead_letters.json_spans import ByteSpan, JsonMember, Object, object_at
 
 _BYTE: Final = re.compile(r"\(byte (\d{1,12})\)\Z")
 MASK: Final = "•••"
@@ -68,17 +68,17 @@ def _whole_or_byte(value: bytes, number: int, reason: Reason) -> Highlight:
     return Highlight(at, min(at + 1, len(value)), number)
 
 
-def _spans(reason: Reason, event: Object, observation: Object | None) -> Iterator[Span]:
+def _spans(reason: Reason, event: Object, observation: Object | None) -> Iterator[ByteSpan]:
     """Where a reason is in an event, in characters."""
     code, field = reason.code, reason.field
     if code in (Code.MISSING_ID, Code.MISSING_OBSERVATION, Code.MISSING_TRUE_CLASS):
-        yield Span(event.end - 1, event.end - 1)
+        yield ByteSpan(event.end - 1, event.end - 1)
     elif code is Code.MISSING_COLUMNS and observation is not None:
-        yield Span(observation.end - 1, observation.end - 1)
+        yield ByteSpan(observation.end - 1, observation.end - 1)
     elif code is Code.UNRECOGNIZED_COLUMNS and observation is not None:
         for member in observation.members:
             if member.name not in COLUMN_SET:
-                yield Span(member.name_at.begin, member.value_at.end)
+                yield ByteSpan(member.name_at.begin, member.value_at.end)
     elif code in (Code.SCORING_FAILED, Code.INVALID_OUTPUT):
         yield from _value(event.last("observation"), event)
     else:
@@ -90,11 +90,11 @@ def _spans(reason: Reason, event: Object, observation: Object | None) -> Iterato
                 yield from _value(observation.last(str(column)), None)
 
 
-def _value(member: Member | None, otherwise: Object | None) -> Iterator[Span]:
+def _value(member: JsonMember | None, otherwise: Object | None) -> Iterator[ByteSpan]:
     if member is not None:
         yield member.value_at
     elif otherwise is not None:
-        yield Span(0, otherwise.end)
+        yield ByteSpan(0, otherwise.end)
 
 
 def observation_of(text: str, event: Object) -> Object | None:
@@ -103,7 +103,7 @@ def observation_of(text: str, event: Object) -> Object | None:
     return object_at(text, member.value_at.begin) if member is not None and isinstance(member.value, dict) else None
 
 
-def spans_in_bytes(text: str, spans: Sequence[Span]) -> list[Span]:
+def spans_in_bytes(text: str, spans: Sequence[ByteSpan]) -> list[ByteSpan]:
     """Spans of characters, in any order, as spans of the bytes of their UTF-8; the text is encoded once."""
     if text.isascii():
         return list(spans)
@@ -113,10 +113,10 @@ def spans_in_bytes(text: str, spans: Sequence[Span]) -> list[Span]:
         byte += len(text[character:edge].encode())
         character = edge
         places[edge] = byte
-    return [Span(places[span.begin], places[span.end]) for span in spans]
+    return [ByteSpan(places[span.begin], places[span.end]) for span in spans]
 
 
-def segments(value: bytes | None, found: Sequence[Highlight], masked: Sequence[Span] = ()) -> list[Segment]:
+def segments(value: bytes | None, found: Sequence[Highlight], masked: Sequence[ByteSpan] = ()) -> list[Segment]:
     """The value cut where marks or masks begin and end. What is left behind `PIECES_MAX` cuts is one last piece, masked
     where anything in it is."""
     value = value or b""
@@ -157,7 +157,7 @@ def _edges(found: Sequence[Highlight], size: int) -> tuple[dict[int, set[int]], 
     return starting, ending
 
 
-def _rest(value: bytes, begin: int, found: Sequence[Highlight], masked: Sequence[Span]) -> Segment:
+def _rest(value: bytes, begin: int, found: Sequence[Highlight], masked: Sequence[ByteSpan]) -> Segment:
     reasons = tuple(sorted({mark.reason for mark in found if mark.end > begin}))
     hidden = any(span.end > begin for span in masked)
     return Segment(MASK if hidden else value[begin:].decode(errors="backslashreplace"), reasons, hidden)

@@ -12,31 +12,31 @@ _DECODER: Final = json.JSONDecoder()
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 
 
-class Span(NamedTuple):
+class ByteSpan(NamedTuple):
     """From `begin` to before `end`."""
 
     begin: int
     end: int
 
 
-class Member(NamedTuple):
+class JsonMember(NamedTuple):
     """One name with its value: what they are and, in characters, where they stand."""
 
     name: str
     value: object
-    name_at: Span
-    value_at: Span
+    name_at: ByteSpan
+    value_at: ByteSpan
 
 
 class Object(NamedTuple):
     """An object's members in the order of the text, a name that stands twice twice. `end`: behind its brace. `by_name`:
     the member that counts, of a name that stands twice the last one."""
 
-    members: list[Member]
+    members: list[JsonMember]
     end: int
-    by_name: dict[str, Member]
+    by_name: dict[str, JsonMember]
 
-    def last(self, name: str) -> Member | None:
+    def last(self, name: str) -> JsonMember | None:
         """The member of that name that counts."""
         return self.by_name.get(name)
 
@@ -49,7 +49,7 @@ def object_at(text: str, begin: int) -> Object:
         name, name_end = _DECODER.raw_decode(text, at)
         value_begin = _past_blanks(text, _past_blanks(text, name_end) + 1)
         value, value_end = _DECODER.raw_decode(text, value_begin)
-        members.append(Member(name, value, Span(at, name_end), Span(value_begin, value_end)))
+        members.append(JsonMember(name, value, ByteSpan(at, name_end), ByteSpan(value_begin, value_end)))
         at = _past_blanks(text, value_end)
         if text[at] == ",":
             at = _past_blanks(text, at + 1)

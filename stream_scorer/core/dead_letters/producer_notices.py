@@ -19,8 +19,8 @@ LATEST_MS: Final = 253_402_300_799_999
 
 ADVICE: Final[Mapping[Code, str]] = {
     Code.NOT_JSON: "send one JSON object in UTF-8 a record, with nothing behind it, and no NaN",
-    Code.TOO_LARGE: "an event of the contract takes some 300 bytes: send nothing else in it",
-    Code.BATCH_TOO_LARGE: "send smaller batches (a lower `batch.size`): events of the contract never unfold so far",
+    Code.TOO_LARGE: "a valid event has some 300 bytes: send nothing else in it",
+    Code.BATCH_TOO_LARGE: "send smaller batches (a lower `batch.size`): valid events never decompress to so many bytes",
     Code.BATCH_UNREADABLE: "compress with gzip, snappy, lz4 or zstd as Kafka's own clients do",
     Code.NOT_AN_OBJECT: 'send an object: {"id": …, "observation": {…}}',
     Code.MISSING_ID: "give every event an `id`",
@@ -37,7 +37,7 @@ ADVICE: Final[Mapping[Code, str]] = {
     Code.INVALID_TRUE_CLASS: "send `true_class` as true, false, 1 or 0",
     Code.UNKNOWN_ID: "send an outcome under the id of its observation, and send that observation too",
 }
-GREETED_OTHERWISE: Final = {UNNAMED: "whoever sends records without a client-id header", OTHERS: "all other producers"}
+GREETED_OTHERWISE: Final = {UNNAMED: "the sender of records without a client-id header", OTHERS: "all other producers"}
 
 
 def notice_text(card: Scorecard) -> str:
@@ -55,8 +55,9 @@ def notice_text(card: Scorecard) -> str:
         )
     if card.broken:
         paragraphs.append(
-            "What was broken was not scored; it is kept. `stream-scorer validate FILE` checks events before they are "
-            "sent, without Kafka, and topics/golden-events.jsonl holds a good and a bad event for every rule."
+            "Invalid records were not scored; they are kept as dead letters. `stream-scorer validate FILE` checks "
+            "events before they are sent, without Kafka, and topics/golden-events.jsonl has a valid and an invalid "
+            "event for every rule."
         )
     return "\n\n".join(paragraphs) + "\n"
 
@@ -86,7 +87,7 @@ def _fault(number: int, fault: Fault) -> str:
 def _moved(card: Scorecard) -> str:
     return (
         f"{card.moved:,} of your records ({card.moved_share:.2%}), the first at {time_of(card.moved_since_ms)}, lay on "
-        "another partition than their id's and had to be moved, which takes time and loses the order between them. "
+        "another partition than their id's and had to be moved, which takes time and loses their order. "
         "What to do: key every record by its id, and choose the partition as Java's clients do (librdkafka and kcat: "
         "partitioner=murmur2_random)."
     )

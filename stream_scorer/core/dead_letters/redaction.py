@@ -15,7 +15,7 @@ from stream_scorer.core.contract.columns import COLUMN_SET, check_id
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.dead_letters.highlighting import MASK, READ_BYTES_MAX, Segment, spans_in_bytes
-from stream_scorer.core.dead_letters.json_spans import Object, Span, object_at
+from stream_scorer.core.dead_letters.json_spans import ByteSpan, Object, object_at
 from stream_scorer.core.records.dead_letter_reader import PRODUCER_HEADERS
 from stream_scorer.core.records.record import TRACE_HEADERS
 
@@ -70,14 +70,14 @@ _HEADER_VALUES: Final[Mapping[str, re.Pattern[bytes]]] = {
 }
 
 
-def masked_spans(value: bytes | None, mended_from: bytes | None = None) -> list[Span]:
+def masked_spans(value: bytes | None, mended_from: bytes | None = None) -> list[ByteSpan]:
     """The bytes of a value that are not to be shown: what an event says, but for its id; of anything else all. Of a
     value that was mended the id is shown only where it is that of the original `mended_from`: a fix can make an id of
     whatever the event says."""
     if not value:
         return []
     if len(value) > READ_BYTES_MAX or not isinstance(parse(value), dict):
-        return [Span(0, len(value))]
+        return [ByteSpan(0, len(value))]
     text = value.decode()
     id_ = shown_id(value if mended_from is None else mended_from)
     return sorted(spans_in_bytes(text, list(set(_hidden(text, object_at(text, 0), id_)))))
@@ -90,7 +90,7 @@ def shown_id(value: bytes | None) -> bytes | None:
     return found if isinstance(found, bytes) else None
 
 
-def _hidden(text: str, event: Object, id_: bytes | None) -> Iterator[Span]:
+def _hidden(text: str, event: Object, id_: bytes | None) -> Iterator[ByteSpan]:
     for member in event.members:
         if member.name not in EVENT_NAMES:
             yield member.name_at

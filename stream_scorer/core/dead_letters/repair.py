@@ -13,7 +13,7 @@ import jsonpointer
 import msgspec
 
 from stream_scorer.core.contract.reasons import Reason, cut
-from stream_scorer.core.contract.schema_frame import frame_of, without_frame
+from stream_scorer.core.contract.schema_frame import schema_frame_of, without_frame
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.dead_letters.named_fixes import _BY_NAME, _INTEGER, FIXES, TRUE_CLASS, Event, NamedFix
 
@@ -117,7 +117,7 @@ def apply_fix(value: bytes | None, fix: Fix) -> bytes | FixError | None:
     """The value as the fix makes it; a schema registry's frame stays before it."""
     if not fix:
         return value
-    if frame := frame_of(value):
+    if frame := schema_frame_of(value):
         mended = apply_fix(without_frame(value), fix)
         return frame + mended if isinstance(mended, bytes) else mended
     event: Any = parse(value)
@@ -138,7 +138,7 @@ def apply_fix(value: bytes | None, fix: Fix) -> bytes | FixError | None:
                 return fault
     after = _encode(event)
     if after is None:
-        return FixError("a number in it is beyond what JSON can say, or it is nested too deep")
+        return FixError("it is nested too deep, or holds a number that JSON can't represent")
     return value if after == before else after
 
 
@@ -152,12 +152,12 @@ def _patched(event: object, patch: str) -> Any:
                 copied = _encode(jsonpointer.resolve_pointer(event, operation["from"]))
                 copied_bytes += len(copied or b"")
                 if copied is None:
-                    return _misfit(number, operation, "what it copies is beyond what JSON can say")
+                    return _misfit(number, operation, "the patch copies a value that JSON can't represent")
                 if copied_bytes > COPIED_BYTES_MAX:
                     return _misfit(number, operation, f"the patch copies more than {COPIED_BYTES_MAX:,} bytes")
             event = jsonpatch.JsonPatch([operation]).apply(event, in_place=True)
         except jsonpatch.JsonPatchTestFailed:
-            return _misfit(number, operation, "something else is there, or nothing")
+            return _misfit(number, operation, "the value there is another one, or missing")
         except _PATCH_FAULTS:
             # their own texts quote the event
             said = "path and from don't lead" if kind in ("move", "copy") else "the path does not lead"

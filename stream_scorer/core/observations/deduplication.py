@@ -11,7 +11,7 @@ from stream_scorer.core.contract.reasons import Reason, conflict
 from stream_scorer.core.state.entry import code_within_window, unpack, waiting_since_ms
 
 
-class Batch(NamedTuple):
+class Arrivals(NamedTuple):
     """The observations of one lane that passed the contract, in the order of their offsets: id, code, offset."""
 
     ids: Sequence[bytes]
@@ -35,7 +35,7 @@ class DeduplicationResult(NamedTuple):
 
 
 def deduplicate_observations(
-    batch: Batch, found: Sequence[bytes | None], *, window_starts_ms: int, repeats_are_conflicts: bool = False
+    batch: Arrivals, found: Sequence[bytes | None], *, window_starts_ms: int, repeats_are_conflicts: bool = False
 ) -> DeduplicationResult:
     """Decide each observation of the batch, given the packed entry found for each id (None: none). What was scored
     before `window_starts_ms` (the clock less the join window) is the same as never seen."""
@@ -66,7 +66,7 @@ def deduplicate_observations(
 
 
 def deduplicate_repeats(
-    batch: Batch, admission: DeduplicationResult, failed: Collection[int], *, repeats_are_conflicts: bool = False
+    batch: Arrivals, admission: DeduplicationResult, failed: Collection[int], *, repeats_are_conflicts: bool = False
 ) -> DeduplicationResult:
     """Decide the batch's repeats once their firsts were scored. A repeat of one in `failed` (positions that became dead
     letters) is the first of its id in turn and comes back as `new`: call again after scoring it, until nothing is new.
@@ -90,7 +90,7 @@ def deduplicate_repeats(
 
 def _refuse_or_pass_over(
     admission: DeduplicationResult,
-    batch: Batch,
+    batch: Arrivals,
     position: int,
     seen: int,
     first_offset: int,

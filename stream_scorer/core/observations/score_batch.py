@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.dead_letters.rejection import RejectedRecord, to_dead_letter
 from stream_scorer.core.observations.deduplication import (
-    Batch,
+    Arrivals,
     DeduplicationResult,
     deduplicate_observations,
     deduplicate_repeats,
@@ -31,7 +31,7 @@ from stream_scorer.core.observations.speakers import (
     CanaryShare,
     Published,
     Question,
-    Sample,
+    ScoredSample,
     in_order,
     said_by_champion,
     said_with_canary,
@@ -78,7 +78,7 @@ class ScoredBatch(NamedTuple):
     moves: Mapping[int, Sequence[ProducerRecord]]
     entries: dict[bytes, bytes | None]
     joined: JoinResult | None
-    samples: Sequence[tuple[ModelIdentity, Sample]]
+    samples: Sequence[tuple[ModelIdentity, ScoredSample]]
     rejected: Sequence[RejectedRecord]
     unscored: Sequence[bytes]
     redelivered: int
@@ -113,7 +113,7 @@ def score_batch(
     timestamps_ms = [record.timestamp for record in accepted.records]
     entries: dict[bytes, bytes | None] = {}
     joined = published = None
-    samples: list[tuple[ModelIdentity, Sample]] = []
+    samples: list[tuple[ModelIdentity, ScoredSample]] = []
     said = said_by_champion(decided.probabilities, speaker)
     if accepted.ids:
         codes = np.array(accepted.codes, dtype=np.int64)
@@ -126,7 +126,7 @@ def score_batch(
             samples += samples_of(accepted.ids, codes, said, canary.speaker, said.canaries)
             samples += samples_of(accepted.ids, codes, said, speaker, ~said.canaries)
         else:
-            whole = Sample(codes, said.decisions, said.probabilities)
+            whole = ScoredSample(codes, said.decisions, said.probabilities)
             samples.append((speaker, without_smoke_tests(accepted.ids, whole)))
         packed = pack_predictions(
             codes,
@@ -176,7 +176,7 @@ def score_batch(
 def _decide(
     rows: ValidObservations, found: Sequence[bytes | None], clock: WindowClock, repeats_are_conflicts: bool
 ) -> Generator[Question, Scored | None, Decided]:
-    arrivals = Batch(rows.ids, rows.codes, rows.offsets)
+    arrivals = Arrivals(rows.ids, rows.codes, rows.offsets)
     admission = deduplicate_observations(
         arrivals, found, window_starts_ms=clock.window_starts_ms, repeats_are_conflicts=repeats_are_conflicts
     )

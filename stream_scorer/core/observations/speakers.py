@@ -34,7 +34,7 @@ class CanaryShare(NamedTuple):
     share: float
 
 
-class Sample(NamedTuple):
+class ScoredSample(NamedTuple):
     """The predictions that quality and drift are computed from, smoke tests left out: three arrays of one shape."""
 
     codes: Codes
@@ -83,10 +83,10 @@ def said_with_canary(
 
 def samples_of(
     ids: Sequence[bytes], codes: Codes, said: Said, speaker: ModelIdentity, rows: Decisions
-) -> list[tuple[ModelIdentity, Sample]]:
+) -> list[tuple[ModelIdentity, ScoredSample]]:
     """The sample of one speaker; none where it has said nothing."""
     own = [id_ for id_, is_own in zip(ids, rows.tolist(), strict=True) if is_own]
-    sample = Sample(codes[rows], said.decisions[rows], said.probabilities[rows])
+    sample = ScoredSample(codes[rows], said.decisions[rows], said.probabilities[rows])
     return [(speaker, without_smoke_tests(own, sample))] if own else []
 
 
@@ -107,9 +107,9 @@ def in_order(
     return [record for record in records if record is not None]
 
 
-def without_smoke_tests(ids: Sequence[bytes], sample: Sample) -> Sample:
+def without_smoke_tests(ids: Sequence[bytes], sample: ScoredSample) -> ScoredSample:
     if not (smoke := smoke_test_indices(ids)):
         return sample
     others = np.ones(len(ids), dtype=np.bool_)
     others[smoke] = False
-    return Sample(sample.codes[others], sample.decisions[others], sample.probabilities[others])
+    return ScoredSample(sample.codes[others], sample.decisions[others], sample.probabilities[others])

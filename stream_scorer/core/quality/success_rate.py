@@ -15,7 +15,7 @@ def verify_success_rate_above(y_true: Classes, y_pred: Classes, min_success_rate
     `(False, 0.0)`, whatever the minimum. Raises ValueError where `y_true` and `y_pred` differ in length, have more than
     one dimension, hold anything but 0 and 1, or the minimum is not a share."""
     if not 0.0 <= min_success_rate <= 1.0:
-        raise ValueError(f"min_success_rate is {min_success_rate}: give a share between 0 and 1")
+        raise ValueError(f"min_success_rate is {min_success_rate}: give a share from 0 to 1")
     actual, predicted = _classes("y_true", y_true), _classes("y_pred", y_pred)
     if len(actual) != len(predicted):
         raise ValueError(f"y_true has {len(actual)} entries, y_pred {len(predicted)}: give one of each for every row")
@@ -30,5 +30,5 @@ def _classes(name: str, given: ArrayLike) -> NDArray[np.bool_]:
     if classes.ndim != 1:
         raise ValueError(f"{name} has {classes.ndim} dimensions: give one class for every row")
     if not np.isin(classes, (0, 1)).all():
-        raise ValueError(f"{name} holds something else than true and false: give booleans, or 0 and 1")
+        raise ValueError(f"{name} holds values other than true and false: give booleans, or 0 and 1")
     return classes.astype(np.bool_)

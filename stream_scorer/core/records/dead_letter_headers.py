@@ -78,7 +78,7 @@ def count(text: bytes | None) -> int:
 def _reasons(header: bytes) -> tuple[Reason, ...]:
     reasons = _decode_reasons(header)
     if not reasons:
-        raise NotALetterError("it gives no reason")
+        raise NotALetterError("its headers give no reason")
     for reason in reasons:
         _encode(reason.details)  # whoever prints the letter does; what can't be encoded is not ours
     return reasons

@@ -92,7 +92,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         """What it lacks to be sent again as it was; None where it holds its whole record."""
         if self.batch is not None:
             return (
-                f"it stands for a batch that was not unfolded, of {self.batch.records:,} records at offsets "
+                f"it stands for a whole batch that was not decompressed, of {self.batch.records:,} records at offsets "
                 f"{self.batch.first_offset} to {self.batch.last_offset}, and holds its first bytes: ask their producer"
             )
         if self.truncation is not None:

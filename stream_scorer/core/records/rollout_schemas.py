@@ -35,10 +35,12 @@ from stream_scorer.core.records.shadow_prediction import PublishedPrediction, Sh
 
 
 def shadow_prediction() -> Schema:
-    published = fields_of(PublishedPrediction, SAID) | {"description": "What consumers read of the same observation"}
+    published = fields_of(PublishedPrediction, SAID) | {
+        "description": "The published prediction of the same observation"
+    }
     said = fields_of(UnpublishedPrediction, SAID)
     described = {**SAID, "published": published, "shadows": {"type": "array", "minItems": 1, "items": said}}
-    description = "What models that nobody acts on would have said of one observation"
+    description = "What shadow models predict for one observation; nobody acts on it"
     return titled("Shadow prediction", description, fields_of(ShadowPrediction, described))
 
 
@@ -47,7 +49,7 @@ CONTROLLED_MODEL: Described = {
     "name": TEXT,
     "digest": DIGEST,
     "threshold": PROBABILITY | {"description": "From here on a prediction is true"},
-    "share": PROBABILITY | {"description": "Of the ids whose predictions are the canary's"},
+    "share": PROBABILITY | {"description": "Share of the ids that the canary serves"},
     "salt": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "The same while the share changes"},
 }
 SERVED_MODEL = fields_of(ServedModel, CONTROLLED_MODEL)
@@ -64,7 +66,11 @@ SERVING = titled(
         },
     ),
 )
-RECORD_FORMAT: Schema = {"type": "integer", "minimum": 1, "description": "Of this record; a reader knows up to its own"}
+RECORD_FORMAT: Schema = {
+    "type": "integer",
+    "minimum": 1,
+    "description": "Format of this record; a reader accepts formats up to its own",
+}
 CONTROL_OFFSET: Schema = {"type": ["integer", "null"], "minimum": 0}
 
 
@@ -75,9 +81,11 @@ def acceptance_test() -> Schema:
         "alpha": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5},
         **dict.fromkeys((*margins, "coverage_margin"), PROBABILITY),
         "contrasts": {"type": "array", "items": contrast},
-        "auto": BOOLEAN | {"description": "Whether the judge may promote and withdraw by itself, once"},
+        "auto": BOOLEAN | {"description": "Whether the judge may promote or withdraw by itself, once"},
     }
-    return fields_of(AcceptanceTest, described) | {"description": "What is asked of a candidate, fixed at its deploy"}
+    return fields_of(AcceptanceTest, described) | {
+        "description": "The rules for a candidate, fixed when it is deployed"
+    }
 
 
 def model_control() -> Schema:
@@ -94,7 +102,8 @@ def model_control() -> Schema:
         "why": TEXT,
     }
     description = (
-        "Which models should serve in an environment; all are kept. One counts only if it is based on the last that did"
+        "Which models should serve in an environment; all records are kept. A record counts only if it is based on "
+        "the last one that counted"
     )
     return titled("Model control", description, fields_of(ModelControl, described))
 
@@ -103,18 +112,23 @@ def model_switch() -> Schema:
     described: Described = {
         "format": RECORD_FORMAT,
         "partition": COUNT,
-        "control_offset": CONTROL_OFFSET | {"description": "Of the control record; null: the worker's own settings"},
+        "control_offset": CONTROL_OFFSET
+        | {"description": "Offset of the control record; null: the worker's own settings"},
         "state": {"enum": list(get_args(SwitchState))},
         "from": fields_of(FirstOffsets, {"observations": COUNT, "outcomes": COUNT}),
         "models": SERVING,
-        "versions": {"type": "object", "additionalProperties": TEXT, "description": "Of the libraries that score"},
+        "versions": {
+            "type": "object",
+            "additionalProperties": TEXT,
+            "description": "Versions of the libraries that score",
+        },
         "worker": TEXT,
         "at": TIME,
         "model": TEXT | {"description": "Which one was refused or suspended, as predictions name it"},
         "reason": TEXT | {"description": "Why it was refused or suspended"},
     }
     description = (
-        "What became of a control record on a partition. `serving` and `suspended`: from these offsets on these models "
+        "What a partition did with a control record. `serving` and `suspended`: from these offsets on these models "
         "score; the last such record counts"
     )
     return titled("Model switch", description, fields_of(ModelSwitch, described))

@@ -73,16 +73,16 @@ EVENT_ID: Schema = {
 OBSERVATION = fields({column.name: column.json_schema() for column in COLUMNS}) | {"additionalProperties": False}
 MODEL: Schema = {"type": "string", "pattern": "^.+@[0-9a-f]+$", "description": "<name>@<digest>"}
 PLACE: Described = {"topic": TEXT, "partition": COUNT, "offset": COUNT, "timestamp": TIMESTAMP}
-SOURCE = fields_of(Source, PLACE) | {"description": "Where the record stood that this one comes from"}
+SOURCE = fields_of(Source, PLACE) | {"description": "Where the record lies that this one was made from"}
 LETTER_SOURCE = fields_of(LetterSource, PLACE)
 BATCH = fields_of(
     BatchSummary,
     {
-        "codec": TEXT | {"description": "How it is compressed"},
-        "bytes": COUNT | {"description": "As it was fetched"},
+        "codec": TEXT | {"description": "The codec that compresses it"},
+        "bytes": COUNT | {"description": "Of the batch as it was fetched"},
         "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
         "first_offset": COUNT,
-        "last_offset": COUNT | {"description": "The source's offset too"},
+        "last_offset": COUNT | {"description": "Also in the source"},
         "records": COUNT,
     },
 )
@@ -108,14 +108,14 @@ KEPT_RECORD = fields_of(
         "value": BASE64,
         "key": BASE64,
         "headers": {"type": "array", "items": HEADER},
-        "truncation": TRUNCATION | {"description": "What was cut from a record that was too large to be carried along"},
+        "truncation": TRUNCATION | {"description": "Size and digest of a record that was too large to keep whole"},
     },
 )
 REASON = fields_of(
     Reason,
     {
         "code": {"type": "string", "enum": [code.value for code in Code]},
-        "field": {"type": ["string", "null"], "description": "The part that is at fault; null when it is the whole"},
+        "field": {"type": ["string", "null"], "description": "The faulty part; null when it is the whole event"},
         "message": TEXT,
         "details": {"type": "object"},
     },
@@ -124,7 +124,7 @@ REASON = fields_of(
 SAID: Described = {
     "id": ID,
     "prediction": BOOLEAN | {"description": "proba >= threshold"},
-    "proba": PROBABILITY | {"description": "How likely the model holds it that a search finds contraband"},
+    "proba": PROBABILITY | {"description": "The model's probability that a search finds contraband"},
     "threshold": PROBABILITY,
     "model": MODEL,
     "role": {"type": "string", "enum": list(get_args(Role))},
@@ -145,8 +145,11 @@ HAPPENED: Described = {
     "true_class": BOOLEAN | {"description": "Whether the search found contraband"},
     "correct": BOOLEAN | {"description": "prediction == true_class"},
     "outcome_at": TIME,
-    "delay_s": {"type": "number", "description": "From observation to outcome; negative where the outcome is older"},
-    "verdicts": {"type": "object", "additionalProperties": BOOLEAN, "description": "What each model would have said"},
+    "delay_s": {
+        "type": "number",
+        "description": "Time from observation to outcome; negative where the outcome is older",
+    },
+    "verdicts": {"type": "object", "additionalProperties": BOOLEAN, "description": "What each shadow model predicted"},
     "record": KEPT_RECORD | {"description": "The outcome's record as it was read"},
 }
 """What an outcome adds to them."""

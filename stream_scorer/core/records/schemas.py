@@ -56,18 +56,18 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def observation_event() -> Schema:
-    description = "A stop that producers ask a prediction for. Fields beside these two are passed over."
+    description = "A stop to be scored. Other fields are ignored."
     return titled("Observation event", description, fields({"id": EVENT_ID, "observation": OBSERVATION}))
 
 
 def outcome_event() -> Schema:
     true_class = {"enum": [True, False, 0, 1], "description": "Whether the search found contraband"}
-    description = "What a search found. Fields beside these two are passed over."
+    description = "What a search found. Other fields are ignored."
     return titled("Outcome event", description, fields({"id": EVENT_ID, "true_class": true_class}))
 
 
 def prediction() -> Schema:
-    description = "What the model said of one observation, once, in the order of the observations"
+    description = "The model's prediction for one observation, published once, in the order of the observations"
     return titled("Prediction", description, fields_of(Prediction, SAID))
 
 
@@ -75,15 +75,18 @@ def outcome_update() -> Schema:
     """One shape for each status."""
     described = {**SAID, **HAPPENED}
     shapes = [fields_of(struct, described) for struct in get_args(Update)]
-    description = "An outcome and its prediction joined; or one that came first; or one whose observation never came"
+    description = (
+        "An outcome joined to its prediction; an outcome that waits for its observation; or one whose observation "
+        "never came"
+    )
     return titled("Outcome update", description, {"type": "object", "oneOf": shapes})
 
 
 def dead_letter() -> Schema:
     description = (
-        "The original record's bytes, untouched: they may be anything. Why it could not go on stands in its headers: "
-        "dead-letter-headers.schema.json. Of a record that was too large to keep, its first 64 KiB; of a batch that "
-        "was not unfolded, the first 64 KiB of the batch as it was fetched."
+        "The original record's bytes, unchanged: they may be anything. The reasons are in its headers: "
+        "dead-letter-headers.schema.json. Of a record that was too large to keep whole, its first 64 KiB; of a batch "
+        "that was not decompressed, the first 64 KiB as it was fetched."
     )
     return titled("Dead letter", description, {"contentMediaType": "application/octet-stream"})
 
@@ -98,25 +101,23 @@ def dead_letter_headers() -> Schema:
         REPLAYS: DECIMAL | {"description": "How often the record was replayed"},
         TRUNCATED: json_text({"anyOf": [TRUNCATION, {"type": "null"}]}),
         BATCH: json_text({"anyOf": [BATCH_OF_A_LETTER, {"type": "null"}]})
-        | {"description": "Where the letter stands for all records of a batch that was not unfolded"},
+        | {"description": "Only where the dead letter stands for all records of a batch that was not decompressed"},
         "__streams.errors.topic": TEXT,
         "__streams.errors.partition": DECIMAL,
         "__streams.errors.offset": DECIMAL,
         "__streams.errors.message": TEXT,
         "__streams.errors.exception": TEXT,
     }
-    description = "They stand behind the original record's own; of several headers with one name the last one counts"
+    description = "They follow the original record's own headers; of several headers with one name the last one counts"
     return titled("Headers of a dead letter", description, fields(headers, optional=(TRUNCATED, BATCH)))
 
 
 def input_headers() -> Schema:
     """What a record carries, behind its own headers, that we published again: because it was found on another partition
     than its id's, or because an operator replayed it."""
-    moved = json_text(SOURCE_OF_A_RECORD) | {
-        "description": "Where it was found before it was moved to its id's partition"
-    }
+    moved = json_text(SOURCE_OF_A_RECORD) | {"description": "Its position before it was moved to its id's partition"}
     replayed = json_text(SOURCE_OF_A_RECORD) | {
-        "description": "Where it was read before it became the dead letter that was replayed; the topic is the same"
+        "description": "Its position before it became the dead letter that was replayed; the topic is the same"
     }
     replays = DECIMAL | {"description": "How often it has been replayed"}
     headers = {MOVED_FROM: moved, REPLAYED_FROM: replayed, REPLAYS: replays}
@@ -127,19 +128,20 @@ def ledger_entry() -> Schema:
     described: Described = {
         "act": {
             "enum": [act.value for act in Action],
-            "description": "`reveal`: somebody looked at what the letter says of a person; `check`: asked what "
-            "depends on it",
+            "description": "`reveal`: somebody viewed a dead letter's personal data; `check`: somebody asked a "
+            "question whose answer depends on such data",
         },
         "who": TEXT,
         "at": TIME,
-        "origin": ORIGIN | {"description": "Where the letter's record was read; one that is not readable: itself"},
-        "letter": PLACE_OF_A_LETTER | {"description": "Where the letter lies in the topic of dead letters"},
+        "origin": ORIGIN
+        | {"description": "Where the dead letter's record was read; of an unreadable dead letter its own position"},
+        "letter": PLACE_OF_A_LETTER | {"description": "The dead letter's position in its topic"},
         "why": TEXT,
         "replays": COUNT | {"description": "How often the record has been replayed, with this one"},
         "became": ORIGIN | {"description": "Where the record was published again"},
-        "fix": TEXT | {"description": "How it was mended: names and paths, no values"},
-        "letters": COUNT | {"description": "How many letters a question was about that names none"},
-        "filter": TEXT | {"description": "Which letters such a question was about, without the text looked for"},
+        "fix": TEXT | {"description": "The fix: names and paths, no values"},
+        "letters": COUNT | {"description": "How many dead letters a check without positions covered"},
+        "filter": TEXT | {"description": "The filter of such a check, without the searched text"},
     }
     offsets: Described = {
         "act": {"const": "set_offset"},
@@ -149,8 +151,8 @@ def ledger_entry() -> Schema:
         "group": TEXT,
         "topic": TEXT,
         "partition": COUNT,
-        "was": {"anyOf": [COUNT, {"type": "null"}], "description": "Where the group read on before; null: nowhere"},
-        "offset": COUNT | {"description": "Where the group reads on"},
+        "was": {"anyOf": [COUNT, {"type": "null"}], "description": "The committed offset before; null: none"},
+        "offset": COUNT | {"description": "The committed offset now"},
     }
     acts = {"oneOf": [fields_of(AuditEntry, described), fields_of(OffsetsEntry, offsets)]}
     return titled("Ledger entry", "What an operator did with a dead letter, or with the group's offsets", acts)

@@ -13,7 +13,7 @@ from stream_scorer.core.records.record import Source
 
 
 class PublishedPrediction(msgspec.Struct, frozen=True, gc=False):
-    """What consumers read of the same observation."""
+    """The published prediction of the same observation."""
 
     model: str
     role: Role

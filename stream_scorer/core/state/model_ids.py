@@ -23,7 +23,10 @@ class ModelIds:
         if number is None:
             number = self._numbers[name, role] = len(self._pairs)
             if number >= NUMBERS:
-                raise OverflowError("a lane has seen 65,536 models; drop its state so that it is made again")
+                raise OverflowError(
+                    "a lane has seen 65,536 models; delete its state (`stream-scorer state reset`), so that it is "
+                    "restored"
+                )
             self._pairs.append((name, role))
         return number
 

@@ -53,7 +53,10 @@ def read_files(folder: Path) -> tuple[dict[str, bytes], str]:
     digest = digest_of(contents)
     if changed or digest != said.get("digest"):
         where = ", ".join(changed) or DIGEST
-        raise ModelError(f"{folder} was changed after it was saved ({where} does not match its digest): copy it again")
+        raise ModelError(
+            f"{folder} was changed after it was saved ({where} does not match its digest): copy the whole "
+            "directory again"
+        )
     return contents, digest
 
 

@@ -55,7 +55,7 @@ def serving_card(card: dict[str, Any], where: str) -> ServingCard:
         )
     if not head.columns or len(set(head.columns)) < len(head.columns) or not set(head.columns) <= set(COLUMN_NAMES):
         raise ModelError(
-            f"{where} names other columns than the contract's ({', '.join(head.columns)}): "
+            f"{where} names columns that are not the contract's ({', '.join(head.columns)}): "
             "train on those ten or some of them"
         )
     if len(set(head.classes)) < len(head.classes):

@@ -18,15 +18,15 @@ def refuse_unservable(model: Any, name: str) -> None:
     contract has."""
     kind = type(getattr(model, "steps", [(None, model)])[-1][1]).__name__
     if isinstance(model, type) or not (hasattr(model, "fit") or hasattr(model, "predict_proba")):
-        raise ModelError(f"{name} ({kind}) is no scikit-learn classifier: give a fitted one, or a pipeline")
+        raise ModelError(f"{name} ({kind}) is not a scikit-learn classifier: give a fitted one, or a pipeline")
     if not _is_fitted(model):
         raise ModelError(f"{name} ({kind}) is not fitted: {_FIT}")
     if not hasattr(model, "classes_"):
-        raise ModelError(f"{name} ({kind}) is no classifier, it knows no classes: train one that tells two apart")
+        raise ModelError(f"{name} ({kind}) is not a classifier, it has no classes: train one on two classes")
     if not hasattr(model, "predict_proba"):
         raise ModelError(
-            f"{name} ({kind}) has no predict_proba, and a prediction is a probability: use a classifier that has it, "
-            "wrap this one in CalibratedClassifierCV, or give SVC probability=True"
+            f"{name} ({kind}) has no predict_proba, so it gives no probabilities: use a classifier that has it, wrap "
+            "this one in CalibratedClassifierCV, or give SVC probability=True"
         )
     classes = np.asarray(model.classes_)
     if classes.shape != (2,):
@@ -42,17 +42,17 @@ def refuse_unservable(model: Any, name: str) -> None:
         )
     if columns is None and isinstance(getattr(model, "n_features_in_", None), int):
         raise ModelError(
-            f"{name} ({kind}) was fitted on an array of {model.n_features_in_} columns without names, so that nobody "
-            f"knows which they were: {_FIT}"
+            f"{name} ({kind}) was fitted on an array of {model.n_features_in_} columns without names, so their "
+            f"order is unknown: {_FIT}"
         )
 
 
 def cannot_score(name: str, error: Exception) -> ModelError:
     """What is said of a model that raises on observations that the contract allows."""
     return ModelError(
-        f"{name} can't score observations that the contract allows (it raised {type(error).__name__}). A model is "
-        "asked with a data frame: texts for the codes and days, true or false for ResidentIndicator, whole numbers for "
-        "SubjectAge and hour. Train it on all values that may come, unknown categories included"
+        f"{name} can't score observations that the contract allows (it raised {type(error).__name__}). predict_proba "
+        "gets a data frame: strings for codes and days, booleans for ResidentIndicator, integers for SubjectAge "
+        "and hour. Train the model on all values that may come, unknown categories included"
     )
 
 

@@ -86,4 +86,4 @@ def generated_rows(n: int, seed: int) -> "LabelledRows":
 
 def generated_source(n: int, seed: int) -> str:
     figures = "stream_scorer/models/synthetic/profile.json"
-    return f"{n} generated stops, seed {seed}; figures and where they come from: {figures}"
+    return f"{n} generated stops, seed {seed}; their figures and sources: {figures}"

@@ -154,7 +154,7 @@ def compile_checked(
             found = predict(golden)
         except Exception as error:
             raise ModelError(
-                f"{folder} can't score its own golden rows ({type(error).__name__}: {error}): {remedy(head)}"
+                f"{folder} can't score its golden rows ({type(error).__name__}: {error}): {remedy(head)}"
             ) from error
         if not all_close(found, expected, TOLERANCE):
             off = (
@@ -163,7 +163,8 @@ def compile_checked(
                 else f"{found.shape} numbers"
             )
             raise ModelError(
-                f"{folder} gives other probabilities for its golden rows than when it was saved ({off}): {remedy(head)}"
+                f"{folder} gives probabilities for its golden rows that differ from the saved ones ({off}): "
+                f"{remedy(head)}"
             )
     return compiled
 
@@ -203,4 +204,4 @@ def golden_rows(content: bytes, path: Path) -> tuple[Codes, Floats]:
 def too_few_golden(codes: Codes) -> str | None:
     """Why these rows don't tell one model from another; None where they do."""
     distinct = len(np.unique(codes))
-    return None if distinct >= GOLDEN_ROWS_MIN else f"are {distinct} different ones, fewer than {GOLDEN_ROWS_MIN}"
+    return None if distinct >= GOLDEN_ROWS_MIN else f"hold {distinct} distinct rows, fewer than {GOLDEN_ROWS_MIN}"

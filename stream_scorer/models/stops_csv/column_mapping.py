@@ -47,7 +47,7 @@ class NotATime(NamedTuple):
     wanted: str
 
 
-class Source(NamedTuple):
+class ColumnSource(NamedTuple):
     """Where a column's text comes from: one column, or several joined by a space; as it is, or a part of a time;
     by a table of values where there is one."""
 
@@ -77,7 +77,7 @@ class ColumnMapping(NamedTuple):
     """What a mapping file says."""
 
     name: str
-    sources: Mapping[str, Source]
+    sources: Mapping[str, ColumnSource]
     encoding: str | None = None
     delimiter: str = ","
     empty: frozenset[str] = frozenset()
@@ -90,7 +90,7 @@ def load_mapping(path: Path) -> ColumnMapping:
     except OSError as error:
         raise SettingsError(f"{path} can't be read ({error.strerror}): name a mapping of columns in TOML") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is no TOML in UTF-8 ({error}): see the guide for producers") from error
+        raise SettingsError(f"{path} is not TOML in UTF-8 ({error}): see the guide for producers") from error
     faults: list[str] = [f"{key}: no such key, there are {', '.join(sorted(_KEYS))}" for key in said.keys() - _KEYS]
     columns = said.get("columns", {})
     if not isinstance(columns, dict):
@@ -122,10 +122,10 @@ def load_mapping(path: Path) -> ColumnMapping:
     return ColumnMapping(str(path), sources, said.get("encoding"), said.get("delimiter", ","), frozenset(empty))
 
 
-def _source(given: Any) -> Source | str:
+def _source(given: Any) -> ColumnSource | str:
     """The source, or what is wrong with it."""
     if isinstance(given, str):
-        return Source((given,))
+        return ColumnSource((given,))
     if not isinstance(given, dict) or "from" not in given:
         return 'name a column of the file, as "NAME" or { from = "NAME", … }'
     if unknown := given.keys() - _SOURCE_KEYS:
@@ -141,7 +141,7 @@ def _source(given: Any) -> Source | str:
     if not isinstance(values, dict):
         return 'values: a table such as { male = "M" }'
     texts = {key: _text(value) for key, value in values.items()}
-    return Source(tuple(columns), take, format_, texts)
+    return ColumnSource(tuple(columns), take, format_, texts)
 
 
 def _text(value: object) -> str:

@@ -100,7 +100,7 @@ class CsvFile:
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
         try:
             while True:
-                assert self._reading is lines, "another reading has moved the place in the file"
+                assert self._reading is lines, "another reader has moved the position in the file"
                 begins = lines.number + 1
                 try:
                     cells = next(reader)
@@ -134,7 +134,7 @@ class _Lines:
             raise self._file.fault(at, what) from error
         self.number += 1
         if "\0" in line:
-            raise self._file.fault(self.number, "a NUL byte, which no text has. Is this file damaged, or no CSV?")
+            raise self._file.fault(self.number, "a NUL byte, which text never has. Is this file damaged, or not CSV?")
         return line
 
     def detach(self) -> None:
@@ -175,7 +175,7 @@ def _in_words(error: csv.Error, begins: int, reached: int) -> str:
     spans = "" if reached == begins else f" (in line {reached}): is a quote in line {begins} never closed?"
     if re.search(r"expected after", said):
         return f"text directly behind a closing quote{spans or '. A quote inside a quoted field is written twice.'}"
-    return f"this row is no CSV{spans or '.'}"
+    return f"this row is not CSV{spans or '.'}"
 
 
 def checked_delimiter(given: str) -> str:

@@ -72,5 +72,5 @@ def first_undecodable_line(stream: BinaryIO, encoding: str) -> tuple[int, str]:
                 if encoding == "utf-8-sig"
                 else "Give the encoding that the file was written in as --encoding."
             )
-            return number, f"byte 0x{byte:02x} at position {error.start + 1} is no text in {name}. {advice}"
+            return number, f"byte 0x{byte:02x} at position {error.start + 1} is not valid {name}. {advice}"
     return 1, f"this file is not text in {name}."

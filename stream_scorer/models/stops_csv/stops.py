@@ -18,8 +18,8 @@ from stream_scorer.models.stops_csv.column_mapping import (
     SEARCHED,
     SEARCHED_COLUMN,
     ColumnMapping,
+    ColumnSource,
     NotATime,
-    Source,
 )
 from stream_scorer.models.stops_csv.csv_file import CsvFile, Row, listed
 
@@ -85,7 +85,7 @@ class StopsFile:
     ) -> None:
         self._file.__exit__(kind, error, traceback)
 
-    def _resolved(self, mapping: ColumnMapping) -> dict[str, tuple[Source, list[int]]]:
+    def _resolved(self, mapping: ColumnMapping) -> dict[str, tuple[ColumnSource, list[int]]]:
         """For each column that an event or a model needs: its source and the places of its cells."""
         places = {name: place for place, name in enumerate(self.header)}
         sources = dict(mapping.sources)
@@ -97,13 +97,13 @@ class StopsFile:
             )
         for name in (ID, *COLUMN_NAMES, LABEL):
             if name in places:
-                sources.setdefault(name, Source((name,)))
+                sources.setdefault(name, ColumnSource((name,)))
         if SEARCHED_COLUMN in places:
-            sources.setdefault(SEARCHED, Source((SEARCHED_COLUMN,)))
+            sources.setdefault(SEARCHED, ColumnSource((SEARCHED_COLUMN,)))
         if not self._contract_only:
             for name in self.header:
                 if name not in sources and name != SEARCHED_COLUMN:
-                    sources[name] = Source((name,))
+                    sources[name] = ColumnSource((name,))
         ordered = [*(name for name in COLUMN_NAMES if name in sources), *(sources.keys() - COLUMN_SET)]
         return {name: (sources[name], [places[column] for column in sources[name].columns]) for name in ordered}
 
@@ -166,7 +166,7 @@ class StopsFile:
             return None
         text = self._text(ID, row)
         if not text:
-            raise self.fault(row.line, "no id. Fill it, or leave the column out: then every row gets one.")
+            raise self.fault(row.line, "no id. Fill it in, or leave the column out: then every row gets an id.")
         return text
 
     def _flag(self, name: str, row: Row) -> bool | None:
@@ -180,7 +180,7 @@ class StopsFile:
             columns = " ".join(self._sources[name][0].columns)
             raise self.fault(
                 row.line,
-                f"{columns} is {text!r}: write true or false, 1 or 0, yes or no; nothing where it is not known.",
+                f"{columns} is {text!r}: write true or false, 1 or 0, yes or no; leave it empty where it is not known.",
             )
         return flag
 
@@ -196,7 +196,7 @@ class StopsFile:
         if isinstance(text, NotATime):
             raise self.fault(
                 row.line,
-                f"{text.text!r} in {listed(list(source.columns))} is no time in {text.wanted}: "
+                f"{text.text!r} in {listed(list(source.columns))} is not a time in {text.wanted}: "
                 f"give its format in {self._mapping.name if self._mapping else 'the mapping'}, "
                 'such as format = "%m/%d/%Y %H:%M".',
             )

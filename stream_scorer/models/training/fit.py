@@ -89,7 +89,7 @@ def fit_and_measure(
         "held-out": (rows.codes[held_out], rows.classes[held_out]),
         **{test: (tested.codes, tested.classes) for test, tested in tests.items()},
     }.items():
-        progress(f"measuring on {len(test_codes):,} rows ({test})")
+        progress(f"evaluating on {len(test_codes):,} rows ({test})")
         evaluations[test] = evaluate(
             test_codes, pipeline.predict_proba(frame_of(test_codes))[:, 1], test_classes, threshold.value, seed
         )
@@ -124,7 +124,7 @@ def check_labels(rows: LabelledRows, source: str) -> None:
             "give rows whose outcome is known"
         )
     if positives == 0 or negatives == 0:
-        raise ModelError(f"{source} has one class only ({LABEL} is always {rows.classes[0]}): give rows of both")
+        raise ModelError(f"{source} has only one class ({LABEL} is always {rows.classes[0]}): give rows of both")
     if len(rows.classes) < ROWS_MIN or min(positives, negatives) < CLASS_ROWS_MIN:
         raise ModelError(
             f"{source} has {positives} rows with contraband and {negatives} without: "
@@ -170,7 +170,7 @@ def choose_threshold(probabilities: Floats, classes: Classes, margin: float) -> 
     raise ModelError(
         f"no threshold reaches a success rate of {SUCCESS_RATE_MIN + margin:.2f} "
         f"on at least {THRESHOLD_POSITIVES_MIN} predictions "
-        f"(the best: {best:.3f}): give more or better rows, or a smaller margin"
+        f"(the best: {best:.3f}): give more rows, or a smaller margin"
     )
 
 

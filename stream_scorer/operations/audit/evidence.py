@@ -4,7 +4,7 @@ Invariant: the group's offsets are read before the ends of the topics, so whatev
 offsets is among what is read.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +17,10 @@ from stream_scorer.core.audit.traces import TRACE, dead_letter_rows, move_rows, 
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.audit.operator_actions import ActEvidence, Places, apart, together
 from stream_scorer.operations.dead_letters.index.rows import LETTERS_SIDE
-from stream_scorer.operations.reading.topic_reader import Reader, Record, Span, Spans
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader, Record, Span, Spans
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 # Records read so far, offsets in all
-OnRead = Callable[[int, int], None]
 
 
 class At(NamedTuple):

@@ -11,8 +11,7 @@ import msgspec
 
 from stream_scorer.core.audit.id_timeline import RecordKind, TimelineEntry, id_matcher, in_order, sighting
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.operations.audit.evidence import OnRead
-from stream_scorer.operations.reading.topic_reader import Reader, Span
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader, Span
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from stream_scorer.core.audit.inputs import InputTopic, Rows
 from stream_scorer.core.audit.reconciliation import Disposition, Flags, Reconciliation
 from stream_scorer.core.audit.traces import OutputKind
-from stream_scorer.operations.audit.evidence import At, Evidence, OnRead, Question
+from stream_scorer.operations.audit.evidence import At, Evidence, Question
 from stream_scorer.operations.audit.operator_actions import Places, apart
-from stream_scorer.operations.reading.topic_reader import Reader
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 __all__ = ["At", "AuditReport", "audit"]

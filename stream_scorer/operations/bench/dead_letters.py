@@ -64,14 +64,14 @@ async def measure_letters(plan: LettersPlan, say: Say) -> LettersFigures:
     """Let a worker to_dead_letter broken events; list them without an index and with it; mend and replay some."""
     async with stage(bootstrap=plan.bootstrap, delivery="exactly-once", model=plan.model, say=say) as on:
         await fill(on, _broken(plan, on.names.observations))
-        say(f"{plan.letters + REPLAYED:,} broken events are waiting")
+        say(f"{plan.letters + REPLAYED:,} invalid events are waiting")
         watching = asyncio.create_task(watch(on, on.names.observations))
         await asyncio.to_thread(on.worker.start().wait_ready)
         buried_per_s = (await watching).events_per_s(plan.letters + REPLAYED)
         say("Listing them, without an index and with it")
         cold = await _dead_letters(on, "list")
         warm = await _dead_letters(on, "list")
-        say(f"Mending and replaying {REPLAYED:,}")
+        say(f"Fixing and replaying {REPLAYED:,}")
         replayed = await _dead_letters(on, "replay", "--producer", CARELESS.decode(), "--fix", "match-case", "--yes")
         await asyncio.to_thread(on.worker.stop)
         say("Counting where every record ended")

@@ -60,7 +60,7 @@ class LatencyFigures(msgspec.Struct, kw_only=True):
     peak_memory_bytes: int
 
 
-class Answers:
+class PredictionReader:
     """When each event's prediction could be read, by the event's number; on the clock of `time.perf_counter`."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
         tree=plan.tree,
     ) as on:
         names = on.names
-        say("Measuring the way there and back without a worker")
+        say("Measuring the round trip without a worker")
         bare = events[: round(plan.rate * BARE_S)]
         alone = await _send_and_read(
             plan, on, bare, len(bare), written=names.shadow_predictions, read=names.shadow_predictions
@@ -124,7 +124,7 @@ async def _send_and_read(
     read: str,
 ) -> dict[int, float]:
     """For each event that was answered, by number, the milliseconds from when it was due until its answer was there."""
-    options, answers = client_options(on.settings.kafka), Answers()
+    options, answers = client_options(on.settings.kafka), PredictionReader()
     consumer = AIOKafkaConsumer(
         **options, isolation_level="read_committed", auto_offset_reset="earliest", fetch_max_wait_ms=FETCH_WAIT_MS
     )
@@ -147,7 +147,7 @@ async def _send_and_read(
     return {number: (at - started - number / plan.rate) * 1000 for number, at in answers.at.items()}
 
 
-async def _wait_for_answers(answers: Answers, count: int, reading: asyncio.Task[None]) -> None:
+async def _wait_for_answers(answers: PredictionReader, count: int, reading: asyncio.Task[None]) -> None:
     deadline = time.perf_counter() + ANSWER_WAIT_S_MAX
     while len(answers.at) < count and time.perf_counter() < deadline:
         if (await asyncio.wait({reading}, timeout=0.05))[0]:

@@ -102,13 +102,13 @@ async def measure_recovery(plan: RecoveryPlan, say: Say) -> RecoveryFigures:
         sending = asyncio.create_task(_send(plan, on, over))
         try:
             await commits.all_moved_after(time.perf_counter())
-            say("Two workers are at work; a third one joins")
+            say("Two workers are running; a third one joins")
             calm_s = await _calm(commits)
             began = time.perf_counter()
             await asyncio.to_thread(third.start().wait_ready)
             await asyncio.sleep(CALM_S)
             joining_s = commits.longest_pause_s(began)
-            say("The first one is killed")
+            say("The first worker is killed")
             await asyncio.to_thread(on.worker.kill)
             killed = time.perf_counter()
             # commits of the moment before may be seen a moment later

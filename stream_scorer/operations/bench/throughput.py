@@ -65,7 +65,7 @@ class BacklogFigures(msgspec.Struct, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Progress:
+class ThroughputProgress:
     """Commits seen: when the first and the last one were, and how many records each of the two told of. `before_at`:
     the last look that saw none."""
 
@@ -142,7 +142,7 @@ def _events(plan: BacklogPlan, topic: str, partitions: int) -> Iterator[Schedule
         yield ScheduledEvent(0.0, topic, event.key, event.value, wrong)
 
 
-async def watch(on: BenchEnvironment, topic: str) -> Progress:
+async def watch(on: BenchEnvironment, topic: str) -> ThroughputProgress:
     """Ask for the group's committed offsets of a topic fifty times a second until nothing is left; OutageError when
     nothing moves for long.
     """
@@ -163,9 +163,9 @@ async def watch(on: BenchEnvironment, topic: str) -> Progress:
                 ends = await position.ends(lanes)
                 # behind the last record may stand markers of the transactions that moved records here, one of each lane
                 if all(ends[lane] - committed.get(lane, 0) <= on.partitions for lane in lanes):
-                    return Progress(before_at, *first, *last)
+                    return ThroughputProgress(before_at, *first, *last)
             if now - last[0] > STALLED_S:
                 raise OutageError(
-                    f"the worker committed nothing for {STALLED_S:.0f} s after {last[1]:,} records; "
+                    f"the worker has committed nothing for {STALLED_S:.0f} s, after {last[1]:,} records; "
                     f"{on.worker.last_words()}"
                 )

@@ -113,7 +113,7 @@ def lines_of(stream: Stream, line_bytes_max: int) -> Iterator[list[Line]]:
 
 
 @dataclass
-class Group:
+class FaultGroup:
     """The faults of one code in one field."""
 
     count: int
@@ -122,13 +122,13 @@ class Group:
 
 
 @dataclass
-class Summary:
+class ValidationSummary:
     """What a person wants to know of a whole file."""
 
     shown_max: int
     lines: int = 0
     broken: int = 0
-    groups: dict[tuple[Code, str | None], Group] = field(default_factory=dict)
+    groups: dict[tuple[Code, str | None], FaultGroup] = field(default_factory=dict)
     mendable: Counter[tuple[NamedFix, ...]] = field(default_factory=Counter)
     first: list[LineVerdict] = field(default_factory=list)
 
@@ -144,5 +144,5 @@ class Summary:
             if len(self.first) < self.shown_max:
                 self.first.append(verdict)
             for reason in verdict.errors:
-                group = self.groups.setdefault((reason.code, reason.field), Group(0, verdict.line, reason.message))
+                group = self.groups.setdefault((reason.code, reason.field), FaultGroup(0, verdict.line, reason.message))
                 group.count += 1

@@ -64,11 +64,11 @@ async def smoke(settings: Settings, *, timeout_s: float, model: str | None = Non
 def faults_of(answer: Answer, id_: str, model: str | None) -> tuple[str, ...]:
     """What is wrong with the answer to the event."""
     if isinstance(answer, Rejected):
-        return tuple(f"refused at stage {answer.stage}: {reason.code}: {reason.message}" for reason in answer.reasons)
+        return tuple(f"rejected at stage {answer.stage}: {reason.code}: {reason.message}" for reason in answer.reasons)
     if isinstance(answer, TimedOut):
         return (answer.why,)
     if isinstance(answer, Redelivered):
-        return ("taken for a redelivery, though nobody has sent this id before",)
+        return ("counted as a redelivery, although this id is new",)
     return tuple(faults_of_prediction(answer.prediction, id_, model))
 
 
@@ -80,7 +80,7 @@ def faults_of_prediction(said: Prediction, id_: str, model: str | None) -> list[
     if said.observation_code != encode_columns(OBSERVATION):
         faults.append(f"the prediction is of observation {said.observation_code}, not of {encode_columns(OBSERVATION)}")
     if not 0 <= said.proba <= 1:
-        faults.append(f"{said.proba} is no probability")
+        faults.append(f"{said.proba} is not a probability")
     if said.prediction != (said.proba >= said.threshold):
         faults.append(f"{said.prediction} is not what {said.proba} says against the threshold {said.threshold}")
     if model is not None and model not in (said.model, said.model.partition("@")[0]):

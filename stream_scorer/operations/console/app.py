@@ -15,7 +15,7 @@ from multidict import MultiMapping
 from stream_scorer.errors import UserError
 from stream_scorer.operations.console.access.oidc import CALLBACK, OidcClient
 from stream_scorer.operations.console.access.sessions import RevokedSessions
-from stream_scorer.operations.console.auth import FORM_FIELD, GATE, Authenticator, Permission, Refusal
+from stream_scorer.operations.console.auth import FORM_FIELD, GATE, AccessRefusal, Authenticator, Permission
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession, OpeningError, OpenOffice
 from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.fair_slots import FairSlots, QueueFullError
@@ -24,7 +24,7 @@ from stream_scorer.operations.console.jobs import QuotaError
 from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
 from stream_scorer.operations.console.request_context import Console, RequestContext
 from stream_scorer.operations.console.snapshots.recorder import Recorder
-from stream_scorer.operations.console.snapshots.snapshot import Source
+from stream_scorer.operations.console.snapshots.snapshot import SnapshotSource
 from stream_scorer.operations.console.views import (
     dead_letter,
     dead_letter_actions,
@@ -72,7 +72,7 @@ FORMS: Final[tuple[tuple[str, View, Permission], ...]] = (
 def add_pages(
     app: web.Application,
     settings: Settings,
-    source: Source,
+    source: SnapshotSource,
     open_office: OpenOffice,
 ) -> Console:
     """Add the page to an application that is not running yet."""
@@ -127,7 +127,7 @@ def _guarded(console: Console, view: View, right: Permission) -> Handler:
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         visitor = console.gate.visitor(request)
-        if isinstance(visitor, Refusal):
+        if isinstance(visitor, AccessRefusal):
             return _refused(console, request, visitor)
         visit = RequestContext(console, request, visitor, await _form(request))
         if request.method == "POST" and (refusal := _form_refusal(console, visit, right)) is not None:
@@ -153,13 +153,13 @@ def _form_refusal(console: Console, visit: RequestContext, right: Permission) ->
         return visit.message(
             403,
             "This form has expired",
-            "It came from another site, or the console was restarted while the page was open. Load the page again and "
-            "send the form once more. Nothing was changed.",
+            "It came from another site, or the console was restarted while the page was open. Reload the page and "
+            "send the form again. Nothing was changed.",
         )
     return None if visit.visitor.may(right) else visit.must_act()
 
 
-def _refused(console: Console, request: web.Request, refusal: Refusal) -> web.Response:
+def _refused(console: Console, request: web.Request, refusal: AccessRefusal) -> web.Response:
     if refusal.token_helps and request.method == "GET" and "Authorization" not in request.headers:
         return login.login_required(console, request)
     response = console.renderer.page(
@@ -190,7 +190,7 @@ async def _answer(visit: RequestContext, view: View) -> web.StreamResponse:
         async with visit.console.slots.slot(visit.visitor_key):
             return await view(visit)
     except QueueFullError:
-        return visit.message(429, "Too many requests", "Wait until the pages that you have asked for are there.")
+        return visit.message(429, "Too many requests", "Wait until the pages that you requested have loaded.")
     except QuotaError as error:
         return visit.message(429, "Too many jobs", str(error), back="/jobs")
     except OpeningError as error:
@@ -201,7 +201,9 @@ async def _answer(visit: RequestContext, view: View) -> web.StreamResponse:
         raise
     except Exception as error:
         log_fault(f"answering {visit.request.method} {_path(visit)}", error)
-        return visit.message(500, "Internal error", "The page could not be made. The log says where.")
+        return visit.message(
+            500, "Internal error", "Internal error: the page could not be rendered. See the console's log."
+        )
 
 
 def _path(visit: RequestContext) -> str:
@@ -216,7 +218,7 @@ def _open(console: Console, view: Callable[[Console, web.Request], Awaitable[web
         except UserError as error:
             status = 400 if error.exit_status == 2 else 503
             return console.renderer.page(
-                "message.html", status=status, heading="That can't be done now", text=str(error), back="/login"
+                "message.html", status=status, heading="Not possible now", text=str(error), back="/login"
             )
 
     return open_

@@ -22,7 +22,7 @@ from stream_scorer.operations.console.access.login_metrics import LoginMetrics
 from stream_scorer.operations.console.access.sessions import SESSION_S, RevokedSessions, Session, Sessions
 from stream_scorer.runtime.settings.settings import HttpSettings, OidcSettings, is_loopback
 
-__all__ = ["COOKIE", "FORM_FIELD", "GATE", "SESSION_S", "Authenticator", "Permission", "Principal", "Refusal"]
+__all__ = ["COOKIE", "FORM_FIELD", "GATE", "SESSION_S", "AccessRefusal", "Authenticator", "Permission", "Principal"]
 
 COOKIE: Final = "stream_scorer_session"
 FORM_FIELD: Final = "form_token"
@@ -78,7 +78,7 @@ class Principal(NamedTuple):
         return bool(seal) and _same(self.seal(said), seal)
 
 
-class Refusal(NamedTuple):
+class AccessRefusal(NamedTuple):
     """Why not, in words for a person, and whether a token would help. `wait_s`: for how long nothing would."""
 
     status: int
@@ -130,7 +130,7 @@ class Authenticator:
         """Whether anybody could ever act."""
         return "act" in self._tokens or self.has_oidc
 
-    def visitor(self, request: web.Request) -> Principal | Refusal:
+    def visitor(self, request: web.Request) -> Principal | AccessRefusal:
         """Who asks. On loopback whoever shows no token may look."""
         shown = self._by_bearer(request) or self._by_cookie(request)
         if shown is not None:
@@ -148,26 +148,26 @@ class Authenticator:
             and not any(name in request.headers for name in PROXY_HEADERS)
         )
 
-    def _refusal(self, request: web.Request) -> Refusal:
+    def _refusal(self, request: web.Request) -> AccessRefusal:
         if self.has_tokens:
             if "Authorization" in request.headers:
-                return Refusal(401, "This token is not known", "Show http.view_token or http.act_token.", True)
-            how = "your account" if self.has_oidc else "the token to look or the token to act"
-            return Refusal(401, "A login is needed", f"Log in with {how}.", True)
+                return AccessRefusal(401, "Unknown token", "Send http.view_token or http.act_token.", True)
+            how = "your account" if self.has_oidc else "the view token or the act token"
+            return AccessRefusal(401, "Login required", f"Log in with {how}.", True)
         if self._on_loopback:
-            return Refusal(
+            return AccessRefusal(
                 403,
-                "Only open to this machine",
+                "Open on this machine only",
                 "The page is served at a loopback address and no token is set, so it opens only under a loopback name "
                 "and without a proxy: http://127.0.0.1 or http://localhost with its port. To serve it to others, set "
                 "http.view_token and http.act_token, or [oidc].",
             )
-        return Refusal(
+        return AccessRefusal(
             403,
-            "The page is closed",
-            "It is served beyond loopback and no token is set. Set http.view_token (to look) and http.act_token "
-            "(to act), or a file for each, or [oidc] for people's own accounts, and start again. Probes and metrics "
-            "stay open.",
+            "The console is closed",
+            "The console listens beyond loopback and no token is set. Set http.view_token (read-only) and "
+            "http.act_token (act), or a file for each, or [oidc] for people's own accounts, and restart it. Probes "
+            "and metrics stay open.",
         )
 
     # What proves a right
@@ -180,17 +180,17 @@ class Authenticator:
                 found = source
         return found
 
-    def _by_bearer(self, request: web.Request) -> Principal | Refusal | None:
+    def _by_bearer(self, request: web.Request) -> Principal | AccessRefusal | None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not self._tokens:
             return None
         found = self._try(request, "bearer", token)
-        if isinstance(found, Refusal) or found is None:
+        if isinstance(found, AccessRefusal) or found is None:
             return found
         # by OpenID Connect people have names: what comes with a token is then no person's
         return Principal(self._tokens[found][0], f"token to {found}" if self.has_oidc else None)
 
-    def _try(self, request: web.Request, by: str, token: str) -> str | Refusal | None:
+    def _try(self, request: web.Request, by: str, token: str) -> str | AccessRefusal | None:
         """Whose token was shown; None: nobody's, which counts."""
         if (refusal := self.too_many(request, by)) is not None:
             return refusal
@@ -201,16 +201,16 @@ class Authenticator:
             self.failed_logins.succeeded(client_of(request.remote), self._clock())
         return found
 
-    def too_many(self, request: web.Request, by: str) -> Refusal | None:
+    def too_many(self, request: web.Request, by: str) -> AccessRefusal | None:
         """Why this client may not even try now."""
         wait_s = math.ceil(self.failed_logins.wait_s(client_of(request.remote), self._clock()))
         if wait_s <= 0:
             return None
         self.metrics.throttled(by)
-        return Refusal(
+        return AccessRefusal(
             429,
             "Too many failed logins",
-            f"Try again in {wait_s} seconds. Whoever is logged in already is not affected.",
+            f"Try again in {wait_s} seconds. Existing sessions are not affected.",
             wait_s=wait_s,
         )
 
@@ -219,10 +219,10 @@ class Authenticator:
         self.metrics.failed(by)
         self.failed_logins.failed(client_of(request.remote), self._clock())
 
-    def enter(self, request: web.Request, token: str, name: str) -> str | Refusal | None:
+    def enter(self, request: web.Request, token: str, name: str) -> str | AccessRefusal | None:
         """A session's cookie for whoever shows a token; None for who shows none of ours."""
         found = self._try(request, "form", token)
-        if found is None or isinstance(found, Refusal):
+        if found is None or isinstance(found, AccessRefusal):
             return found
         called = " ".join(name.encode(errors="replace").decode().split())[:NAME_CHARACTERS_MAX]
         return self.sessions.issue(found, int(self._tokens[found][0]), called)

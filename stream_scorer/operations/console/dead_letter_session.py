@@ -92,7 +92,7 @@ class DeadLetterSession:
             except UserError as error:
                 self.trouble = str(error)
             except Exception as error:
-                self.trouble = f"Internal error: {type(error).__name__}. The log says where."
+                self.trouble = f"Internal error: {type(error).__name__}. See the console's log."
                 log_fault("reading the dead letters", error)
             finally:
                 self._office = None

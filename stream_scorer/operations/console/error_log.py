@@ -10,7 +10,7 @@ def log_fault(doing: str, error: BaseException) -> None:
     """Tell where in the code it happened."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.error(
-        "internal error while %s: %s (its text is left out, because it may quote a record)\n%s",
+        "internal error while %s: %s (its message is left out, because it may quote a record)\n%s",
         doing,
         type(error).__name__,
         frames,

@@ -6,7 +6,6 @@ ledger, so that it can be asked for again. A visitor's jobs make room only for t
 
 import asyncio
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +13,8 @@ from typing import Any, Final
 from stream_scorer.errors import UserError
 from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.fair_slots import FairSlots
+from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 # At once: of all visitors, and of one
 RUNNING_MAX: Final = 4
@@ -28,7 +29,6 @@ KNOWN_MAX: Final = 1_000
 # One that only looks is given up after this; one that changes something may be slowed down by its rate for hours
 LOOK_S_MAX: Final = 600.0
 
-OnProgress = Callable[[int, int], None]
 Work = Callable[[OnProgress], Awaitable[Any]]
 
 
@@ -63,7 +63,7 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        return ((self.ended_ms or _now_ms()) - self.started_ms) / 1000
+        return ((self.ended_ms or wall_clock_ms()) - self.started_ms) / 1000
 
     def note(self, done: int, total: int) -> None:
         self.done, self.total = done, total
@@ -88,18 +88,18 @@ class Jobs:
     def make_room(self, visitor: str) -> None:
         """Let go of what this visitor has finished longest ago, where that is needed for another job of theirs. Raises
         QuotaError where it does not help."""
-        expired_ms = _now_ms() - int(KEPT_S * 1000)
+        expired_ms = wall_clock_ms() - int(KEPT_S * 1000)
         for job in [job for job in self._known.values() if (job.ended_ms or expired_ms) < expired_ms]:
             del self._known[job.name]
         own = [job for job in self._known.values() if job.visitor == visitor]
         under_way = [job for job in own if not job.is_over]
         if len(under_way) >= UNDER_WAY_EACH_MAX:
-            raise QuotaError(f"You have {len(under_way)} jobs under way. Wait until one of them is over.")
+            raise QuotaError(f"You have {len(under_way)} jobs under way. Wait until one of them has ended.")
         finished = [job for job in own if job.is_over]
         keep = KEPT_EACH_MAX - 1
         if len(self._known) >= KNOWN_MAX:
             if not finished:
-                raise QuotaError("The console keeps as many jobs of all visitors as it can. Try again later.")
+                raise QuotaError("The console has as many jobs as it can hold. Try again later.")
             keep = min(keep, len(finished) - 1)
         for job in finished[: max(0, len(finished) - keep)]:
             del self._known[job.name]
@@ -126,14 +126,14 @@ class Jobs:
                 f"Stopped after {self._look_s_max:,.0f} s. Nothing was changed. Narrow the filter and try again."
             )
         except asyncio.CancelledError:
-            job.trouble = "The console stopped meanwhile. What the job had done counts; start it again for the rest."
+            job.trouble = "The console stopped during the job. What it had done counts; start it again for the rest."
             raise
         except Exception as error:
-            job.trouble = f"Internal error: {type(error).__name__}. The log says where."
+            job.trouble = f"Internal error: {type(error).__name__}. See the console's log."
             log_fault(f"running the job {job.kind!r}", error)
         finally:
             job.waits = False
-            job.ended_ms = _now_ms()
+            job.ended_ms = wall_clock_ms()
             if changes:
                 self._changed()
 
@@ -147,7 +147,3 @@ class Jobs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

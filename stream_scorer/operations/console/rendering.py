@@ -5,7 +5,6 @@ a cache, or load anything that is not ours.
 """
 
 import hashlib
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from aiohttp import web
 import stream_scorer
 from stream_scorer.operations.console import formatting, safe_text
 from stream_scorer.runtime.web.security_headers import HEADERS
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 HERE: Final = Path(__file__).parent
 PAGE_HEADERS: Final = HEADERS | {"Cache-Control": "no-store"}
@@ -34,7 +34,7 @@ def _moment(at: int | str | None, *, exact: bool = False) -> object:
             at = round(datetime.fromisoformat(at).timestamp() * 1000)
         except ValueError:
             return safe_text.safe_text(at, 40)
-    return formatting.moment(at, time.time_ns() // 1_000_000, exact=exact)
+    return formatting.moment(at, wall_clock_ms(), exact=exact)
 
 
 class Assets:

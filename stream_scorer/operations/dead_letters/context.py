@@ -3,7 +3,6 @@
 Invariant: nothing is decided here.
 """
 
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,8 +59,3 @@ class Context:
     def number_of(self, letter: DeadLetter | UnreadableDeadLetter) -> int:
         """The same as a number."""
         return origin_number(self.origin_of(letter), self.index.sides)
-
-
-def now_ms() -> int:
-    """The clock, in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

@@ -19,10 +19,10 @@ from stream_scorer.core.dead_letters.repair import NO_FIX, Fix
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
 from stream_scorer.errors import NotFoundError
 from stream_scorer.operations.dead_letters.context import Context
-from stream_scorer.operations.dead_letters.index.index import Index, OnRead
+from stream_scorer.operations.dead_letters.index.index import Index
 from stream_scorer.operations.dead_letters.index.parallel_read import Spans, read_on_together
 from stream_scorer.operations.dead_letters.query import aggregation, lineage, view
-from stream_scorer.operations.dead_letters.query.aggregation import Group, ProducerCount
+from stream_scorer.operations.dead_letters.query.aggregation import ProducerCount, ReasonGroup
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.query.lineage import History
 from stream_scorer.operations.dead_letters.query.search import (
@@ -41,7 +41,7 @@ from stream_scorer.operations.dead_letters.replay.discard import DiscardReport
 from stream_scorer.operations.dead_letters.replay.dry_run import CheckReport, Verdict
 from stream_scorer.operations.dead_letters.replay.replay import ReplayReport
 from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress
-from stream_scorer.operations.reading.topic_reader import Reader
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.settings.settings import Settings
@@ -91,7 +91,7 @@ class DeadLetterService:
 
     # Looks
 
-    async def groups(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[Group]:
+    async def groups(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[ReasonGroup]:
         """By code and field, the largest first."""
         await self._note_search(filter_)
         async with self._looking(filter_) as access:
@@ -151,8 +151,8 @@ class DeadLetterService:
         found = await asyncio.shield(self._one_letter(place))
         if found is None:
             raise NotFoundError(
-                f"there is no dead letter {place}: the topic's retention has deleted it, or it never was. "
-                "`stream-scorer dead-letters list` tells which there are."
+                f"there is no dead letter {place}: retention has deleted it, or it never existed. "
+                "`stream-scorer dead-letters list` lists the existing ones."
             )
         return found
 

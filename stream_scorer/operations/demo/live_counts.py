@@ -53,7 +53,7 @@ class ReasonSeen(msgspec.Struct, gc=False):
     field: str | None = None
 
 
-class Answer(NamedTuple):
+class TimedPrediction(NamedTuple):
     """A prediction and how long after its observation's timestamp it could be read."""
 
     prediction: PredictionSeen
@@ -71,7 +71,7 @@ class LiveCounts:
     waiting: dict[int, int] = field(default_factory=dict)  # records that are not committed yet, by partition
     latencies_ms: deque[float] = field(default_factory=deque)
     recent_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_LATENCIES))
-    last: deque[Answer] = field(default_factory=lambda: deque(maxlen=LAST_PREDICTIONS))
+    last: deque[TimedPrediction] = field(default_factory=lambda: deque(maxlen=LAST_PREDICTIONS))
     positives: int = 0  # `prediction: true`
     judged: int = 0  # of those, how many have an outcome
     right: int = 0  # of those, how many were right
@@ -93,7 +93,7 @@ class LiveCounts:
         self.model = prediction.model
         self.latencies_ms.append(latency_ms)
         self.recent_ms.append(latency_ms)
-        self.last.append(Answer(prediction, latency_ms))
+        self.last.append(TimedPrediction(prediction, latency_ms))
 
     def note_dead_letter(self, partition: int, reasons: Iterable[ReasonSeen]) -> None:
         self.dead_letters[partition] += 1

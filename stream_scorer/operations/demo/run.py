@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from stream_scorer.models.stops_csv.stops import StopsFile
 from stream_scorer.operations.demo.live_counts import LiveCounts, Watcher
-from stream_scorer.operations.demo.scenario import FAITHFUL, Play, Shares
-from stream_scorer.operations.demo.summary import Summary, count_up
+from stream_scorer.operations.demo.scenario import FAITHFUL, FaultShares, Play
+from stream_scorer.operations.demo.summary import DemoSummary, count_up
 from stream_scorer.operations.demo.supervisor import Supervisor
 from stream_scorer.operations.demo.terminal_view import Scene
 from stream_scorer.operations.demo.warm_up import warm_up
@@ -63,7 +63,7 @@ class Plan:
     seed: int = 1
 
 
-async def run_demo(plan: Plan, *, say: Say, show: Show) -> Summary:
+async def run_demo(plan: Plan, *, say: Say, show: Show) -> DemoSummary:
     """Run it all; `say` hears of each step, `show` gets what is seen a few times a second. Ctrl-C ends the play, not
     the count.
     """
@@ -79,7 +79,7 @@ async def run_demo(plan: Plan, *, say: Say, show: Show) -> Summary:
                 await delete_topics(settings)
 
 
-async def _perform(plan: Plan, settings: Settings, model: Path, folder: Path, say: Say, show: Show) -> Summary:
+async def _perform(plan: Plan, settings: Settings, model: Path, folder: Path, say: Say, show: Show) -> DemoSummary:
     bootstrap, prefix, file = settings.kafka.bootstrap, settings.topics.prefix, folder / "settings.toml"
     with contextlib.ExitStack() as stack:
         say("Starting the worker")
@@ -102,7 +102,7 @@ async def _perform(plan: Plan, settings: Settings, model: Path, folder: Path, sa
         )
         await _ready(stack.enter_context(console))
         say(f"Console: http://{console.http_address}")
-        say(f"To replay or discard dead letters there, log in with the token {act_token}")
+        say(f"To replay or discard dead letters in the console, log in with the token {act_token}")
         scene = Scene(broker=bootstrap, page=console.http_address or "", act_token=act_token)
         supervisors = Supervisor(worker), Supervisor(console)
         return await _play(plan, settings, supervisors, scene, interrupted, show, warmed_up)
@@ -154,7 +154,7 @@ async def _play(
     interrupted: asyncio.Event,
     show: Show,
     warmed_up: int,
-) -> Summary:
+) -> DemoSummary:
     of_worker, of_console = supervisors
     names = TopicNames(settings.topics.prefix)
     partitions = next(topic.partitions for topic in definitions_for(settings) if topic.key == "observations")
@@ -172,7 +172,7 @@ async def _play(
         async with _beside(watcher.run(), of_worker.run(), of_console.run(), _repeat(refresh)) as beside:
             scene.state = "playing"
             await beside.until(play(sender, _timeline(plan, names), paced=True, is_over=interrupted.is_set))
-            scene.state = "waiting until everything sent has ended somewhere"
+            scene.state = "waiting until every record that was sent has ended"
             summary = await beside.until(_drain(settings, watcher.seen, warmed_up, outcomes_expire=plan.csv is None))
         refresh()
     summary.worker_restarts = of_worker.restarts
@@ -180,7 +180,7 @@ async def _play(
 
 
 def _timeline(plan: Plan, names: TopicNames) -> Iterator[ScheduledEvent]:
-    shares = Shares() if plan.csv is None else FAITHFUL
+    shares = FaultShares() if plan.csv is None else FAITHFUL
     shares = shares if plan.with_outcomes else replace(shares, repeated=0, conflicting=0, outcome=0)
     if plan.csv is None:
         return Play(
@@ -193,7 +193,7 @@ def _timeline(plan: Plan, names: TopicNames) -> Iterator[ScheduledEvent]:
     )
 
 
-async def _drain(settings: Settings, seen: LiveCounts, warmed_up: int, *, outcomes_expire: bool) -> Summary:
+async def _drain(settings: Settings, seen: LiveCounts, warmed_up: int, *, outcomes_expire: bool) -> DemoSummary:
     """Count until every input has come to an end; what has not within a minute is what the summary says it is. Where
     outcomes expire, those for nobody are waited for too.
     """
@@ -228,7 +228,7 @@ class Beside:
         await asyncio.gather(task, return_exceptions=True)
         for failed in done:
             failed.result()
-        raise AssertionError("a task that runs beside the play has ended without an error")
+        raise AssertionError("a background task of the demo has ended without an error")
 
 
 @contextlib.asynccontextmanager

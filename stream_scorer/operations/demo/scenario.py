@@ -19,7 +19,7 @@ EVENTS_MAX = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Shares:
+class FaultShares:
     """How often things happen, each as a share of the observations."""
 
     broken: float = 0.03
@@ -36,7 +36,7 @@ class Shares:
 
 
 # rows of a file are played as they are: each once, and what is known of their outcomes
-FAITHFUL = Shares(
+FAITHFUL = FaultShares(
     0, 0, 0, 0, outcome=1.0, outcome_corrected=0, outcome_repeated=0, outcome_broken=0, outcome_for_nobody=0
 )
 
@@ -54,7 +54,7 @@ class Play:
         seconds: float | None = None,
         delay_s: float = 2.0,
         delay_s_max: float = 6.0,
-        shares: Shares = Shares(),
+        shares: FaultShares = FaultShares(),
         seed: int = 1,
     ) -> None:
         self._names, self._rate, self._seconds, self._seed = names, rate, seconds, seed

@@ -22,7 +22,7 @@ from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.settings.settings import Settings
 
 
-class Summary(msgspec.Struct, kw_only=True):
+class DemoSummary(msgspec.Struct, kw_only=True):
     """Records are counted once, those of the warm-up not at all: `observations` without the copies that moves made,
     `dead_letters` of observations, by the first reason's code.
 
@@ -77,7 +77,7 @@ class _LetterReason(msgspec.Struct, gc=False):
     code: str
 
 
-class Verdict(NamedTuple):
+class LatestUpdate(NamedTuple):
     """The last word on an id."""
 
     revision: int
@@ -94,7 +94,7 @@ class _Counts:
         self.updates: Counter[str] = Counter()
         self.letters: Counter[str] = Counter()
         self.outcome_letters: Counter[str] = Counter()
-        self.verdicts: dict[str, Verdict] = {}
+        self.verdicts: dict[str, LatestUpdate] = {}
         self._decode_joined = msgspec.json.Decoder(_Joined).decode
         self._decode_reasons = msgspec.json.Decoder(list[_LetterReason]).decode
 
@@ -118,7 +118,7 @@ class _Counts:
         if update.status == "joined" and update.prediction is not None and update.true_class is not None:
             before = self.verdicts.get(update.id)
             if before is None or before.revision < update.revision:
-                self.verdicts[update.id] = Verdict(update.revision, update.prediction, update.true_class)
+                self.verdicts[update.id] = LatestUpdate(update.revision, update.prediction, update.true_class)
 
     @property
     def success_rate(self) -> float | None:
@@ -127,7 +127,7 @@ class _Counts:
         return round(sum(positives) / len(positives), 4) if positives else None
 
 
-async def count_up(settings: Settings, latencies_ms: Sequence[float], warmed_up: int = 0) -> Summary:
+async def count_up(settings: Settings, latencies_ms: Sequence[float], warmed_up: int = 0) -> DemoSummary:
     """Read all topics from their beginning and count what is there. `warmed_up`: observations of the warm-up, all of
     which end as predictions."""
     started = time.monotonic()
@@ -145,8 +145,8 @@ async def count_up(settings: Settings, latencies_ms: Sequence[float], warmed_up:
 
 def _summary(
     report: AuditReport, counts: _Counts, latencies_ms: Sequence[float], warmed_up: int, counting_s: float
-) -> Summary:
-    return Summary(
+) -> DemoSummary:
+    return DemoSummary(
         observations=report.inputs["observations"] - report.ended[Disposition.MOVE] - warmed_up,
         predictions=counts.predictions - warmed_up,
         dead_letters=counts.letters.total(),

@@ -7,29 +7,29 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.operations.demo.summary import Summary
+from stream_scorer.operations.demo.summary import DemoSummary
 
 
-def render_summary(summary: Summary) -> RenderableType:
+def render_summary(summary: DemoSummary) -> RenderableType:
     """The summary for people."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right", style="bold")
     table.add_column()
     table.add_row(f"{summary.observations:,}", "observations, of which")
     table.add_row(f"{summary.predictions:,}", "were scored")
-    table.add_row(f"{summary.dead_letters:,}", f"went to the dead letters{_by_code(summary.dead_letters_by_code)}")
+    table.add_row(f"{summary.dead_letters:,}", f"became dead letters{_by_code(summary.dead_letters_by_code)}")
     if summary.redelivered:
-        table.add_row(f"{summary.redelivered:,}", "were sent again unchanged, and not scored again")
+        table.add_row(f"{summary.redelivered:,}", "were redelivered: sent again unchanged, not scored again")
     if summary.moved:
-        table.add_row(f"{summary.moved:,}", "stood on a wrong partition, and were moved first")
+        table.add_row(f"{summary.moved:,}", "were on the wrong partition, and were moved first")
     if summary.outcomes:
         table.add_row(f"{summary.outcomes:,}", "outcomes, of which")
         broken = {code: n for code, n in summary.outcome_dead_letters_by_code.items() if code != Code.UNKNOWN_ID}
-        table.add_row(f"{summary.joined:,}", "were joined with their prediction")
-        table.add_row(f"{summary.corrected:,}", "corrected one that was joined before")
-        table.add_row(f"{summary.unknown:,}", "were for nobody: no such observation within the join window")
-        table.add_row(f"{summary.repeats:,}", "repeated one that was there already")
-        table.add_row(f"{sum(broken.values()):,}", f"went to the dead letters{_by_code(broken)}")
+        table.add_row(f"{summary.joined:,}", "were joined to their prediction")
+        table.add_row(f"{summary.corrected:,}", "corrected an outcome that was joined before")
+        table.add_row(f"{summary.unknown:,}", "were unknown: no observation came within the join window")
+        table.add_row(f"{summary.repeats:,}", "were repeats of an outcome that was known")
+        table.add_row(f"{sum(broken.values()):,}", f"became dead letters{_by_code(broken)}")
         if summary.awaiting:
             table.add_row(f"{summary.awaiting:,}", "still wait for their observation")
     if summary.success_rate is not None:
@@ -40,11 +40,11 @@ def render_summary(summary: Summary) -> RenderableType:
             "ms from an observation's timestamp to its readable prediction, p50 · p99",
         )
     if summary.worker_restarts:
-        table.add_row(f"{summary.worker_restarts:,}", "times the worker ended and was started again")
+        table.add_row(f"{summary.worker_restarts:,}", "times the worker ended and was restarted")
     words = (
         "Every record ended in exactly one place."
         if summary.is_fine
-        else f"{summary.unaccounted:,} unaccounted for, {summary.duplicated:,} accounted twice."
+        else f"{summary.unaccounted:,} unaccounted for, {summary.duplicated:,} accounted for twice."
     )
     verdict = Text(f"{'✓' if summary.is_fine else '✗'} {words}", style="bold green" if summary.is_fine else "bold red")
     counted = Text("Counted by reading the topics back under read_committed.", style="dim")

@@ -13,11 +13,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from stream_scorer.core.quality.confidence_intervals import wilson
 from stream_scorer.operations.demo.live_counts import LiveCounts
 from stream_scorer.operations.harness.latency_percentiles import latency_figures
 
 BARS = " ▁▂▃▄▅▆▇█"
-WILSON_Z = 1.959964
 BAR = 6
 LINES_BESIDE_PREDICTIONS = 18
 
@@ -69,9 +69,7 @@ def _head(scene: Scene) -> RenderableType:
         (" stream-scorer ", "bold reverse cyan"), (f"  {_clock(scene.elapsed_s)}  ", "bold"), scene.state
     )
     restarts = f" worker restarted {scene.restarts}×" if scene.restarts else ""
-    acting = (
-        Text.assemble(("to replay there, log in with ", "dim"), (scene.act_token, "cyan")) if scene.act_token else ""
-    )
+    acting = Text.assemble(("to replay, log in with ", "dim"), (scene.act_token, "cyan")) if scene.act_token else ""
     grid = Table.grid(expand=True)
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_column(justify="right", no_wrap=True)
@@ -154,11 +152,10 @@ def _quality(seen: LiveCounts) -> RenderableType:
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(no_wrap=True)
-    if seen.judged:
-        low, high = wilson(seen.right, seen.judged)
+    if (measured := wilson(seen.right, seen.judged)) is not None:
         rate = Text.assemble(
-            (f"{seen.right / seen.judged:.1%}", "bold green"),
-            (f"  {low:.0%} to {high:.0%}, {seen.judged:,} judged", "dim"),
+            (f"{measured.value:.1%}", "bold green"),
+            (f"  {measured.low:.0%} to {measured.high:.0%}, {seen.judged:,} judged", "dim"),
         )
     else:
         rate = Text("–")
@@ -166,12 +163,6 @@ def _quality(seen: LiveCounts) -> RenderableType:
     grid.add_row("joined", f"{seen.updates['joined']:,}, corrected {seen.updates['corrected']:,}")
     grid.add_row("came before", f"{seen.updates['awaiting_prediction']:,}, unknown {seen.updates['unknown']:,}")
     return Panel(grid, title="outcomes", title_align="left", border_style="dim")
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share."""
-    centre, spread = right + WILSON_Z**2 / 2, WILSON_Z * math.sqrt(right * (n - right) / n + WILSON_Z**2 / 4)
-    return (centre - spread) / (n + WILSON_Z**2), (centre + spread) / (n + WILSON_Z**2)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

@@ -11,9 +11,9 @@ def rights_page() -> list[str]:
         "# Rights on Kafka",
         GENERATED,
         "",
-        "The least that each user needs, where the cluster has access lists. `P` is `topics.prefix`; the group is `P` "
-        "and `worker.group`. Who is several of these has the rights of all. Kafka grants Describe with Read and with "
-        "Write. A worker asks at its start which of its rights are missing, and names them all.",
+        "The ACLs that each user needs at least, where the cluster uses ACLs. `P` is `topics.prefix`; the group is `P` "
+        "and `worker.group`. A user with several roles needs the ACLs of all of them. Kafka grants Describe with "
+        "Read and with Write. At its start a worker checks its ACLs and names all that are missing.",
         *(line for role in Role for line in rights_section(role)),
     ]
 

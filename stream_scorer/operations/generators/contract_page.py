@@ -26,7 +26,7 @@ def contract_page() -> list[str]:
         "# The contract",
         GENERATED,
         "",
-        "What an event must be, and what is said of one that is not. For how to send events see "
+        "What makes an event valid, and the reasons that an invalid one gets. For how to send events see "
         "[producers](producers.md); for a validator without Kafka, `stream-scorer validate FILE`.",
         "",
         "## Observation events",
@@ -34,7 +34,7 @@ def contract_page() -> list[str]:
         f"A JSON object in UTF-8 of at most {EVENT_BYTES_MAX:,} bytes (`worker.event_bytes_max`) with `id` and "
         f"`observation`. `id` is a text of 1 to {ID_BYTES_MAX} bytes, or a whole number, which is read as text. "
         "`observation` is an object of these ten columns, no more and no fewer. Other fields beside `id` and "
-        "`observation` are passed over.",
+        "`observation` are ignored.",
         "",
         *table(("column", "type", "allowed"), map(column_row, COLUMNS)),
         "",
@@ -51,7 +51,7 @@ def contract_page() -> list[str]:
         "",
         *table(("code", "stage", "for example", "message"), map(code_row, Code)),
         "",
-        "More examples, good and bad, with what the contract says of each: "
+        "More examples, valid and invalid, with the reasons for each: "
         "[golden-events.jsonl](../topics/golden-events.jsonl). As JSON Schema: "
         "[observations](../topics/observations.schema.json), [outcomes](../topics/outcomes.schema.json), and all "
         "topics in one [AsyncAPI document](../topics/asyncapi.yaml).",
@@ -85,12 +85,12 @@ def example_of(code: Code) -> tuple[str, Stage, Reason]:
         return name, stage, reason
     return {
         Code.BATCH_TOO_LARGE: (
-            "a batch of compressed records that unfolds to far more than events are",
+            "a compressed batch that is far larger than valid events when decompressed",
             Stage.DECODE,
             batch_too_large(45_123, "zstd", 64 * 1024 * 1024, 250_000),
         ),
         Code.BATCH_UNREADABLE: (
-            "a batch whose records can't be unfolded",
+            "a batch that can't be decompressed",
             Stage.DECODE,
             batch_unreadable(310, "lz4", "lz4: truncated frame"),
         ),

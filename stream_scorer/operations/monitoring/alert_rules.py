@@ -6,7 +6,7 @@ Invariant: an alert names what somebody can act on; a threshold comes from the s
 from typing import Final
 
 from stream_scorer.core.quality.sequential_bounds import LOOKS_A_YEAR
-from stream_scorer.operations.monitoring.rules import JOB, Alert, Group, Pace, span
+from stream_scorer.operations.monitoring.rules import JOB, Alert, RuleGroup, RulePace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.console_catalogue import LOGIN_FAILURES, LOGINS_THROTTLED
 from stream_scorer.runtime.settings.settings import Settings
@@ -23,18 +23,20 @@ RESTARTS_MAX: Final = 3
 FAILED_LOGINS_MAX: Final = 30
 
 
-def alert_groups(settings: Settings, pace: Pace) -> tuple[Group, ...]:
+def alert_groups(settings: Settings, pace: RulePace) -> tuple[RuleGroup, ...]:
     """Every alert, in four groups."""
     interval = span(pace.evaluation_s)
     return (
-        Group("stream-scorer-workers", interval, (*worker_alerts(settings, pace), *disk_alerts(settings, pace))),
-        Group("stream-scorer-records", interval, (*record_alerts(settings, pace), *latency_alerts(settings, pace))),
-        Group("stream-scorer-console", interval, console_alerts(pace)),
-        Group("stream-scorer-models", span(pace.minute_s), (*quality_alerts(settings), *model_alerts(settings, pace))),
+        RuleGroup("stream-scorer-workers", interval, (*worker_alerts(settings, pace), *disk_alerts(settings, pace))),
+        RuleGroup("stream-scorer-records", interval, (*record_alerts(settings, pace), *latency_alerts(settings, pace))),
+        RuleGroup("stream-scorer-console", interval, console_alerts(pace)),
+        RuleGroup(
+            "stream-scorer-models", span(pace.minute_s), (*quality_alerts(settings), *model_alerts(settings, pace))
+        ),
     )
 
 
-def console_alerts(pace: Pace) -> tuple[Alert, ...]:
+def console_alerts(pace: RulePace) -> tuple[Alert, ...]:
     failures, throttled, span_ = LOGIN_FAILURES.name, LOGINS_THROTTLED.name, span(pace.five_minutes_s)
     return (
         Alert(
@@ -44,12 +46,12 @@ def console_alerts(pace: Pace) -> tuple[Alert, ...]:
             "0s",
             "ticket",
             "{{ $value | humanize }} logins to the console failed within 5 minutes",
-            "Somebody guesses, or a script shows a token that is none any more. Guesses are bounded already.",
+            "Somebody is guessing tokens, or a script sends a token that was replaced. The console limits guesses.",
         ),
     )
 
 
-def worker_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+def worker_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
     hour, stall_s = span(pace.hour_s), settings.worker.commit_stall_s
     return (
         Alert(
@@ -59,7 +61,7 @@ def worker_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             pace.minutes(1),
             "page",
             "No worker runs",
-            "Nothing is scored and no outcome is joined. What comes in waits in Kafka.",
+            "Nothing is scored and no outcome is joined. New records wait in Kafka.",
         ),
         Alert(
             "StreamScorerWorkerDown",
@@ -67,7 +69,7 @@ def worker_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             pace.minutes(2),
             "ticket",
             "Worker {{ $labels.instance }} does not answer",
-            "The others have its lanes. Lag and latency may rise.",
+            "The other workers have its lanes. Lag and latency may rise.",
         ),
         Alert(
             "StreamScorerWorkerNotReady",
@@ -82,33 +84,34 @@ def worker_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"changes(process_start_time_seconds{{{JOB}}}[{span(pace.half_hour_s)}]) >= {RESTARTS_MAX}",
             "0s",
             "page",
-            "Worker {{ $labels.instance }} starts again and again",
-            f"At least {RESTARTS_MAX} starts in half an hour. Its last words are in its log.",
+            "Worker {{ $labels.instance }} keeps restarting",
+            f"At least {RESTARTS_MAX} starts in half an hour. The end of its log says why.",
         ),
         Alert(
             "StreamScorerRefused",
             f"max by (job, cause) (max_over_time({catalogue.REFUSED.name}[{pace.minutes(10)}])) == 1",
             "0s",
             "page",
-            "A worker refuses to read on ({{ $labels.cause }})",
-            "Where it is to read on can't be known, or Kafka contradicts it. Its partitions stand still until somebody "
-            "decides.",
+            "A worker refuses to resume ({{ $labels.cause }})",
+            "The offset to resume from is unknown, or contradicts Kafka's log. No worker reads its partitions until an "
+            "operator sets an offset.",
         ),
         Alert(
             "StreamScorerClockWrong",
             f"abs({catalogue.CLOCK_SKEW.name}) > {settings.worker.clock_skew_s_max:g}",
             "0s",
             "page",
-            "The clock of {{ $labels.instance }} is {{ $value | humanizeDuration }} from Kafka's",
-            "Nothing is forgotten and no outcome expires there until the clocks agree again.",
+            "The clock of {{ $labels.instance }} differs from Kafka's by {{ $value | humanizeDuration }}",
+            "That worker expires no id and no outcome until the clocks agree again.",
         ),
         Alert(
             "StreamScorerCommitsStalled",
             f"{catalogue.COMMIT_AGE.name} > {stall_s:g}",
             "0s",
             "page",
-            "Worker {{ $labels.instance }} holds records and has committed nothing for {{ $value | humanizeDuration }}",
-            "It is stuck, or Kafka takes no transaction.",
+            "Worker {{ $labels.instance }} has uncommitted records and has committed nothing for "
+            "{{ $value | humanizeDuration }}",
+            "The worker is stuck, or Kafka commits no transaction.",
         ),
         Alert(
             "StreamScorerRebalancingOften",
@@ -116,13 +119,13 @@ def worker_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"  / (count by (job) (up{{{JOB}}}) > 0) > {REBALANCES_MAX}",
             "0s",
             "ticket",
-            "The group rebalances again and again",
+            "The group keeps rebalancing",
             "Each rebalance interrupts all lanes for a second or more.",
         ),
     )
 
 
-def disk_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+def disk_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
     free = settings.business.disk_free_share_min
     return (
         Alert(
@@ -131,7 +134,7 @@ def disk_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             pace.minutes(5),
             "page",
             "Only {{ $value | humanizePercentage }} of the state's disk is free on {{ $labels.instance }}",
-            f"Below {free:.0%}. A worker that can't write its state ends.",
+            f"Below {free:.0%}. A worker that can't write its state stops.",
         ),
         Alert(
             "StreamScorerFilesExhausted",
@@ -139,12 +142,12 @@ def disk_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             pace.minutes(5),
             "ticket",
             "{{ $value | humanizePercentage }} of the file descriptors of {{ $labels.instance }} are in use",
-            "Without a free one no connection can be opened and no state be written.",
+            "Without a free one the worker can neither open connections nor write its state.",
         ),
     )
 
 
-def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+def record_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
     business = settings.business
     silence = span(int(business.outcome_silence_s_max / 3_600) * pace.hour_s)
     predicted = f'{catalogue.OBSERVATIONS.name}{{end="predicted"}}'
@@ -155,8 +158,8 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"stream_scorer:oldest_uncommitted_record_age_seconds > {business.lag_age_s_max:g}",
             pace.minutes(2),
             "page",
-            "The oldest record has waited for {{ $value | humanizeDuration }}",
-            f"Agreed are {business.lag_age_s_max:g} s.",
+            "The oldest uncommitted record has waited for {{ $value | humanizeDuration }}",
+            f"The limit is {business.lag_age_s_max:g} s.",
         ),
         Alert(
             "StreamScorerRecordsLost",
@@ -166,8 +169,8 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"  unless {catalogue.LOST_TO_RETENTION.name} offset {pace.minutes(30)}) > 0",
             "0s",
             "page",
-            "{{ $value }} offsets of {{ $labels.input }} were deleted before anybody read them",
-            "The topic's retention has deleted records that were not scored. They must be sent again.",
+            "{{ $value }} offsets of {{ $labels.input }} were deleted before a worker read them",
+            "Retention has deleted records that were not scored. Producers must send them again.",
         ),
         Alert(
             "StreamScorerManyDeadLetters",
@@ -183,8 +186,8 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"{catalogue.BREAKER_OPEN.name} == 1",
             "0s",
             "page",
-            "Worker {{ $labels.instance }} takes nothing in, because too many records became dead letters",
-            "What comes in waits in Kafka. worker.dead_letter_brake_share says how many are too many.",
+            "Worker {{ $labels.instance }} has paused consumption, because too many records became dead letters",
+            "New records wait in Kafka. The limit is worker.dead_letter_brake_share.",
         ),
         Alert(
             "StreamScorerNewReason",
@@ -194,14 +197,14 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             "0s",
             "ticket",
             "Dead letters with {{ $labels.code }} ({{ $labels.stage }}), which had not been seen before",
-            "Some producer sends something new.",
+            "A producer sends a new kind of invalid record.",
         ),
         Alert(
             "StreamScorerBatchQuarantined",
             f"sum by (job) (increase({catalogue.QUARANTINED.name}[{span(pace.hour_s)}])) > 0",
             "0s",
             "ticket",
-            "{{ $value | humanize }} records lie in batches that were not unfolded",
+            "{{ $value | humanize }} records are in batches that were not decompressed",
             "Each batch is one dead letter. A producer is broken, or hostile.",
         ),
         Alert(
@@ -211,13 +214,13 @@ def record_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"and on (job) count by (job) ({catalogue.COMMITS.name} offset {silence})",
             pace.minutes(10),
             "ticket",
-            f"No outcome has come for {business.outcome_silence_s_max / 3_600:g} hours, though there are predictions",
-            "Without outcomes nobody knows how well the predictions do.",
+            f"No outcome for {business.outcome_silence_s_max / 3_600:g} hours, although there are predictions",
+            "Without outcomes the quality of the predictions is unknown.",
         ),
     )
 
 
-def latency_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+def latency_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
     business = settings.business
     rate = "stream_scorer:latency_burn_rate"
     limit = f"{business.latency_ms_max:g} ms"
@@ -231,8 +234,8 @@ def latency_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             burns("5m", "1h", BURNS_FAST),
             pace.minutes(2),
             "page",
-            f"Far more predictions than agreed take longer than {limit}",
-            "The budget of 1 in 100 for four weeks is used up {{ $value | humanize }} times as fast as planned.",
+            f"Far more than 1 in 100 predictions take longer than {limit}",
+            "The error budget (1 in 100 over four weeks) burns at {{ $value | humanize }} times the planned rate.",
         ),
         Alert(
             "StreamScorerLatencyRising",
@@ -240,8 +243,8 @@ def latency_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f'and on (job) {rate}{{window="5m"}} > {BURNS_FAST})',
             pace.minutes(15),
             "ticket",
-            f"More predictions than agreed take longer than {limit}",
-            "The budget of 1 in 100 for four weeks is used up {{ $value | humanize }} times as fast as planned.",
+            f"More than 1 in 100 predictions take longer than {limit}",
+            "The error budget (1 in 100 over four weeks) burns at {{ $value | humanize }} times the planned rate.",
         ),
         Alert(
             "StreamScorerModelSlow",
@@ -249,7 +252,7 @@ def latency_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             pace.minutes(15),
             "ticket",
             f"More than 1 in 100 predictions take longer than {business.model_ms_max:g} ms in the model",
-            "The model is not compiled to tables, or the machine has too little processor time.",
+            "The model is not compiled to tables, or the machine lacks processor time.",
         ),
     )
 
@@ -257,7 +260,7 @@ def latency_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
 def quality_alerts(settings: Settings) -> tuple[Alert, ...]:
     business = settings.business
     rate, gap = "stream_scorer:success_rate", "stream_scorer:discovery_gap"
-    bound = f"A bound that holds at all {LOOKS_A_YEAR:,} looks of a year together says so"
+    bound = f"The bound holds at all {LOOKS_A_YEAR:,} looks of a year together"
     return (
         Alert(
             "StreamScorerSuccessRateLow",
@@ -265,21 +268,21 @@ def quality_alerts(settings: Settings) -> tuple[Alert, ...]:
             f"and {rate}:positives >= {business.success_outcomes_min}",
             "0s",
             "ticket",
-            "Fewer than agreed of the searches that we predicted to find something did, over a {{ $labels.window }}",
-            f"The success rate is below {business.success_rate_min:g}, at most {{{{ $value | humanize }}}}. {bound}.",
+            "The success rate over a {{ $labels.window }} is below the agreed minimum",
+            f"It is at most {{{{ $value | humanize }}}}; the minimum is {business.success_rate_min:g}. {bound}.",
         ),
         Alert(
             "StreamScorerGroupGapHigh",
             f"{gap}:anytime_low > {business.group_gap_max:g}",
             "0s",
             "ticket",
-            "Discovery rates of {{ $labels.column }} lie apart, over a {{ $labels.window }}",
-            f"By more than {business.group_gap_max:g}, at least {{{{ $value | humanize }}}}. {bound}.",
+            "Discovery rates of {{ $labels.column }} differ too much, over a {{ $labels.window }}",
+            f"By at least {{{{ $value | humanize }}}}; the limit is {business.group_gap_max:g}. {bound}.",
         ),
     )
 
 
-def model_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
+def model_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
     business = settings.business
     psi, whole = f"> {business.psi_max:g}", "stream_scorer:probability_psi"
     enough = f">= {business.psi_observations_min}"
@@ -290,7 +293,7 @@ def model_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"stream_scorer:feature_psi {psi}\nand on (job, column) stream_scorer:feature_observations:total {enough}",
             "0s",
             "ticket",
-            "{{ $labels.column }} is not distributed as in the training of {{ $labels.model }}",
+            "{{ $labels.column }} has drifted from the training data of {{ $labels.model }}",
             f"Its population stability index is {{{{ $value | humanize }}}}, above {business.psi_max:g}.",
         ),
         Alert(
@@ -298,7 +301,7 @@ def model_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"{whole} {psi}\nand stream_scorer:probability:total {enough}",
             "0s",
             "ticket",
-            "Probabilities of {{ $labels.model }} are not distributed as in its training",
+            "Probabilities of {{ $labels.model }} have drifted from its training",
             f"Their population stability index is {{{{ $value | humanize }}}}, above {business.psi_max:g}.",
         ),
         Alert(
@@ -308,7 +311,7 @@ def model_alerts(settings: Settings, pace: Pace) -> tuple[Alert, ...]:
             f"unless on (job, model, role) {whole} {psi}",
             "0s",
             "ticket",
-            "Probabilities of {{ $labels.column }} {{ $labels.group }} are not distributed as in the training",
+            "Probabilities of {{ $labels.column }} {{ $labels.group }} have drifted from the training",
             f"Their population stability index is {{{{ $value | humanize }}}}, above {business.psi_max:g}, and that of "
             "all together is not.",
         ),

@@ -1,6 +1,6 @@
 """The dashboard about dead letters: how many, why, since when, and what became of them."""
 
-from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, page, runbook
+from stream_scorer.operations.monitoring.panels import JOB, Panel, PanelRow, Query, page, runbook
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings.settings import Settings
 
@@ -14,12 +14,12 @@ LOOK = page("Dead letters, grouped", "/dead-letters")
 PRODUCERS = page("Producers", "/producers")
 
 
-def rows(settings: Settings) -> tuple[Row, ...]:
+def rows(settings: Settings) -> tuple[PanelRow, ...]:
     limit = settings.business.dead_letter_share_max
     return (
-        Row("How many", how_many(limit)),
-        Row("Why", why()),
-        Row("What else does not end in a prediction", others()),
+        PanelRow("How many", how_many(limit)),
+        PanelRow("Why", why()),
+        PanelRow("Other records without a prediction", others()),
     )
 
 
@@ -45,7 +45,7 @@ def how_many(limit: float) -> tuple[Panel, ...]:
         ),
         Panel(
             "By stage",
-            "Where on their way the records stopped",
+            "The stage at which records failed",
             (Query(f"sum by (stage) (increase({LETTERS}{{{OF}}}[$__range])) > 0", "{{stage}}", instant=True),),
             "bargauge",
             width=6,
@@ -83,7 +83,7 @@ def why() -> tuple[Panel, ...]:
         Panel(
             "An hour against the day",
             "Dead letters of the last hour as a multiple of the mean hour of the last day, by "
-            "code: what has just begun stands out",
+            "code: new problems stand out",
             (
                 Query(
                     f"sum by (code) (increase({LETTERS}{{{OF}}}[1h]))\n"
@@ -98,7 +98,7 @@ def why() -> tuple[Panel, ...]:
         ),
         Panel(
             "First seen",
-            "How long ago a worker first wrote a dead letter with the code, since the oldest start of those that run",
+            "How long ago a worker first wrote a dead letter with the code, since the oldest running worker started",
             (Query(f"time() - min by (code) ({FIRST_SEEN}{{{OF}}} > 0)", "{{code}}"),),
             "bargauge",
             unit="s",
@@ -106,7 +106,7 @@ def why() -> tuple[Panel, ...]:
         ),
         Panel(
             "The model's own",
-            "Records a second that the model could not score, or scored with what is no probability",
+            "Records a second that the model could not score, or whose score is not a probability",
             (Query(f'sum by (code) (rate({LETTERS}{{{OF}, stage=~"score|output"}}{RATE}))', "{{code}}"),),
             unit="ops",
             links=(new, LOOK),
@@ -122,7 +122,7 @@ def others() -> tuple[Panel, ...]:
     return (
         Panel(
             "Sent again",
-            "Observations a second that were known already, with the same columns: nothing is published",
+            "Observations a second that were scored before, with the same columns: nothing is published",
             (
                 ended(observations, "redelivered", "redelivered"),
                 Query(f'sum(rate({LETTERS}{{{OF}, code="conflict"}}{RATE}))', "with other columns: conflict"),
@@ -132,21 +132,22 @@ def others() -> tuple[Panel, ...]:
         ),
         Panel(
             "Moved",
-            "Records a second that came on another partition than their id's: their producer hashes otherwise",
+            "Records a second on another partition than their id's: their producer partitions differently",
             (ended(observations, "moved", "observations"), ended(outcomes, "moved", "outcomes")),
             unit="ops",
             links=(PRODUCERS,),
         ),
         Panel(
             "Outcomes without observation",
-            "Outcomes a second that wait for their observation, or waited in vain",
-            (ended(outcomes, "awaiting", "wait"), ended(outcomes, "unknown", "waited in vain")),
+            "Outcomes a second that wait for their observation, or whose observation never came",
+            (ended(outcomes, "awaiting", "wait"), ended(outcomes, "unknown", "unknown")),
             unit="ops",
             links=(runbook("StreamScorerOutcomesMissing"),),
         ),
         Panel(
             "Intake pauses",
-            "1 while a worker takes nothing in, because too many records became dead letters; and how often in an hour",
+            "1 while a worker has paused consumption, because too many records became dead letters; and how often "
+            "in an hour",
             (
                 Query(f"max by (instance) ({catalogue.BREAKER_OPEN.name}{{{OF}}})", "{{instance}}, now"),
                 Query(
@@ -158,7 +159,7 @@ def others() -> tuple[Panel, ...]:
         ),
         Panel(
             "Replayed",
-            "Records a second that an operator sent again",
+            "Records a second that an operator replayed",
             (Query(f"sum(rate({catalogue.REPLAYED.name}{{{OF}}}{RATE}))", "replayed"),),
             unit="ops",
             width=8,

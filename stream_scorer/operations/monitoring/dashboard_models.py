@@ -2,14 +2,14 @@
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.quality.counts import GROUP_COLUMNS
-from stream_scorer.operations.monitoring.panels import JOB, Panel, Query, Row, Variable, runbook
+from stream_scorer.operations.monitoring.panels import JOB, Panel, PanelRow, Query, Variable, runbook
 from stream_scorer.operations.monitoring.quality_rules import WHOLE
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings.sections import BusinessSettings
 from stream_scorer.runtime.settings.settings import Settings
 
 UID, TITLE = "stream-scorer-models", "stream-scorer: model quality, fairness and drift"
-WINDOW = Variable("window", "Looked at over", choices=("month", "week", "day"))
+WINDOW = Variable("window", "Window", choices=("month", "week", "day"))
 COLUMN = Variable("column", "Column", choices=COLUMN_NAMES)
 VARIABLES = (JOB, WINDOW, COLUMN)
 OF = 'job=~"$job", window="$window"'
@@ -18,14 +18,14 @@ ANYTIME = "holds at all looks together"
 GROUP_NAMES = {"SubjectRaceCode": "race", "SubjectSexCode": "sex", "SubjectEthnicityCode": "ethnicity"}
 
 
-def rows(settings: Settings) -> tuple[Row, ...]:
+def rows(settings: Settings) -> tuple[PanelRow, ...]:
     business = settings.business
     return (
-        Row("How well", quality(business)),
-        Row("For whom", tuple(group_panel(column) for column in GROUP_COLUMNS) + fairness(business)),
-        Row("Drift", drift(business)),
-        Row("What is predicted", predicted()),
-        Row("Candidates", candidates()),
+        PanelRow("How well", quality(business)),
+        PanelRow("For whom", tuple(group_panel(column) for column in GROUP_COLUMNS) + fairness(business)),
+        PanelRow("Drift", drift(business)),
+        PanelRow("What is predicted", predicted()),
+        PanelRow("Candidates", candidates()),
     )
 
 
@@ -44,7 +44,7 @@ def quality(business: BusinessSettings) -> tuple[Panel, ...]:
     return (
         Panel(
             "Success rate",
-            "Finds among the searches that we predicted to find something. An alarm is raised when the "
+            "True positives among the positive predictions with an outcome. The alert fires when the "
             "upper bound that holds at all looks is below the limit",
             (Query(rate, "success rate ({{job}})"), *(Query(expr, legend) for expr, legend in low_or_high)),
             unit="percentunit",
@@ -56,7 +56,7 @@ def quality(business: BusinessSettings) -> tuple[Panel, ...]:
         ),
         Panel(
             "Positive predictions with outcomes",
-            f"What the success rate stands on; from {business.success_outcomes_min} on it counts",
+            f"Sample size of the success rate; from {business.success_outcomes_min} on it counts",
             (Query(f"stream_scorer:success_rate:positives{{{OF}}}", "{{job}}"),),
             width=6,
             limit=business.success_outcomes_min,
@@ -65,7 +65,7 @@ def quality(business: BusinessSettings) -> tuple[Panel, ...]:
         ),
         Panel(
             "Recall",
-            "Finds that we predicted among all finds",
+            "Recall: share of the finds that were predicted",
             (Query(f"stream_scorer:recall{{{OF}}}", "{{job}}"),),
             unit="percentunit",
             width=6,
@@ -74,21 +74,21 @@ def quality(business: BusinessSettings) -> tuple[Panel, ...]:
         ),
         Panel(
             "Brier score",
-            "Mean of (probability - class)²: 0.25 is what a coin would get, less is better",
+            "Mean of (probability - class)²: 0.25 is what a coin flip would get; lower is better",
             (Query(f"stream_scorer:brier_score{{{OF}}}", "{{job}}"),),
             limit=0.25,
             links=(bad,),
         ),
         Panel(
             "Outcomes come",
-            "Outcomes for each prediction, by group; where one group has fewer, its rates are known less well",
+            "Outcomes per prediction, by group; a group with fewer has less certain rates",
             (Query(f"stream_scorer:outcome_coverage{{{OF}}}", "{{column}} {{group}}"),),
             unit="percentunit",
             links=(runbook("StreamScorerOutcomesMissing"),),
         ),
         Panel(
             "Corrections",
-            "Outcomes a second that were taken back by another for the same id",
+            "Outcomes a second that a later outcome for the same id replaced",
             (
                 Query(
                     f"sum(rate({catalogue.JOINED_RETRACTED.name}{{{LIVE}, {WHOLE}}}[$__rate_interval]))", "taken back"
@@ -153,7 +153,7 @@ def fairness(business: BusinessSettings) -> tuple[Panel, ...]:
     return (
         Panel(
             "Largest gap",
-            "Between two groups of a column, each with outcomes enough, with its 95 % interval at one look",
+            "Between two groups of a column that each have enough outcomes, with its 95 % interval at one look",
             (
                 Query(f"{gap}{{{OF}}}", "{{column}}"),
                 Query(f"{gap}:low{{{OF}}}", "{{column}}, low"),
@@ -165,8 +165,7 @@ def fairness(business: BusinessSettings) -> tuple[Panel, ...]:
         ),
         Panel(
             "The gap is at least",
-            f"The lower bound that {ANYTIME}; an alarm is raised when it exceeds the limit. Below "
-            "0: nothing can be said yet",
+            f"The lower bound that {ANYTIME}; the alert fires when it exceeds the limit. Below 0: not enough data yet",
             (Query(f"{gap}:anytime_low{{{OF}}}", "{{column}}"),),
             unit="percentunit",
             limit=business.group_gap_max,
@@ -190,7 +189,7 @@ def drift(business: BusinessSettings) -> tuple[Panel, ...]:
     return (
         Panel(
             "Columns",
-            "Population stability index of each column of a day's traffic against the training",
+            "Population stability index of each column, a day's traffic against the training data",
             (Query(f"max by (column) (stream_scorer:feature_psi{{{LIVE}}})", "{{column}}"),),
             width=12,
             limit=business.psi_max,
@@ -198,7 +197,7 @@ def drift(business: BusinessSettings) -> tuple[Panel, ...]:
         ),
         Panel(
             "Probabilities",
-            "The same of the probabilities, by model and within each group",
+            "Population stability index of the probabilities, by model and within each group",
             (
                 Query(f"stream_scorer:probability_psi{{{LIVE}}}", "{{model}} {{role}}"),
                 Query(
@@ -219,7 +218,7 @@ def drift(business: BusinessSettings) -> tuple[Panel, ...]:
         ),
         Panel(
             "$column, in training",
-            "Share of each bucket in what the champion was trained on",
+            "Share of each bucket in the champion's training data",
             (
                 Query(
                     f'max by (bucket) (stream_scorer:training_features:share{{{of_column}, role="champion"}})',
@@ -231,7 +230,7 @@ def drift(business: BusinessSettings) -> tuple[Panel, ...]:
             links=(drifted,),
         ),
         Panel(
-            "Observations behind it",
+            "Sample size of the index",
             f"From {business.psi_observations_min:,} on an index counts",
             (Query(f"max by (column) (stream_scorer:feature_observations:total{{{LIVE}}})", "{{column}}"),),
             "bargauge",
@@ -251,7 +250,7 @@ def predicted() -> tuple[Panel, ...]:
     models = f"max by (job, model, role) ({catalogue.MODEL_LOADED.name}{{{LIVE}}})"
     return (
         Panel(
-            "Searches worth it",
+            "Predicted to succeed",
             "Share of predictions that are true, by group",
             (Query(share, "{{column}} {{group}}"),),
             unit="percentunit",
@@ -269,7 +268,7 @@ def predicted() -> tuple[Panel, ...]:
         ),
         Panel(
             "In training",
-            "Share of each tenth on the rows that the champion was trained on, said without having seen them",
+            "Share of each tenth on the champion's training rows, predicted out of fold",
             (
                 Query(
                     f'max by (bucket) (stream_scorer:probability:training_share{{{LIVE}, role="champion"}})',

@@ -1,6 +1,6 @@
 """The dashboard about the work: what comes in and where it ends, how long it takes, what waits, how the workers are."""
 
-from stream_scorer.operations.monitoring.panels import JOB, RUNBOOK_WHOLE, Panel, Query, Row, page, runbook
+from stream_scorer.operations.monitoring.panels import JOB, RUNBOOK_WHOLE, Panel, PanelRow, Query, page, runbook
 from stream_scorer.operations.monitoring.traffic_rules import BUDGET
 from stream_scorer.operations.monitoring.worker_panels import OF, RATE, by_instance, state, workers
 from stream_scorer.runtime.metrics import catalogue as catalogue
@@ -12,15 +12,15 @@ UID, TITLE = "stream-scorer-operations", "stream-scorer: operations"
 OVERVIEW = page("The workers' page", "/")
 
 
-def rows(settings: Settings) -> tuple[Row, ...]:
+def rows(settings: Settings) -> tuple[PanelRow, ...]:
     business = settings.business
     return (
-        Row("Now", now(settings)),
-        Row("What comes in", incoming()),
-        Row("How long it takes", times(business.latency_ms_max / 1000, business.model_ms_max / 1000)),
-        Row("What waits", waiting(settings)),
-        Row("Workers", workers(settings)),
-        Row("State", state(settings)),
+        PanelRow("Now", now(settings)),
+        PanelRow("What comes in", incoming()),
+        PanelRow("How long it takes", times(business.latency_ms_max / 1000, business.model_ms_max / 1000)),
+        PanelRow("What waits", waiting(settings)),
+        PanelRow("Workers", workers(settings)),
+        PanelRow("State", state(settings)),
     )
 
 
@@ -52,7 +52,7 @@ def now(settings: Settings) -> tuple[Panel, ...]:
         one(
             "Lanes open",
             f"sum({catalogue.LANES.name}{{{OF}}})",
-            "Partitions that somebody works on",
+            "Partitions with an open lane",
             limit=1,
             low_is_bad=True,
             links=(OVERVIEW,),
@@ -60,7 +60,7 @@ def now(settings: Settings) -> tuple[Panel, ...]:
         one(
             "Oldest waits",
             f"max(stream_scorer:oldest_uncommitted_record_age_seconds{{{OF}}})",
-            "Age of the oldest record that is not committed, in Kafka or in a worker",
+            "Age of the oldest uncommitted record, in Kafka or in a worker",
             unit="s",
             limit=business.lag_age_s_max,
             links=(runbook("StreamScorerRecordsWait"),),
@@ -72,7 +72,7 @@ def now(settings: Settings) -> tuple[Panel, ...]:
             links=(runbook("StreamScorerRecordsWait"),),
         ),
         one(
-            "Latency, 99 of 100",
+            "Latency, p99",
             f"max(stream_scorer:latency_seconds:p99{{{OF}}})",
             "From an observation's timestamp to its committed prediction",
             unit="s",
@@ -87,7 +87,7 @@ def now(settings: Settings) -> tuple[Panel, ...]:
             limit=business.dead_letter_share_max,
             links=(runbook("StreamScorerManyDeadLetters"),),
         ),
-        one("Alerts", alerts, "Alerts that fire now", limit=1, links=(RUNBOOK_WHOLE,)),
+        one("Alerts", alerts, "Firing alerts", limit=1, links=(RUNBOOK_WHOLE,)),
     )
 
 
@@ -112,7 +112,7 @@ def incoming() -> tuple[Panel, ...]:
         ),
         Panel(
             "Records a batch",
-            "How many records go through together: more under load, few when idle",
+            "Records per batch: more under load, few when idle",
             (
                 Query(quantile(0.5, batch), "half of the batches"),
                 Query(quantile(0.99, batch), "99 of 100"),
@@ -153,9 +153,9 @@ def times(limit_s: float, model_limit_s: float) -> tuple[Panel, ...]:
             links=(runbook("StreamScorerModelSlow"),),
         ),
         Panel(
-            "The budget burns",
-            "How many times as fast as planned the 1 in 100 that may be late is used up; from 14.4 "
-            "on, over 5 minutes and an hour, somebody is called",
+            "Error budget burn rate",
+            "Burn rate of the budget of 1 late prediction in 100, in multiples of the planned rate; from 14.4 on, "
+            "over 5 minutes and an hour, an alert pages",
             (Query(f"max by (window) (stream_scorer:latency_burn_rate{{{OF}}})", "over {{window}}"),),
             limit=1,
             links=(runbook("StreamScorerLatencyRising"),),
@@ -176,7 +176,7 @@ def times(limit_s: float, model_limit_s: float) -> tuple[Panel, ...]:
         ),
         Panel(
             "Time in the model",
-            "For each prediction that of its batch",
+            "For each prediction the time of its batch",
             (Query(quantile(0.5, model.name), "half"), Query(quantile(0.99, model.name), "99 of 100")),
             unit="s",
             width=12,
@@ -189,8 +189,8 @@ def times(limit_s: float, model_limit_s: float) -> tuple[Panel, ...]:
 def waiting(settings: Settings) -> tuple[Panel, ...]:
     return (
         Panel(
-            "Records that wait",
-            "In Kafka and in the worker, by worker; of these, those that the worker holds",
+            "Consumer lag",
+            "Uncommitted records in Kafka and in the worker, by worker; and the part that the worker holds",
             (
                 by_instance(catalogue.CONSUMER_LAG),
                 Query(f"{catalogue.HELD_RECORDS.name}{{{OF}}}", "{{instance}}, held"),
@@ -199,8 +199,8 @@ def waiting(settings: Settings) -> tuple[Panel, ...]:
         ),
         Panel(
             "Oldest record",
-            "Age of the oldest record that is not committed, by worker: by its timestamp once it was read; before "
-            "that, how long it has been seen to wait",
+            "Age of the oldest uncommitted record, by worker: from its timestamp once it is read; before that, since "
+            "the worker first saw it in Kafka",
             (by_instance(catalogue.OLDEST_UNCOMMITTED_RECORD_AGE),),
             unit="s",
             limit=settings.business.lag_age_s_max,

@@ -7,7 +7,7 @@ against its training over a span in which it has shown all of itself.
 from typing import Final
 
 from stream_scorer.operations.monitoring.quality_rules import WHOLE
-from stream_scorer.operations.monitoring.rules import Group, Pace, Recording, span
+from stream_scorer.operations.monitoring.rules import Recording, RuleGroup, RulePace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
 
 # In less than a week some days of the week are missing, and that would look like drift
@@ -17,7 +17,7 @@ COUNT_MIN: Final = 0.5
 WHOLE_SHARE: Final = 0.9
 
 
-def drift_rules(pace: Pace) -> Group:
+def drift_rules(pace: RulePace) -> RuleGroup:
     """PSI of every column, of the probabilities, and of the probabilities within each group."""
     spans = {f'column!="{WEEKLY}"': pace.day_s, f'column="{WEEKLY}"': pace.week_s}
     features, probabilities = "stream_scorer:feature_observations", "stream_scorer:probabilities"
@@ -30,7 +30,7 @@ def drift_rules(pace: Pace) -> Group:
         Recording(
             f"{features}:total",
             f"sum by (job, column) ({features})",
-            "How many observations a column's index stands on",
+            "Sample size of a column's index",
         ),
         Recording(
             f"{features}:share",
@@ -40,7 +40,7 @@ def drift_rules(pace: Pace) -> Group:
         Recording(
             "stream_scorer:training_features:share",
             share(trained_features, f"{by_model}, column"),
-            "Share of each bucket in what the model was trained on",
+            "Share of each bucket in the model's training data",
         ),
         Recording(
             "stream_scorer:feature_psi",
@@ -60,15 +60,15 @@ def drift_rules(pace: Pace) -> Group:
         Recording(
             f"{probabilities}:total",
             f"sum by ({by_model}, column, group) ({probabilities})",
-            "How many predictions a group's index stands on",
+            "Sample size of a group's index",
         ),
         *group_psi(probabilities, trained, by_model),
         *whole_psi(probabilities, trained, by_model),
     )
-    return Group("stream-scorer-drift", span(pace.minute_s), rules)
+    return RuleGroup("stream-scorer-drift", span(pace.minute_s), rules)
 
 
-def seen_whole(hourly: str, seconds: int, pace: Pace) -> str:
+def seen_whole(hourly: str, seconds: int, pace: RulePace) -> str:
     """Hours added up over a span that was counted nearly whole."""
     window, hours = span(seconds), int(seconds / pace.hour_s * WHOLE_SHARE)
     return f"(sum_over_time({hourly}[{window}])\n  and count_over_time({hourly}[{window}]) >= {hours})"
@@ -90,7 +90,7 @@ def group_psi(probabilities: str, trained: str, by_model: str) -> tuple[Recordin
     beside = f"max by ({within}, bucket) ({trained})"
     return (
         Recording(f"{name}:share", share(probabilities, within), "Share of each tenth within a group"),
-        Recording(f"{name}:training_share", share(beside, within), "The same in what the model was trained on"),
+        Recording(f"{name}:training_share", share(beside, within), "The same in the model's training data"),
         Recording(
             f"{name}_psi",
             psi(f"{name}:training_share", f"{name}:share", f"{within}, bucket", within),
@@ -104,9 +104,9 @@ def whole_psi(probabilities: str, trained: str, by_model: str) -> tuple[Recordin
     seen = f"sum by ({by_model}, bucket) ({probabilities}{{{WHOLE}}})"
     beside = f"sum by ({by_model}, bucket) (max by ({by_model}, column, group, bucket) ({trained}{{{WHOLE}}}))"
     return (
-        Recording(f"{name}:total", f"sum by ({by_model}) ({seen})", "How many predictions the index stands on"),
+        Recording(f"{name}:total", f"sum by ({by_model}) ({seen})", "Sample size of the index"),
         Recording(f"{name}:share", share(seen, by_model), "Share of each tenth of the probabilities"),
-        Recording(f"{name}:training_share", share(beside, by_model), "The same in what the model was trained on"),
+        Recording(f"{name}:training_share", share(beside, by_model), "The same in the model's training data"),
         Recording(
             f"{name}_psi",
             psi(f"{name}:training_share", f"{name}:share", f"{by_model}, bucket", by_model),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from stream_scorer.operations.monitoring import dashboard_dead_letters, dashboard_models, dashboard_operations
-from stream_scorer.operations.monitoring.panels import PAGE, Annotation, Row, Variable, annotated, chosen, laid_out
+from stream_scorer.operations.monitoring.panels import PAGE, Annotation, PanelRow, Variable, annotated, chosen, laid_out
 from stream_scorer.operations.monitoring.prometheus_files import GENERATED
 from stream_scorer.operations.monitoring.rules import RUNBOOK
 from stream_scorer.runtime.metrics import catalogue as catalogue
@@ -31,12 +31,8 @@ def begun(labels: str, series: str) -> str:
 
 ANNOTATIONS: Final = (
     Annotation("Model switched", begun("model, role", LOADED), "{{model}} serves as {{role}}", "purple"),
-    Annotation(
-        "Replay", f"sum(increase({catalogue.REPLAYED.name}{{{OF}}}[1m])) > 0", "Records were sent again", "blue"
-    ),
-    Annotation(
-        "Rebalance", f"sum(increase({catalogue.REBALANCES.name}{{{OF}}}[1m])) > 0", "Lanes change hands", "yellow"
-    ),
+    Annotation("Replay", f"sum(increase({catalogue.REPLAYED.name}{{{OF}}}[1m])) > 0", "Records were replayed", "blue"),
+    Annotation("Rebalance", f"sum(increase({catalogue.REBALANCES.name}{{{OF}}}[1m])) > 0", "Rebalance", "yellow"),
     Annotation("Release", begun("version, contract", BUILD), "Version {{version}}, contract {{contract}}", "green"),
 )
 
@@ -59,7 +55,7 @@ def grafana_files(settings: Settings, runbook: str = RUNBOOK) -> dict[str, str]:
     }
 
 
-def dashboard(uid: str, title: str, rows: Sequence[Row], variables: Sequence[Variable]) -> dict[str, Any]:
+def dashboard(uid: str, title: str, rows: Sequence[PanelRow], variables: Sequence[Variable]) -> dict[str, Any]:
     return {
         "uid": uid,
         "title": title,

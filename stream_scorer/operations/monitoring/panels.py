@@ -41,7 +41,7 @@ class Panel(NamedTuple):
     links: tuple[tuple[str, str], ...] = ()
 
 
-class Row(NamedTuple):
+class PanelRow(NamedTuple):
     """Panels under one heading."""
 
     title: str
@@ -61,7 +61,7 @@ def page(title: str, path: str) -> tuple[str, str]:
     return title, f"${{page}}{path}"
 
 
-def laid_out(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def laid_out(rows: Sequence[PanelRow]) -> list[dict[str, Any]]:
     """The panels with their places, left to right and row after row, and with numbers of their own."""
     placed: list[dict[str, Any]] = []
     top = 0

@@ -10,7 +10,7 @@ from typing import Any, Final
 from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.drift_rules import drift_rules
 from stream_scorer.operations.monitoring.quality_rules import hourly_rules, quality_rules
-from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, Group, Pace, Recording, span
+from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, Recording, RuleGroup, RulePace, span
 from stream_scorer.operations.monitoring.traffic_rules import traffic_rules
 from stream_scorer.runtime.settings.settings import Settings
 
@@ -24,7 +24,7 @@ CONSOLE_NAME, CONSOLE_PORT = "console", 8081
 RETENTION: Final = "400d"
 
 
-def recording_groups(settings: Settings, pace: Pace) -> tuple[Group, ...]:
+def recording_groups(settings: Settings, pace: RulePace) -> tuple[RuleGroup, ...]:
     """Every recording rule, in the order in which they stand on each other."""
     business = settings.business
     return (
@@ -35,9 +35,9 @@ def recording_groups(settings: Settings, pace: Pace) -> tuple[Group, ...]:
     )
 
 
-def prometheus_files(settings: Settings, pace: Pace | None = None, runbook: str = RUNBOOK) -> dict[str, str]:
+def prometheus_files(settings: Settings, pace: RulePace | None = None, runbook: str = RUNBOOK) -> dict[str, str]:
     """File name → text. `pace`: another than that of everyday, for tests. `runbook`: where people find it."""
-    pace = pace or Pace()
+    pace = pace or RulePace()
     return {
         "prometheus.yml": scrape_file(pace),
         RECORDING_RULES: rule_file(recording_groups(settings, pace)),
@@ -45,9 +45,9 @@ def prometheus_files(settings: Settings, pace: Pace | None = None, runbook: str 
     }
 
 
-def scrape_file(pace: Pace) -> str:
+def scrape_file(pace: RulePace) -> str:
     return f"""{GENERATED}
-# Quality is looked at over weeks and compared over a year: start Prometheus with
+# Quality is evaluated over weeks and compared over a year: start Prometheus with
 # --storage.tsdb.retention.time={RETENTION}
 global:
   scrape_interval: {span(pace.scrape_s)}
@@ -58,14 +58,14 @@ rule_files:
   - {ALERT_RULES}
 
 scrape_configs:
-  # Another environment on the same Prometheus is another job, whose name begins with stream-scorer as well.
+  # Another environment on the same Prometheus is another job; its name begins with stream-scorer, too.
   - job_name: stream-scorer
     dns_sd_configs:
       - names: ["{WORKERS_NAME}"]
         type: A
         port: {WORKERS_PORT}
         refresh_interval: 10s
-  # The page's own process: a job of another name, so that nobody takes it for a worker.
+  # The console's process: its job has another name, so that it does not count as a worker.
   - job_name: console-of-stream-scorer
     dns_sd_configs:
       - names: ["{CONSOLE_NAME}"]
@@ -80,7 +80,7 @@ scrape_configs:
 """
 
 
-def rule_file(groups: tuple[Group, ...], runbook: str = RUNBOOK) -> str:
+def rule_file(groups: tuple[RuleGroup, ...], runbook: str = RUNBOOK) -> str:
     """The groups as Prometheus reads them."""
     lines = [GENERATED, "groups:"]
     for group in groups:

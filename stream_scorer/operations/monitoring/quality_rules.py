@@ -9,7 +9,7 @@ from typing import Final
 
 from stream_scorer.core.quality.confidence_intervals import Z_95
 from stream_scorer.core.quality.sequential_bounds import MIXTURE, VARIANCE_MAX, log_capital
-from stream_scorer.operations.monitoring.rules import Group, Pace, Recording, span
+from stream_scorer.operations.monitoring.rules import Recording, RuleGroup, RulePace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings.sections import BusinessSettings
 
@@ -21,7 +21,7 @@ BY_MODEL: Final = "job, model, role, column, group"
 GROUP_ALARMS: Final = len(catalogue.GROUPS)
 
 
-def hourly_rules(pace: Pace) -> Group:
+def hourly_rules(pace: RulePace) -> RuleGroup:
     """What came in an hour, taken once an hour: the stuff of every longer window."""
     hour = span(pace.hour_s)
 
@@ -59,13 +59,13 @@ def hourly_rules(pace: Pace) -> Group:
         Recording(
             "stream_scorer:dead_letters:known",
             f"sum by (job, code, stage) ({catalogue.DEAD_LETTERS.name})",
-            "Dead letters since the workers' start: above 0 for what is known already",
+            "Dead letters since the workers' start: above 0 for codes that have occurred",
         ),
     )
-    return Group("stream-scorer-hours", hour, rules)
+    return RuleGroup("stream-scorer-hours", hour, rules)
 
 
-def quality_rules(business: BusinessSettings, pace: Pace) -> Group:
+def quality_rules(business: BusinessSettings, pace: RulePace) -> RuleGroup:
     """Quality over a day, a week and four weeks."""
     rules: list[Recording] = []
     for window, seconds in pace.windows.items():
@@ -73,7 +73,11 @@ def quality_rules(business: BusinessSettings, pace: Pace) -> Group:
             Recording(record, expr, meaning, {"window": window}) for record, expr, meaning in counts(span(seconds))
         ]
     rules += rates(
-        "success_rate", "job, window", WHOLE, log_capital(), "Finds among the searches that we predicted to find"
+        "success_rate",
+        "job, window",
+        WHOLE,
+        log_capital(),
+        "Success rate: true positives among positive predictions with an outcome",
     )
     rules += rates("discovery_rate", GROUP, "", log_capital(GROUP_ALARMS), "The success rate within a group")
     rules += gaps(business)
@@ -82,7 +86,7 @@ def quality_rules(business: BusinessSettings, pace: Pace) -> Group:
             "stream_scorer:recall",
             f'sum by (job, window) (stream_scorer:joined{{{WHOLE}, predicted="true", actual="true"}})\n'
             f'  / (sum by (job, window) (stream_scorer:joined{{{WHOLE}, actual="true"}}) > 0)',
-            "Finds that we predicted among all finds",
+            "Recall: share of the finds that were predicted",
         ),
         Recording(
             "stream_scorer:brier_score",
@@ -93,10 +97,10 @@ def quality_rules(business: BusinessSettings, pace: Pace) -> Group:
         Recording(
             "stream_scorer:outcome_coverage",
             f"sum by ({GROUP}) (stream_scorer:joined)\n  / (sum by ({GROUP}) (stream_scorer:predictions) > 0)",
-            "Outcomes for each prediction, by group; those of former predictions count as well",
+            "Outcomes per prediction, by group; outcomes of older predictions count as well",
         ),
     ]
-    return Group("stream-scorer-quality", span(pace.minute_s), tuple(rules))
+    return RuleGroup("stream-scorer-quality", span(pace.minute_s), tuple(rules))
 
 
 def counts(window: str) -> tuple[tuple[str, str, str], ...]:

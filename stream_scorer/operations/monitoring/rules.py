@@ -19,7 +19,7 @@ def span(seconds: int) -> str:
     return f"{seconds // size}{unit}"
 
 
-class Pace(NamedTuple):
+class RulePace(NamedTuple):
     """Spans of time in seconds. Counts of outcomes and distributions are taken once an hour and added up from there,
     because looking at 28 days of every scrape each minute would cost more than scoring."""
 
@@ -66,7 +66,7 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Group:
+class RuleGroup:
     """Rules that are worked out together, one after the other, at this interval."""
 
     name: str

@@ -5,7 +5,7 @@ Invariant: workers are added up, environments never: every figure keeps its `job
 
 from typing import Final
 
-from stream_scorer.operations.monitoring.rules import Group, Pace, Recording, span
+from stream_scorer.operations.monitoring.rules import Recording, RuleGroup, RulePace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings.sections import BusinessSettings
 
@@ -13,7 +13,7 @@ from stream_scorer.runtime.settings.sections import BusinessSettings
 BUDGET: Final = 0.01
 
 
-def traffic_rules(business: BusinessSettings, pace: Pace) -> Group:
+def traffic_rules(business: BusinessSettings, pace: RulePace) -> RuleGroup:
     """What the operations dashboard and its alerts stand on."""
     five, quarter = span(pace.five_minutes_s), pace.minutes(15)
     observations, letters = catalogue.OBSERVATIONS.name, catalogue.DEAD_LETTERS.name
@@ -44,17 +44,17 @@ def traffic_rules(business: BusinessSettings, pace: Pace) -> Group:
         Recording(
             "stream_scorer:observations:increase15m",
             f"sum by (job) (increase({ended}[{quarter}]))",
-            "Observations that ended for good; a moved one ends where it was moved to",
+            "Observations that ended; a moved one ends on its own partition",
         ),
         Recording(
             "stream_scorer:oldest_uncommitted_record_age_seconds",
             f"max by (job) ({catalogue.OLDEST_UNCOMMITTED_RECORD_AGE.name})",
-            "Age of the oldest record that is not committed, in Kafka or in a worker",
+            "Age of the oldest uncommitted record, in Kafka or in a worker",
         ),
         Recording(
             "stream_scorer:consumer_lag_records",
             f"sum by (job) ({catalogue.CONSUMER_LAG.name})",
-            "Records that wait",
+            "Consumer lag",
         ),
         *(
             Recording(
@@ -69,7 +69,7 @@ def traffic_rules(business: BusinessSettings, pace: Pace) -> Group:
             Recording(
                 "stream_scorer:latency_burn_rate",
                 over_limit(catalogue.LATENCY_SECONDS.name, business.latency_ms_max / 1000, seconds),
-                "How many times as fast as planned the budget of late predictions is used up",
+                "Burn rate of the budget of late predictions, in multiples of the planned rate",
                 {"window": window},
             )
             for window, seconds in burning.items()
@@ -77,11 +77,11 @@ def traffic_rules(business: BusinessSettings, pace: Pace) -> Group:
         Recording(
             "stream_scorer:model_burn_rate",
             over_limit(catalogue.MODEL_SECONDS.name, business.model_ms_max / 1000, pace.half_hour_s),
-            "The same for time in the model",
+            "The same for the time in the model",
             {"window": "30m"},
         ),
     ]
-    return Group("stream-scorer-traffic", span(pace.evaluation_s), tuple(rules))
+    return RuleGroup("stream-scorer-traffic", span(pace.evaluation_s), tuple(rules))
 
 
 def over_limit(histogram: str, limit_s: float, seconds: int) -> str:

@@ -28,7 +28,7 @@ def workers(settings: Settings) -> tuple[Panel, ...]:
         ),
         Panel(
             "File descriptors",
-            "Share of those that a worker may open",
+            "Share of the process's limit",
             (Query(f"process_open_fds{of} / process_max_fds{of}", "{{instance}}"),),
             unit="percentunit",
             limit=0.8,
@@ -37,17 +37,17 @@ def workers(settings: Settings) -> tuple[Panel, ...]:
         ),
         Panel(
             "Lanes",
-            "Partitions that each worker works on",
+            "Open lanes of each worker",
             (
                 by_instance(catalogue.LANES),
-                Query(f"{catalogue.OPENING_LANES.name}{of}", "{{instance}}, being opened"),
+                Query(f"{catalogue.OPENING_LANES.name}{of}", "{{instance}}, opening"),
             ),
             stacked=True,
             links=(runbook("StreamScorerWorkerNotReady"),),
         ),
         Panel(
             "Rebalances",
-            "Times in an hour that partitions were assigned anew, by worker",
+            "Rebalances per hour, by worker",
             (Query(f"increase({catalogue.REBALANCES.name}{of}[1h])", "{{instance}}"),),
             links=(runbook("StreamScorerRebalancingOften"),),
         ),
@@ -89,7 +89,7 @@ def state(settings: Settings) -> tuple[Panel, ...]:
     return (
         Panel(
             "Ids known",
-            "About; by worker",
+            "Approximate number, by worker",
             (by_instance(catalogue.STATE_IDS),),
             stacked=True,
             width=6,
@@ -106,7 +106,7 @@ def state(settings: Settings) -> tuple[Panel, ...]:
         ),
         Panel(
             "Disk free",
-            "Of the disk that the state lies on, by worker",
+            "Share of the disk that holds the state, by worker",
             (Query(free, "{{instance}}"),),
             width=6,
             unit="percentunit",
@@ -117,7 +117,7 @@ def state(settings: Settings) -> tuple[Panel, ...]:
         ),
         Panel(
             "Restoring",
-            "Mean time to bring a lane's state up to date, of those in the span shown",
+            "Mean time to restore a lane's state, in the time range shown",
             (
                 Query(
                     f"sum by (instance) (increase({restore}_sum{{{OF}}}[$__range])) "

@@ -7,7 +7,6 @@ ledger that says who did it and why.
 import asyncio
 import contextlib
 import getpass
-import time
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -23,6 +22,7 @@ from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.kafka.record_batches import stop_producer
 from stream_scorer.runtime.settings.settings import Settings
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 EMPTY_STATES: Final = ("Empty", "Dead")
@@ -74,7 +74,7 @@ async def set_offset(settings: Settings, topic: str, partition: int, start: str,
     entry = OffsetsEntry(
         act="set_offset",
         who=settings.operator.name or _user(),
-        at=rfc3339(time.time_ns() // 1_000_000),
+        at=rfc3339(wall_clock_ms()),
         why=why,
         group=settings.group_name,
         topic=topic,

@@ -7,7 +7,7 @@ committed record up to there, waiting for transactions that are still open.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple, NoReturn, Self, TypeAlias
 
@@ -48,6 +48,9 @@ class Span(NamedTuple):
 
 
 Spans = Mapping[TopicPartition, Span]
+
+# Told now and then: records read, and how many offsets the range has
+OnRead = Callable[[int, int], None]
 
 
 class Reader:

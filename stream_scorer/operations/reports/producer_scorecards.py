@@ -11,8 +11,7 @@ from aiokafka import TopicPartition
 
 from stream_scorer.core.dead_letters.producer_scorecards import Scorecard, ScorecardBuilder
 from stream_scorer.core.records.dead_letter_reader import SourcePosition
-from stream_scorer.operations.audit.evidence import OnRead
-from stream_scorer.operations.reading.topic_reader import Reader, Span
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader, Span
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 

@@ -5,18 +5,17 @@ answer.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stream_scorer.core.quality.windowed_evaluation import EvaluationResult, Window, WindowedEvaluation
 from stream_scorer.core.state.restore import Records
-from stream_scorer.operations.reading.topic_reader import Reader, Record
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader, Record
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
-__all__ = ["EvaluationResult", "OnRead", "QualityReport", "Window", "quality"]
+__all__ = ["EvaluationResult", "QualityReport", "Window", "quality"]
 
 # Records read so far, offsets in all
-OnRead = Callable[[int, int], None]
 
 
 class QualityReport(NamedTuple):

@@ -34,7 +34,7 @@ TOPIC_POLL_S = 0.1
 Record = tuple[bytes | None, bytes, int, Headers]
 
 
-class Lane:
+class SendQueue:
     """Records that wait for one partition, and the task that sends them."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class EventSender:
         self._limit = refuse_above_bytes
         self._options = client_options
         self._producer: AIOKafkaProducer | None = None
-        self._lanes: dict[str, list[Lane]] = {}
+        self._lanes: dict[str, list[SendQueue]] = {}
         self._turn = 0
         self._waiting = 0
         self._emptier = asyncio.Event()
@@ -124,7 +124,7 @@ class EventSender:
             lanes = await self._lanes_of(topic)
             self._hand_over([event for event in planned if event.topic == topic], lanes, start_ms)
 
-    def _hand_over(self, events: Sequence[ScheduledEvent], lanes: list[Lane], start_ms: float | None) -> None:
+    def _hand_over(self, events: Sequence[ScheduledEvent], lanes: list[SendQueue], start_ms: float | None) -> None:
         """The hot loop of a fast fill: plain tuples into the queues of their partitions."""
         timestamp_ms, limit, refused = int(time.time() * 1000), self._limit - RECORD_OVERHEAD_BYTES, 0
         for event, partition in zip(events, self._partitions_for(events, len(lanes)), strict=True):
@@ -161,14 +161,14 @@ class EventSender:
         if self._failure:
             raise self._failure
 
-    async def _lanes_of(self, topic: str) -> list[Lane]:
+    async def _lanes_of(self, topic: str) -> list[SendQueue]:
         if topic not in self._lanes:
-            lanes = self._lanes[topic] = [Lane() for _ in range(await self.partitions(topic))]
+            lanes = self._lanes[topic] = [SendQueue() for _ in range(await self.partitions(topic))]
             for partition, lane in enumerate(lanes):
                 lane.task = asyncio.create_task(self._run(lane, topic, partition))
         return self._lanes[topic]
 
-    async def _run(self, lane: Lane, topic: str, partition: int) -> None:
+    async def _run(self, lane: SendQueue, topic: str, partition: int) -> None:
         try:
             while True:
                 await lane.filled.wait()
@@ -177,7 +177,7 @@ class EventSender:
             self._failure = self._explained(error, f"sending to {topic}")
             self._emptier.set()
 
-    async def _send_waiting(self, lane: Lane, topic: str, partition: int) -> None:
+    async def _send_waiting(self, lane: SendQueue, topic: str, partition: int) -> None:
         """Send all that waits; while one batch travels the next one is put together."""
         assert self._producer
         travelling: tuple[asyncio.Future[object], int] | None = None

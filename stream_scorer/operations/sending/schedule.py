@@ -45,7 +45,7 @@ def at_rate(
     topic: str,
     rate: float | None,
     with_keys: bool = True,
-    outcomes: "Outcomes | None" = None,
+    outcomes: "OutcomeSchedule | None" = None,
 ) -> Iterator[list[ScheduledEvent]]:
     """Each event, `rate` a second (all at once without a rate), in one group with its outcome if it gets one."""
     for index, event in enumerate(events):
@@ -56,7 +56,7 @@ def at_rate(
         yield group
 
 
-class Outcomes:
+class OutcomeSchedule:
     """Gives a `share` of the events whose outcome is known that outcome, `delay_s` later on average (exponential,
     four times that at most).
     """

@@ -76,7 +76,7 @@ def missing_acls_text(missing: Iterable[Acl], user: str) -> str:
     """What people read when rights are missing: every one, and what to do."""
     who = f"the user {user}" if user else "this user"
     lines = "".join(f"\n  - {right}" for right in missing)
-    return f"Kafka refuses {who} what it needs, or hides whether it may:{lines}\nGrant these rights, then start again."
+    return f"Kafka refuses {who}these ACLs, or hides whether they exist:{lines}\nGrant these ACLs, then start again."
 
 
 async def _granted_on_topics(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, frozenset[Operation]]:

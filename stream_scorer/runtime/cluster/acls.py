@@ -58,19 +58,19 @@ class Acl(NamedTuple):
 
 WHO: Final = {
     Role.WORKER: "`stream-scorer worker`",
-    Role.PRODUCER: "who sends observations and outcomes",
+    Role.PRODUCER: "sends observations and outcomes",
     Role.ASKING_PRODUCER: "a producer that waits for its answers (`produce --wait`, `stream_scorer.client`)",
-    Role.CONSUMER: "who reads predictions and outcome updates",
-    Role.OPERATOR: "who looks into records, dead letters and accounts, and acts on them",
-    Role.DEPLOYER: "who deploys, promotes and withdraws models; a worker too, where the judge may decide by itself",
-    Role.ADMIN: "who runs `stream-scorer topics apply`",
+    Role.CONSUMER: "reads predictions and outcome updates",
+    Role.OPERATOR: "inspects records and dead letters, audits, replays and discards",
+    Role.DEPLOYER: "deploys, promotes and withdraws models; a worker too, where the judge may decide by itself",
+    Role.ADMIN: "runs `stream-scorer topics apply`",
 }
 
 # By the topic's key in topics.toml: operations, each with what it is needed for
 _Table = dict[str, dict[Operation, str]]
 _READ, _WRITE = Operation.READ, Operation.WRITE
-_INPUT: Final = {_READ: "it is what is scored", _WRITE: "records on a wrong partition are moved"}
-_OUTPUT: Final = {_READ: "the state is restored from it", _WRITE: "results are published there"}
+_INPUT: Final = {_READ: "to score its records", _WRITE: "to move records from a wrong partition"}
+_OUTPUT: Final = {_READ: "to restore the state from it", _WRITE: "to publish results"}
 
 _WORKER: Final[_Table] = {
     "observations": _INPUT,
@@ -78,43 +78,43 @@ _WORKER: Final[_Table] = {
     "predictions": _OUTPUT,
     "outcome_updates": _OUTPUT,
     "dead_letters": {
-        _READ: "what a lane's former owner left without an end is looked at",
-        _WRITE: "what breaks the contract goes there",
+        _READ: "to see transactions that a lane's former owner left open",
+        _WRITE: "to publish dead letters",
     },
-    "shadow_predictions": {_WRITE: "what shadows would have said is published there"},
-    "model_control": {_READ: "it says which models should serve"},
-    "model_switches": {_READ: "it says which models served last", _WRITE: "every switch of models is noted there"},
-    "models": {_READ: "models are loaded from it"},
-    "model_evidence": {_READ: "a lane counts on from it", _WRITE: "what outcomes say of the models is published there"},
+    "shadow_predictions": {_WRITE: "to publish shadow predictions"},
+    "model_control": {_READ: "to follow control records"},
+    "model_switches": {_READ: "to read which models served last", _WRITE: "to publish switch records"},
+    "models": {_READ: "to load models"},
+    "model_evidence": {_READ: "to continue a lane's counts", _WRITE: "to publish evidence records"},
 }
 _SENDING: Final[_Table] = {
-    "observations": {_WRITE: "observations are sent there"},
-    "outcomes": {_WRITE: "outcomes are sent there"},
+    "observations": {_WRITE: "to send observations"},
+    "outcomes": {_WRITE: "to send outcomes"},
 }
 _ANSWERS: Final[_Table] = {
-    "observations": {_READ: "a record that was moved is followed there"},
-    "predictions": {_READ: "answers stand there"},
-    "dead_letters": {_READ: "refusals stand there"},
+    "observations": {_READ: "to follow a record that was moved"},
+    "predictions": {_READ: "to read predictions"},
+    "dead_letters": {_READ: "to read dead letters"},
 }
 _RESULTS: Final[_Table] = {
-    "predictions": {_READ: "predictions are read"},
-    "outcome_updates": {_READ: "outcome updates are read"},
+    "predictions": {_READ: "to read predictions"},
+    "outcome_updates": {_READ: "to read outcome updates"},
 }
 _LOOKS: Final[_Table] = {
-    "observations": {_READ: "it is looked into", _WRITE: "records are replayed to it"},
-    "outcomes": {_READ: "it is looked into", _WRITE: "records are replayed to it"},
-    "predictions": {_READ: "it is looked into"},
-    "outcome_updates": {_READ: "it is looked into"},
-    "dead_letters": {_READ: "it is looked into"},
-    "shadow_predictions": {_READ: "it is looked into"},
-    "ledger": {_READ: "what was decided stands there", _WRITE: "every act is noted there"},
+    "observations": {_READ: "to read its records", _WRITE: "to replay records to it"},
+    "outcomes": {_READ: "to read its records", _WRITE: "to replay records to it"},
+    "predictions": {_READ: "to read its records"},
+    "outcome_updates": {_READ: "to read its records"},
+    "dead_letters": {_READ: "to read its records"},
+    "shadow_predictions": {_READ: "to read its records"},
+    "ledger": {_READ: "to read what was decided", _WRITE: "to record every action"},
 }
 _DEPLOYS: Final[_Table] = {
-    "model_control": {_READ: "an act is based on the last one that counts", _WRITE: "every act is a record there"},
-    "models": {_READ: "uploads are read back", _WRITE: "models are uploaded there"},
-    "model_switches": {_READ: "it is seen which lanes have switched"},
-    "model_evidence": {_READ: "verdicts are made of it"},
-    "outcome_updates": {_READ: "verdicts on last revisions are made of it"},
+    "model_control": {_READ: "to read the last record that counts", _WRITE: "to write control records"},
+    "models": {_READ: "to read uploads back", _WRITE: "to upload models"},
+    "model_switches": {_READ: "to read which lanes have switched"},
+    "model_evidence": {_READ: "to compute verdicts"},
+    "outcome_updates": {_READ: "to compute verdicts on last revisions"},
 }
 
 
@@ -127,32 +127,38 @@ def rights_of(role: Role, prefix: str = "", group: str = "stream-scorer") -> tup
 def _rights(role: Role, prefix: str, group: str) -> Iterator[Acl]:
     topics = load_topics()
     if role is Role.WORKER:
-        hidden = {Operation.DESCRIBE_CONFIGS: "its limits are checked at the start"}
-        seen = {Operation.DESCRIBE: "it is checked at the start", **hidden}
+        hidden = {Operation.DESCRIBE_CONFIGS: "to check its limits at the start"}
+        seen = {Operation.DESCRIBE: "to check it at the start", **hidden}
         yield from _on(topics, prefix, {topic.key: {**_WORKER.get(topic.key, seen), **hidden} for topic in topics})
-        yield Acl(Kind.GROUP, group, _READ, False, "workers share the partitions in it")
-        yield Acl(Kind.TRANSACTIONAL_ID, f"{group}-", _WRITE, True, "each lane publishes under its own")
+        yield Acl(Kind.GROUP, group, _READ, False, "to share the partitions among workers")
+        yield Acl(Kind.TRANSACTIONAL_ID, f"{group}-", _WRITE, True, "to publish in transactions")
     elif role is Role.PRODUCER:
         yield from _on(topics, prefix, _SENDING)
     elif role is Role.ASKING_PRODUCER:
         both = {key: {**_SENDING.get(key, {}), **_ANSWERS.get(key, {})} for key in _SENDING | _ANSWERS}
         yield from _on(topics, prefix, both)
-        yield Acl(Kind.GROUP, group, Operation.DESCRIBE, False, "how far the workers are tells what was a repeat")
+        yield Acl(Kind.GROUP, group, Operation.DESCRIBE, False, "to tell repeats by the workers' offsets")
     elif role is Role.CONSUMER:
         yield from _on(topics, prefix, _RESULTS)
-        yield Acl(Kind.GROUP, f"{prefix}readers-", _READ, True, "readers remember in it how far they are")
+        yield Acl(Kind.GROUP, f"{prefix}readers-", _READ, True, "to commit the reader's offsets")
     elif role is Role.OPERATOR:
         yield from _on(topics, prefix, _LOOKS)
         # it includes the right to look, which is all that audits need
-        yield Acl(Kind.GROUP, group, _READ, False, "audits end where the workers are; offsets are set")
-        yield Acl(Kind.TRANSACTIONAL_ID, f"{group}-replay-", _WRITE, True, "an act and its note are one transaction")
+        yield Acl(Kind.GROUP, group, _READ, False, "to audit up to the workers' offsets, and to set them")
+        yield Acl(
+            Kind.TRANSACTIONAL_ID,
+            f"{group}-replay-",
+            _WRITE,
+            True,
+            "to commit an action and its ledger entry in one transaction",
+        )
     elif role is Role.DEPLOYER:
         yield from _on(topics, prefix, _DEPLOYS)
     else:
         makes = {
             Operation.CREATE: "it is made",
-            Operation.DESCRIBE: "it is seen whether it is there",
-            Operation.DESCRIBE_CONFIGS: "it is compared with topics.toml",
+            Operation.DESCRIBE: "to see whether it exists",
+            Operation.DESCRIBE_CONFIGS: "to compare it with topics.toml",
         }
         yield from _on(topics, prefix, {topic.key: makes for topic in topics})
 

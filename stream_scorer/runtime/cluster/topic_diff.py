@@ -3,7 +3,7 @@
 Invariant: values in, values out, no I/O.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from stream_scorer.runtime.cluster.topic_definitions import (
     BEFORE_MAX,
@@ -18,6 +18,9 @@ RESTORED_FROM = ("predictions", "outcome_updates")
 # Written by the partition's number and never by a key's hash, so that they may grow: the first version made it with one
 # partition, and wrote nothing there
 BY_NUMBER = ("model_switches",)
+
+
+NEW_ENVIRONMENT: Final = "start a new environment under another topics.prefix"
 
 
 class FoundTopic(NamedTuple):
@@ -62,18 +65,16 @@ def compare_shape(topic: TopicDefinition, found: FoundTopic, common_lanes: int |
     differences = []
     if found.partitions != topic.partitions:
         if topic.lanes and common_lanes == found.partitions:
-            advice = (
-                f"set topics.partitions = {common_lanes}, which all have, or begin anew under another topics.prefix"
-            )
+            advice = f"set topics.partitions = {common_lanes}, which all have, or {NEW_ENVIRONMENT}"
         elif topic.key in BY_NUMBER and found.partitions < topic.partitions:
             advice = (
                 "its records go to the partition that they are about, so it may grow: "
                 f"kafka-topics --alter --topic {topic.name} --partitions {topic.partitions}"
             )
         elif topic.lanes:
-            advice = "topics with lanes must all have as many, for good: begin anew under another topics.prefix"
+            advice = f"topics with lanes must all have the same number, which is fixed: {NEW_ENVIRONMENT}"
         else:
-            advice = "its records must keep one order: begin anew under another topics.prefix"
+            advice = f"its records must keep one order: {NEW_ENVIRONMENT}"
         differences.append(
             Difference(
                 topic.name, "the number of partitions", str(found.partitions), str(topic.partitions), True, advice
@@ -84,7 +85,7 @@ def compare_shape(topic: TopicDefinition, found: FoundTopic, common_lanes: int |
         advice = (
             "add replicas with kafka-reassign-partitions, or lower topics.replication"
             if short
-            else "more copies than asked for do no harm"
+            else "more replicas than configured do no harm"
         )
         differences.append(
             Difference(
@@ -107,12 +108,12 @@ def compare_config(
         alter = f"kafka-configs --alter --entity-type topics --entity-name {topic.name} --add-config {value_wanted}"
         if need is None:
             differences.append(
-                Difference(topic.name, name, value, wanted, False, f"a worker runs with it; to change it: {alter}")
+                Difference(topic.name, name, value, wanted, False, f"workers run with it; to change it: {alter}")
             )
         else:
             differences.append(Difference(topic.name, name, value, need, True, f"{WHY[name]}: {alter}"))
     if int(config.get("min.insync.replicas", "1")) > found.replication:
-        advice = "more replicas must confirm than there are, so nobody can write: add replicas or lower it"
+        advice = "it exceeds the number of replicas, so nobody can write: add replicas or lower it"
         differences.append(
             Difference(
                 topic.name,
@@ -127,11 +128,11 @@ def compare_config(
 
 
 WHY = {
-    "cleanup.policy": "compaction deletes records that are read again later",
-    "retention.ms": "records that are read again later would be deleted",
-    "retention.bytes": "records that are read again later would be deleted",
-    "max.message.bytes": "records of a size that is allowed would be refused, and their lane would stand still",
-    "message.timestamp.type": "a record's time must be the one that its producer gave it",
+    "cleanup.policy": "compaction would delete records that are still needed",
+    "retention.ms": "retention would delete records that are still needed",
+    "retention.bytes": "retention would delete records that are still needed",
+    "max.message.bytes": "Kafka would refuse records of an allowed size, and their lane would stall",
+    "message.timestamp.type": "a record's timestamp must be the producer's (CreateTime)",
 }
 
 

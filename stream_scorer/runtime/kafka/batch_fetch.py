@@ -143,7 +143,7 @@ def drain(result: FetchResult, records_max: int) -> list[Record]:
 
 def _tell(partition: TopicPartition, batch: QuarantinedBatch) -> None:
     log.warning(
-        "%s[%s]: the batch at offsets %s to %s is not unfolded: %s",
+        "%s[%s]: the batch at offsets %s to %s is not decompressed: %s",
         partition.topic,
         partition.partition,
         batch.summary.first_offset,

@@ -1,7 +1,7 @@
 """What every Kafka client of ours has in common: how it connects, and whether the broker answers.
 
 Invariant: no other module reads connection settings. Who reaches into aiokafka's internals says so: `batch_fetch.py`,
-`lenient_record_parser.py`, `record_batches.py`, `protocol/client.py`, `fencing.py`, `acl_check.py`.
+`lenient_record_parser.py`, `record_batches.py`, `protocol/client.py`, `fencing.py`, `acl_check.py`, `newer_errors.py`.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from aiokafka.helpers import create_ssl_context
 
 from stream_scorer.errors import SettingsError, system_words
 from stream_scorer.runtime.kafka.lenient_record_parser import Bound
+from stream_scorer.runtime.kafka.newer_errors import teach_newer_errors
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
 # What every client of ours calls itself; who else is in the workers' group is told apart by it
@@ -21,7 +22,9 @@ CLIENT_ID = "stream-scorer"
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Keyword arguments for aiokafka's consumer, producer and admin client; sets for all consumers of this process how
-    far a batch may unfold. Raises `SettingsError` where a certificate can't be read."""
+    far a batch may unfold, and makes errors known to the client that are newer than it. Raises `SettingsError` where a
+    certificate can't be read."""
+    teach_newer_errors()
     Bound.unfolded_bytes_max = kafka.unfolded_batch_bytes_max
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap,

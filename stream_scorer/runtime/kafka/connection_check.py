@@ -17,7 +17,7 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_scorer.errors import OutageError, SettingsError, UserError
-from stream_scorer.runtime.kafka.connection_diagnosis import Refusal, refusal_of
+from stream_scorer.runtime.kafka.connection_diagnosis import ConnectionRefusal, refusal_of
 from stream_scorer.runtime.kafka.descriptors import refuse_without_descriptors
 
 CHECKED_WITHIN_S: Final = 20.0
@@ -56,7 +56,7 @@ async def reach(options: Mapping[str, Any], *clients: Any) -> str:
     except TimeoutError:
         raise OutageError(
             f"Kafka does not answer at {given}: no connection within {CHECKED_WITHIN_S:.0f} s. Is it running, and are "
-            "the kafka settings right?"
+            "the [kafka] settings correct?"
         ) from None
     for client in clients:
         client._client._bootstrap_servers = reached  # read once, by the client's own start
@@ -82,11 +82,11 @@ async def _enter(
 ) -> tuple[Address, list[Address]]:
     """The first address that answers, and what the brokers call themselves there."""
     asked = {asyncio.ensure_future(_ask(address, security)): address for address in addresses}
-    refusals: dict[Address, Refusal] = {}
+    refusals: dict[Address, ConnectionRefusal] = {}
     try:
         for answer in asyncio.as_completed(asked):
             address, said = await answer
-            if not isinstance(said, Refusal):
+            if not isinstance(said, ConnectionRefusal):
                 return address, said
             refusals[address] = said
     finally:
@@ -96,18 +96,18 @@ async def _enter(
     raise _refused(refusals, given)
 
 
-async def _ask(address: Address, security: Mapping[str, Any]) -> tuple[Address, list[Address] | Refusal]:
+async def _ask(address: Address, security: Mapping[str, Any]) -> tuple[Address, list[Address] | ConnectionRefusal]:
     async def brokers(connection: Any) -> list[Address]:
         metadata = await connection.send(MetadataRequest([]))
         return [Address(host, port) for _, host, port, *_ in metadata.brokers]
 
     said = await _connected(address, security, brokers)
-    return address, Refusal("it knows of no broker yet: it is starting") if said == [] else said
+    return address, ConnectionRefusal("it lists no broker yet: it is starting") if said == [] else said
 
 
 async def _refusals(
     named: Sequence[Address], entrance: Address, security: Mapping[str, Any]
-) -> dict[Address, Refusal | None]:
+) -> dict[Address, ConnectionRefusal | None]:
     async def nothing(_: Any) -> None:
         return None
 
@@ -118,11 +118,11 @@ async def _refusals(
 
 async def _connected(
     address: Address, security: Mapping[str, Any], ask: Callable[[Any], Awaitable[Any]]
-) -> Any | Refusal:
+) -> Any | ConnectionRefusal:
     """What `ask` gets on a connection to a broker, or why there is none."""
     if not await _is_known(address):
         refuse_without_descriptors()
-        return Refusal(f"the name {address.host} is not known here (DNS, /etc/hosts)")
+        return ConnectionRefusal(f"the name {address.host} is not known here (DNS, /etc/hosts)")
     wait_ms = int(CONNECT_WAIT_S * 1000)
     try:
         async with asyncio.timeout(CONNECT_WAIT_S):
@@ -163,7 +163,7 @@ async def _is_known(address: Address) -> bool:
         return False
 
 
-def _refused(refusals: Mapping[Address, Refusal], given: str) -> UserError:
+def _refused(refusals: Mapping[Address, ConnectionRefusal], given: str) -> UserError:
     for address, refusal in refusals.items():
         if refusal.settings:
             return SettingsError(f"Kafka at {address} can't be used: {refusal.what}")
@@ -176,7 +176,7 @@ def _refused(refusals: Mapping[Address, Refusal], given: str) -> UserError:
     )
 
 
-def _unreachable(entrance: Address, unreachable: Mapping[Address, Refusal], brokers: int) -> OutageError:
+def _unreachable(entrance: Address, unreachable: Mapping[Address, ConnectionRefusal], brokers: int) -> OutageError:
     said = "; ".join(
         f"{address}, which can't be reached from here ({why.what})" for address, why in unreachable.items()
     )

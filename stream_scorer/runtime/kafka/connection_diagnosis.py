@@ -21,7 +21,7 @@ _NO_WAY_THERE: Final = {errno.ENETUNREACH: "there is no route to it", errno.EHOS
 _API_VERSIONS, _CORRELATION, _CLIENT = 18, 7, b"stream-scorer"
 
 
-class Refusal(NamedTuple):
+class ConnectionRefusal(NamedTuple):
     """Why an address can't be used, in words; `settings`: whether our settings are at fault and waiting won't help."""
 
     what: str
@@ -36,50 +36,52 @@ class Speech(NamedTuple):
     http: bool
 
 
-async def refusal_of(error: BaseException, host: str, port: int, security: Mapping[str, Any]) -> Refusal:
+async def refusal_of(error: BaseException, host: str, port: int, security: Mapping[str, Any]) -> ConnectionRefusal:
     """What a failed connection means. `security`: how it was tried, as for any Kafka client."""
     if (what := _in_words(error, str(security.get("sasl_plain_username", "")))) is not None:
-        return Refusal(what, settings=True)
+        return ConnectionRefusal(what, settings=True)
     if isinstance(error, ConnectionRefusedError):
-        return Refusal("the connection is refused, nothing listens there")
+        return ConnectionRefusal("the connection is refused, nothing listens there")
     if isinstance(error, OSError) and error.errno in _NO_WAY_THERE:
-        return Refusal(_NO_WAY_THERE[error.errno])
+        return ConnectionRefusal(_NO_WAY_THERE[error.errno])
     return _spoken(await _listen(host, port), error, str(security.get("security_protocol", "PLAINTEXT")))
 
 
-def _spoken(speech: Speech | None, error: BaseException, protocol: str) -> Refusal:
+def _spoken(speech: Speech | None, error: BaseException, protocol: str) -> ConnectionRefusal:
     if speech is None:
-        return Refusal("there is no answer: packets to it get lost (a firewall, or a wrong address)")
+        return ConnectionRefusal("no answer: packets are lost (a firewall, or a wrong address)")
     secured = protocol.endswith("SSL")
     if speech.http:
-        return Refusal("what answers there speaks HTTP and is no broker: is it another service's port?", settings=True)
+        return ConnectionRefusal(
+            "it answers in HTTP, so it is not a broker: is this another service's port?", settings=True
+        )
     if speech.tls and not speech.kafka and not secured:
-        return Refusal(
+        return ConnectionRefusal(
             f"it speaks TLS, and kafka.security_protocol is {protocol}. Set SSL or SASL_SSL, or name the port of a "
             "listener in plain text.",
             settings=True,
         )
     if speech.kafka and secured:
-        return Refusal(
-            f"it speaks no TLS, and kafka.security_protocol is {protocol}. Set PLAINTEXT or SASL_PLAINTEXT, or name "
-            "the port of a listener with TLS.",
+        return ConnectionRefusal(
+            f"it does not speak TLS, and kafka.security_protocol is {protocol}. Set PLAINTEXT or SASL_PLAINTEXT, "
+            "or name the port of a listener with TLS.",
             settings=True,
         )
     if (fault := _tls_fault(error)) is not None:
-        return Refusal(
-            f"TLS does not come about ({fault}). Check kafka.security_protocol against the broker's "
+        return ConnectionRefusal(
+            f"the TLS handshake failed ({fault}). Check kafka.security_protocol against the broker's "
             "listener and, where it wants a certificate of ours, kafka.ssl_certificate_file and kafka.ssl_key_file.",
             settings=True,
         )
     if (speech.kafka or speech.tls) and not protocol.startswith("SASL") and not isinstance(error, TimeoutError):
-        return Refusal(
-            f"it hangs up on who brings no user, and kafka.security_protocol is {protocol}. Set SASL_PLAINTEXT or "
+        return ConnectionRefusal(
+            f"it closes connections without a user, and kafka.security_protocol is {protocol}. Set SASL_PLAINTEXT or "
             "SASL_SSL with kafka.sasl_mechanism, kafka.sasl_username and the password.",
             settings=True,
         )
     if speech.kafka or speech.tls:
-        return Refusal("it answers, but not in time: it is starting, or too busy")
-    return Refusal("it takes connections and does not answer as a broker does: it is stuck, or no broker")
+        return ConnectionRefusal("it answers, but not in time: it is starting, or too busy")
+    return ConnectionRefusal("it accepts connections but does not answer as a broker: it is stuck, or not a broker")
 
 
 def _in_words(error: BaseException, user: str) -> str | None:
@@ -87,15 +89,15 @@ def _in_words(error: BaseException, user: str) -> str | None:
         if error.verify_code in _ANOTHER_HOST:
             return (
                 f"its certificate is for another host ({error.verify_message.rstrip('.')}). Either kafka.bootstrap "
-                "does not name the host as the certificate does, or somebody else answers there."
+                "does not name the host as the certificate does, or another host answers there."
             )
         return (
-            f"its certificate is not to be trusted ({error.verify_message.rstrip('.')}). Check that "
-            "kafka.ssl_ca_file holds who signed it."
+            f"its certificate is not trusted ({error.verify_message.rstrip('.')}). Check that "
+            "kafka.ssl_ca_file holds the CA that signed it."
         )
     if isinstance(error, errors.IllegalSaslStateError):
         return (
-            "its listener asks for no user, and kafka.security_protocol says that there is one. Set PLAINTEXT or SSL, "
+            "its listener asks for no user, and kafka.security_protocol names one. Set PLAINTEXT or SSL, "
             "or name the port of a listener with SASL."
         )
     if isinstance(error, _NOT_KNOWN):
@@ -104,9 +106,9 @@ def _in_words(error: BaseException, user: str) -> str | None:
             "kafka.sasl_mechanism: each mechanism has users of its own."
         )
     if isinstance(error, _NO_SUCH_MECHANISM):
-        return f"it does not take this kafka.sasl_mechanism{_mechanisms(error)}."
+        return f"it does not support this kafka.sasl_mechanism{_mechanisms(error)}."
     if isinstance(error, ValueError):  # of the proof that the broker, too, knows the password
-        return f"it can't prove that it knows the password of {user!r}: it may be somebody else's"
+        return f"it could not prove that it knows the password of {user!r}: it may be an impostor"
     return None if error.__cause__ is None else _in_words(error.__cause__, user)
 
 

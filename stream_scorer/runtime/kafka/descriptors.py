@@ -17,7 +17,7 @@ _LATELY_S: Final = 5.0
 def no_descriptors_left() -> LimitError:
     """What people are told."""
     return LimitError(
-        "This process can open no more files and connections: its limit of file descriptors is used up. Raise it "
+        "This process can't open more files or connections: it has reached its limit of file descriptors. Raise it "
         "(ulimit -n, LimitNOFILE, or the container's ulimits), then start again. Kafka is not at fault."
     )
 

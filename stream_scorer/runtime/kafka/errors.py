@@ -52,11 +52,11 @@ def _not_granted(error: BaseException) -> str:
     named = error.args[0] if error.args else ""
     names = ", ".join(sorted(named)) if isinstance(named, set | frozenset | list | tuple) else str(named)
     if isinstance(error, errors.TopicAuthorizationFailedError):
-        return f"this user has no right to it (Read to read, Write to send) on the topic {names}"
+        return f"this user lacks Read (to consume) or Write (to produce) on the topic {names}"
     if isinstance(error, errors.GroupAuthorizationFailedError):
-        return f"this user has no right to it (Read for members, Describe to look) on the group {names}"
+        return f"this user lacks Read (to join) or Describe (to inspect) on the group {names}"
     if isinstance(error, errors.TransactionalIdAuthorizationFailed):
-        return f"this user has no right to it (Write) on the transactional id {names}"
+        return f"this user lacks Write on the transactional id {names}"
     return f"this user has no right to it on the cluster ({type(error).__name__} {names})"
 
 
@@ -87,7 +87,7 @@ def to_user_error(error: BaseException, doing: str, bootstrap: str) -> UserError
         return no_descriptors_left()
     if isinstance(error, FENCED):
         return FencedError(
-            f"Fenced while {doing}: another worker has taken over this partition, nothing was committed here. "
+            f"Fenced while {doing}: another worker has taken over this partition; nothing was committed here. "
             "Start this worker again; if it happens often, raise worker.session_timeout_ms."
         )
     if isinstance(error, REFUSED):

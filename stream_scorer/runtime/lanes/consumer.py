@@ -114,7 +114,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
             except (OutageError, KafkaError, OSError) as error:
                 if str(error) != told or time.monotonic() - told_at_s >= TELL_EVERY_S:
                     told, told_at_s = str(error), time.monotonic()
-                    log.warning("Kafka can't be used yet; the worker waits for it. %s", error)
+                    log.warning("Kafka can't be used yet; waiting for it. %s", error)
                 await asyncio.sleep(CONNECT_WAIT_S)
             else:
                 self.connected = True
@@ -223,9 +223,9 @@ class ConsumerLoop(ConsumerRebalanceListener):
         if strangers:
             self._fail(
                 GroupError(
-                    f"A consumer that is no worker is in the group {self._group} and has partition {apart.partition} "
-                    f"of {apart.topic}, or another that belongs to a worker: {strangers}. Stop it, or give it a group "
-                    "of its own, then start the worker again."
+                    f"A consumer that is not a worker is in the group {self._group} and has partition "
+                    f"{apart.partition} of {apart.topic}, or another that belongs to a worker: {strangers}. Stop "
+                    "it, or give it a group of its own, then start the worker again."
                 )
             )
             return

@@ -30,7 +30,7 @@ NAMED_MAX: Final = 5
 _EMPTY: Final = (b"", None)
 
 
-class Member(NamedTuple):
+class GroupMember(NamedTuple):
     """A member of the group. Topics and partitions are empty while the group rebalances, or where its client speaks
     another protocol than consumers do."""
 
@@ -45,15 +45,15 @@ class Member(NamedTuple):
         return f"client id {self.client_id!r} at {self.host.removeprefix('/')}{topics}"
 
 
-class Group(NamedTuple):
+class GroupDescription(NamedTuple):
     """The group as its coordinator sees it."""
 
     name: str
     state: str
     protocol: str
-    members: tuple[Member, ...]
+    members: tuple[GroupMember, ...]
 
-    def strangers(self, topics: Iterable[str]) -> list[Member]:
+    def strangers(self, topics: Iterable[str]) -> list[GroupMember]:
         """The members that are no workers on these topics."""
         ours = frozenset(topics)
         return [
@@ -69,7 +69,7 @@ class GroupWatch:
     def __init__(
         self, consumer: AIOKafkaConsumer, *, group: str, topics: tuple[str, ...], group_instance_id: str
     ) -> None:
-        self.strangers: list[Member] = []
+        self.strangers: list[GroupMember] = []
         self._consumer, self._group, self._topics = consumer, group, topics
         self._instance = group_instance_id
         self._told: set[str] = set()
@@ -91,7 +91,7 @@ class GroupWatch:
             if joined():
                 self._judge(await self.look())
 
-    def _judge(self, group: Group | None) -> None:
+    def _judge(self, group: GroupDescription | None) -> None:
         if group is None:
             return
         if self._instance:
@@ -105,22 +105,22 @@ class GroupWatch:
             if member.member_id not in self._told:
                 self._told.add(member.member_id)
                 log.error(
-                    "A consumer that is no worker is in the group %s: %s. It takes records away from the workers, and "
-                    "what it commits is never scored. Stop it, or give it a group of its own",
+                    "A consumer that is not a worker is in the group %s: %s. It takes records away from the "
+                    "workers, and what it commits is never scored. Stop it, or give it a group of its own",
                     self._group,
                     member,
                 )
 
-    def _refuse_twin(self, group: Group) -> None:
+    def _refuse_twin(self, group: GroupDescription) -> None:
         own = self._consumer._coordinator.member_id
         twins = [member for member in group.members if member.member_id.startswith(f"{self._instance}-")]
         if own and twins and all(member.member_id != own for member in twins):
             raise GroupError(
-                f"Another worker has the same worker.group_instance_id {self._instance!r}: {named(twins)}. Each throws "
-                "the other out of the group, for ever. Give every worker a name of its own, or none."
+                f"Another worker has the same worker.group_instance_id {self._instance!r}: {named(twins)}. Each keeps "
+                "removing the other from the group. Give every worker its own name, or none."
             )
 
-    async def look(self) -> Group | None:
+    async def look(self) -> GroupDescription | None:
         """The group now; None where nobody answers."""
         coordinator = self._consumer._coordinator.coordinator_id
         if coordinator is None:
@@ -133,7 +133,7 @@ class GroupWatch:
             return None
         for error, name, state, _, protocol, members, *_ in answer.groups:
             if not error:
-                return Group(name, state, protocol, tuple(map(_member, members)))
+                return GroupDescription(name, state, protocol, tuple(map(_member, members)))
         return None
 
     async def named_strangers(self) -> str:
@@ -149,13 +149,13 @@ class GroupWatch:
             await asyncio.sleep(LOOK_SOON_EVERY_S / 4)
 
 
-def named(members: Iterable[Member]) -> str:
+def named(members: Iterable[GroupMember]) -> str:
     """Members for a message, cut where they are many."""
     said = [str(member) for member in members]
     return "; ".join(said[:NAMED_MAX]) + ("; …" if len(said) > NAMED_MAX else "")
 
 
-def _member(described: tuple[Any, ...]) -> Member:
+def _member(described: tuple[Any, ...]) -> GroupMember:
     member_id, client_id, host, metadata, assignment = described
     topics: frozenset[str] = frozenset()
     partitions: frozenset[tuple[str, int]] = frozenset()
@@ -165,4 +165,4 @@ def _member(described: tuple[Any, ...]) -> Member:
         if assignment not in _EMPTY:
             given = ConsumerProtocolMemberAssignment.decode(assignment).partitions()
             partitions = frozenset((partition.topic, partition.partition) for partition in given)
-    return Member(member_id, client_id, host, topics, partitions)
+    return GroupMember(member_id, client_id, host, topics, partitions)

@@ -53,7 +53,7 @@ class Begun(NamedTuple):
     lost: dict[TopicPartition, tuple[int, int]]
 
 
-class Evidence(NamedTuple):
+class OutputEvidence(NamedTuple):
     """What the records of one output partition say: by input topic the highest offset named and the record that names
     it; whether all that was ever written there was read; how many records say something, and how many do not."""
 
@@ -77,7 +77,7 @@ class StartOffsets:
         return {partition: (begins[partition], ends[partition]) for partition in inputs}
 
     async def find(self, consumer: AIOKafkaConsumer, spans: Spans) -> Begun:
-        """Where to read on in the inputs. Raises `OffsetsError` where that can't be known, or lies beyond the end."""
+        """The offsets to resume from in the inputs. Raises `OffsetsError` where they are unknown or beyond the end."""
         committed = {partition: await consumer.committed(partition) for partition in spans}
         known = {partition: offset for partition, offset in committed.items() if offset is not None}
         await self._refuse_beyond(consumer, known, spans)
@@ -106,7 +106,7 @@ class StartOffsets:
         raise beyond_the_end(beyond[0], known[beyond[0]], ends[beyond[0]])
 
     async def _named(self, uncommitted: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Where to read on in inputs without a committed offset, by what the outputs say."""
+        """The offset to resume from in inputs without a committed offset, by what the outputs say."""
         consumer = AIOKafkaConsumer(
             **self._options,
             isolation_level="read_committed",
@@ -136,9 +136,11 @@ class StartOffsets:
         known = [one for one in (own.highest.get(topic), dead.highest.get(topic), moved) if one is not None]
         if begin < end:  # in one that holds nothing there is nothing that could be read twice
             if not own.readable and (own.unreadable or not own.whole):
-                raise unknown_offset(partition, f"{output.topic} has lost what it held: no record there says how far")
+                raise unknown_offset(partition, f"{output.topic} has lost its records, so none says how far")
             if not known and not dead.whole:
-                raise unknown_offset(partition, f"{letters.topic} has lost its oldest records, and none says how far")
+                raise unknown_offset(
+                    partition, f"{letters.topic} has lost its oldest records, and no other says how far"
+                )
         if not known:
             return 0 if (own.whole and dead.whole) or begin < end else begin  # 0: nothing was ever said of it
         highest, named_by = max(known, key=lambda one: one[0])
@@ -148,8 +150,8 @@ class StartOffsets:
             raise recreated(topic)
         start = max(0, highest + 1 - self._reread_records)
         log.warning(
-            "the group has lost its offset of %s[%s]: the lane reads on at %s, behind the highest that its own outputs "
-            "name",
+            "the group has lost its offset of %s[%s]: the lane resumes at %s, after the highest offset "
+            "that its own outputs name",
             topic,
             number,
             max(begin, start),
@@ -158,7 +160,7 @@ class StartOffsets:
 
     async def _look(
         self, consumer: AIOKafkaConsumer, output: TopicPartition, reader: SourceReader, topic: str
-    ) -> Evidence:
+    ) -> OutputEvidence:
         """Read an output partition from its end backwards, until no record before can name a higher input."""
         consumer.assign([output])
         begin = (await consumer.beginning_offsets([output]))[output]
@@ -177,7 +179,7 @@ class StartOffsets:
                     if named not in highest or found[0] > highest[named][0]:
                         highest[named] = found
             high, size = low, size * TAIL_GROWTH
-        return Evidence(highest, begin == high == 0, readable, unreadable)
+        return OutputEvidence(highest, begin == high == 0, readable, unreadable)
 
     async def _moved(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, Record] | None:
         """The highest offset of the partition whose record was moved to another one of the same topic, and its copy."""
@@ -209,7 +211,7 @@ async def _is_there(consumer: AIOKafkaConsumer, partition: TopicPartition, offse
 def beyond_the_end(partition: TopicPartition, offset: int, end: int) -> OffsetsError:
     """The lane is to read on where its input holds nothing, and would wait there while records come below."""
     return OffsetsError(
-        f"{partition.topic}[{partition.partition}] ends at offset {end}, and the lane is to read on at {offset}: the "
+        f"{partition.topic}[{partition.partition}] ends at offset {end}, but the lane should resume at {offset}: the "
         "log was truncated or restored, or somebody set the offset. Records that come below it would never be read. "
         f"Find out which records are missing, then say where to read on: `{_command(partition)}`.",
         "beyond_end",
@@ -219,7 +221,7 @@ def beyond_the_end(partition: TopicPartition, offset: int, end: int) -> OffsetsE
 def recreated(topic: str) -> OffsetsError:
     """A topic is another one than it was, under the same name."""
     return OffsetsError(
-        f"{topic} was deleted and made again: what is known of its records is about records that are gone. Begin a new "
+        f"{topic} was deleted and recreated: what is known of its records is about records that are gone. Begin a new "
         "environment under another topics.prefix; or, if all that it held may be forgotten, stop all workers and say "
         f"for each of its partitions where to read on: `{_command(TopicPartition(topic, 0))}`.",
         "recreated_topic",
@@ -229,8 +231,8 @@ def recreated(topic: str) -> OffsetsError:
 def unknown_offset(partition: TopicPartition, why: str) -> OffsetsError:
     """Nothing says where the lane reads on, and its outputs were not always empty."""
     return OffsetsError(
-        f"Where to read on in {partition.topic}[{partition.partition}] can't be known: the group has no committed "
-        f"offset for it, and {why}. From the beginning, records would be scored twice. Say where to read on: "
+        f"The offset to resume from in {partition.topic}[{partition.partition}] is unknown: the group has no committed "
+        f"offset for it, and {why}. From the beginning, records would be scored twice. Set the offset to resume from: "
         f"`{_command(partition)}`.",
         "unknown_offset",
     )

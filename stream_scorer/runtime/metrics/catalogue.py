@@ -84,7 +84,7 @@ CONTROL_OFFSET = gauge(
     "model_control_offset", "1", "Offset of the control record whose models are loaded; -1: the settings' model"
 )
 QUARANTINED = counter(
-    "quarantined_records", "records", "Records of batches that were not unfolded; each batch is one dead letter"
+    "quarantined_records", "records", "Records of batches that were not decompressed; each batch is one dead letter"
 )
 DEAD_LETTERS = counter(
     "dead_letters",
@@ -95,13 +95,13 @@ DEAD_LETTERS = counter(
     of=CODES_AND_STAGES,
 )
 BREAKER_TRIPS = counter(
-    "dead_letter_breaker_trips", "1", "Times that intake paused because too many records became dead letters"
+    "dead_letter_breaker_trips", "1", "Times that consumption paused because too many records became dead letters"
 )
 BREAKER_OPEN = gauge(
-    "dead_letter_breaker_open", "1", "1 while intake pauses because too many records became dead letters"
+    "dead_letter_breaker_open", "1", "1 while consumption is paused because too many records became dead letters"
 )
-REPLAYED = counter("replayed", "records", "Records of observations and outcomes that an operator sent again")
-BATCH_RECORDS = histogram("batch_records", "records", "Records that went through together", BATCH_BOUNDS)
+REPLAYED = counter("replayed", "records", "Observations and outcomes that an operator replayed")
+BATCH_RECORDS = histogram("batch_records", "records", "Records per batch", BATCH_BOUNDS)
 COMMITS = counter("commits", "1", "Batches committed")
 CODE_FIRST_SEEN = gauge(
     "dead_letter_code_first_seen_timestamp_seconds",
@@ -128,7 +128,7 @@ LATENCY_SECONDS = histogram(
     "latency_seconds", "seconds", "From an observation's timestamp to its committed prediction", LATENCY_BOUNDS_S
 )
 # What waits
-CONSUMER_LAG = gauge("consumer_lag_records", "records", "Records that wait, in Kafka and here")
+CONSUMER_LAG = gauge("consumer_lag_records", "records", "Uncommitted records, in Kafka and in the worker")
 HELD_RECORDS = gauge("held_records", "records", "Records read and not committed yet")
 OLDEST_UNCOMMITTED_RECORD_AGE = gauge(
     "oldest_uncommitted_record_age_seconds",
@@ -139,7 +139,7 @@ OLDEST_UNCOMMITTED_RECORD_AGE = gauge(
 LOST_TO_RETENTION = counter(
     "lost_to_retention",
     "records",
-    "Offsets that the retention of an input deleted before they were read: records, and markers of transactions",
+    "Offsets of an input that retention deleted before they were read: records and transaction markers",
     "input",
     of=singles(INPUTS),
 )
@@ -149,7 +149,7 @@ READY = gauge("ready", "1", "1 while the worker is ready")
 REFUSED = gauge(
     "refused",
     "1",
-    "1 once the worker has refused to read on, until it ends: it can't be known where, or Kafka contradicts it",
+    "1 from when the worker refused to resume until it ends: the offset is unknown, or contradicts Kafka's log",
     "cause",
     of=singles(REFUSALS),
 )
@@ -157,8 +157,8 @@ CLOCK_SKEW = gauge(
     "clock_skew_seconds", "seconds", "How far the clock of the worker's machine is ahead of Kafka's; negative: behind"
 )
 LANES = gauge("lanes", "1", "Lanes of this worker that are open")
-OPENING_LANES = gauge("opening_lanes", "1", "Lanes of this worker that are being opened: their state is restored")
-REBALANCES = counter("rebalances", "1", "Times that partitions were assigned anew")
+OPENING_LANES = gauge("opening_lanes", "1", "Lanes of this worker that are opening: they restore their state")
+REBALANCES = counter("rebalances", "1", "Rebalances: times that partitions were assigned")
 CONNECTIONS = gauge("broker_connections", "1", "Open connections of the reader to Kafka's brokers")
 HTTP_CONNECTIONS_CLOSED = counter(
     "http_connections_closed",
@@ -168,8 +168,8 @@ HTTP_CONNECTIONS_CLOSED = counter(
     "why",
     of=singles(CLOSED_CONNECTIONS),
 )
-RESTORE_SECONDS = histogram("restore_seconds", "seconds", "Time to bring a lane's state up to date", RESTORE_BOUNDS_S)
-STATE_IDS = gauge("state_ids", "ids", "Ids that the lanes' state holds, about")
+RESTORE_SECONDS = histogram("restore_seconds", "seconds", "Time to restore a lane's state", RESTORE_BOUNDS_S)
+STATE_IDS = gauge("state_ids", "ids", "Approximate number of ids in the lanes' state")
 STATE_BYTES = gauge("state_bytes", "bytes", "Bytes on disk of the lanes' state")
 DISK_FREE = gauge("state_disk_free_bytes", "bytes", "Bytes that are free on the disk of the state")
 DISK_SIZE = gauge("state_disk_size_bytes", "bytes", "Size of the disk of the state")
@@ -177,7 +177,7 @@ BUILD = Definition(
     "stream_scorer_build_info",
     "gauge",
     "1",
-    "1, with the version that runs and the digest of its contract",
+    "1, with the running version and the digest of its contract",
     ("version", "contract"),
 )
 # The model
@@ -214,7 +214,7 @@ PROBABILITIES = counter(
 TRAINING_PROBABILITIES = gauge(
     "training_probabilities",
     "records",
-    "Rows that the model was trained on, by group and tenth of the probability that it said without having seen them",
+    "Rows that the model was trained on, by group and tenth of the probability, predicted out of fold",
     "column",
     "group",
     "bucket",
@@ -234,7 +234,7 @@ PREDICTIONS = counter(
 JOINED = counter(
     "joined",
     "records",
-    "Joined outcomes, by group, decision and what was true",
+    "Joined outcomes, by group, decision and true class",
     *JOINED_LABELS,
     of=JOINED_GROUPS,
     models=COUNTED_MODELS_MAX,
@@ -242,7 +242,7 @@ JOINED = counter(
 JOINED_RETRACTED = counter(
     "joined_retracted",
     "records",
-    "Joined outcomes that corrections took back, by group, decision and what was thought true",
+    "Joined outcomes that corrections took back, by group, decision and the replaced true class",
     *JOINED_LABELS,
     of=JOINED_GROUPS,
     models=COUNTED_MODELS_MAX,
@@ -251,7 +251,7 @@ SQUARED_ERROR = counter(
     "squared_error", "1", "Sum of (probability - class)² over joined outcomes", models=COUNTED_MODELS_MAX
 )
 SQUARED_ERROR_RETRACTED = counter(
-    "squared_error_retracted", "1", "What corrections took back of that sum", models=COUNTED_MODELS_MAX
+    "squared_error_retracted", "1", "The part of that sum that corrections took back", models=COUNTED_MODELS_MAX
 )
 
 CATALOGUE: Final = (

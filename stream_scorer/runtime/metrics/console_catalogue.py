@@ -11,11 +11,11 @@ from stream_scorer.runtime.metrics.definitions import counter, singles
 LOGIN_WAYS: Final = ("bearer", "form", "session", "oidc")
 
 LOGIN_FAILURES = counter(
-    "login_failures", "1", "Requests to the page that showed a token, session or account that is none", "by",
+    "login_failures", "1", "Requests to the console with an invalid token, session or account", "by",
     of=singles(LOGIN_WAYS),
 )  # fmt: skip
 LOGINS_THROTTLED = counter(
-    "logins_throttled", "1", "Requests that were not even looked at, because too many before them had failed", "by",
+    "logins_throttled", "1", "Login attempts refused unchecked, because too many before them had failed", "by",
     of=singles(LOGIN_WAYS),
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ from stream_scorer.runtime.metrics.exposition import Floats, family_text, series
 Values = Mapping[Model, Sequence[float] | NDArray[np.generic]]
 
 
-class ModelFigures:
+class ModelMetrics:
     """Counts by model and role; there from the start for every model that was announced."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from stream_scorer.runtime.lanes.batch import Batch, BatchStats
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition, Labels
 from stream_scorer.runtime.metrics.exposition import Histogram, Series, family_text, series_lines
-from stream_scorer.runtime.metrics.model_metrics import ModelFigures
+from stream_scorer.runtime.metrics.model_metrics import ModelMetrics
 from stream_scorer.runtime.settings.sections import BusinessSettings
 
 # Everything that has one value or histogram for each set of labels; what is told by model is kept elsewhere
@@ -47,7 +47,7 @@ class Metrics:
         }
         self._codes_seen: set[Code] = set()
         self._features = FeatureCounts()
-        self.models = ModelFigures()
+        self.models = ModelMetrics()
         build = replace(catalogue.BUILD, combinations=((stream_scorer.__version__, contract_digest()),))
         self._build = family_text(build, series_lines(build, (), [1.0]))
         self._process = CollectorRegistry()

@@ -61,7 +61,7 @@ class AtLeastOncePublisher:
         except TimeoutError as error:
             raise OutageError(
                 f"Kafka did not take a batch within worker.transaction_timeout_ms = {self._timeout_ms}. "
-                "Start the worker again once the broker is back: the batch comes again."
+                "Start the worker again once the broker is back: Kafka delivers the batch again."
             ) from error
         self._to_commit |= offsets
         # An offset commit waits behind the long-poll fetch on the consumer's connection: the next batch must not wait

@@ -23,8 +23,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import InvalidProducerIdMapping
 
 from stream_scorer.errors import OutageError
+from stream_scorer.runtime.kafka.newer_errors import TransactionAbortableError
 from stream_scorer.runtime.kafka.protocol.client import ProtocolClient
-from stream_scorer.runtime.kafka.protocol.error_codes import TransactionAbortableError
 from stream_scorer.runtime.kafka.record_batches import STOP_WAIT_S, Ends, Outputs
 from stream_scorer.runtime.publishing.fencing import Membership, generation_ignored, refuses_other_generations
 from stream_scorer.runtime.publishing.hanging_transactions import HangingTransactions
@@ -130,7 +130,7 @@ class Committer:
         except TimeoutError as error:
             raise OutageError(
                 f"Kafka did not finish a transaction within worker.transaction_timeout_ms = {self._timeout_ms}. "
-                "Start the worker again once the broker is back: it goes on behind the last one that was committed."
+                "Start the worker again once the broker is back: it resumes after the last committed transaction."
             ) from error
         finally:
             if batch in self._queue:

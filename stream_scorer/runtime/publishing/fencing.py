@@ -116,8 +116,8 @@ async def refuses_other_generations(
 def generation_ignored(bootstrap: str) -> RefusedError:
     """What is said of a broker that failed that test."""
     return RefusedError(
-        f"Kafka at {bootstrap} accepts offsets of another generation of the group: a worker that was thought dead "
-        "could commit after its successor, so exactly once is not to be had there. Use Apache Kafka 2.5 or later, or "
+        f"Kafka at {bootstrap} accepts offsets of another generation of the group: a worker that was declared dead "
+        "could commit after its successor, so exactly-once is impossible there. Use Apache Kafka 2.5 or later, or "
         'set worker.delivery = "at-least-once".'
     )
 

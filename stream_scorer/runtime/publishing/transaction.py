@@ -95,7 +95,7 @@ class LaneBatch:
 
     def __init__(self, lane: object, outputs: Outputs, offsets: Mapping[TopicPartition, int]) -> None:
         if not offsets:
-            raise ValueError("a transaction without offsets would not be held against the group's generation")
+            raise ValueError("a transaction without offsets is not checked against the group's generation")
         self.lane, self.outputs, self.offsets = lane, outputs, offsets
         self.done: asyncio.Future[tuple[Ends, float]] = asyncio.get_running_loop().create_future()
         self.pack()

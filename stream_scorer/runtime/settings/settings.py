@@ -139,7 +139,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
 
 def token_faults(http: HttpSettings) -> Iterator[str]:
     if http.act_token and http.act_token == http.view_token:
-        yield "http.act_token: the same as http.view_token, so that every reader could act"
+        yield "http.act_token: the same as http.view_token, so every reader could act"
     if http.deploy_token and http.deploy_token in (http.view_token, http.act_token):
         yield "http.deploy_token: the same as another token, so that everybody with that one could deploy"
     for name in ("view_token", "act_token", "deploy_token"):
@@ -166,7 +166,7 @@ def oidc_contradictions(oidc: OidcSettings) -> Iterator[str]:
     if urlsplit(oidc.public_url).path not in ("", "/"):
         yield "oidc.public_url: the page is served at the root of a host, leave the path out"
     if not (oidc.viewer_groups or oidc.operator_groups or oidc.deployer_groups):
-        yield "oidc.viewer_groups: nobody could come in: name the groups of viewers, operators or deployers"
+        yield "oidc.viewer_groups: nobody could log in: name the groups of viewers, operators or deployers"
     if "openid" not in oidc.scopes:
         yield "oidc.scopes: must hold `openid`"
 

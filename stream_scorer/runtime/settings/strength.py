@@ -28,10 +28,10 @@ def weakness(token: str) -> str | None:
     lower = token.lower()
     pairs = [one + other for one, other in pairwise(lower)]
     if sum(pair in _NEIGHBOURS or pair[0] == pair[1] for pair in pairs) > 0.7 * len(pairs):
-        return "most of it is a run of neighbouring letters or digits"
+        return "most of it is a sequence of neighbouring letters or digits"
     rest = lower
     for word in _WORDS:
         rest = rest.replace(word, "")
     if len(rest) < CHARACTERS_MIN - 4 and len(rest) < len(lower):
-        return "most of it is a word that everybody tries first"
+        return "most of it is a very common password"
     return None

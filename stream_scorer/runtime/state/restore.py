@@ -147,7 +147,7 @@ async def _spans(
             return {topic: positions[topic.topic] for topic in topics}, ends
         store.start_over(why)
     elif store.ids_estimate():
-        store.start_over("it does not say up to where it has been read")
+        store.start_over("it does not say up to which offset it was restored")
     # by when it was scored: timestamps are the inputs', and what happened long ago may have been scored just now
     oldest_ms = max(0, clock.window_starts_ms - BEYOND_WINDOW_MS)
     # an update is written up to a join window after the scoring that it tells of
@@ -162,9 +162,12 @@ async def _spans(
 def _misfit(position: int | None, begin: int, end: int, topic: TopicPartition) -> str | None:
     name = f"{topic.topic}[{topic.partition}]"
     if position is None:
-        return f"it was never brought up to {name}"
+        return f"it was never restored from {name}"
     if position > end:
-        return f"it was brought up to offset {position} of {name}, which ends at {end}: the topic was made anew or cut"
+        return (
+            f"it was brought up to offset {position} of {name}, which ends at {end}: the topic was recreated or "
+            "truncated"
+        )
     if position < begin:
         return f"it was brought up to offset {position} of {name}, which begins at {begin} now"
     return None

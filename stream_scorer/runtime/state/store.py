@@ -232,9 +232,9 @@ class LaneStore:
         try:
             found = json.loads((folder / NOTE).read_bytes())
         except FileNotFoundError:
-            return "it was not whole" if folder.is_dir() and any(folder.iterdir()) else ""
+            return "it was incomplete" if folder.is_dir() and any(folder.iterdir()) else ""
         except UNREADABLE:
-            return "it does not say what it is a view of"
+            return "it does not say which topics it is a view of"
         if found == self._note:
             return None
         if not isinstance(found, dict) or found.get("identity") != self._note["identity"]:
@@ -262,7 +262,8 @@ class LaneStore:
         if is_damage(error):
             (folder / NOTE).unlink(missing_ok=True)
             raise StateError(
-                f"The state in {folder} is damaged ({error}): start the worker again, it makes it anew from the topics."
+                f"The state in {folder} is damaged ({error}): start the worker again, and it restores the state "
+                "from the topics."
             ) from error
         raise error
 

@@ -24,7 +24,7 @@ class CheckedClock:
     @property
     def skew_ms(self) -> int:
         """How far the worker's clock is ahead of Kafka's; 0 while Kafka has not been asked."""
-        return _wall_ms() - self._kafka_ms() if self._asked is not None else 0
+        return wall_clock_ms() - self._kafka_ms() if self._asked is not None else 0
 
     @property
     def is_contradicted(self) -> bool:
@@ -33,7 +33,7 @@ class CheckedClock:
 
     def now_ms(self) -> int:
         """The time that things happen at."""
-        return self._kafka_ms() if self.is_contradicted else _wall_ms()
+        return self._kafka_ms() if self.is_contradicted else wall_clock_ms()
 
     def slack_ms(self) -> int:
         """By how much the join window is longer, so that it begins where the earlier of the two clocks says."""
@@ -48,5 +48,6 @@ class CheckedClock:
         return self._asked.kafka_ms + int((running_s() - self._asked.at_s) * 1000)
 
 
-def _wall_ms() -> int:
+def wall_clock_ms() -> int:
+    """This machine's clock, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000

@@ -37,14 +37,14 @@ class ClockWatch:
                 asked = await ask_time(self._options, self._transactional_id, self._partition)
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning(
-                "Kafka does not say what time it is (%s): this machine's clock is believed", type(error).__name__
+                "Kafka does not say what time it is (%s): using this machine's clock alone", type(error).__name__
             )
             return
         self._clock.learn(asked)
         if self._clock.is_contradicted:
             log.error(
-                "this machine's clock is %.0f s ahead of Kafka's, more than worker.clock_skew_s_max: nothing is "
-                "forgotten and nothing expires, and results carry Kafka's time. Set the clock that is wrong",
+                "this machine's clock is %.0f s ahead of Kafka's, more than worker.clock_skew_s_max: no id and no "
+                "outcome expires, and results carry Kafka's time. Correct the clock that is wrong",
                 self._clock.skew_ms / 1000,
             )
 

@@ -10,6 +10,7 @@ from stream_scorer.core.dead_letters.circuit_breaker import CircuitBreaker
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import WorkerSettings
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 from stream_scorer.runtime.worker.log_format import IdHash
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class CommitListener:
 
     def committed(self, batch: Batch, work: BatchResult) -> None:
         """Count a batch."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_clock_ms()
         self._metrics.committed(batch, work.stats, now_ms)
         if work.suspensions:
             self._metrics.suspended(len(work.suspensions))
@@ -54,14 +55,14 @@ class CommitListener:
 
     def held_back_s(self) -> float:
         """For how long nothing is to be read, because of too many dead letters."""
-        return 0.0 if self._brake is None else self._brake.holds_for_ms(time.time_ns() // 1_000_000) / 1000
+        return 0.0 if self._brake is None else self._brake.holds_for_ms(wall_clock_ms()) / 1000
 
     def _watch_letters(self, brake: CircuitBreaker, records: int, letters: int, now_ms: int) -> None:
         if (pulled := brake.add(now_ms, records, letters)) is not None:
             self._metrics.breaker_tripped()
             log.error(
-                "%s of %s records became dead letters within %s s: intake pauses for as long. See what they have in "
-                "common with `stream-scorer dead-letters list`",
+                "%s of %s records became dead letters within %s s: consumption pauses for as long. See what they "
+                "have in common with `stream-scorer dead-letters list`",
                 pulled.letters,
                 pulled.records,
                 self._worker.dead_letter_brake_window_s,

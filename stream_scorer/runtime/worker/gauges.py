@@ -14,7 +14,7 @@ from stream_scorer.runtime.lanes.consumer_lag import ConsumerLag
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.registry import Metrics
-from stream_scorer.runtime.worker.status import LaneStatus
+from stream_scorer.runtime.worker.status import LaneFigures
 
 
 def update_gauges(metrics: Metrics, consumer_loop: ConsumerLoop | None, *, ready: bool, state_path: Path) -> None:
@@ -42,11 +42,11 @@ def update_gauges(metrics: Metrics, consumer_loop: ConsumerLoop | None, *, ready
     metrics.set(catalogue.DISK_SIZE, disk.total)
 
 
-def lane_statuses(consumer_loop: ConsumerLoop) -> list[LaneStatus]:
+def lane_statuses(consumer_loop: ConsumerLoop) -> list[LaneFigures]:
     """Every lane that is ours now, by partition."""
     backlog = consumer_loop.backlog
     return [
-        LaneStatus(
+        LaneFigures(
             partition=lane.partition,
             is_open=lane.open,
             observations_offset=lane.position(lane.observations),

@@ -35,7 +35,7 @@ def readiness(consumer_loop: ConsumerLoop | None, clock: CheckedClock, *, warm: 
         return Health(False, "joining the group")
     if consumer_loop.group_watch.strangers:
         return Health(
-            False, f"a consumer that is no worker takes records: {named(consumer_loop.group_watch.strangers)}"
+            False, f"a consumer that is not a worker takes records: {named(consumer_loop.group_watch.strangers)}"
         )
     closed = sorted(lane.partition for lane in consumer_loop.lanes.values() if not lane.open)
     if closed:
@@ -53,4 +53,4 @@ async def liveness(consumer_loop: ConsumerLoop | None, commit_stall_s: float) ->
         return Health(True, "alive")
     if not await is_reachable(consumer_loop.consumer, PROBE_WAIT_S):
         return Health(True, "alive; Kafka does not answer")
-    return Health(False, f"records are waiting but nothing was committed for {age_s:.0f} salthough Kafka answers")
+    return Health(False, f"records are waiting but nothing was committed for {age_s:.0f} s although Kafka answers")

@@ -78,7 +78,7 @@ class Process(faust.worker.Worker):
             self.loop.add_signal_handler(number, self._schedule_shutdown, number)
         # by default they would print every frame, or stop everything for a debugger on a terminal that nobody watches
         for number in (signal.SIGUSR1, signal.SIGUSR2):
-            self.loop.add_signal_handler(number, log.info, "signal %s does nothing here", number.name)
+            self.loop.add_signal_handler(number, log.info, "signal %s is ignored", number.name)
 
     def _schedule_shutdown(self, signal_: signal.Signals) -> None:
         if not self._signal_stop_time:

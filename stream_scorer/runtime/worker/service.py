@@ -54,6 +54,8 @@ COLLECT_EVERY_S = 30.0
 RIGHTS_WAIT_S = 5.0
 # Between two looks at a broker that is there but not ready for us yet
 RETRY_WAIT_S = 1.0
+# How long what runs beside may take to end after a fault: whatever it does, the fault is told
+CANCEL_WAIT_S = 10.0
 # How long a worker that refuses to read on stays there, not ready, so that probes and metrics tell why
 REFUSAL_SHOWN_S = 20.0
 
@@ -150,9 +152,7 @@ class WorkerService(faust.Service):
                 if ended.done():
                     ended.result()
         finally:
-            for task in (collecting, asking, watching, running, following):
-                task.cancel()
-            await asyncio.gather(asking, watching, running, following, return_exceptions=True)
+            await _cancelled(collecting, asking, watching, running, following)
 
     def _models_changed(self, models: ServingModels | None) -> None:
         """Show who serves, and let the lanes look."""
@@ -198,19 +198,20 @@ class WorkerService(faust.Service):
             try:
                 await check_worker_rights(self.settings)
                 rows = await plan(self.settings)
+                if problems := blocking(rows):
+                    raise TopicsError("Topic configuration is invalid:\n  - " + "\n  - ".join(problems))
                 await watch.start()
+                identity = watch.identity(await cluster_id(self.settings))
             except (OutageError, *AWAY) as error:
-                log.warning("%s", error)
+                log.warning("%s", to_user_error(error, "checking the topics", self.settings.kafka.bootstrap))
                 await asyncio.sleep(RETRY_WAIT_S)
                 continue
-            if problems := blocking(rows):
-                raise TopicsError("Topic configuration is invalid:\n  - " + "\n  - ".join(problems))
             if self._rollout is None:
                 raise RuntimeError("lanes are made before there is a roll-out to follow")
             self._lane_factory = LaneFactory(
                 self.settings,
                 partitions=self.partitions,
-                identity=watch.identity(await cluster_id(self.settings)),
+                identity=identity,
                 metrics=self.metrics,
                 work=self.agents.work,
                 committed=self._listener.committed,
@@ -276,7 +277,7 @@ class WorkerService(faust.Service):
 
     def _readiness(self) -> Health:
         if self._refusal is not None:
-            return Health(False, f"refuses to read on: {self._refusal}")
+            return Health(False, f"refuses to resume: {self._refusal}")
         return readiness(self._consumer_loop, self._clock, warm=self._warm)
 
     async def live(self) -> Health:
@@ -323,3 +324,13 @@ class WorkerService(faust.Service):
                 for (column, group, said, was), count in metrics.models.joined().items()
             ],
         )
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    """Cancel these, and wait until they have ended, but not for ever."""
+    for task in tasks:
+        task.cancel()
+    ended, _ = await asyncio.wait(tasks, timeout=CANCEL_WAIT_S)
+    for task in ended:
+        if not task.cancelled():
+            task.exception()  # the first fault is the one to tell

@@ -15,7 +15,7 @@ FORMAT: Final = 1
 Count = Annotated[int, Meta(ge=0)]
 
 
-class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
+class LaneFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One lane that the worker has. Offsets are those read next; None: not known yet."""
 
     partition: Annotated[int, Meta(ge=0)]
@@ -52,7 +52,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     role: str | None = None
     threshold: float | None = None
-    lanes: list[LaneStatus] = []
+    lanes: list[LaneFigures] = []
     observations: dict[str, Count] = {}
     outcomes: dict[str, Count] = {}
     dead_letters: Count = 0

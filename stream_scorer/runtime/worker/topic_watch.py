@@ -13,6 +13,10 @@ from stream_scorer.runtime.lanes.start_offsets import recreated
 
 # How often the worker looks whether its topics are still those that it started on: one small request
 LOOK_EVERY_S: Final = 5.0
+# A broker that does not answer a look for so long is away: the next look tells
+ANSWER_WAIT_S: Final = 10.0
+# A broker hears of a topic a moment after it was created
+HEARD_WAIT_S: Final = 0.2
 
 
 class TopicWatch:
@@ -20,11 +24,17 @@ class TopicWatch:
 
     def __init__(self, consumer: AIOKafkaConsumer, names: TopicNames) -> None:
         self._consumer, self._names = consumer, names
+        self._topics = names.observations, names.outcomes, names.predictions, names.outcome_updates, names.dead_letters
         self._ids: dict[str, str] = {}
 
     async def start(self) -> None:
-        """Note the ids as they are now."""
-        self._ids = await self._ask()
+        """Note the ids as they are now. Waits for a broker that has not heard of all the topics yet: a topic whose id
+        is not known from the start could be recreated unnoticed. Raises `KafkaError`, `TimeoutError`."""
+        async with asyncio.timeout(ANSWER_WAIT_S):
+            # none at all: the broker is older than topic ids
+            while (ids := await self._ask()) and len(ids) < len(self._topics):
+                await asyncio.sleep(HEARD_WAIT_S)
+        self._ids = ids
 
     def identity(self, cluster: str) -> str:
         """What a lane's state is a view of: another cluster, other topics or topics made anew make it worthless."""
@@ -42,6 +52,5 @@ class TopicWatch:
                         raise recreated(topic)
 
     async def _ask(self) -> dict[str, str]:
-        names = self._names
-        wanted = names.observations, names.outcomes, names.predictions, names.outcome_updates, names.dead_letters
-        return await topic_ids(self._consumer._client, wanted)
+        async with asyncio.timeout(ANSWER_WAIT_S):
+            return await topic_ids(self._consumer._client, self._topics)

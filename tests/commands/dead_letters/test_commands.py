@@ -14,7 +14,7 @@ from stream_scorer.errors import SettingsError
         pytest.param(["list", "--code", "broken"], "no such code", id="no code"),
         pytest.param(["list", "--from", "noon"], "not a time", id="no time"),
         pytest.param(["list", "--state", "lost"], "say open, parked", id="no state"),
-        pytest.param(["replay", "--yes"], "use --all", id="everything without saying so"),
+        pytest.param(["replay", "--yes"], "say --all", id="everything without saying so"),
         pytest.param(["discard", "--all", "--note", " "], "is required", id="no note"),
         pytest.param(["check", "--patch", "{"], "not a JSON Patch", id="no patch"),
         pytest.param(["check", "--patch", "[" * 50_000], "nested deeper", id="a patch of open brackets"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.core.contract.quarantined_batch import BatchSummary, QuarantinedBatch
 from stream_scorer.core.contract.reasons import batch_unreadable
-from stream_scorer.core.contract.schema_frame import frame_of, without_frame, without_frames
+from stream_scorer.core.contract.schema_frame import schema_frame_of, without_frame, without_frames
 from stream_scorer.core.dead_letters.named_fixes import NamedFix
 from stream_scorer.core.dead_letters.repair import Fix, apply_fix
 from stream_scorer.core.observations.validation import validate_batch
@@ -19,7 +19,7 @@ FRAME = b"\0\0\0\0\x2a"
 @given(st.none() | st.binary(max_size=20))
 def test_a_value_is_its_frame_and_the_rest(value: bytes | None) -> None:
     rest = without_frame(value)
-    assert (frame_of(value) + rest if rest is not None else None) == value
+    assert (schema_frame_of(value) + rest if rest is not None else None) == value
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\0", b"\0\0\0\0\0", b"{}"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stream_scorer.core.contract.reasons import conflict
 from stream_scorer.core.dead_letters.highlighting import highlights, segments
-from stream_scorer.core.dead_letters.json_spans import Span
+from stream_scorer.core.dead_letters.json_spans import ByteSpan
 from tests.core.dead_letters.builders import reasons_of
 from tests.support.builders import an_event
 
@@ -85,7 +85,7 @@ def _runs(size: int, edges: set[int]) -> list[tuple[int, int]]:
 
 def test_a_masked_piece_says_only_that_it_is_there() -> None:
     value = b'{"id": "a", "observation": "Ms Jones"}'
-    cut = segments(value, highlights(value, reasons_of(value)), [Span(27, 37)])
+    cut = segments(value, highlights(value, reasons_of(value)), [ByteSpan(27, 37)])
     assert [(piece.text, piece.reasons, piece.masked) for piece in cut] == [
         ('{"id": "a", "observation": ', (), False),
         ("•••", (0,), True),

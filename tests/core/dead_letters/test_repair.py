@@ -146,7 +146,9 @@ def test_why_a_patch_does_not_fit_quotes_the_patch_and_nothing_of_the_letter(op:
 
 def test_a_test_of_the_whole_letter_does_not_tell_it() -> None:
     found = apply_fix(PERSONAL, a_fix(patch='[{"op": "test", "path": "", "value": 0}]'))
-    assert found == FixError("the patch can't be applied: operation 1 (test ''): something else is there, or nothing")
+    assert found == FixError(
+        "the patch can't be applied: operation 1 (test ''): the value there is another one, or missing"
+    )
 
 
 def test_a_patch_that_doubles_the_letter_again_and_again_is_stopped() -> None:
@@ -157,7 +159,7 @@ def test_a_patch_that_doubles_the_letter_again_and_again_is_stopped() -> None:
     # nor is one whose size can't be told
     found = apply_fix(an_event(), a_fix(patch=f'[{{"op": "add", "path": "/endless", "value": 1e999}},{copies}]'))
     assert isinstance(found, FixError)
-    assert "operation 2 (copy '/0'): what it copies is beyond what JSON can say" in found.why
+    assert "operation 2 (copy '/0'): the patch copies a value that JSON can't represent" in found.why
 
 
 def test_a_letter_that_a_patch_nests_too_deep_is_words() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import CODES, encode_columns
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.core.observations.deduplication import Batch, deduplicate_observations, differing_columns
+from stream_scorer.core.observations.deduplication import Arrivals, deduplicate_observations, differing_columns
 from stream_scorer.core.outcomes.batch_join import Outcomes, join_buffered, join_outcomes
 from stream_scorer.core.outcomes.expiry import (
     KEPT_BYTES_MAX,
@@ -409,7 +409,7 @@ def test_a_record_too_large_for_an_update_is_cut_and_says_so() -> None:
 def test_a_conflict_points_to_the_first_one_and_names_the_columns_that_differ() -> None:
     one = encode_columns(an_observation())
     other = encode_columns(an_observation(SubjectAge=21, hour=24))
-    batch = Batch([b"ev-1"], [other], [77])
+    batch = Arrivals([b"ev-1"], [other], [77])
     found: list[bytes | None] = [pack(Entry(a_prediction(code=one)))]
     admission = deduplicate_observations(batch, found, window_starts_ms=CLOCK.window_starts_ms)
     ((position, reason),) = admission.conflicts
@@ -420,7 +420,7 @@ def test_a_conflict_points_to_the_first_one_and_names_the_columns_that_differ() 
 
 
 def test_a_setting_makes_an_identical_repeat_a_conflict_without_differing_columns() -> None:
-    batch = Batch([b"ev-1"], [CODE], [77])
+    batch = Arrivals([b"ev-1"], [CODE], [77])
     found: list[bytes | None] = [pack(Entry(a_prediction()))]
     starts_ms = CLOCK.window_starts_ms
     admission = deduplicate_observations(batch, found, window_starts_ms=starts_ms, repeats_are_conflicts=True)

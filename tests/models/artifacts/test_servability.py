@@ -38,7 +38,7 @@ UNSERVABLE = {
         r"\(LogisticRegression\) is not fitted",
     ),
     "no probabilities": (lambda: LinearSVC().fit(FRAME[NUMBERS], CLASSES), r"\(LinearSVC\) has no predict_proba"),
-    "no classes": (lambda: LinearRegression().fit(FRAME[NUMBERS], CLASSES), r"is no classifier"),
+    "no classes": (lambda: LinearRegression().fit(FRAME[NUMBERS], CLASSES), r"is not a classifier"),
     "fitted on an array": (
         lambda: LogisticRegression().fit(FRAME[NUMBERS].to_numpy(), CLASSES),
         r"was fitted on an array of 2 columns without names",
@@ -52,8 +52,8 @@ UNSERVABLE = {
         r"was fitted on 3 classes \(0, 1, 2\)",
     ),
     "values that it has not seen": (strict_one_hot, r"m can't score observations that the contract allows"),
-    "no model": (dict, r"\(dict\) is no scikit-learn classifier"),
-    "a class of models": (lambda: LogisticRegression, r"is no scikit-learn classifier"),
+    "no model": (dict, r"\(dict\) is not a scikit-learn classifier"),
+    "a class of models": (lambda: LogisticRegression, r"is not a scikit-learn classifier"),
 }
 
 

@@ -128,7 +128,7 @@ def test_golden_rows_that_are_too_few_or_one_row_again_and_again_are_refused(fol
     def fewer(golden: Any) -> Any:
         return {"rows": (golden["rows"][:rows] * 128)[:128]}
 
-    with pytest.raises(ModelError, match=rf"are {rows} different ones, fewer than 32"):
+    with pytest.raises(ModelError, match=rf"hold {rows} distinct rows, fewer than 32"):
         load_model(rewrite(folder, GOLDEN, fewer))
 
 
@@ -165,7 +165,7 @@ def test_golden_rows_that_come_out_otherwise_are_an_error(folder: Path) -> None:
         golden["rows"][3]["probability"] += 1e-8
         return golden
 
-    with pytest.raises(ModelError, match=r"other probabilities for its golden rows .*1e-08\): train it again"):
+    with pytest.raises(ModelError, match=r"probabilities for its golden rows that differ .*1e-08\): train it again"):
         load_model(rewrite(folder, GOLDEN, nudge))
 
 
@@ -191,8 +191,8 @@ def test_golden_rows_blame_other_libraries_when_there_are_any(folder: Path) -> N
     [
         ({"classes": [True, False]}, "has the classes"),
         ({"classes": [0, 1], "positive_class": 2}, "is the positive class, but the classes are"),
-        ({"columns": ["SubjectAge", "height"]}, "other columns than the contract's"),
-        ({"columns": []}, "other columns than the contract's"),
+        ({"columns": ["SubjectAge", "height"]}, "columns that are not the contract's"),
+        ({"columns": []}, "columns that are not the contract's"),
         ({"threshold": 1.5}, "is not a model card"),
         ({"threshold": None}, "is not a model card"),
         ({"name": "../up"}, "is not a model card"),
@@ -305,5 +305,5 @@ class TestAModelThatBreaksItsPromise:
     def test_golden_rows_that_it_cannot_score_stop_it_from_loading(self, tmp_path: Path) -> None:
         save_faulty(tmp_path / "m", "raises", tmp_path / "now")
         (tmp_path / "now").touch()
-        with pytest.raises(ModelError, match="can't score its own golden rows"):
+        with pytest.raises(ModelError, match="can't score its golden rows"):
             load_model(tmp_path / "m", TRUSTED_TYPES)

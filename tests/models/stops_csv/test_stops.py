@@ -123,7 +123,7 @@ def test_a_time_has_the_format_that_the_mapping_says(tmp_path: Path) -> None:
 
 def test_a_time_that_is_none_is_told_with_its_line(tmp_path: Path) -> None:
     path = a_csv(tmp_path, RAW, "17,05/01/2018 0:10,B,male,N,Stop Sign,V,0,C,20,Smith,1,")
-    with pytest.raises(InputFileError, match=r"line 2: '05/01/2018 0:10' in InterventionDateTime is no time in ISO"):
+    with pytest.raises(InputFileError, match=r"line 2: '05/01/2018 0:10' in InterventionDateTime is not a time in ISO"):
         stops_of(path, MAPPING)
 
 
@@ -147,7 +147,7 @@ def test_columns_that_the_file_lacks_are_named(tmp_path: Path) -> None:
         ("empty = 'NA'", "empty: write a list"),
         ("encoding = 'klingon'", "no such encoding"),
         ("delimiter = ';;'", "delimiter is"),
-        ("[columns", "is no TOML"),
+        ("[columns", "is not TOML"),
     ],
 )
 def test_a_mapping_that_can_not_be_used_says_why(tmp_path: Path, mapping: str, complaint: str) -> None:

@@ -75,7 +75,7 @@ def test_gradient_boosting_is_trained_too() -> None:
 def test_every_step_is_announced() -> None:
     steps: list[str] = []
     train(generated_rows(1_000, seed=1), source="", margin=0.0, progress=steps.append)
-    assert [step.split(",")[0].split(" ")[0] for step in steps] == ["cross-validating"] * 5 + ["fitting", "measuring"]
+    assert [step.split(",")[0].split(" ")[0] for step in steps] == ["cross-validating"] * 5 + ["fitting", "evaluating"]
 
 
 def test_with_times_the_latest_fifth_is_held_out() -> None:
@@ -107,8 +107,8 @@ def test_no_threshold_is_an_error_that_names_the_best() -> None:
     ("positives", "negatives", "complaint"),
     [
         (0, 0, "no valid row with a label"),
-        (300, 0, "one class only"),
-        (0, 300, "one class only"),
+        (300, 0, "only one class"),
+        (0, 300, "only one class"),
         (30, 400, "at least"),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from stream_scorer.core.contract.observation_events import decode_observations
 from stream_scorer.operations.demo.scenario import FAITHFUL, Play
 from stream_scorer.operations.sending.event_sources import SourceEvent
-from stream_scorer.operations.sending.schedule import Outcomes, ScheduledEvent, at_rate, in_due_order
+from stream_scorer.operations.sending.schedule import OutcomeSchedule, ScheduledEvent, at_rate, in_due_order
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from tests.support.builders import an_event
 
@@ -99,7 +99,7 @@ def test_rate_sets_the_due_times_and_no_rate_sets_none() -> None:
 
 
 def test_outcomes_follow_the_asked_share_of_events() -> None:
-    outcomes = Outcomes(topic="outcomes", share=0.25, delay_s=1.0, seed=1)
+    outcomes = OutcomeSchedule(topic="outcomes", share=0.25, delay_s=1.0, seed=1)
     groups = list(at_rate(some_events(4_000), topic="t", rate=100.0, outcomes=outcomes))
     with_outcome = [group for group in groups if len(group) == 2]
     assert 0.22 < len(with_outcome) / len(groups) < 0.28

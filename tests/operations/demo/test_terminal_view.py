@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from stream_scorer.operations.demo.live_counts import LiveCounts, PredictionSeen, ReasonSeen, UpdateSeen
-from stream_scorer.operations.demo.summary import Summary
+from stream_scorer.operations.demo.summary import DemoSummary
 from stream_scorer.operations.demo.summary_text import render_summary
-from stream_scorer.operations.demo.terminal_view import Scene, line, render, sparkline, wilson
+from stream_scorer.operations.demo.terminal_view import Scene, line, render, sparkline
 from stream_scorer.operations.harness.latency_percentiles import latency_figures, percentile
 
 
@@ -95,11 +95,6 @@ def test_sparkline_is_as_high_as_its_highest_value() -> None:
     assert len(sparkline(list(range(100)), 60)) == 60
 
 
-def test_wilson_interval_as_in_the_textbook() -> None:
-    low, high = wilson(8, 10)
-    assert (round(low, 4), round(high, 4)) == (0.4902, 0.9433)
-
-
 @pytest.mark.parametrize(
     ("share", "value"),
     [(0.5, 5.0), (0.99, 10.0), (0.1, 1.0), (0.11, 2.0), (1.0, 10.0)],
@@ -114,7 +109,7 @@ def test_no_latency_no_figures() -> None:
     assert latency_figures([3.0, 1.0, 2.0], (0.5, 0.999)) == {"p50": 2.0, "p99.9": 3.0}
 
 
-def a_summary(**changes: int) -> Summary:
+def a_summary(**changes: int) -> DemoSummary:
     counts = dict.fromkeys(
         [
             *(
@@ -141,7 +136,7 @@ def a_summary(**changes: int) -> Summary:
         ],
         0,
     )
-    return Summary(
+    return DemoSummary(
         **(counts | changes),
         dead_letters_by_code={"not_json": 3},
         outcome_dead_letters_by_code={},
@@ -150,7 +145,7 @@ def a_summary(**changes: int) -> Summary:
     )
 
 
-def said(summary: Summary) -> str:
+def said(summary: DemoSummary) -> str:
     console = Console(file=io.StringIO(), width=100, color_system=None)
     with console.capture() as captured:
         console.print(render_summary(summary))
@@ -159,7 +154,7 @@ def said(summary: Summary) -> str:
 
 def test_summary_says_that_all_is_well_only_when_it_is() -> None:
     assert "✓ Every record ended in exactly one place." in said(a_summary())
-    assert "✗ 2 unaccounted for, 1 accounted twice." in said(a_summary(unaccounted=2, duplicated=1))
+    assert "✗ 2 unaccounted for, 1 accounted for twice." in said(a_summary(unaccounted=2, duplicated=1))
 
 
 def test_summary_shows_the_dead_letters_by_code() -> None:

@@ -123,7 +123,7 @@ def test_another_number_of_partitions_than_the_other_topics_means_a_new_prefix()
     (difference,) = compare(topic, as_wanted(topic)._replace(partitions=8), Settings(), common_lanes=None)
     assert difference.blocking
     assert "the number of partitions is 8, wanted 4" in str(difference)
-    assert "begin anew under another topics.prefix" in difference.advice
+    assert "start a new environment under another topics.prefix" in difference.advice
 
 
 def test_another_number_of_partitions_that_all_topics_share_is_a_setting() -> None:

@@ -97,7 +97,7 @@ async def test_a_port_that_nobody_listens_at(broker: Broker) -> None:
 
 async def test_a_port_that_drops_what_comes() -> None:
     with a_black_hole() as port:
-        assert "packets to it get lost" in await told(f"127.0.0.1:{port}", OutageError)
+        assert "packets are lost" in await told(f"127.0.0.1:{port}", OutageError)
 
 
 async def test_a_name_that_is_not_known() -> None:
@@ -118,7 +118,7 @@ async def test_a_port_of_a_web_server() -> None:
         writer.close()
 
     async with a_server(serve) as port:
-        assert "speaks HTTP and is no broker" in await told(f"127.0.0.1:{port}", SettingsError)
+        assert "answers in HTTP, so it is not a broker" in await told(f"127.0.0.1:{port}", SettingsError)
 
 
 @pytest.mark.parametrize("hangs_up", [True, False], ids=["hangs up", "says nothing"])
@@ -130,7 +130,7 @@ async def test_a_port_of_something_else(hangs_up: bool) -> None:
 
     async with a_server(serve) as port:
         said = await told(f"127.0.0.1:{port}", Exception)
-    assert "it is stuck, or no broker" in said
+    assert "it is stuck, or not a broker" in said
 
 
 async def test_plain_text_to_a_port_that_speaks_tls(broker: Broker) -> None:
@@ -150,7 +150,7 @@ async def test_plain_text_to_a_port_that_speaks_tls(broker: Broker) -> None:
 async def test_tls_to_a_broker_in_plain_text(broker: Broker, protocol: str) -> None:
     user = {"sasl_username": "u", "sasl_password": "p"} if protocol == "SASL_SSL" else {}
     said = await told(broker.bootstrap, SettingsError, security_protocol=protocol, **user)
-    assert f"it speaks no TLS, and kafka.security_protocol is {protocol}" in said
+    assert f"it does not speak TLS, and kafka.security_protocol is {protocol}" in said
 
 
 async def test_a_user_for_a_broker_that_asks_for_none(broker: Broker) -> None:
@@ -172,7 +172,7 @@ async def test_descriptors_that_ran_out_are_not_blamed_on_kafka(broker: Broker) 
         with contextlib.suppress(OSError):
             while True:
                 held.append(os.open(os.devnull, os.O_RDONLY))
-        with pytest.raises(LimitError, match="limit of file descriptors is used up"):
+        with pytest.raises(LimitError, match="has reached its limit of file descriptors"):
             await reach(options_for(broker.bootstrap))
     finally:
         for descriptor in held:
@@ -228,7 +228,7 @@ async def test_a_worker_says_what_it_waits_for_and_is_not_ready(misnamed: LocalB
         assert worker.http_status("/livez") == 200
         worker.send_signal(signal.SIGTERM)
         assert await ended(worker) == 0
-    assert f"the worker waits for it. A broker answers at {misnamed.bootstrap}" in worker.log_path.read_text()
+    assert f"waiting for it. A broker answers at {misnamed.bootstrap}" in worker.log_path.read_text()
 
 
 @pytest.mark.parametrize("place", [a_closed_port, a_black_hole], ids=["closed port", "black hole"])

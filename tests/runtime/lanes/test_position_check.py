@@ -24,7 +24,7 @@ class Looks:
 def test_an_end_below_what_was_read_is_believed_at_the_second_look() -> None:
     looks = Looks()
     looks.look(20, 20, 0, 10)
-    with pytest.raises(OffsetsError, match=r"ends at offset 10, and the lane is to read on at 20"):
+    with pytest.raises(OffsetsError, match=r"ends at offset 10, but the lane should resume at 20"):
         looks.look(20, 20, 0, 10)
 
 

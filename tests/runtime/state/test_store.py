@@ -181,7 +181,7 @@ def test_a_sweep_rests_when_it_has_seen_all_and_begins_again_within_the_window(s
         ({"identity": "cluster-2"}, "another cluster"),
         ({"layout": 0}, "another version"),
         ({"entries": 0}, "another version"),
-        (None, "not whole"),
+        (None, "incomplete"),
     ],
     ids=["other cluster", "other layout", "other entries", "no note"],
 )
@@ -216,7 +216,7 @@ def test_a_first_start_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFix
 def test_starting_over_leaves_nothing(store: LaneStore) -> None:
     store.models.number("m@1", "champion")
     store.write([(b"a", scored()), (b"w", waiting(5))], {TOPIC: 9})
-    store.start_over("the topic was made anew")
+    store.start_over("the topic was recreated")
     assert (store.get_many([b"a"]), store.positions(), len(store.models)) == ([None], {}, 0)
     assert store.waiting_before(10, 10) == []
     store.write([(b"a", b"1")], {TOPIC: 1})

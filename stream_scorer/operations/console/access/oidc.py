@@ -117,9 +117,9 @@ class OidcClient:
             begun = self._pending.loads(cookie, max_age=LOGIN_S)
             state, nonce, verifier, target = (str(begun[name]) for name in ("s", "n", "v", "t"))
         except (BadData, KeyError, TypeError):
-            raise LoginRefusedError("This login was not begun in this browser, or too long ago.") from None
+            raise LoginRefusedError("This login was started in another browser, or too long ago.") from None
         if not hmac.compare_digest(state.encode(), answer.get("state", "").encode(errors="replace")):
-            raise LoginRefusedError("The answer belongs to another login than the one that was begun here.")
+            raise LoginRefusedError("The answer belongs to a login that was not started in this browser.")
         provider = await self._provider()
         said_issuer = answer.get("iss")
         if said_issuer != provider.issuer and (
@@ -127,7 +127,7 @@ class OidcClient:
         ):
             raise LoginRefusedError("The answer comes from another provider.")
         if "error" in answer or not answer.get("code"):
-            raise LoginRefusedError("The provider did not let you in.")
+            raise LoginRefusedError("The provider refused the login.")
         tokens = await self._tokens(provider, answer["code"], verifier)
         claims = await self._verified(provider, tokens.id_token, nonce)
         if self._is_missing(claims) and provider.userinfo_endpoint and tokens.access_token:
@@ -154,7 +154,7 @@ class OidcClient:
             found = msgspec.convert(await self._get(url), Configuration)
             if found.issuer != issuer:
                 raise SettingsError(
-                    f"oidc.issuer: the provider at {issuer} calls itself {found.issuer[:200]!r}: set exactly that"
+                    f"oidc.issuer: the provider at {issuer} calls itself {found.issuer[:200]!r}: set that"
                 )
             self._configuration = self._clock(), found
             return found
@@ -195,11 +195,11 @@ class OidcClient:
                 options={"require": ["exp", "iat", "iss", "aud", "sub", "nonce"]},
             )
         except jwt.PyJWTError as error:
-            raise LoginRefusedError(f"The provider's ID token does not hold ({type(error).__name__}).") from None
+            raise LoginRefusedError(f"The provider's ID token is not valid ({type(error).__name__}).") from None
         if not hmac.compare_digest(nonce.encode(), str(claims["nonce"]).encode()):
             raise LoginRefusedError("The provider's ID token belongs to another login.")
         if claims.get("azp", self._settings.client_id) != self._settings.client_id:
-            raise LoginRefusedError("The provider's ID token was made for somebody else.")
+            raise LoginRefusedError("The provider's ID token was issued for another client.")
         return claims
 
     async def _key(self, provider: Configuration, kid: str | None) -> jwt.PyJWK:
@@ -223,7 +223,7 @@ class OidcClient:
     async def _userinfo(self, url: str, access_token: str, claims: Mapping[str, Any]) -> dict[str, Any]:
         said = await self._get(url, {"Authorization": f"Bearer {access_token}"})
         if said.get("sub") != claims["sub"]:
-            raise LoginRefusedError("The provider tells of somebody else than its ID token.")
+            raise LoginRefusedError("The provider's user info is of another person than its ID token.")
         # what is signed counts more
         return {**said, **claims}
 
@@ -234,7 +234,7 @@ class OidcClient:
         named = self._settings.identity_claim
         name = claims.get(named)
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise LoginRefusedError(f"The provider does not say who you are: its answer has no claim {named!r}.")
+            raise LoginRefusedError(f"The provider's answer does not name you: it has no claim {named!r}.")
         if named == "email" and claims.get("email_verified") is not True:
             raise LoginRefusedError("The provider has not verified your e-mail address.")
         groups = _at(claims, self._settings.roles_claim)
@@ -262,13 +262,13 @@ class OidcClient:
                 while not answer.content.at_eof() and len(content) < ANSWER_BYTES_MAX:
                     content += await answer.content.read(ANSWER_BYTES_MAX - len(content))
                 if 400 <= answer.status < 500:
-                    raise LoginRefusedError(f"The provider refused our question with status {answer.status}.")
+                    raise LoginRefusedError(f"The provider refused the request with status {answer.status}.")
                 if answer.status != 200:
                     raise OutageError(f"The OpenID provider answered with status {answer.status}. Try again.")
                 return msgspec.json.decode(content, type=dict[str, Any])
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
             raise OutageError(
-                f"The OpenID provider {self._settings.issuer} can't be asked ({type(error).__name__}). Try again."
+                f"The OpenID provider {self._settings.issuer} can't be reached ({type(error).__name__}). Try again."
             ) from error
 
 

@@ -65,7 +65,9 @@ class RevokedSessions:
             write_private(self._path, msgspec.json.encode((self._all_before_s, self._ended)))
         except OSError as error:
             log.warning(
-                "%s can't be written (%s): the session is ended until this process ends", self._path, error.strerror
+                "%s can't be written (%s): this session counts as ended only until this process ends",
+                self._path,
+                error.strerror,
             )
 
     def holds(self, session: Session) -> bool:
@@ -86,7 +88,7 @@ class RevokedSessions:
         except (OSError, ValueError, RecursionError):
             # what cannot be read may have ended any session
             self._all_before_s = max(self._all_before_s, int(self._clock()))
-            log.warning("%s can't be read: everybody has to log in again", self._path)
+            log.warning("%s can't be read: everybody must log in again", self._path)
             self._read_at_ns = written_at_ns
             return
         self._all_before_s = max(self._all_before_s, before_s)

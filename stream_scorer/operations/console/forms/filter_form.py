@@ -3,7 +3,6 @@
 Invariant: every view of letters has an address of its own, which says the same to whoever is given it.
 """
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -14,6 +13,7 @@ from multidict import MultiMapping
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 WITHIN_S: Final = {"15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 WITHIN_NAMES: Final = {
@@ -48,7 +48,7 @@ def query_of(fields: Fields, **changes: str | list[str] | None) -> str:
 def filter_of(fields: Fields, now_ms: int | None = None) -> Filter:
     """The filter that the fields say. Raises SettingsError with what can't be understood."""
     problems: list[str] = []
-    now_ms = now_ms or time.time_ns() // 1_000_000
+    now_ms = now_ms or wall_clock_ms()
     given = {name: value for name, value in fields.items() if isinstance(value, str)}
     since_ms = _time("since", given, problems)
     if (within := given.get("within")) and since_ms is None:

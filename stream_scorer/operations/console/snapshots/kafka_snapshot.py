@@ -36,7 +36,9 @@ class TopicFigures:
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
             known = to_user_error(error, "looking at the group's offsets", self._settings.kafka.bootstrap)
-            raise known or OutageError(f"Kafka does not say how far the group is: {what_happened(error)}") from error
+            raise known or OutageError(
+                f"Kafka does not return the group's committed offsets: {what_happened(error)}"
+            ) from error
         partitions = []
         for observations, outcomes in zip(self._observations, self._outcomes, strict=True):
             read, joined = committed.get(observations), committed.get(outcomes)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from stream_scorer.errors import UserError
 from stream_scorer.operations.console.error_log import log_fault
-from stream_scorer.operations.console.snapshots.snapshot import Snapshot, Source
+from stream_scorer.operations.console.snapshots.snapshot import Snapshot, SnapshotSource
 
 LOOK_EVERY_S: Final = 2.0
 LOOKS_KEPT: Final = 151  # five minutes
@@ -30,7 +30,7 @@ class Sample(NamedTuple):
 class Recorder:
     """Looks every two seconds and remembers five minutes of it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SnapshotSource) -> None:
         self.source = source
         self.looks: deque[Sample] = deque(maxlen=LOOKS_KEPT)
         self.trouble: str | None = None
@@ -49,7 +49,7 @@ class Recorder:
         except (UserError, TimeoutError) as error:
             self.trouble = str(error) or "Kafka does not answer."
         except Exception as error:
-            self.trouble = "Internal error; the log says where."
+            self.trouble = "Internal error; see the console's log."
             log_fault("asking the workers and Kafka", error)
         else:
             self.trouble = now.trouble

@@ -77,7 +77,7 @@ class Snapshot:
         return sum((each.observations_unread or 0) + (each.outcomes_unread or 0) for each in self.partitions)
 
 
-class Source(Protocol):
+class SnapshotSource(Protocol):
     """Something whose figures the page shows."""
 
     async def now(self) -> Snapshot:

@@ -24,7 +24,7 @@ HTTP_PORT: Final = 80
 _decode: Final = msgspec.json.Decoder(WorkerStatus).decode
 
 
-class Answer(NamedTuple):
+class WorkerAnswer(NamedTuple):
     """What came of asking at one address: figures, or why there are none."""
 
     address: str
@@ -40,7 +40,7 @@ class WorkerClient:
         self._urls = urls
         self._session: ClientSession | None = None
 
-    async def ask(self) -> list[Answer]:
+    async def ask(self) -> list[WorkerAnswer]:
         """One answer for each address, in the order of the URLs and addresses."""
         found = await asyncio.gather(*map(self._ask_name, self._urls))
         return [answer for answers in found for answer in answers][:WORKERS_MAX]
@@ -50,21 +50,21 @@ class WorkerClient:
         if session is not None:
             await session.close()
 
-    async def _ask_name(self, url: str) -> list[Answer]:
+    async def _ask_name(self, url: str) -> list[WorkerAnswer]:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or HTTP_PORT
         try:
             async with asyncio.timeout(ANSWER_WAIT_S):
                 addresses = await _addresses(host, port)
         except (OSError, TimeoutError) as error:
-            return [Answer(f"{host}:{port}", None, f"its name can't be resolved: {_words(error)}")]
+            return [WorkerAnswer(f"{host}:{port}", None, f"its name can't be resolved: {_words(error)}")]
         answers = await asyncio.gather(*(self._ask(address, port) for address in addresses[:WORKERS_MAX]))
         if is_loopback(host):
             # one worker, which listens at one of this machine's own addresses
             answers = [answer for answer in answers if answer.status is not None] or answers[:1]
         return answers
 
-    async def _ask(self, host: str, port: int) -> Answer:
+    async def _ask(self, host: str, port: int) -> WorkerAnswer:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if self._session is None:
             # no proxy, no cookies: only what the URL names is asked
@@ -72,19 +72,21 @@ class WorkerClient:
         try:
             async with self._session.get(f"http://{address}/status", allow_redirects=False) as response:
                 if response.status != 200:
-                    return Answer(address, None, f"it answers with HTTP status {response.status}: it is no worker")
+                    return WorkerAnswer(
+                        address, None, f"it answers with HTTP status {response.status}, as no worker does"
+                    )
                 content = await response.content.readexactly(
                     min(response.content_length or STATUS_BYTES_MAX, STATUS_BYTES_MAX)
                 )
         except asyncio.IncompleteReadError as error:
             content = error.partial
         except (ClientError, OSError, TimeoutError) as error:
-            return Answer(address, None, f"it does not answer: {_words(error)}")
+            return WorkerAnswer(address, None, f"it does not answer: {_words(error)}")
         try:
             status = _decode(content)
         except (msgspec.DecodeError, RecursionError):
-            return Answer(address, None, f"its figures can't be read: this console reads format {FORMAT}")
-        return Answer(address, status)
+            return WorkerAnswer(address, None, f"its status can't be read: this console reads format {FORMAT}")
+        return WorkerAnswer(address, status)
 
 
 async def _addresses(host: str, port: int) -> list[str]:

@@ -16,7 +16,7 @@ INSTANCES_MAX: Final = 1_024
 JoinedKey = tuple[str, str, bool, bool]  # column, group, predicted, actual
 
 
-class Counts(NamedTuple):
+class WorkerCounts(NamedTuple):
     """What one worker counted since its start."""
 
     ended: Counter[str]
@@ -25,13 +25,13 @@ class Counts(NamedTuple):
     latency: tuple[int, ...]
 
 
-def counts_of(status: WorkerStatus) -> Counts:
+def counts_of(status: WorkerStatus) -> WorkerCounts:
     """Where records ended as `observations.predicted`; dead letters of both inputs as `dead_letters`."""
     ended = Counter({f"observations.{end}": count for end, count in status.observations.items()})
     ended.update({f"outcomes.{end}": count for end, count in status.outcomes.items()})
     ended["dead_letters"] = status.dead_letters
     joined = Counter({(one.column, one.group, one.predicted, one.actual): one.count for one in status.joined})
-    return Counts(ended, joined, status.predictions, tuple(status.latency_counts))
+    return WorkerCounts(ended, joined, status.predictions, tuple(status.latency_counts))
 
 
 class WorkerTotals:
@@ -45,7 +45,7 @@ class WorkerTotals:
         self.predictions = 0
         self.latency_bounds_s: tuple[float, ...] = ()
         self.latency: list[int] = []
-        self._last: OrderedDict[str, Counts] = OrderedDict()
+        self._last: OrderedDict[str, WorkerCounts] = OrderedDict()
 
     def add(self, statuses: Iterable[WorkerStatus]) -> None:
         """Take up what every worker says now."""

@@ -11,10 +11,10 @@ from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.core.quality.figures import GroupGap
 from stream_scorer.operations.console.snapshots.kafka_snapshot import TopicFigures
 from stream_scorer.operations.console.snapshots.snapshot import PartitionNow, QualityNow, Snapshot, WorkerNow
-from stream_scorer.operations.console.snapshots.worker_client import Answer, WorkerClient
+from stream_scorer.operations.console.snapshots.worker_client import WorkerAnswer, WorkerClient
 from stream_scorer.operations.console.snapshots.worker_totals import JoinedKey, WorkerTotals
 from stream_scorer.runtime.settings.settings import Settings
-from stream_scorer.runtime.worker.status import LaneStatus
+from stream_scorer.runtime.worker.status import LaneFigures
 
 # prediction, then what was true
 Cell = tuple[bool, bool]
@@ -65,7 +65,7 @@ class WorkerFigures:
         await self._kafka.close()
 
 
-def worker_now(answer: Answer) -> WorkerNow:
+def worker_now(answer: WorkerAnswer) -> WorkerNow:
     status = answer.status
     if status is None:
         return WorkerNow(answer.address, None, answer.why)
@@ -81,9 +81,9 @@ def worker_now(answer: Answer) -> WorkerNow:
     )
 
 
-def partitions_now(answers: Sequence[Answer]) -> list[PartitionNow]:
+def partitions_now(answers: Sequence[WorkerAnswer]) -> list[PartitionNow]:
     """Every partition with the worker that has it. Where two say so, as in a rebalance, the one that has it open."""
-    owned: dict[int, tuple[str, LaneStatus]] = {}
+    owned: dict[int, tuple[str, LaneFigures]] = {}
     partitions = 0
     for answer in answers:
         if answer.status is not None:
@@ -98,7 +98,7 @@ def partitions_now(answers: Sequence[Answer]) -> list[PartitionNow]:
     ]
 
 
-def _partition(address: str, lane: LaneStatus) -> PartitionNow:
+def _partition(address: str, lane: LaneFigures) -> PartitionNow:
     return PartitionNow(
         lane.partition,
         "open" if lane.is_open else "opening",

@@ -15,7 +15,7 @@ from stream_scorer.operations.dead_letters.query.view import DeadLetterView
 from stream_scorer.operations.dead_letters.service import DeadLetterService, Preview
 
 WHY_CHARACTERS_MAX: Final = 300
-REVEAL_FIRST: Final = "Reveal the dead letter first: what a fix makes of it depends on what it says of a person."
+REVEAL_FIRST: Final = "Reveal the dead letter first: the result of a fix depends on its personal data."
 
 
 async def show(visit: RequestContext) -> web.Response:
@@ -117,6 +117,6 @@ def _unknown(visit: RequestContext) -> web.Response:
     return visit.message(
         404,
         "Dead letter not found",
-        "The address of a dead letter is its partition and offset, like 2@1234.",
+        "A dead letter is named by its partition and offset, like 2@1234.",
         back="/dead-letters",
     )

@@ -1,6 +1,5 @@
 """Acting on letters: a check or a dry run first, then the act, each as a job."""
 
-import time
 from typing import Final
 
 import msgspec
@@ -14,7 +13,7 @@ from stream_scorer.operations.console.formatting import instant
 from stream_scorer.operations.console.forms import filter_form
 from stream_scorer.operations.console.forms.filter_form import Fields, filter_of, in_words, query_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
-from stream_scorer.operations.console.jobs import Job, OnProgress, Work
+from stream_scorer.operations.console.jobs import Job, Work
 from stream_scorer.operations.console.rendering import redirect
 from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.views.dead_letter_list import hidden_fields
@@ -23,7 +22,9 @@ from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Fil
 from stream_scorer.operations.dead_letters.replay.discard import DiscardReport
 from stream_scorer.operations.dead_letters.replay.dry_run import CheckReport
 from stream_scorer.operations.dead_letters.replay.replay import ReplayReport
+from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress
 from stream_scorer.operations.dead_letters.service import DeadLetterService
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 KINDS: Final = ("check", "dry-run", "replay", "discard-dry-run", "discard")
 CHANGES: Final = frozenset({"replay", "discard"})
@@ -37,7 +38,7 @@ async def start(visit: RequestContext) -> web.Response:
     assert form is not None
     kind = str(form.get("do", ""))
     if kind not in KINDS:
-        raise SettingsError("the form does not say what to do: use one of its buttons")
+        raise SettingsError("the form names no action: use one of its buttons")
     jobs = visit.console.desk.jobs
     why = str(form.get("why", "")).strip()[:WHY_CHARACTERS_MAX]
     if kind.startswith("discard") and not why:
@@ -52,7 +53,7 @@ async def start(visit: RequestContext) -> web.Response:
         who=office.who,
         again=[*again, *fix.pairs(), *_options(form), ("why", why)],
         back=back,
-        started_ms=time.time_ns() // 1_000_000,
+        started_ms=wall_clock_ms(),
     )
     work = _work(office, kind, wanted, fix.fix(), form, why)
     jobs.start(job, work, changes=kind in CHANGES)
@@ -72,12 +73,12 @@ def _letters_of(form: MultiMapping[str]) -> tuple[Filter, list[tuple[str, str]],
     wanted = filter_of(fields)
     if wanted.until_ms is None:
         fields["until"] = _now_text()
-        wanted = msgspec.structs.replace(wanted, until_ms=time.time_ns() // 1_000_000)
+        wanted = msgspec.structs.replace(wanted, until_ms=wall_clock_ms())
     return wanted, hidden_fields(fields), in_words(fields), f"/dead-letters/list?{query_of(fields)}"
 
 
 def _now_text() -> str:
-    return instant(time.time_ns() // 1_000_000)
+    return instant(wall_clock_ms())
 
 
 def _options(form: MultiMapping[str]) -> list[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """Dead letters in groups, and the letters of a filter."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,9 +14,10 @@ from stream_scorer.operations.console.forms.filter_form import Fields, filter_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.svg_charts import ranked_series, sparkline, stacked_bars
-from stream_scorer.operations.dead_letters.query.aggregation import Group
+from stream_scorer.operations.dead_letters.query.aggregation import ReasonGroup
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
 from stream_scorer.operations.dead_letters.service import DeadLetterService
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 PER_PAGE: Final = 50
 BUCKETS: Final = 60
@@ -45,7 +45,7 @@ async def groups(visit: RequestContext) -> web.Response:
         groups=[(group, _group_query(fields, group), spark) for group, spark in found_with(found, sparks)],
         left_out=max(0, len(found) - GROUPS_SHOWN_MAX),
         total=total,
-        chart=stacked_bars(buckets, series, f"{total} letters over time, by their first code"),
+        chart=stacked_bars(buckets, series, f"{total} dead letters over time, by their first code"),
         series=series,
         axis=_axis(since_ms, until_ms),
         axis_ms=(since_ms, until_ms),
@@ -54,14 +54,16 @@ async def groups(visit: RequestContext) -> web.Response:
     )
 
 
-def found_with(found: Sequence[Group], sparks: Sequence[Markup | None]) -> list[tuple[Group, Markup | None]]:
+def found_with(
+    found: Sequence[ReasonGroup], sparks: Sequence[Markup | None]
+) -> list[tuple[ReasonGroup, Markup | None]]:
     """Groups that are shown, each with its drawing or none."""
     shown = list(found[:GROUPS_SHOWN_MAX])
     return list(zip(shown, [*sparks, *[None] * len(shown)][: len(shown)], strict=True))
 
 
 async def _sparks(
-    office: DeadLetterService, wanted: Filter, found: Sequence[Group], since_ms: int, until_ms: int
+    office: DeadLetterService, wanted: Filter, found: Sequence[ReasonGroup], since_ms: int, until_ms: int
 ) -> list[Markup]:
     sparks = []
     for group in found[:SPARKS_MAX]:
@@ -72,7 +74,7 @@ async def _sparks(
     return sparks
 
 
-def _narrowed(wanted: Filter, group: Group) -> Filter:
+def _narrowed(wanted: Filter, group: ReasonGroup) -> Filter:
     return Filter(
         code=group.code,
         field=group.field if group.field is not None else wanted.field,
@@ -87,7 +89,7 @@ def _narrowed(wanted: Filter, group: Group) -> Filter:
     )
 
 
-def _group_query(fields: Fields, group: Group) -> str:
+def _group_query(fields: Fields, group: ReasonGroup) -> str:
     return query_of(fields, code=group.code, field=group.field or fields.get("field"))
 
 
@@ -134,7 +136,7 @@ def _filter(fields: Fields) -> tuple[Filter, str | None]:
     try:
         return filter_of(fields), None
     except SettingsError as error:
-        return filter_of({}), f"The filter was left out: {error}"
+        return filter_of({}), f"The filter was ignored: {error}"
 
 
 def _filter_fields(fields: Fields) -> dict[str, Any]:
@@ -149,9 +151,9 @@ def _filter_fields(fields: Fields) -> dict[str, Any]:
     }
 
 
-def _span(wanted: Filter, found: Sequence[Group]) -> tuple[int, int]:
+def _span(wanted: Filter, found: Sequence[ReasonGroup]) -> tuple[int, int]:
     """From when to when the drawing goes: what was asked for, else from the first letter to the last."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_clock_ms()
     firsts = [first for group in found if (first := _milliseconds(group.first_at))]
     lasts = [last for group in found if (last := _milliseconds(group.last_at))]
     since_ms = wanted.since_ms if wanted.since_ms is not None else min(firsts, default=now_ms - 3_600_000)

@@ -48,7 +48,7 @@ async def show(visit: RequestContext) -> web.Response:
             404,
             "Job not found",
             "The console keeps a job for 12 hours, until it restarts, and until you have started 50 newer ones. The "
-            "ledger keeps what it did: see the history of a dead letter.",
+            "ledger records what it did: see the history of a dead letter.",
             back="/jobs",
         )
     if job.kind in ASKING_TO_ACT and not visit.visitor.may_act:

@@ -15,8 +15,8 @@ from stream_scorer.operations.console.auth import (
     OPERATOR,
     SESSION_S,
     VIEWER,
+    AccessRefusal,
     Permission,
-    Refusal,
 )
 from stream_scorer.operations.console.forms.form_reader import read_form
 from stream_scorer.operations.console.rendering import redirect
@@ -49,12 +49,12 @@ async def create_session(console: Console, request: web.Request) -> web.Response
     if console.gate.has_oidc:
         return console.renderer.page("login.html", status=403, next=target, wrong="Log in with your own account.")
     cookie = console.gate.enter(request, str(given.get("token", "")), str(given.get("name", "")))
-    if isinstance(cookie, Refusal):
+    if isinstance(cookie, AccessRefusal):
         response = console.renderer.page("login.html", status=cookie.status, next=target, wrong=cookie.why)
         response.headers["Retry-After"] = str(cookie.wait_s)
         return response
     if cookie is None:
-        return console.renderer.page("login.html", status=401, next=target, wrong="This token is not known.")
+        return console.renderer.page("login.html", status=401, next=target, wrong="Unknown token.")
     response = redirect(target)
     _set_session(request, response, cookie)
     return response
@@ -89,13 +89,15 @@ async def finish_oidc(console: Console, request: web.Request) -> web.Response:
         person, target = await console.oidc.finish(request.cookies.get(LOGIN_COOKIE, ""), request.query)
         right = _right_of(console, person.groups)
         if right is None:
-            raise LoginRefusedError("You are known, and in none of the groups that may come in. Ask who runs this.")
+            raise LoginRefusedError(
+                "Your account is in none of the groups that may use this console. Ask its administrator."
+            )
     except LoginRefusedError as error:
         console.gate.failed(request, OIDC)
         log.warning("a login by OpenID Connect was refused: %s", error)
         response = console.renderer.page("login.html", status=403, next="/", wrong=str(error))
     else:
-        log.info("logged in by OpenID Connect with the rights %s", right)
+        log.info("logged in by OpenID Connect with the permissions %s", right)
         # The way here began at another site, so a browser would not send a strict cookie to where a redirect leads: a
         # page of ours that loads the next one is a new way
         response = console.renderer.page(

@@ -1,7 +1,6 @@
 """Who sends what is broken: counts from the index at once, and scorecards with a message for each, which take a read of
 the topics."""
 
-import time
 from typing import Final
 
 import msgspec
@@ -9,14 +8,16 @@ from aiohttp import web
 
 from stream_scorer.operations.console.forms import filter_form
 from stream_scorer.operations.console.forms.filter_form import filter_of
-from stream_scorer.operations.console.jobs import Job, OnProgress
+from stream_scorer.operations.console.jobs import Job
 from stream_scorer.operations.console.rendering import redirect
 from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.views.jobs import SHOWN_MAX as CARDS_MAX
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE
+from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress
 from stream_scorer.operations.reports.producer_scorecards import Scorecards, scorecards
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 SHOWN_MAX: Final = 200
 
@@ -58,7 +59,7 @@ async def count_up(visit: RequestContext) -> web.Response:
         who=visit.visitor.name or "",
         again=[],
         back="/producers",
-        started_ms=time.time_ns() // 1_000_000,
+        started_ms=wall_clock_ms(),
     )
     jobs.start(job, read, changes=False)
     return redirect(f"/jobs/{job.name}")

@@ -29,13 +29,12 @@ from stream_scorer.operations.dead_letters.index.rows import (
     act_rows,
     letter_rows,
 )
-from stream_scorer.operations.reading.topic_reader import Reader, Record, Span
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader, Record, Span
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
 log = logging.getLogger(__name__)
 
 # Records read so far, offsets in all
-OnRead = Callable[[int, int], None]
 Together = Callable[["Index", Mapping[TopicPartition, Span], "OnRead | None"], Awaitable[None]]
 # Rows are kept on disk at least this often: what is read between is read again after a crash
 KEPT_EVERY_RECORDS: Final = 20_000
@@ -169,8 +168,8 @@ class Index:
             rows = act_rows(records, self.sides)
             if len(rows) < len(records):
                 log.warning(
-                    "%s records of %s tell of no act on a dead letter and were passed over: find out who else may "
-                    "write there",
+                    "%s records of %s describe no action on a dead letter and were skipped: find out who else may "
+                    "write to it",
                     len(records) - len(rows),
                     partition.topic,
                 )

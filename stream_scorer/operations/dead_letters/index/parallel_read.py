@@ -13,8 +13,8 @@ from typing import Final
 
 from aiokafka import TopicPartition
 
-from stream_scorer.operations.dead_letters.index.index import Index, OnRead
-from stream_scorer.operations.reading.topic_reader import Reader, Span
+from stream_scorer.operations.dead_letters.index.index import Index
+from stream_scorer.operations.reading.topic_reader import OnRead, Reader, Span
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.settings.settings import KafkaSettings

@@ -22,7 +22,7 @@ PRODUCERS_NAMED: Final = 3
 T = TypeVar("T")
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class ReasonGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Letters that have one fault in common. A dead letter with several reasons is in several groups."""
 
     code: str
@@ -76,7 +76,7 @@ class _Part:
         self.newest = Position(chunk.partition, int(chunk.rows["offset"][rows[newest]]))
 
 
-def group(chunks: Iterable[Chunk]) -> list[Group]:
+def group(chunks: Iterable[Chunk]) -> list[ReasonGroup]:
     """Groups by code and field, the largest first."""
     sums: defaultdict[Fault, _Sum] = defaultdict(_Sum)
     for chunk in chunks:
@@ -88,7 +88,7 @@ def group(chunks: Iterable[Chunk]) -> list[Group]:
                 for name, count in senders:
                     sums[fault].producers[name] += count
     found = [
-        Group(
+        ReasonGroup(
             code=code,
             field=field,
             count=one.count,

@@ -27,7 +27,7 @@ LINKS_MAX: Final = 1_000
 SCANNED_MAX: Final = 500
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class LineageEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened: when, what (`failed`, `replay`, `discard`, `reveal`, `predicted`, `joined`, …), who did
     it, and the record that says so."""
 
@@ -42,7 +42,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to a letter's record from the first failure on, in order."""
 
     place: Position
-    events: list[Event]
+    events: list[LineageEvent]
 
 
 class _Sourced(msgspec.Struct):
@@ -64,7 +64,7 @@ class _Link(NamedTuple):
 
 async def history(access: Context, letter: DeadLetter | UnreadableDeadLetter) -> History:
     """Everything that is known of a letter, of those that it came from and of what came of it."""
-    events: list[Event] = []
+    events: list[LineageEvent] = []
     link: _Link | None = _first(access, letter)
     for _ in range(LINKS_MAX):
         if link is None:
@@ -143,12 +143,12 @@ async def _entries(access: Context, origin: SourcePosition) -> list[tuple[str, A
     return found
 
 
-def _failed(letter: DeadLetter | UnreadableDeadLetter) -> Event:
+def _failed(letter: DeadLetter | UnreadableDeadLetter) -> LineageEvent:
     if isinstance(letter, UnreadableDeadLetter):
-        return Event(at=rfc3339(max(letter.timestamp_ms, 0)), what="unreadable", where=str(letter.place))
+        return LineageEvent(at=rfc3339(max(letter.timestamp_ms, 0)), what="unreadable", where=str(letter.place))
     shown = [masked_reason(reason) for reason in letter.reasons]
     faults = [f"{reason.code} ({reason.field})" if reason.field else reason.code.value for reason in shown]
-    return Event(
+    return LineageEvent(
         at=rfc3339(letter.failed_ms),
         what="failed",
         where=f"dead letter {letter.place}",
@@ -156,7 +156,7 @@ def _failed(letter: DeadLetter | UnreadableDeadLetter) -> Event:
     )
 
 
-def _done(where: str, entry: AuditEntry) -> Event:
+def _done(where: str, entry: AuditEntry) -> LineageEvent:
     details: dict[str, Any] = {}
     if entry.why:
         details["why"] = entry.why
@@ -164,7 +164,7 @@ def _done(where: str, entry: AuditEntry) -> Event:
         details["fix"] = entry.fix
     if entry.act is Action.REPLAY:
         details |= {"replays": entry.replays, "became": str(entry.became) if entry.became else ""}
-    return Event(at=entry.at, what=entry.act.value, where=where, who=entry.who, details=details)
+    return LineageEvent(at=entry.at, what=entry.act.value, where=where, who=entry.who, details=details)
 
 
 # What came of a replay that left no letter
@@ -172,37 +172,37 @@ def _done(where: str, entry: AuditEntry) -> Event:
 
 async def _what_came(
     access: Context, became: SourcePosition, letter: DeadLetter | UnreadableDeadLetter | None
-) -> Event:
+) -> LineageEvent:
     if became.topic == access.names.observations:
         predictions = TopicPartition(access.names.predictions, became.partition)
         found = await find_sourced(access.reader, predictions, became.offset)
         if found is not None:
             offset, said = found
             details = {"prediction": said.prediction, "proba": said.proba, "model": said.model, "source": str(became)}
-            return Event(at=said.scored_at, what="predicted", where=_name(predictions, offset), details=details)
+            return LineageEvent(at=said.scored_at, what="predicted", where=_name(predictions, offset), details=details)
     elif (update := await _update(access, became, letter)) is not None:
         return update
     spans = [TopicPartition(became.topic, became.partition)]
     committed = (await access.reader.committed(access.settings.group_name, spans)).get(spans[0], 0)
     if committed <= became.offset:
-        return Event(at="", what="waiting", where=str(became), details={"why": "no worker has read it yet"})
+        return LineageEvent(at="", what="waiting", where=str(became), details={"why": "no worker has read it yet"})
     kind = "redelivered" if became.topic == access.names.observations else "repeated"
-    why = "the same is known already: nothing was published, or what was is beyond retention"
-    return Event(at="", what=kind, where=str(became), details={"why": why})
+    why = "the same observation was scored before: nothing was published, or retention has deleted it"
+    return LineageEvent(at="", what=kind, where=str(became), details={"why": why})
 
 
 async def _update(
     access: Context, became: SourcePosition, letter: DeadLetter | UnreadableDeadLetter | None
-) -> Event | None:
+) -> LineageEvent | None:
     """What an outcome that was replayed led to: the last update that names it."""
     partition = TopicPartition(access.names.outcome_updates, became.partition)
     spans = await access.reader.spans([access.names.outcome_updates], stable=True)
     span = spans[partition]
-    found: Event | None = None
+    found: LineageEvent | None = None
     async for _, records in access.reader.read({partition: span}, whole_batches=True):
         for offset, said in _sourced(records, became.offset):
             where = _name(partition, offset)
-            found = Event(at=said.scored_at, what=said.status, where=where, details={"source": str(became)})
+            found = LineageEvent(at=said.scored_at, what=said.status, where=where, details={"source": str(became)})
     return found
 
 

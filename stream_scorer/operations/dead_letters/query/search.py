@@ -21,10 +21,10 @@ from stream_scorer.core.records.dead_letter_reader import (
 )
 from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.index.dictionaries import NOBODY
-from stream_scorer.operations.dead_letters.index.index import Chunk, OnRead
+from stream_scorer.operations.dead_letters.index.index import Chunk
 from stream_scorer.operations.dead_letters.index.rows import STAGES, Rows, place_number, time_text
 from stream_scorer.operations.dead_letters.query.filters import STATES, Filter, State
-from stream_scorer.operations.reading.topic_reader import Span
+from stream_scorer.operations.reading.topic_reader import OnRead, Span
 
 # Between two letters that are wanted, so many that are not are read rather than jumped over: about a fetch
 GAP_MAX: Final = 3_000

@@ -88,11 +88,11 @@ def why_not_replayable(access: Context, letter: DeadLetter | UnreadableDeadLette
     if isinstance(letter, UnreadableDeadLetter):
         return letter.why
     if letter.origin.topic not in access.inputs:
-        return f"it came from {letter.origin.topic}, which is no input of this environment"
+        return f"it came from {letter.origin.topic}, which is not an input of this environment"
     if letter.why_incomplete is not None:
         return letter.why_incomplete
     return {
-        State.REPLAYED: "it was replayed: each letter is replayed once",
+        State.REPLAYED: "it was replayed already: a dead letter is replayed once",
         State.DISCARDED: "it was discarded",
         State.PARKED: f"it is parked: its record was replayed {access.cap} times; say --parked",
     }.get(state)

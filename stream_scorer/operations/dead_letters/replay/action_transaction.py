@@ -12,15 +12,16 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownError
 
 from stream_scorer.core.records.audit_log import NO_LETTER, Action, AuditEntry, encode_entry
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, SourcePosition, UnreadableDeadLetter
 from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.errors import FencedError, OutageError
-from stream_scorer.operations.dead_letters.context import Context, now_ms
+from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.index.rows import ACTS
 from stream_scorer.runtime.kafka.errors import FENCED, cause_of, to_user_error, what_happened
+from stream_scorer.runtime.kafka.newer_errors import TransactionAbortableError
 from stream_scorer.runtime.kafka.record_batches import (
     BATCH_BYTES_MAX,
     REQUEST_BYTES_MAX,
@@ -29,9 +30,13 @@ from stream_scorer.runtime.kafka.record_batches import (
     pack,
     stop_producer,
 )
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 # An orphan holds up the workers that read what it wrote into: whoever comes next ends it at once, Kafka after this time
 TRANSACTION_TIMEOUT_MS: Final = 10_000
+# Kafka gave up this transaction, or says no more than that something went wrong (two operators who begin in the same
+# moment have met it): begun anew behind the ledger's end, the act is done once
+UNDECIDED: Final = (TransactionAbortableError, UnknownError)
 # Letters in one transaction: many enough to be quick, few enough to be over in a moment
 TOGETHER_MAX: Final = 1_000
 
@@ -141,7 +146,7 @@ class ActionTransaction:
         """Whole record batches, built here: a `send` for each record costs ten times as much."""
         sent = [
             (await self._producer.send_batch(batch, topic, partition=partition), count)
-            for batch, count in pack(self._producer, records, now_ms())
+            for batch, count in pack(self._producer, records, wall_clock_ms())
         ]
         offsets: list[int] = []
         for future, count in sent:
@@ -150,7 +155,7 @@ class ActionTransaction:
         return offsets
 
     async def _note(self, intents: Sequence[PlannedAction], became: Sequence[SourcePosition | None]) -> None:
-        clock_ms = now_ms()
+        clock_ms = wall_clock_ms()
         at = rfc3339(clock_ms)
         entries = []
         for intent, place in zip(intents, became, strict=True):
@@ -174,7 +179,7 @@ async def note_reveal(access: Context, letter: DeadLetter | UnreadableDeadLetter
     entry = AuditEntry(
         act=Action.REVEAL,
         who=access.who,
-        at=rfc3339(now_ms()),
+        at=rfc3339(wall_clock_ms()),
         origin=access.origin_of(letter),
         letter=letter.place,
         why=why,
@@ -193,7 +198,7 @@ async def note_check(
 ) -> None:
     """Write into the ledger that somebody is about to learn something that depends on masked bytes: of each of
     `letters`, or, where there are none, of the `count` letters of a filter. It fences nobody."""
-    at, names = rfc3339(now_ms()), access.names
+    at, names = rfc3339(wall_clock_ms()), access.names
     entries = [
         AuditEntry(
             act=Action.CHECK,
@@ -241,16 +246,22 @@ def _told(access: Context) -> Iterator[None]:
     try:
         yield
     except (KafkaError, TimeoutError, OSError) as error:
-        if isinstance(cause_of(error), FENCED):
+        cause = cause_of(error)
+        if isinstance(cause, UNDECIDED):
             raise FencedError(
-                "Another operator acts on the same dead letters just now. What was done is done once; "
-                "say the same command again to go on with the rest."
+                f"Kafka could not finish a transaction on dead letters: {what_happened(cause)}. What was committed is "
+                "done once; run the same command again for the rest."
+            ) from error
+        if isinstance(cause, FENCED):
+            raise FencedError(
+                "Another operator is acting on the same dead letters. What was committed is done once; run the same "
+                "command again for the rest."
             ) from error
         bootstrap = access.settings.kafka.bootstrap
         known = to_user_error(error, "acting on dead letters", bootstrap)
         if known is None or isinstance(known, OutageError):
             raise OutageError(
                 f"Kafka does not answer at {bootstrap} while acting on dead letters: {what_happened(error)}. "
-                "What was committed is done once; say the same command again to go on with the rest."
+                "What was committed is done once; run the same command again for the rest."
             ) from error
         raise known from error

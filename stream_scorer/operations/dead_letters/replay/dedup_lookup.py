@@ -17,8 +17,9 @@ from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.prediction import ObservationCode
 from stream_scorer.core.records.record import Source
 from stream_scorer.core.records.timestamps import milliseconds
-from stream_scorer.operations.dead_letters.context import Context, now_ms
-from stream_scorer.operations.dead_letters.index.index import OnRead
+from stream_scorer.operations.dead_letters.context import Context
+from stream_scorer.operations.reading.topic_reader import OnRead
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 # Where the first one that is known is itself a letter, which has no offset yet
 NO_OFFSET: Final = -1
@@ -98,7 +99,7 @@ async def known_ids(
     access: Context, ids: Mapping[bytes, object], on_read: OnRead | None = None
 ) -> dict[bytes, ScoredId]:
     """Those of the ids that were scored within the join window, from the predictions themselves."""
-    starts_ms = now_ms() - int(access.settings.worker.join_window_s * 1000)
+    starts_ms = wall_clock_ms() - int(access.settings.worker.join_window_s * 1000)
     spans = await access.reader.spans([access.names.predictions], stable=True)
     homes = {partition_of(id_, len(spans)) for id_ in ids} if len(ids) < len(spans) else None
     spans = {key: span for key, span in spans.items() if homes is None or key.partition in homes}

@@ -10,11 +10,11 @@ import msgspec
 from stream_scorer.core.records.audit_log import Action
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.dead_letters.context import Context
-from stream_scorer.operations.dead_letters.index.index import OnRead
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter
 from stream_scorer.operations.dead_letters.query.search import matching_offsets
 from stream_scorer.operations.dead_letters.replay.action_transaction import ActionTransaction, PlannedAction
 from stream_scorer.operations.dead_letters.replay.retry_when_fenced import Letters, apply_in_chunks
+from stream_scorer.operations.reading.topic_reader import OnRead
 
 
 class DiscardReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,10 +22,11 @@ from stream_scorer.core.contract.schema_frame import without_frame
 from stream_scorer.core.dead_letters.redaction import masked_reason, shown_id
 from stream_scorer.core.dead_letters.repair import Fix, FixError, apply_fix
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position, UnreadableDeadLetter
-from stream_scorer.operations.dead_letters.context import Context, now_ms
-from stream_scorer.operations.dead_letters.index.index import OnRead
+from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.query.search import Offsets, read_letters
 from stream_scorer.operations.dead_letters.replay.dedup_lookup import ValidLetter, stumbling
+from stream_scorer.operations.reading.topic_reader import OnRead
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 EXAMPLES_MAX: Final = 1_000
 JUDGED_TOGETHER: Final = 50
@@ -94,7 +95,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     letters: list[Checked]
 
 
-class Answers(NamedTuple):
+class DryRunVerdicts(NamedTuple):
     """The verdict on each letter, in the order of the offsets that were asked about; and a report."""
 
     verdicts: Mapping[int, NDArray[np.int8]]
@@ -106,7 +107,7 @@ def assess(access: Context, letter: DeadLetter | UnreadableDeadLetter, fix: Fix)
     if isinstance(letter, UnreadableDeadLetter):
         return Assessment(letter, Verdict.UNREADABLE, why=letter.why)
     if letter.origin.topic not in access.inputs:
-        why = f"it came from {letter.origin.topic}, which is no input of this environment"
+        why = f"it came from {letter.origin.topic}, which is not an input of this environment"
         return Assessment(letter, Verdict.OTHER_TOPIC, why=why)
     if letter.why_incomplete is not None:
         return Assessment(letter, Verdict.TRUNCATED, why=letter.why_incomplete)
@@ -138,14 +139,14 @@ async def _judge_all(
             yield judged
 
 
-async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> Answers:
+async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> DryRunVerdicts:
     """What would become of the letters at these places."""
     verdicts = {key: np.full(len(wanted), VERDICTS.index(Verdict.GONE), np.int8) for key, wanted in offsets.items()}
     checked: dict[Position, Checked] = {}
     keeping_id: set[Position] = set()
     changed = 0
     passing: defaultdict[bytes, list[ValidLetter]] = defaultdict(list)
-    clock_ms = now_ms()
+    clock_ms = wall_clock_ms()
 
     def settle(place: Position, verdict: Verdict) -> None:
         verdicts[place.partition][np.searchsorted(offsets[place.partition], place.offset)] = VERDICTS.index(verdict)
@@ -177,7 +178,7 @@ async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | N
     counts = sum(
         (np.bincount(each, minlength=len(VERDICTS)) for each in verdicts.values()), np.zeros(len(VERDICTS), int)
     )
-    return Answers(
+    return DryRunVerdicts(
         verdicts,
         CheckReport(
             count=int(counts.sum()),

@@ -21,8 +21,7 @@ from stream_scorer.core.records.audit_log import Action
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, UnreadableDeadLetter, replay_headers
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.record import ProducerRecord
-from stream_scorer.operations.dead_letters.context import Context, now_ms
-from stream_scorer.operations.dead_letters.index.index import OnRead
+from stream_scorer.operations.dead_letters.context import Context
 from stream_scorer.operations.dead_letters.query.aggregation import count_states
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
 from stream_scorer.operations.dead_letters.query.search import Offsets, matching_chunks, matching_offsets
@@ -41,6 +40,8 @@ from stream_scorer.operations.dead_letters.replay.dry_run import (
     check,
 )
 from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress, apply_in_chunks
+from stream_scorer.operations.reading.topic_reader import OnRead
+from stream_scorer.runtime.worker.clock import wall_clock_ms
 
 # With a rate, a transaction holds what is due in this time
 PACE_S: Final = 0.2
@@ -151,7 +152,7 @@ class _Run:
         self._said = fix.said() if fix else ""
         self._on_progress = on_progress
         self._together = TOGETHER_MAX if rate is None else max(1, min(TOGETHER_MAX, int(rate * PACE_S)))
-        self._pace = Pace(rate)
+        self._pace = ReplayRate(rate)
         self._partitions = len(access.index.partitions)
         self.counts = Counter[str]()
 
@@ -189,12 +190,12 @@ class _Run:
         if isinstance(judged.said, ValidEvent):
             # where its id belongs, so that nobody has to move it and it can be followed by its offset
             key, partition = judged.said.id, partition_of(judged.said.id, self._partitions)
-        time_ms = self._access.time_of_replay(letter, now_ms())
+        time_ms = self._access.time_of_replay(letter, wall_clock_ms())
         record = ProducerRecord(key, judged.value, time_ms, replay_headers(letter, replays))
         return Republication(letter.origin.topic, partition, record)
 
 
-class Pace:
+class ReplayRate:
     """So many a second and no more, counted from the first."""
 
     def __init__(self, rate: float | None) -> None:

@@ -109,7 +109,7 @@ class ProtocolClient:
             try:
                 await self._client.bootstrap()
             except LOST as error:
-                log.warning("Kafka does not answer yet (%s); the worker waits for it", error)
+                log.warning("Kafka does not answer yet (%s); waiting for it", error)
                 await asyncio.sleep(CONNECT_WAIT_S)
             else:
                 return

@@ -8,6 +8,8 @@ from typing import Final
 
 from aiokafka import errors
 
+from stream_scorer.runtime.kafka.newer_errors import TransactionAbortableError
+
 
 class ErrorCode(IntEnum):
     """Those that are told apart by name."""
@@ -38,7 +40,7 @@ class ErrorCode(IntEnum):
     OFFSET_NOT_AVAILABLE = 78
     FENCED_INSTANCE_ID = 82
     UNSTABLE_OFFSET_COMMIT = 88
-    PRODUCER_NAMED = 90
+    PRODUCER_FENCED = 90
     TRANSACTIONAL_ID_NOT_FOUND = 105
     TRANSACTION_ABORTABLE = 120
 
@@ -71,10 +73,6 @@ COORDINATOR_MOVED: Final = frozenset({ErrorCode.COORDINATOR_NOT_AVAILABLE, Error
 NOT_AT_FAULT: Final = frozenset({ErrorCode.NONE, ErrorCode.OPERATION_NOT_ATTEMPTED})
 
 
-class TransactionAbortableError(errors.KafkaError):
-    """Kafka can't go on with this transaction, but can with another one of the same producer."""
-
-
 # Somebody else owns what the request was for
 _NAMED: Final[dict[int, type[Exception]]] = {
     ErrorCode.ILLEGAL_GENERATION: errors.IllegalGenerationError,
@@ -82,7 +80,7 @@ _NAMED: Final[dict[int, type[Exception]]] = {
     ErrorCode.REBALANCE_IN_PROGRESS: errors.RebalanceInProgressError,
     ErrorCode.FENCED_INSTANCE_ID: errors.IllegalGenerationError,
     ErrorCode.INVALID_PRODUCER_EPOCH: errors.InvalidProducerEpoch,
-    ErrorCode.PRODUCER_NAMED: errors.ProducerFenced,
+    ErrorCode.PRODUCER_FENCED: errors.ProducerFenced,
     ErrorCode.TRANSACTION_ABORTABLE: TransactionAbortableError,
 }
 
