@@ -81,7 +81,10 @@ _WORKER: Final[_Table] = {
         _READ: "to see transactions that a lane's former owner left open",
         _WRITE: "to publish dead letters",
     },
-    "shadow_predictions": {_WRITE: "to publish shadow predictions"},
+    "shadow_predictions": {
+        _READ: "to see transactions that a lane's former owner left open",
+        _WRITE: "to publish shadow predictions",
+    },
     "model_control": {_READ: "to follow control records"},
     "model_switches": {_READ: "to read which models served last", _WRITE: "to publish switch records"},
     "models": {_READ: "to load models"},
