@@ -92,7 +92,7 @@ def deploy(
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
 
     async def deployed() -> None:
-        from stream_scorer.models.artifacts.files import read_files
+        from stream_scorer.models.artifacts.files import FILES, read_files
         from stream_scorer.models.registry.model_directory import load_model
         from stream_scorer.operations.rollout.model_sources import opened_source
         from stream_scorer.operations.rollout.model_store import NewModel
@@ -111,7 +111,8 @@ def deploy(
             )
             if found.faults:
                 raise ModelError(f"{found.model} may not be deployed: {'; '.join(found.faults)}")
-            contents, digest = read_files(folder)
+            files, digest = read_files(folder)
+            contents = {name: files[name] for name in FILES}
         name, _, _ = loaded.name.rpartition("@")
         model = served(name, digest, found.threshold)
         async with open_rollout(resolved, who=who) as rollout:

@@ -164,9 +164,6 @@ class ModelSettings(Section, frozen=True):
         ]
         | None
     ) = None
-    upload_bytes_max: Annotated[
-        int, about("The largest model that is uploaded to Kafka, or loaded from it", ge=MIB, le=1024 * MIB)
-    ] = 64 * MIB
 
 
 class ModelsSettings(Section, frozen=True):
