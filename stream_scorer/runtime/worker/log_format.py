@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Literal
 
+from stream_scorer.core.records.timestamps import rfc3339
+
 # Libraries that tell on INFO what we say better, or not at all
 QUIET = ("aiokafka", "faust", "mode", "aiohttp", "asyncio")
 # When a library may say the same again, and of how many sayings that is remembered
@@ -117,7 +119,7 @@ class RepeatFilter:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+    return rfc3339(int(record.created * 1000))
 
 
 def _one_line(text: str) -> str:

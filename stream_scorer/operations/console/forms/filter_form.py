@@ -4,13 +4,14 @@ Invariant: every view of letters has an address of its own, which says the same 
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Final
 from urllib.parse import urlencode
 
 from multidict import MultiMapping
 
 from stream_scorer.core.contract.reasons import Code, Stage
+from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
 from stream_scorer.runtime.worker.clock import wall_clock_ms
@@ -86,11 +87,10 @@ def _time(name: str, given: Mapping[str, str], problems: list[str]) -> int | Non
     if not said:
         return None
     try:
-        when = datetime.fromisoformat(said)
+        return milliseconds(said, default_zone=UTC)
     except ValueError:
         problems.append(f"{name}: {said!r} is not a time like 2026-11-22T08:00")
         return None
-    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def in_words(fields: Fields) -> str:
