@@ -88,15 +88,15 @@ def _time_ms(option: str, given: str | None) -> int | None:
 
 def _plain(report: "QualityReport") -> dict[str, Any]:
     """The report as objects for JSON; the figures of all models together stand at its top."""
-    from stream_scorer.core.quality.figures import as_json
+    from stream_scorer.core.quality.figures import figures_by_name
     from stream_scorer.core.records.timestamps import rfc3339
 
     window, findings = report.window, report.findings
-    models = [{"model": each.model, "role": each.role, **as_json(each.figures)} for each in findings.models]
+    models = [{"model": each.model, "role": each.role, **figures_by_name(each.figures)} for each in findings.models]
     return {
         "from": rfc3339(window.begins_ms) if window.begins_ms is not None else None,
         "to": rfc3339(window.ends_ms) if window.ends_ms is not None else None,
-        **as_json(findings.all),
+        **figures_by_name(findings.all),
         "corrections": findings.corrections,
         "models": models,
         "unreadable": findings.unreadable,

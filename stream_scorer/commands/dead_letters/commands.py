@@ -144,11 +144,11 @@ def check(
     one would not pass.
     """
     from stream_scorer.commands.dead_letters.printing import print_check, print_json
-    from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
+    from stream_scorer.operations.dead_letters.replay.dry_run import CheckResult
 
     report = _run(settings, lambda service, on_read: service.check(wanted, fix, on_read, why), who=who, quiet=as_json)
     (print_json if as_json else print_check)(report)
-    if set(report.verdicts) - {Verdict.PASSES, Verdict.ALREADY_SCORED}:
+    if set(report.verdicts) - {CheckResult.PASSES, CheckResult.ALREADY_SCORED}:
         raise typer.Exit(NOT_FINE)
 
 

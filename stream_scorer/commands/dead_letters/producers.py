@@ -9,8 +9,8 @@ import typer
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.option_groups import with_options
 from stream_scorer.commands.options import JsonOption, environment_settings
+from stream_scorer.commands.terminal_text import printable
 from stream_scorer.commands.time_options import milliseconds_of
-from stream_scorer.commands.validate import printable
 
 if TYPE_CHECKING:
     from stream_scorer.core.dead_letters.producer_scorecards import Scorecard

@@ -144,7 +144,7 @@ def sighting(what: RecordKind, topic: str, partition: int, record: ConsumedRecor
     return TimelineEntry(rfc3339(max(record.timestamp, 0)), topic, partition, record.offset, what, details)
 
 
-def in_order(sightings: Sequence[TimelineEntry]) -> list[TimelineEntry]:
+def chronological(sightings: Sequence[TimelineEntry]) -> list[TimelineEntry]:
     """By time; of one time, inputs before what came of them."""
     ranks = {what: rank for rank, what in enumerate(RecordKind)}
     return sorted(sightings, key=lambda seen: (seen.time, ranks[seen.what], seen.partition, seen.offset))

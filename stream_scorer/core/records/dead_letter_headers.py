@@ -70,7 +70,7 @@ class _Header(NamedTuple):
     optional: bool = False
 
 
-def count(text: bytes | None) -> int:
+def bounded_count(text: bytes | None) -> int:
     """A decimal number of a header; 0 where it is none."""
     return min(int(text), REPLAYS_MAX) if text is not None and text.isdigit() and len(text) <= 9 else 0
 
@@ -100,7 +100,7 @@ HEADERS: Final = (
         lambda text: decode_or_none(lambda time: milliseconds(time.decode()), text) or 0,
     ),
     _Header(VERSION, "version", str.encode, lambda text: text.decode(errors="replace")),
-    _Header(REPLAYS, "replays", lambda replays: b"%d" % replays, count),
+    _Header(REPLAYS, "replays", lambda replays: b"%d" % replays, bounded_count),
 )
 OPTIONAL_HEADERS: Final = (
     _Header(TRUNCATED, "truncation", _encode, msgspec.json.Decoder(Truncation | None).decode, optional=True),

@@ -26,7 +26,7 @@ _decode_source: Final = msgspec.json.Decoder(Source).decode
 Places = NDArray[np.int64]
 
 
-class Decided(NamedTuple):
+class LetterDecisions(NamedTuple):
     """Inputs that ended in a dead letter, by what was decided on it; all others of them wait."""
 
     replayed: int
@@ -85,12 +85,12 @@ class ActEvidence:
             twice=acts["became"][np.isin(acts["origin"], known[counts > 1])],
         )
 
-    def decided(self, letters: Places) -> Decided:
+    def decided(self, letters: Places) -> LetterDecisions:
         """What was decided on the dead letters of these inputs."""
         acts = self._all()
         replayed = np.isin(letters, acts["origin"][acts["act"] == ACTS.index(Action.REPLAY)])
         discarded = np.isin(letters, acts["origin"][acts["act"] == ACTS.index(Action.DISCARD)])
-        return Decided(int(replayed.sum()), int((discarded & ~replayed).sum()))
+        return LetterDecisions(int(replayed.sum()), int((discarded & ~replayed).sum()))
 
     def _all(self) -> Rows:
         self._acts = [np.concatenate(self._acts)] if self._acts else [np.empty(0, dtype=ACT)]

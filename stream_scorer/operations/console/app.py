@@ -63,7 +63,7 @@ PAGES: Final[tuple[tuple[str, View], ...]] = (
 # so that they need the right to act like what they prepare.
 FORMS: Final[tuple[tuple[str, View, Permission], ...]] = (
     ("/dead-letters/act", dead_letter_actions.start, Permission.ACT),
-    ("/producers/scorecards", producers.count_up, Permission.LOOK),
+    ("/producers/scorecards", producers.start_scorecards, Permission.LOOK),
     ("/dead-letters/{place}/reveal", dead_letter.reveal, Permission.ACT),
     ("/dead-letters/{place}/preview", dead_letter.preview, Permission.ACT),
 )

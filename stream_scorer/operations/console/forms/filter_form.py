@@ -31,7 +31,7 @@ FIELDS: Final = ("code", "field", "stage", "within", "since", "until", "partitio
 Fields = dict[str, str | list[str]]
 
 
-def fields_of(given: MultiMapping[str]) -> Fields:
+def filled_fields(given: MultiMapping[str]) -> Fields:
     """What was filled in, and nothing else."""
     fields: Fields = {name: str(given[name])[:TEXT_CHARACTERS_MAX] for name in FIELDS if given.get(name)}
     states = [state for state in State if state in given.getall("state", [])]
