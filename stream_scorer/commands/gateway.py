@@ -1,10 +1,10 @@
 """`stream-scorer gateway`: the HTTP API for clients without Kafka, in a process of its own."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import typer
 
+from stream_scorer.commands.event_loop import run_fast
 from stream_scorer.commands.http_options import HttpListener, http_listener
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.option_groups import with_options
@@ -25,7 +25,7 @@ def gateway(environment: Environment, listener: HttpListener) -> None:
     Any number of gateways may run side by side; each one answers with the results in the topics.
     """
     overrides = {"gateway.http_host": listener.host, "gateway.http_port": listener.port}
-    asyncio.run(_serve(environment.settings(overrides), listener))
+    run_fast(_serve(environment.settings(overrides), listener))
 
 
 async def _serve(resolved: "Settings", listener: HttpListener) -> None:

@@ -22,6 +22,8 @@ from stream_scorer.core.records.model_control import (
     ServedModel,
     encode_control,
 )
+from stream_scorer.core.records.model_evidence import CELLS, GROUPS, ModelEvidence, encode_evidence
+from stream_scorer.core.records.model_manifest import ModelFile, ModelManifest, encode_manifest
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, encode_switch
 from stream_scorer.core.records.outcome_update import AwaitingPrediction, Joined, Unknown, Update, encode_update
 from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
@@ -277,3 +279,34 @@ def test_a_shadow_prediction_keeps_to_its_schema() -> None:
         shadows=(UnpublishedPrediction("trees@0123456789ab", True, 0.5, 0.4),),
     )
     validator("shadow_predictions").validate(json.loads(encode_shadow_prediction(said)))
+
+
+def test_a_manifest_and_an_evidence_record_keep_to_their_schemas() -> None:
+    at = "2026-01-02T03:04:05.678Z"
+    manifest = ModelManifest(
+        name="trees",
+        digest="1" * 64,
+        threshold=0.4,
+        form="matrix",
+        chunks=1,
+        files=(ModelFile("card.json", 2, "2" * 64),),
+        first_offset=0,
+        who="ann",
+        at=at,
+    )
+    validator("models").validate(json.loads(encode_manifest(manifest)))
+    evidence = ModelEvidence(
+        partition=1,
+        champion=CHAMPION,
+        candidate=CHAMPION,
+        first=FirstOffsets(3, 4),
+        next=FirstOffsets(5, 6),
+        outcomes=(1,) * (GROUPS * CELLS),
+        recent="07",
+        scored=(1, 2, 3, 4),
+        residual_sum=-0.5,
+        residual_squares=0.25,
+        worker="w",
+        at=at,
+    )
+    validator("model_evidence").validate(json.loads(encode_evidence(evidence)))

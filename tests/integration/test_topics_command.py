@@ -53,10 +53,10 @@ async def config_of(broker: Any, topic: str) -> dict[str, str]:
 
 async def test_apply_creates_what_check_asks_for_and_nothing_the_second_time(broker: Any, prefix: str) -> None:
     settings = settings_for(broker, prefix)
-    assert len(await check_cluster(settings)) == 9
+    assert len(await check_cluster(settings)) == 11
     assert await apply(settings) == TopicNames(prefix).all
     assert await check_cluster(settings) == []
-    assert [row.differences for row in await plan(settings)] == [()] * 9
+    assert [row.differences for row in await plan(settings)] == [()] * 11
     assert await apply(settings) == ()
 
 
@@ -78,7 +78,7 @@ async def test_a_created_topic_has_the_limits_of_the_file(broker: Any, prefix: s
 async def test_looking_creates_no_topic(broker: Any, prefix: str) -> None:
     settings = settings_for(broker, prefix)
     await plan(settings)
-    assert len(await check_cluster(settings)) == 9
+    assert len(await check_cluster(settings)) == 11
 
 
 async def test_another_number_of_partitions_is_refused_and_left_as_it_is(broker: Any, prefix: str) -> None:
@@ -93,7 +93,7 @@ async def test_another_number_of_partitions_is_refused_and_left_as_it_is(broker:
 async def test_partitions_that_all_topics_share_need_only_the_setting(broker: Any, prefix: str) -> None:
     await apply(settings_for(broker, prefix, topics__partitions=2))
     problems = await check_cluster(settings_for(broker, prefix))
-    assert len(problems) == 6
+    assert len(problems) == 8
     assert all("set topics.partitions = 2" in problem for problem in problems)
 
 
@@ -123,7 +123,7 @@ async def test_more_replicas_than_brokers_are_refused_with_what_to_do(broker: An
 
 async def test_topics_of_three_replicas_can_be_checked_as_soon_as_they_are_created(three_brokers: Any) -> None:
     settings = settings_for(three_brokers, "", topics__replication=3)
-    assert len(await apply(settings)) == 9
+    assert len(await apply(settings)) == 11
     assert await check_cluster(settings) == []
     assert (await config_of(three_brokers, TopicNames().ledger))["min.insync.replicas"] == "2"
 
@@ -156,21 +156,21 @@ def test_plan_shows_every_topic_and_what_is_to_do(broker: Any, prefix: str) -> N
     options = ("--bootstrap", broker.bootstrap, "--prefix", prefix)
     before = run("plan", *options)
     assert before.exit_code == 0
-    assert before.stdout.count(" create ") == 9
+    assert before.stdout.count(" create ") == 11
     run("apply", *options)
     after = run("plan", *options)
-    assert after.stdout.count(" as it should be ") == 9
+    assert after.stdout.count(" as it should be ") == 11
     assert all(name in after.stdout for name in TopicNames(prefix).all)
 
 
 def test_answers_for_scripts_are_json(broker: Any, prefix: str) -> None:
     options = ("--bootstrap", broker.bootstrap, "--prefix", prefix, "--json")
     planned = json.loads(run("plan", *options).stdout)
-    assert [row["action"] for row in planned] == ["create"] * 9
+    assert [row["action"] for row in planned] == ["create"] * 11
     refused = json.loads(run("check", *options).stdout)
-    assert (refused["ok"], len(refused["problems"])) == (False, 9)
+    assert (refused["ok"], len(refused["problems"])) == (False, 11)
     applied = json.loads(run("apply", *options).stdout)
-    assert (len(applied["created"]), applied["problems"]) == (9, [])
+    assert (len(applied["created"]), applied["problems"]) == (11, [])
     assert json.loads(run("check", *options).stdout) == {"ok": True, "problems": []}
 
 
@@ -178,5 +178,5 @@ def test_apply_ends_with_1_where_a_topic_that_exists_won_t_do(broker: Any, prefi
     asyncio.run(create(broker, NewTopic(TopicNames(prefix).outcomes, 6, 1)))
     applied = run("apply", "--bootstrap", broker.bootstrap, "--prefix", prefix)
     assert applied.exit_code == 1
-    assert len(applied.stdout.splitlines()) == 8
+    assert len(applied.stdout.splitlines()) == 10
     assert "wanted 4" in applied.stderr

@@ -8,10 +8,10 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from stream_scorer.core.records.decode import Offset, PartitionNumber, decode_or_none
 from stream_scorer.core.records.model_control import FORMAT, ModelIds
 
 SwitchState = Literal["ready", "serving", "refused", "suspended"]
-Offset = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FirstOffsets(msgspec.Struct, frozen=True):
@@ -22,12 +22,16 @@ class FirstOffsets(msgspec.Struct, frozen=True):
 
 
 class ModelSwitch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a control record on one partition. `control_offset`: of that record, None where the models come
-    from the worker's own settings. `versions`: of the libraries that score. `reason`: why it was refused or
-    suspended."""
+    """What became of a control record on one partition.
+
+    `serving`, `suspended`: `models` score from `first` on. `ready`: they are loaded, and score from the next batch on.
+    `refused`: the control record's `models`, of which one can't be loaded. `control_offset`: of that record, None where
+    the models come from the worker's own settings. `versions`: of the libraries that score. `model`: which one was
+    refused or suspended, as predictions name it; `reason`: why.
+    """
 
     format: Annotated[int, msgspec.Meta(ge=1)] = FORMAT
-    partition: Annotated[int, msgspec.Meta(ge=0)]
+    partition: PartitionNumber
     control_offset: Offset | None
     state: SwitchState
     first: FirstOffsets = msgspec.field(name="from")
@@ -35,6 +39,7 @@ class ModelSwitch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     versions: dict[str, str]
     worker: str
     at: str
+    model: str = ""
     reason: str = ""
 
     @property
@@ -49,7 +54,4 @@ _decode: Final = msgspec.json.Decoder(ModelSwitch).decode
 
 def decode_switch(value: bytes | None) -> ModelSwitch | None:
     """The switch that these bytes are; None where they are none."""
-    try:
-        return _decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    return decode_or_none(_decode, value)

@@ -1,4 +1,5 @@
-"""The schemas of what is said about models in production: control records, switches, shadow predictions.
+"""The schemas of what is said about models in production: models, control records, switches, evidence, shadow
+predictions.
 
 Invariant: made of the records that we write.
 """
@@ -15,6 +16,8 @@ from stream_scorer.core.records.model_control import (
     ModelIds,
     ServedModel,
 )
+from stream_scorer.core.records.model_evidence import CELLS, GROUPS, RECENT_OUTCOMES, ModelEvidence
+from stream_scorer.core.records.model_manifest import CHUNK_BYTES_MAX, ModelFile, ModelManifest
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState
 from stream_scorer.core.records.schema_parts import (
     BOOLEAN,
@@ -41,9 +44,10 @@ def shadow_prediction() -> Schema:
     return titled("Shadow prediction", description, fields_of(ShadowPrediction, described))
 
 
+DIGEST: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 CONTROLLED_MODEL: Described = {
     "name": TEXT,
-    "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "digest": DIGEST,
     "threshold": PROBABILITY | {"description": "From here on a prediction is true"},
     "share": PROBABILITY | {"description": "Share of the ids that the canary serves"},
     "salt": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "The same while the share changes"},
@@ -120,7 +124,68 @@ def model_switch() -> Schema:
         },
         "worker": TEXT,
         "at": TIME,
+        "model": TEXT | {"description": "Which one was refused or suspended, as predictions name it"},
         "reason": TEXT | {"description": "Why it was refused or suspended"},
     }
-    description = "What a partition did with a control record; `serving`: its models score from these offsets on"
+    description = (
+        "What a partition did with a control record; `serving`, `suspended`: its models score from these offsets on, "
+        "and the last such record counts"
+    )
     return titled("Model switch", description, fields_of(ModelSwitch, described))
+
+
+def model_upload() -> Schema:
+    """A chunk or a manifest, by the record's key."""
+    file: Described = {"name": TEXT, "bytes": COUNT, "sha256": DIGEST}
+    described: Described = {
+        "format": RECORD_FORMAT,
+        "name": TEXT,
+        "digest": DIGEST,
+        "threshold": PROBABILITY | {"description": "The card's; which one counts says the control record"},
+        "form": TEXT | {"description": "additive, matrix or pipeline"},
+        "chunks": {"type": "integer", "minimum": 1},
+        "files": {"type": "array", "minItems": 1, "items": fields_of(ModelFile, file)},
+        "first_offset": COUNT | {"description": "Of its first chunk in the topic"},
+        "who": TEXT,
+        "at": TIME,
+    }
+    description = (
+        "Under the key <digest>/<chunk>, counted from 0: the next bytes of the model's files, one behind the other, at "
+        f"most {CHUNK_BYTES_MAX} in a record; they are no JSON. Under <digest>/manifest, after all of them: what to "
+        "put together of them, as described here"
+    )
+    return titled("Model", description, fields_of(ModelManifest, described))
+
+
+def model_evidence() -> Schema:
+    offsets = fields_of(FirstOffsets, {"observations": COUNT, "outcomes": COUNT})
+
+    def counts(length: int, description: str) -> Schema:
+        shape = {"type": "array", "minItems": length, "maxItems": length, "items": COUNT}
+        return shape | {"description": description}
+
+    described: Described = {
+        "format": RECORD_FORMAT,
+        "partition": COUNT,
+        "champion": SERVED_MODEL,
+        "candidate": SERVED_MODEL,
+        "from": offsets | {"description": "From which offsets on it was counted: the candidate's first"},
+        "next": offsets | {"description": "Behind what was counted"},
+        "outcomes": counts(
+            GROUPS * CELLS,
+            "First revisions, by race, sex, ethnicity and cell, the last fastest; "
+            "a cell is champion says · 4 + candidate says · 2 + outcome",
+        ),
+        "recent": {
+            "type": "string",
+            "pattern": f"^[0-7]{{0,{RECENT_OUTCOMES}}}$",
+            "description": "The cells of the last outcomes, oldest first",
+        },
+        "scored": counts(4, "Stops that both spoke of, by champion says · 2 + candidate says"),
+        "residual_sum": {"type": "number", "description": "Of outcome less champion's probability"},
+        "residual_squares": {"type": "number", "minimum": 0},
+        "worker": TEXT,
+        "at": TIME,
+    }
+    description = "What one lane's outcomes say of champion and candidate, cumulative: the last record of a pair counts"
+    return titled("Model evidence", description, fields_of(ModelEvidence, described))

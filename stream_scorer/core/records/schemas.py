@@ -21,7 +21,13 @@ from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM, Positio
 from stream_scorer.core.records.outcome_update import Update
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import MOVED_FROM
-from stream_scorer.core.records.rollout_schemas import model_control, model_switch, shadow_prediction
+from stream_scorer.core.records.rollout_schemas import (
+    model_control,
+    model_evidence,
+    model_switch,
+    model_upload,
+    shadow_prediction,
+)
 from stream_scorer.core.records.schema_parts import BATCH as BATCH_OF_A_LETTER
 from stream_scorer.core.records.schema_parts import (
     COUNT,
@@ -164,6 +170,8 @@ def schemas() -> dict[str, Schema]:
         "shadow_predictions": shadow_prediction(),
         "model_control": model_control(),
         "model_switches": model_switch(),
+        "models": model_upload(),
+        "model_evidence": model_evidence(),
         "ledger": ledger_entry(),
     }
     return {key: {"$schema": DRAFT, **schema} for key, schema in made.items()}

@@ -4,14 +4,14 @@ Invariant: evidence adds up over lanes in any order, and an outcome counts once,
 """
 
 from collections import deque
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.quality.counts import GROUP_SIZES
+from stream_scorer.core.records.model_evidence import CELLS, ModelEvidence
 
-CELLS: Final = 8
 CHAMPION_SAYS, CANDIDATE_SAYS, OUTCOME = np.unravel_index(np.arange(CELLS), (2, 2, 2))
 """Of each of the eight cells, what champion and candidate say and what happened, as 0 or 1."""
 
@@ -49,6 +49,17 @@ def no_evidence() -> EvidenceCounts:
         np.zeros((2, 2), dtype=np.int64),
         np.zeros(()),
         np.zeros(()),
+    )
+
+
+def evidence_of(record: ModelEvidence) -> EvidenceCounts:
+    """What an evidence record has counted."""
+    return EvidenceCounts(
+        np.array(record.outcomes, dtype=np.int64).reshape(*GROUP_SIZES, CELLS),
+        RecentCells(max(1, len(record.recent)), record.recent).counts(),
+        np.array(record.scored, dtype=np.int64).reshape(2, 2),
+        np.array(record.residual_sum),
+        np.array(record.residual_squares),
     )
 
 

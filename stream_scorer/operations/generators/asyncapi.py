@@ -17,11 +17,11 @@ REGENERATE = "stream-scorer topics describe --out topics/"
 SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 BINDING_VERSION = "0.5.0"
 # which of our topics the worker reads; it writes the others, or operators' commands do
-RECEIVED = ("observations", "outcomes", "model_control")
+RECEIVED = ("observations", "outcomes", "model_control", "models")
 # whose records we publish again where they lie on another partition than their id's
 MOVED = ("observations", "outcomes")
-# a dead letter's value is whatever was sent
-CONTENT_TYPES = {"dead_letters": "application/octet-stream"}
+# a dead letter's value is whatever was sent, a chunk of a model is bytes
+CONTENT_TYPES = {"dead_letters": "application/octet-stream", "models": "application/octet-stream"}
 
 # what YAML 1.1 reads as something else than text where it is not quoted
 YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))

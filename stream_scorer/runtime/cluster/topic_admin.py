@@ -30,7 +30,7 @@ from stream_scorer.runtime.cluster.topic_definitions import (
     definitions_for,
     load_topics,
 )
-from stream_scorer.runtime.cluster.topic_diff import Difference, FoundTopic, compare
+from stream_scorer.runtime.cluster.topic_diff import BY_NUMBER, Difference, FoundTopic, compare
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.kafka.errors import to_user_error
@@ -135,7 +135,11 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
 async def compare_all(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[TopicPlan, ...]:
     wanted = definitions_for(settings)
     found = await describe(admin, [topic.name for topic in wanted])
-    numbers = {found[topic.name].partitions for topic in wanted if topic.lanes and topic.name in found}
+    numbers = {
+        found[topic.name].partitions
+        for topic in wanted
+        if topic.lanes and topic.key not in BY_NUMBER and topic.name in found
+    }
     common_lanes = numbers.pop() if len(numbers) == 1 else None
     return tuple(
         TopicPlan(topic, found.get(topic.name), compare(topic, found.get(topic.name), settings, common_lanes))

@@ -75,6 +75,14 @@ class TopicNames(msgspec.Struct, frozen=True):
         return self._name("model_switches")
 
     @property
+    def models(self) -> str:
+        return self._name("models")
+
+    @property
+    def model_evidence(self) -> str:
+        return self._name("model_evidence")
+
+    @property
     def ledger(self) -> str:
         return self._name("ledger")
 

@@ -15,6 +15,9 @@ from stream_scorer.runtime.cluster.topic_definitions import (
 from stream_scorer.runtime.settings.settings import Settings
 
 RESTORED_FROM = ("predictions", "outcome_updates")
+# Written by the partition's number and never by a key's hash, so that they may grow: the first version made it with one
+# partition, and wrote nothing there
+BY_NUMBER = ("model_switches",)
 
 
 NEW_ENVIRONMENT: Final = "start a new environment under another topics.prefix"
@@ -63,6 +66,11 @@ def compare_shape(topic: TopicDefinition, found: FoundTopic, common_lanes: int |
     if found.partitions != topic.partitions:
         if topic.lanes and common_lanes == found.partitions:
             advice = f"set topics.partitions = {common_lanes}, which all have, or {NEW_ENVIRONMENT}"
+        elif topic.key in BY_NUMBER and found.partitions < topic.partitions:
+            advice = (
+                "its records go to the partition that they are about, so it may grow: "
+                f"kafka-topics --alter --topic {topic.name} --partitions {topic.partitions}"
+            )
         elif topic.lanes:
             advice = f"topics with lanes must all have the same number, which is fixed: {NEW_ENVIRONMENT}"
         else:

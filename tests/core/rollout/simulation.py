@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.observation_code import column_indices
 from stream_scorer.core.quality.counts import GROUP_SIZES, GROUPS
 from stream_scorer.core.records.model_control import AcceptanceTest
-from stream_scorer.core.rollout.evidence import CELLS, EvidenceCounts
+from stream_scorer.core.records.model_evidence import CELLS
+from stream_scorer.core.rollout.evidence import EvidenceCounts
 from stream_scorer.core.rollout.rule import RECENT_OUTCOMES, combine
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.models.synthetic.population import load_profile

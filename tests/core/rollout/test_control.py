@@ -18,6 +18,7 @@ from stream_scorer.core.records.model_control import (
     UnknownFormat,
     decode_control,
     encode_control,
+    environment_of,
 )
 from stream_scorer.core.rollout.control import (
     InForce,
@@ -171,3 +172,8 @@ def test_a_candidate_is_withdrawn_and_a_champion_is_not() -> None:
 def test_what_cannot_be_done_says_what_to_do(refused: ModelIds | Refusal) -> None:
     assert isinstance(refused, Refusal)
     assert ": " in refused.message
+
+
+@pytest.mark.parametrize(("prefix", "environment"), [("", "default"), ("staging.", "staging"), ("a.b-", "a.b")])
+def test_an_environment_is_called_by_its_topics_prefix(prefix: str, environment: str) -> None:
+    assert environment_of(prefix) == environment

@@ -21,10 +21,12 @@ KEYS = (
     "shadow_predictions",
     "model_control",
     "model_switches",
+    "models",
+    "model_evidence",
     "ledger",
 )
 DEFAULTS = Settings()
-FOR_EVER = ("model_control", "model_switches", "ledger")
+FOR_EVER = ("model_control", "model_switches", "models", "model_evidence", "ledger")
 
 
 def settings_with(**overrides: object) -> Settings:
@@ -216,3 +218,10 @@ def test_a_configuration_that_can_t_be_read_stands_against_a_worker() -> None:
     (difference,) = compare(topic, FoundTopic(4, 1, None), Settings())
     assert difference.blocking
     assert "grant this user DescribeConfigs" in str(difference)
+
+
+def test_a_topic_of_switches_from_the_first_version_may_grow_and_says_how() -> None:
+    topic = topic_for("model_switches", DEFAULTS)
+    (difference,) = compare(topic, as_wanted(topic)._replace(partitions=1), DEFAULTS, common_lanes=4)
+    assert difference.blocking
+    assert f"kafka-topics --alter --topic {topic.name} --partitions 4" in difference.advice

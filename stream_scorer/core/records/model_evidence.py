@@ -1,0 +1,61 @@
+"""Evidence records: what a lane's outcomes say of a champion and a candidate, from the candidate's first stop on.
+
+Invariant: counts are cumulative, so that of a lane's records of a pair the last one says everything.
+"""
+
+from math import prod
+from typing import Annotated, Final
+
+import msgspec
+
+from stream_scorer.core.contract.columns import COLUMNS
+from stream_scorer.core.records.decode import PartitionNumber, TimeText, decode_or_none
+from stream_scorer.core.records.model_control import FORMAT, ServedModel
+from stream_scorer.core.records.model_switch import FirstOffsets
+
+CELLS: Final = 8
+GROUPS: Final = prod(len(column.domain) for column in COLUMNS[:3])  # race, sex and ethnicity
+RECENT_OUTCOMES: Final = 2_000
+
+Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 44)]
+GroupCounts = Annotated[tuple[Number, ...], msgspec.Meta(min_length=GROUPS * CELLS, max_length=GROUPS * CELLS)]
+RecentText = Annotated[str, msgspec.Meta(pattern=f"^[0-7]{{0,{RECENT_OUTCOMES}}}$")]
+
+
+class ModelEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One lane's evidence of one pair.
+
+    `first`: from which offsets on it was counted, the candidate's; `next`: behind what was counted. `outcomes`: counts
+    by race, sex, ethnicity and cell, the last axis fastest; a cell is champion says · 4 + candidate says · 2 + outcome.
+    `recent`: the cells of the last outcomes, one digit each, oldest first. `scored`: stops that both spoke of, by
+    champion says · 2 + candidate says. `residual_sum`, `residual_squares`: of outcome less champion's probability.
+    """
+
+    format: Annotated[int, msgspec.Meta(ge=1)] = FORMAT
+    partition: PartitionNumber
+    champion: ServedModel
+    candidate: ServedModel
+    first: FirstOffsets = msgspec.field(name="from")
+    next: FirstOffsets
+    outcomes: GroupCounts
+    recent: RecentText
+    scored: Annotated[tuple[Number, ...], msgspec.Meta(min_length=4, max_length=4)]
+    residual_sum: float
+    residual_squares: Annotated[float, msgspec.Meta(ge=0)]
+    worker: str
+    at: TimeText
+
+    @property
+    def key(self) -> bytes:
+        """The key of its record: `<champion>/<candidate>`, as predictions name them."""
+        return f"{self.champion.label}/{self.candidate.label}".encode()
+
+
+encode_evidence: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(ModelEvidence).decode
+
+
+def decode_evidence(value: bytes | None) -> ModelEvidence | None:
+    """The evidence that these bytes are; None where they are none, or of a later version."""
+    evidence = decode_or_none(_decode, value)
+    return evidence if evidence is not None and evidence.format <= FORMAT else None
