@@ -1,4 +1,4 @@
-"""`stream-scorer offsets`: where the group reads on, and how an operator says where."""
+"""`stream-scorer offsets`: the committed offsets of the workers' group, shown and set."""
 
 import asyncio
 import json

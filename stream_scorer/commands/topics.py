@@ -1,4 +1,5 @@
-"""`stream-scorer topics`: what a cluster's topics are, should be, and lack; and the files that describe them."""
+"""`stream-scorer topics`: compare a cluster's topics with topics.toml, create missing ones, and describe their
+records."""
 
 import asyncio
 import json

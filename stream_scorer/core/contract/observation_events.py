@@ -32,7 +32,7 @@ class ObservationEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fie
 
 
 class DecodedObservations(NamedTuple):
-    """Observation events, told apart: those that pass as three lists of one length, in their order, and the others."""
+    """Observation events, separated: the valid ones as three lists of one length, in their order, and the others."""
 
     positions: list[int]
     """Which of the values these are."""

@@ -25,7 +25,7 @@ class OutcomeEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=
 
 
 class DecodedOutcomes(NamedTuple):
-    """Outcome events, told apart: those that pass as three lists of one length, in their order, and the others."""
+    """Outcome events, separated: the valid ones as three lists of one length, in their order, and the others."""
 
     positions: list[int]
     """Which of the values these are."""

@@ -2,7 +2,7 @@
 
 Invariant: one table says both, so what is written is read back the same, whatever headers the record has of its own.
 Ours are one run behind the record's own, and of several with one name the last one counts: a producer may use the same
-names and is believed by nobody.
+names, and readers ignore those.
 """
 
 from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ def _reasons(header: bytes) -> tuple[Reason, ...]:
     if not reasons:
         raise NotALetterError("its headers give no reason")
     for reason in reasons:
-        _encode(reason.details)  # whoever prints the letter does; what can't be encoded is not ours
+        _encode(reason.details)  # printing encodes them too; details that can't be encoded are not ours
     return reasons
 
 

@@ -1,4 +1,4 @@
-"""The stops of a CSV file: columns by the contract's names, labels read, ids told apart, outcomes only where somebody
+"""The stops of a CSV file: columns by the contract's names, labels read, ids distinct, outcomes only where somebody
 searched.
 
 Invariant: sending, checking and training read a file through this module and no other, so a row means the same to all.

@@ -51,7 +51,7 @@ class Generator:
         return frame_of(self.codes(n))
 
     def outcomes(self, frame: "pd.DataFrame") -> NDArray[np.bool_]:
-        """For each observation whether a search finds contraband, drawn anew at each call."""
+        """For each observation whether a search finds contraband, drawn again at each call."""
         return self.outcomes_of(codes_of_frame(frame))
 
     def codes(self, n: int) -> NDArray[np.int64]:

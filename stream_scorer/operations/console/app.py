@@ -135,7 +135,7 @@ async def _beside(console: Console) -> AsyncIterator[None]:
 
 
 def _guarded(console: Console, view: View, right: Permission) -> Handler:
-    """The view for whoever may, with our words for every fault."""
+    """The view for users with the permission, and our message for every fault."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         visitor = console.gate.visitor(request)

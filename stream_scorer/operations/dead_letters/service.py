@@ -147,7 +147,7 @@ class DeadLetterService:
 
     async def letter(self, place: Position) -> DeadLetter | UnreadableDeadLetter:
         """One letter with all that it says: not for eyes that the ledger does not know of. Raises NotFoundError."""
-        # whoever gives up waiting must not leave the reader that all share in the midst of a read
+        # a caller that stops waiting must not interrupt a read of the shared reader
         found = await asyncio.shield(self._one_letter(place))
         if found is None:
             raise NotFoundError(
@@ -172,7 +172,7 @@ class DeadLetterService:
         return await asyncio.to_thread(view.view_of, self._access, letter, revealed=True)
 
     async def preview(self, place: Position, fix: Fix, *, revealed: bool = False) -> Preview:
-        """What a fix would make of one letter, for who has revealed it. Its id is not looked up: see `check`."""
+        """The result of a fix for one dead letter that the user has revealed. Its id is not looked up: see `check`."""
         return await asyncio.to_thread(self._preview, await self.letter(place), fix, revealed=revealed)
 
     def _preview(self, letter: DeadLetter | UnreadableDeadLetter, fix: Fix, *, revealed: bool) -> Preview:

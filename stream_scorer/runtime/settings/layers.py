@@ -15,7 +15,7 @@ import msgspec
 from stream_scorer.errors import system_words
 from stream_scorer.runtime.settings.fields import VARIABLE_PREFIX, Field, settings_fields
 
-# variables of ours that are no settings: the cache folder, the settings file itself, and what tests are told
+# our variables that are not settings: the cache folder, the settings file itself, and parameters of tests
 NOT_SETTINGS = re.compile(r"CACHE|SETTINGS|TEST_.*")
 # what Kubernetes sets, unasked, in every pod beside a service named stream-scorer or stream-scorer-…
 SERVICE_LINKS = re.compile(r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)")

@@ -72,7 +72,7 @@ class JsonLines(Lines):
 
 
 def _without_words(error: BaseException) -> Iterator[str]:
-    """The traceback of an exception and of those that it came from, with their names only."""
+    """The traceback of an exception and of its causes, with their class names only."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
         yield from _without_words(cause)

@@ -1,6 +1,6 @@
 """A filter as the fields of a form and the query of an address.
 
-Invariant: every view of letters has an address of its own, which says the same to whoever is given it.
+Invariant: every list of dead letters has its own address, which shows the same list to everybody.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The figures of all workers, as they tell them; of Kafka alone where none of them answers.
 
-Invariant: a look costs each worker one small answer, whoever looks at the page and how many do.
+Invariant: a sample costs each worker one small response, however many people use the page.
 """
 
 from collections import Counter

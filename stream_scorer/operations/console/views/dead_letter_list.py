@@ -152,7 +152,7 @@ def _filter_fields(fields: Fields) -> dict[str, Any]:
 
 
 def _span(wanted: Filter, found: Sequence[ReasonGroup]) -> tuple[int, int]:
-    """From when to when the drawing goes: what was asked for, else from the first letter to the last."""
+    """The time range of the chart: that of the filter, else from the first dead letter to the last."""
     now_ms = wall_clock_ms()
     firsts = [first for group in found if (first := _milliseconds(group.first_at))]
     lasts = [last for group in found if (last := _milliseconds(group.last_at))]

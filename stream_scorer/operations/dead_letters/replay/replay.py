@@ -73,7 +73,7 @@ FAILING: Final = (CheckResult.STILL_FAILS, CheckResult.WOULD_CONFLICT)
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was replayed, or, of a dry run, would be; `check` says what would become of those that were looked at."""
+    """The dead letters that were replayed or, in a dry run, would be; `check` has the result of the check of each."""
 
     dry_run: bool
     replayed: int
