@@ -1,7 +1,12 @@
 """Times as people give them to commands."""
 
+from typing import TYPE_CHECKING
+
 from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.audit.evidence import At
 
 
 def milliseconds_of(option: str, given: str, or_else: str = "") -> int:
@@ -10,3 +15,14 @@ def milliseconds_of(option: str, given: str, or_else: str = "") -> int:
         return milliseconds(given)
     except ValueError:
         raise SettingsError(f"{option} {given}: not a time with its zone. Say 2026-11-22T08:00:00Z{or_else}") from None
+
+
+def at_of(option: str, given: str | None) -> "At":
+    """An offset or a time, as it was given. Raises SettingsError for what is neither."""
+    from stream_scorer.operations.audit.evidence import At
+
+    if given is None:
+        return At()
+    if given.isdecimal() and given.isascii():
+        return At(offset=int(given))
+    return At(time_ms=milliseconds_of(option, given, or_else=", or an offset"))

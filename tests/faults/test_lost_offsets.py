@@ -194,7 +194,7 @@ async def test_an_offset_beyond_the_end_is_refused(environment: Environment) -> 
     await until(tells, "its metrics say why")
     assert not refused.is_ready()
     assert await ended(refused) == 1
-    assert "is to read on at 9999" in refused.last_words()
+    assert "the lane should resume at 9999" in refused.last_words()
 
 
 @pytest.mark.fault("offsets lost under at-least-once", promise="the last batch is read again")

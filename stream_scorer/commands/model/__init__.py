@@ -1,4 +1,4 @@
-"""The `model` commands: list, show, verify, deploy, share, promote, rollback, withdraw, stop, status."""
+"""The `model` commands: list, show, verify, recalibrate, deploy, share, promote, rollback, withdraw, stop, status."""
 
 from stream_scorer.commands.model.commands import register
 

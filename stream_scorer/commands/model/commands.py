@@ -17,6 +17,7 @@ from stream_scorer.commands.model.options import (
     ToOption,
     verification_of,
 )
+from stream_scorer.commands.model.recalibrate import recalibrate
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ model = typer.Typer(
     name="model", help="Inspect models, verify them, and put them into production.", no_args_is_help=True
 )
 acts.register(model)
+model.command()(recalibrate)
 
 
 def register(app: typer.Typer) -> None:
