@@ -1,7 +1,7 @@
 """Sends events and waits for their answers.
 
-Invariant: an event goes to the partition of its id and is keyed by it, unless told otherwise, so that nothing has to be
-moved.
+Invariant: an event goes to the partition of its id and is keyed by it, unless the caller decides otherwise, so that
+nothing has to be moved.
 """
 
 import asyncio
@@ -34,9 +34,9 @@ IN_FLIGHT_MAX: Final = 1_000
 class Client:
     """Sends observations and outcomes, and answers for each observation; any number of calls at once.
 
-    `prefix` and `group` are the environment's; with another group than the workers' redeliveries can't be told from
-    what has not been read yet. `client_id`: who is sending, for the scorecards of producers. Raises SettingsError for
-    what can't be used, OutageError where Kafka is away, TopicsError where the topics are not there.
+    `prefix` and `group` are the environment's; with another group than the workers' redeliveries can't be distinguished
+    from what has not been read yet. `client_id`: who is sending, for the scorecards of producers. Raises SettingsError
+    for what can't be used, OutageError where Kafka is away, TopicsError where the topics are not there.
     """
 
     def __init__(

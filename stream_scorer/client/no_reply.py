@@ -16,6 +16,7 @@ from aiokafka.errors import GroupAuthorizationFailedError
 from stream_scorer.client.pending_requests import PendingRequest, PendingRequests
 from stream_scorer.client.results import Redelivered
 from stream_scorer.core.records.decode import decode_or_none
+from stream_scorer.core.records.input_reference import decode_source
 from stream_scorer.core.records.prediction import Prediction
 from stream_scorer.core.records.record import MOVED_FROM, Source, last_header
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
@@ -32,7 +33,6 @@ LOOK_BACK_MAX: Final = 1_000_000
 Positions = Callable[[Iterable[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
 
 _decode_prediction: Final = msgspec.json.Decoder(Prediction).decode
-_decode_source: Final = msgspec.json.Decoder(Source).decode
 
 
 class ReadStalled(Exception):
@@ -71,7 +71,7 @@ class NoReplyResolver:
             again = [one for one in passed_over if not one.is_astray]
             for question in again:
                 question.is_repeat = True
-            with contextlib.suppress(ReadStalled):  # the next look begins anew
+            with contextlib.suppress(ReadStalled):  # the next check starts over
                 if astray:
                     await self._follow(astray)
                 if again:
@@ -198,4 +198,4 @@ def _decode(value: bytes | None) -> Prediction | None:
 
 
 def _decode_moved(header: bytes | None) -> Source | None:
-    return decode_or_none(_decode_source, header)
+    return decode_or_none(decode_source, header)

@@ -1,7 +1,7 @@
-"""Reads the topics of answers for as long as somebody waits for one.
+"""Reads the topics of results for as long as a request is pending.
 
-Invariant: what answers a record lies behind where these topics ended before the record was sent, so reading begins
-there.
+Invariant: the result of a record comes after the ends of these topics at the time when the record was sent, so reading
+starts there.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.errors import to_user_error
 
 POLL_MS: Final = 100
-# A seek waits for the fetch that is on its way, which waits this long for records
+# A seek waits for the fetch in flight, which waits this long for records
 FETCH_WAIT_MS: Final = 50
-# A first question about a topic meets a client that does not know it yet and asks again
+# The first request about a topic meets a client that does not know the topic yet and retries
 RETRY_WAIT_MS: Final = 10
-# Who asks one after the other is heard without beginning anew each time
+# Reading goes on this long after the last request, for callers that send one after another
 LINGER_S: Final = 1.0
-# How long a record may go without an answer before we look whether it was passed over in silence
+# After this time without a result, the resolver checks whether the record was skipped without one
 QUIET_S: Final = 0.05
 STOP_WAIT_S: Final = 5.0
 # a topic that was just created is not known to every broker at once
@@ -36,7 +36,7 @@ OUTAGE_WAIT_S: Final = 1.0
 
 
 class Listener:
-    """Hands every answer to the question that waits for it. `failure`: why no answer can come any more."""
+    """Gives every result to its pending request. `failure`: why no more results can come."""
 
     def __init__(self, options: Mapping[str, Any], names: TopicNames, group: str) -> None:
         self._options, self._names = options, names
@@ -87,7 +87,7 @@ class Listener:
 
     @asynccontextmanager
     async def hears(self, question: PendingRequest) -> AsyncIterator[None]:
-        """Listen for the question's answer; inside, it may be sent."""
+        """Read until the request has its result; send the event inside the block."""
         if self.failure is not None:
             raise self.failure
         self.questions.add(question)

@@ -70,7 +70,7 @@ class StopLookup:
         try:
             return await self._ask(server, id_)
         except StateLookupError:
-            # the lane has moved, or its worker has gone: whoever has it now is asked, once
+            # the lane has moved, or its worker has gone: ask the new owner, once
             moved = await self._owner(partition, asked_before_s=time.monotonic())
             return await self._ask(moved, id_)
 

@@ -1,13 +1,14 @@
 """`stream-scorer console`: the page for operators, in a process of its own."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_scorer.commands.http_options import HttpListener, http_listener
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-from stream_scorer.commands.options import BootstrapOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.option_groups import with_options
+from stream_scorer.commands.options import Environment, environment
 
 if TYPE_CHECKING:
     from stream_scorer.runtime.settings.settings import Settings
@@ -17,28 +18,16 @@ def register(app: typer.Typer) -> None:
     app.command()(console)
 
 
+@with_options(environment=environment, listener=http_listener)
 def console(
-    settings: SettingsOption = None,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    http_host: Annotated[
-        str | None, typer.Option("--http-host", help="The address to listen on. Default: the settings.")
-    ] = None,
-    http_port: Annotated[
-        int | None, typer.Option("--http-port", help="The port to listen on; 0 takes any free one.")
-    ] = None,
+    environment: Environment,
+    listener: HttpListener,
     workers: Annotated[
         list[str] | None,
         typer.Option(
             "--worker",
             metavar="URL",
             help="A worker's status address, http://host:port; repeatable. Default: the settings.",
-        ),
-    ] = None,
-    http_address_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--http-address-file", metavar="FILE", help="Write the address that is served, host:port, to this file."
         ),
     ] = None,
 ) -> None:
@@ -49,19 +38,16 @@ def console(
     worker at each.
     """
     quiet_kafka_clients()
-    overrides = {"http.host": http_host, "console.http_port": http_port, "console.workers": workers or None}
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix, overrides=overrides)
-    asyncio.run(_serve(resolved, http_address_file))
+    overrides = {"http.host": listener.host, "console.http_port": listener.port, "console.workers": workers or None}
+    asyncio.run(_serve(environment.settings(overrides), listener))
 
 
-async def _serve(resolved: "Settings", address_file: Path | None) -> None:
+async def _serve(resolved: "Settings", listener: HttpListener) -> None:
     from stream_scorer.operations.console.server import serve_console
     from stream_scorer.operations.harness.signals import interrupts
-    from stream_scorer.runtime.worker.http_server import write_address
 
     with interrupts() as interrupted:
         async with serve_console(resolved) as (host, port):
-            if address_file is not None:
-                write_address(address_file, host, port)
+            listener.write(host, port)
             typer.echo(f"Console: http://{'[' + host + ']' if ':' in host else host}:{port} (Ctrl-C ends it)", err=True)
             await interrupted.wait()

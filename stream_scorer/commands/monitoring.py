@@ -1,4 +1,4 @@
-"""`stream-scorer monitoring`: what Prometheus and Grafana are told, from the settings."""
+"""`stream-scorer monitoring`: the configuration of Prometheus and Grafana, from the settings."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,13 +1,17 @@
-"""`stream-scorer offsets`: where the group reads on, and how an operator says where."""
+"""`stream-scorer offsets`: the committed offsets of the workers' group, shown and set."""
 
 import asyncio
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.option_groups import with_options
+from stream_scorer.commands.options import JsonOption, environment_settings
+
+if TYPE_CHECKING:
+    from stream_scorer.runtime.settings.settings import Settings
 
 offsets = typer.Typer(
     name="offsets", help="Show and set the committed offsets of the workers' group.", no_args_is_help=True
@@ -24,17 +28,13 @@ def group() -> None:
 
 
 @offsets.command("show")
-def show(
-    bootstrap: BootstrapOption = None,
-    settings: SettingsOption = None,
-    prefix: PrefixOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@with_options(settings=environment_settings)
+def show(*, settings: "Settings", as_json: JsonOption = False) -> None:
     """Show each input partition's committed offset and its range of retained records."""
     from stream_scorer.operations.offsets.committed_offsets import show_offsets
 
     quiet_kafka_clients()
-    rows = asyncio.run(show_offsets(settings_from(settings, bootstrap=bootstrap, prefix=prefix)))
+    rows = asyncio.run(show_offsets(settings))
     if as_json:
         typer.echo(json.dumps([row._asdict() for row in rows]))
         return
@@ -44,16 +44,16 @@ def show(
 
 
 @offsets.command("set")
+@with_options(settings=environment_settings)
 def set_(
+    *,
     topic: Annotated[str, typer.Option("--topic", metavar="TOPIC", help="The input topic, with its prefix.")],
     partition: Annotated[int, typer.Option("--partition", metavar="N", min=0, help="Its partition.")],
     start: Annotated[
         str, typer.Option("--from", metavar="earliest|latest|N", help="The next offset that the group is to read.")
     ],
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the ledger.")],
-    bootstrap: BootstrapOption = None,
-    settings: SettingsOption = None,
-    prefix: PrefixOption = None,
+    settings: "Settings",
     as_json: JsonOption = False,
 ) -> None:
     """Set the committed offset of an input partition, while no worker runs. The ledger records who did it and why.
@@ -66,8 +66,7 @@ def set_(
     from stream_scorer.operations.offsets.committed_offsets import set_offset
 
     quiet_kafka_clients()
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    entry = asyncio.run(set_offset(resolved, topic, partition, start, why))
+    entry = asyncio.run(set_offset(settings, topic, partition, start, why))
     if as_json:
         typer.echo(msgspec.json.encode(entry).decode())
     else:

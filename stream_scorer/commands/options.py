@@ -6,7 +6,7 @@ Invariant: option over variable over file.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -37,6 +37,19 @@ PrefixOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
+class Environment(NamedTuple):
+    """Where a command looks: the options that name the settings file, the broker and the topics' prefix."""
+
+    bootstrap: str | None = None
+    prefix: str | None = None
+    file: Path | None = None
+
+    def settings(self, overrides: Mapping[str, object]) -> Settings:
+        """The environment's settings, with further options by the setting they override, such as `http.port`. Raises
+        SettingsError."""
+        return settings_from(self.file, bootstrap=self.bootstrap, prefix=self.prefix, overrides=overrides)
+
+
 def settings_from(
     file: Path | None = None,
     *,
@@ -54,3 +67,17 @@ def settings_from(
     return load_settings(
         path, environ, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, **overrides}, for_use=for_use
     )
+
+
+def environment(
+    bootstrap: BootstrapOption = None, prefix: PrefixOption = None, settings: SettingsOption = None
+) -> Environment:
+    """Option group: an environment, for a command that overrides more of its settings."""
+    return Environment(bootstrap, prefix, settings)
+
+
+def environment_settings(
+    bootstrap: BootstrapOption = None, prefix: PrefixOption = None, settings: SettingsOption = None
+) -> Settings:
+    """Option group: the settings of an environment. Raises SettingsError."""
+    return settings_from(settings, bootstrap=bootstrap, prefix=prefix)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_scorer.commands.dead_letters.options import fix_from
+from stream_scorer.commands.dead_letters.options import fix_options
 from stream_scorer.commands.file_options import AnywayOption, ColumnsOption, EncodingOption, checked_stops
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
 from stream_scorer.commands.produce_results import INTERRUPTED, wait_for_answers
@@ -119,7 +119,7 @@ def produce(
         if not csv and (columns or encoding or fix or anyway):
             raise SettingsError("--columns, --encoding, --fix and --anyway are for --csv")
         if csv:
-            mended = fix_from(None, fix, None)
+            mended = fix_options(fix=fix)
             file, counts = stack.enter_context(checked_stops(csv, columns, encoding, anyway=anyway))
             events: Iterator[SourceEvent] = islice(csv_events(file, id_prefix, mended), count)
             total: int | None = min(counts.rows, count or counts.rows)

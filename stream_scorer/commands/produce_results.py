@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stream_scorer.commands.validate import printable
+from stream_scorer.commands.terminal_text import printable
 
 if TYPE_CHECKING:
     from stream_scorer.client import Answer, Prediction

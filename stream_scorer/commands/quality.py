@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.option_groups import with_options
+from stream_scorer.commands.options import JsonOption, environment_settings
 from stream_scorer.commands.time_options import milliseconds_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ def register(app: typer.Typer) -> None:
     app.command()(quality)
 
 
+@with_options(settings=environment_settings)
 def quality(
+    *,
     begin: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="Start, RFC 3339. Default: the oldest retained record.")
     ] = None,
@@ -39,9 +42,7 @@ def quality(
             help="Gaps leave out groups with fewer positive predictions that have an outcome.",
         ),
     ] = 100,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
+    settings: "Settings",
     as_json: JsonOption = False,
 ) -> None:
     """Report the quality of a window's predictions: success rate, recall, Brier score, discovery rates by group.
@@ -52,16 +53,15 @@ def quality(
     from stream_scorer.operations.reports.quality import Window
 
     quiet_kafka_clients()
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     window = Window(_time_ms("--from", begin), _time_ms("--to", end))
-    report = asyncio.run(_quality(resolved, window, group_positives_min, quiet=as_json))
+    report = asyncio.run(_quality(settings, window, group_positives_min, quiet=as_json))
     if as_json:
         typer.echo(json.dumps(_plain(report)))
     else:
         _print(report)
 
 
-async def _quality(resolved: "Settings", window: "Window", group_positives_min: int, *, quiet: bool) -> "QualityReport":
+async def _quality(settings: "Settings", window: "Window", group_positives_min: int, *, quiet: bool) -> "QualityReport":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -73,8 +73,8 @@ async def _quality(resolved: "Settings", window: "Window", group_positives_min: 
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
         task = progress.add_task("reading", total=None)
         return await quality_of_topics(
-            client_options(resolved.kafka),
-            TopicNames(resolved.topics.prefix),
+            client_options(settings.kafka),
+            TopicNames(settings.topics.prefix),
             window,
             group_positives_min=group_positives_min,
             on_read=lambda read, offsets: progress.update(task, completed=read, total=max(read, offsets)),
@@ -88,15 +88,15 @@ def _time_ms(option: str, given: str | None) -> int | None:
 
 def _plain(report: "QualityReport") -> dict[str, Any]:
     """The report as objects for JSON; the figures of all models together stand at its top."""
-    from stream_scorer.core.quality.figures import as_json
+    from stream_scorer.core.quality.figures import figures_by_name
     from stream_scorer.core.records.timestamps import rfc3339
 
     window, findings = report.window, report.findings
-    models = [{"model": each.model, "role": each.role, **as_json(each.figures)} for each in findings.models]
+    models = [{"model": each.model, "role": each.role, **figures_by_name(each.figures)} for each in findings.models]
     return {
         "from": rfc3339(window.begins_ms) if window.begins_ms is not None else None,
         "to": rfc3339(window.ends_ms) if window.ends_ms is not None else None,
-        **as_json(findings.all),
+        **figures_by_name(findings.all),
         "corrections": findings.corrections,
         "models": models,
         "unreadable": findings.unreadable,

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.option_groups import with_options
+from stream_scorer.commands.options import JsonOption, environment_settings
 
 if TYPE_CHECKING:
     from stream_scorer.operations.checks.smoke_test import SmokeResult
+    from stream_scorer.runtime.settings.settings import Settings
 
 FAILED = 1
 
@@ -19,7 +21,9 @@ def register(app: typer.Typer) -> None:
     app.command()(smoke)
 
 
+@with_options(settings=environment_settings)
 def smoke(
+    *,
     timeout_s: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Seconds to wait for the prediction.")
     ] = 30.0,
@@ -29,9 +33,7 @@ def smoke(
             "--model", metavar="NAME[@DIGEST]", help="The model that must have made the prediction. Default: any."
         ),
     ] = None,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
+    settings: "Settings",
     as_json: JsonOption = False,
 ) -> None:
     """Send one known event and wait for its prediction: for use after each deployment.
@@ -40,11 +42,10 @@ def smoke(
     come or is wrong, 75 Kafka is not available.
     """
     quiet_kafka_clients()
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
 
     from stream_scorer.operations.checks.smoke_test import smoke as smoke_environment
 
-    seen = asyncio.run(smoke_environment(resolved, timeout_s=timeout_s, model=model))
+    seen = asyncio.run(smoke_environment(settings, timeout_s=timeout_s, model=model))
     if as_json:
         import msgspec
 

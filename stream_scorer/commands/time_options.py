@@ -1,8 +1,8 @@
 """Times as people give them to commands."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
+from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -12,12 +12,9 @@ if TYPE_CHECKING:
 def milliseconds_of(option: str, given: str, or_else: str = "") -> int:
     """An RFC 3339 time as milliseconds since 1970. Raises SettingsError, which names the option, for anything else."""
     try:
-        moment = datetime.fromisoformat(given)
+        return milliseconds(given)
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise SettingsError(f"{option} {given}: not a time with its zone. Say 2026-11-22T08:00:00Z{or_else}")
-    return int(moment.timestamp() * 1000)
+        raise SettingsError(f"{option} {given}: not a time with its zone. Say 2026-11-22T08:00:00Z{or_else}") from None
 
 
 def at_of(option: str, given: str | None) -> "At":

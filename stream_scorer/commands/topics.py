@@ -1,4 +1,5 @@
-"""`stream-scorer topics`: what a cluster's topics are, should be, and lack; and the files that describe them."""
+"""`stream-scorer topics`: compare a cluster's topics with topics.toml, create missing ones, and describe their
+records."""
 
 import asyncio
 import json
@@ -8,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.option_groups import with_options
+from stream_scorer.commands.options import JsonOption, environment_settings
 
 if TYPE_CHECKING:
     from stream_scorer.runtime.cluster.topic_admin import TopicPlan
+    from stream_scorer.runtime.settings.settings import Settings
 
 topics = typer.Typer(
     name="topics",
@@ -27,17 +30,13 @@ def register(app: typer.Typer) -> None:
 
 
 @topics.command()
-def plan(
-    bootstrap: BootstrapOption = None,
-    settings: SettingsOption = None,
-    prefix: PrefixOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@with_options(settings=environment_settings)
+def plan(*, settings: "Settings", as_json: JsonOption = False) -> None:
     """Show what `apply` would create, and how existing topics differ. Changes nothing."""
     from stream_scorer.runtime.cluster.topic_admin import plan as plan_topics
 
     quiet_kafka_clients()
-    rows = asyncio.run(plan_topics(settings_from(settings, bootstrap=bootstrap, prefix=prefix)))
+    rows = asyncio.run(plan_topics(settings))
     if as_json:
         typer.echo(json.dumps([plan_row(row) for row in rows]))
     else:
@@ -45,20 +44,15 @@ def plan(
 
 
 @topics.command()
-def apply(
-    bootstrap: BootstrapOption = None,
-    settings: SettingsOption = None,
-    prefix: PrefixOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@with_options(settings=environment_settings)
+def apply(*, settings: "Settings", as_json: JsonOption = False) -> None:
     """Create missing topics; never change an existing one. Exit status 1 if an existing one is not usable."""
     from stream_scorer.runtime.cluster.topic_admin import apply as apply_topics
     from stream_scorer.runtime.cluster.topic_admin import check_cluster
 
     quiet_kafka_clients()
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    created = asyncio.run(apply_topics(resolved))
-    problems = asyncio.run(check_cluster(resolved))
+    created = asyncio.run(apply_topics(settings))
+    problems = asyncio.run(check_cluster(settings))
     if as_json:
         typer.echo(json.dumps({"created": created, "problems": problems}))
     else:
@@ -72,17 +66,13 @@ def apply(
 
 
 @topics.command()
-def check(
-    bootstrap: BootstrapOption = None,
-    settings: SettingsOption = None,
-    prefix: PrefixOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@with_options(settings=environment_settings)
+def check(*, settings: "Settings", as_json: JsonOption = False) -> None:
     """Check whether workers can run on the cluster's topics: exit status 0, or 1 and every problem with its remedy."""
     from stream_scorer.runtime.cluster.topic_admin import check_cluster
 
     quiet_kafka_clients()
-    problems = asyncio.run(check_cluster(settings_from(settings, bootstrap=bootstrap, prefix=prefix)))
+    problems = asyncio.run(check_cluster(settings))
     if as_json:
         typer.echo(json.dumps({"ok": not problems, "problems": problems}))
     elif problems:

@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from stream_scorer.commands.file_options import ColumnsOption, EncodingOption, mapping_from
+from stream_scorer.commands.terminal_text import printable
 from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
 from stream_scorer.errors import SettingsError
 
@@ -168,8 +169,3 @@ def print_summary(summary: "ValidationSummary") -> None:
         console.print(f"\n{said} would fix {count:,} of them.", soft_wrap=True)
     if unseen := summary.broken - len(summary.first):
         console.print(f"\n… and {unseen:,} more: --show {summary.broken} prints them all, --json for scripts.")
-
-
-def printable(text: str) -> str:
-    """The text without what a terminal would obey: events come from anywhere."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -1,4 +1,4 @@
-"""`stream-scorer worker`: one worker in the foreground, until it is told to stop."""
+"""`stream-scorer worker`: one worker in the foreground, until a signal stops it."""
 
 import logging
 import os

@@ -29,7 +29,7 @@ def frame_of(codes: Codes, columns: Sequence[str] = COLUMN_NAMES) -> "pd.DataFra
     return pd.DataFrame({name: POSSIBLE_VALUES[at][indices[at]] for name, at in taken}, index=pd.RangeIndex(len(codes)))
 
 
-def codes_of(frame: "pd.DataFrame") -> Codes:
+def codes_of_frame(frame: "pd.DataFrame") -> Codes:
     """The numbers of a frame of valid observations. Raises KeyError for a value that the contract does not allow."""
     digits = [
         np.array([places[value] for value in frame[column.name].tolist()], dtype=np.int64)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from stream_scorer.commands.validate import register
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.errors import InputFileError, SettingsError
-from stream_scorer.operations.checks.file_validation import ValidationSummary, lines_of, observations, validate
+from stream_scorer.operations.checks.file_validation import ValidationSummary, lines_by_read, observations, validate
 from tests.support.builders import an_event, an_outcome
 
 NO_ID = "Field `id` missing from request: {'observation': 1}"
@@ -133,7 +133,7 @@ def test_lines_are_the_same_however_reads_cut_them_and_long_ones_keep_their_size
     expected = text.split(b"\n")
     if not expected[-1]:
         expected.pop()
-    found = [line for lines in lines_of(Dripping(pieces), 3) for line in lines]
+    found = [line for lines in lines_by_read(Dripping(pieces), 3) for line in lines]
     assert found == [line if len(line) <= 3 else len(line) for line in expected]
 
 

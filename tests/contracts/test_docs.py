@@ -23,7 +23,7 @@ from stream_scorer.models.stops_csv.column_mapping import load_mapping
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.metrics.console_catalogue import CONSOLE_CATALOGUE
 from stream_scorer.runtime.metrics.gateway_catalogue import GATEWAY_CATALOGUE
-from stream_scorer.runtime.settings.fields import fields_of
+from stream_scorer.runtime.settings.fields import settings_fields
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.contracts.markdown_pages import PAGES, ROOT, Piece, anchors, blocks, links, shell_lines, spans, text_of
 from tests.integration import broker_sources
@@ -42,7 +42,7 @@ OTHER_VARIABLES = {
 HISTOGRAM_ENDS = ("_bucket", "_sum", "_count")
 TOP_FOLDERS = ("stream_scorer/", "tests/", "topics/", "deploy/", "docs/", ".ci/")
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-FIELDS = list(fields_of(Settings))
+FIELDS = list(settings_fields(Settings))
 SECTIONS = sorted({field.section for field in FIELDS})
 
 

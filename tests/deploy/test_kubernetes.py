@@ -11,7 +11,7 @@ from stream_scorer.operations.generators.kubernetes import load_environment
 from stream_scorer.operations.monitoring.rules import GATEWAY_JOB, JOB
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
 from stream_scorer.runtime.metrics.gateway_catalogue import IN_FLIGHT
-from stream_scorer.runtime.settings.fields import fields_of
+from stream_scorer.runtime.settings.fields import settings_fields
 from stream_scorer.runtime.settings.settings import Settings
 from tests.deploy.kubernetes import ENVIRONMENTS, FOLDERS, KUBERNETES, ROOT, Object, built, name_of, the
 
@@ -54,7 +54,7 @@ class TestWorkers:
         assert named == "metadata.name"
 
     def test_every_variable_is_a_setting(self, environment: str) -> None:
-        known = {field.variable for field in fields_of(Settings)} | {"STREAM_SCORER_SETTINGS"}
+        known = {field.variable for field in settings_fields(Settings)} | {"STREAM_SCORER_SETTINGS"}
         assert {each["name"] for each in worker(environment)["env"]} <= known
 
     def test_no_variable_of_a_service_is_taken_for_a_setting(self, environment: str) -> None:
@@ -187,7 +187,7 @@ class TestConsole:
     def test_its_settings_can_be_used_and_ask_the_workers_service(self, environment: str) -> None:
         (container,) = console(environment)["template"]["spec"]["containers"]
         variables = {each["name"]: each["value"] for each in container["env"]}
-        known = {field.variable for field in fields_of(Settings)} | {"STREAM_SCORER_SETTINGS"}
+        known = {field.variable for field in settings_fields(Settings)} | {"STREAM_SCORER_SETTINGS"}
         assert variables.keys() <= known
         service = the("Service", f"overlays/{environment}")
         (port,) = service["spec"]["ports"]
@@ -261,7 +261,7 @@ class TestGateway:
         spec = gateway(environment)["template"]["spec"]
         (container,), (volume,) = spec["containers"], [each for each in spec["volumes"] if "secret" in each]
         variables = {each["name"]: each["value"] for each in container["env"]}
-        known = {field.variable for field in fields_of(Settings)} | {"STREAM_SCORER_SETTINGS"}
+        known = {field.variable for field in settings_fields(Settings)} | {"STREAM_SCORER_SETTINGS"}
         assert variables.keys() <= known
         text = (ROOT / "deploy" / "settings" / f"{environment}.toml").read_text(encoding="utf-8")
         mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
@@ -354,7 +354,7 @@ def test_the_smoke_test_has_a_user_of_its_own_and_settings_that_can_be_used(envi
     spec = the("Job", f"smoke/{environment}")["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     variables = {each["name"]: each["value"] for each in container["env"]}
-    known = {field.variable for field in fields_of(Settings)}
+    known = {field.variable for field in settings_fields(Settings)}
     assert variables.keys() <= known | {f"{name}_FILE" for name in known}
     assert variables["STREAM_SCORER_TOPICS_PREFIX"] == settings_of(environment).topics.prefix
     named = variables["STREAM_SCORER_KAFKA_SASL_USERNAME"]

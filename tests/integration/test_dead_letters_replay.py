@@ -12,7 +12,7 @@ from stream_scorer.core.records.audit_log import NO_LETTER, Action
 from stream_scorer.core.records.dead_letter_reader import DeadLetter, Position
 from stream_scorer.errors import NotFoundError
 from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, Filter, State
-from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
+from stream_scorer.operations.dead_letters.replay.dry_run import CheckResult
 from stream_scorer.operations.dead_letters.replay.replay import Skip
 from tests.support.builders import an_event, an_outcome
 from tests.support.dead_letters import an_office, buried, ledger, predicted_ids, wrong
@@ -105,13 +105,13 @@ async def test_a_check_says_what_the_worker_would(environment: Environment, tmp_
     async with an_office(environment, tmp_path / "operator") as office:
         report = await office.check(fix=fix("match-case"))
         assert report.verdicts == {
-            Verdict.PASSES: 1,
-            Verdict.STILL_FAILS: 1,
-            Verdict.WOULD_CONFLICT: 1,
-            Verdict.ALREADY_SCORED: 1,
-            Verdict.CANNOT_MEND: 1,
+            CheckResult.PASSES: 1,
+            CheckResult.STILL_FAILS: 1,
+            CheckResult.WOULD_CONFLICT: 1,
+            CheckResult.ALREADY_SCORED: 1,
+            CheckResult.CANNOT_MEND: 1,
         }
-        (conflict,) = [one for one in report.letters if one.verdict is Verdict.WOULD_CONFLICT]
+        (conflict,) = [one for one in report.letters if one.verdict is CheckResult.WOULD_CONFLICT]
         # not in which column: that compares two values that are masked
         assert set(conflict.reasons[0].details or {}) == {"first_offset"}
         done = await office.replay(fix=fix("match-case"), yes=True, failing_too=True)
@@ -226,7 +226,7 @@ async def test_no_check_and_no_dry_run_tells_what_a_letter_says_of_a_person(
     await environment.start()
     named = {"SubjectRaceCode": "Ms Jones", "StatuteReason": "Stop Sign"}
     await buried(environment, wrong("a", **named, hour=1), wrong("b", **named, hour=2))
-    verdicts = Counter[Verdict]()
+    verdicts = Counter[CheckResult]()
     async with an_office(environment, tmp_path / "operator") as office:
         for patch in PRYING:
             tried = fix(patch=patch)
@@ -238,10 +238,10 @@ async def test_no_check_and_no_dry_run_tells_what_a_letter_says_of_a_person(
         (first, *_) = report.letters
         assert "Jones" in str(await office.preview(first.place, fix(), revealed=True))
     assert verdicts == {
-        Verdict.STILL_FAILS: 8,
-        Verdict.CANNOT_MEND: 2,
-        Verdict.PASSES: 1,
-        Verdict.WOULD_CONFLICT: 1,
+        CheckResult.STILL_FAILS: 8,
+        CheckResult.CANNOT_MEND: 2,
+        CheckResult.PASSES: 1,
+        CheckResult.WOULD_CONFLICT: 1,
     }
     entries = await ledger(environment)
     assert {(entry.act, entry.who) for entry in entries} == {(Action.CHECK, "ann")}

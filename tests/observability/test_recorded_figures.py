@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from stream_scorer.core.quality.confidence_intervals import newcombe, wilson
-from stream_scorer.core.quality.sequential_bounds import half_width, log_capital
+from stream_scorer.core.quality.sequential_bounds import log_capital
 from stream_scorer.operations.monitoring.quality_rules import GROUP_ALARMS
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from tests.observability.prometheus_scenarios import MODEL, World, distributions, growing, outcomes, series, steady
 from tests.observability.promtool_cases import evaluate
+from tests.support.alarm_bounds import half_width
 
 A = {"instance": "a:8080"}
 # promtool looks on the hour, so that a day's window holds both of its ends

@@ -14,7 +14,7 @@ from stream_scorer.operations.console.snapshots.recorder import LATENCY_OVER_S, 
 from stream_scorer.operations.console.snapshots.snapshot import PartitionNow, Snapshot
 from stream_scorer.operations.console.snapshots.worker_client import ANSWER_WAIT_S, WorkerAnswer, WorkerClient
 from stream_scorer.operations.console.snapshots.worker_totals import WorkerTotals
-from stream_scorer.operations.console.snapshots.workers_snapshot import partitions_now, quality
+from stream_scorer.operations.console.snapshots.workers_snapshot import partitions_now, quality_now
 from stream_scorer.runtime.worker.status import FORMAT, JoinedCount, LaneFigures, WorkerStatus
 
 BOUNDS_S = [0.1, 0.5]
@@ -84,7 +84,7 @@ def test_quality_is_that_of_all_joined_outcomes() -> None:
         for (group, predicted, actual), count in counts.items()
     ]
     totals.add([a_status("one", joined=joined[:2], predictions=100), a_status("two", joined=joined[2:])])
-    said = quality(totals.joined, totals.predictions, 1)
+    said = quality_now(totals.joined, totals.predictions, 1)
     assert (said.joined, said.predicted_positive, said.actual_positive) == (210, 200, 100)
     assert said.success_rate == wilson(90, 200)
     (gap,) = said.gaps

@@ -8,7 +8,7 @@ from multidict import MultiDict
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.dead_letters.named_fixes import NamedFix
 from stream_scorer.errors import SettingsError
-from stream_scorer.operations.console.forms.filter_form import fields_of, filter_of, in_words, query_of
+from stream_scorer.operations.console.forms.filter_form import filled_fields, filter_of, in_words, query_of
 from stream_scorer.operations.console.forms.fix_form import FixFields
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
 
@@ -19,7 +19,7 @@ NOW_MS = 1_795_000_000_000
 
 
 def test_nothing_filled_in_is_every_letter_that_waits() -> None:
-    assert filter_of(fields_of(MultiDict({"code": "", "state": ""}))) == Filter()
+    assert filter_of(filled_fields(MultiDict({"code": "", "state": ""}))) == Filter()
 
 
 def test_every_field_of_the_form_narrows() -> None:
@@ -35,7 +35,7 @@ def test_every_field_of_the_form_narrows() -> None:
         text="between",
         state="replayed",
     )
-    assert filter_of(fields_of(given)) == Filter(
+    assert filter_of(filled_fields(given)) == Filter(
         code="out_of_range",
         field="hour",
         stage=Stage.CONTRACT,
@@ -55,8 +55,8 @@ def test_the_last_hour_ends_now() -> None:
 
 def test_an_address_says_the_same_as_its_form() -> None:
     given = MultiDict([("text", "a&b=ü <"), ("state", "open"), ("state", "discarded")])
-    fields = fields_of(given)
-    assert fields_of(MultiDict(parse_qsl(query_of(fields)))) == fields
+    fields = filled_fields(given)
+    assert filled_fields(MultiDict(parse_qsl(query_of(fields)))) == fields
     assert "a%26b%3D" in query_of(fields)
     assert fields["state"] == ["open", "discarded"]
     assert "open or discarded" in in_words(fields)
@@ -72,7 +72,7 @@ def test_what_cant_be_understood_is_told(given: dict[str, str]) -> None:
 
 def test_both_waiting_states_are_the_same_as_none() -> None:
     given = MultiDict([("state", "open"), ("state", "parked")])
-    assert filter_of(fields_of(given)).states == WAITING
+    assert filter_of(filled_fields(given)).states == WAITING
 
 
 # Fixes

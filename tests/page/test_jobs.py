@@ -153,9 +153,8 @@ async def test_one_visitor_leaves_slots_for_others() -> None:
             pass
         third.cancel()
         await asyncio.gather(third, return_exceptions=True)
-    async with slots.slot("a"), slots.slot("a"):
-        assert slots.used_by("a") == 2
-    assert slots.used_by("a") == 0
+    async with asyncio.timeout(1), slots.slot("a"), slots.slot("a"):
+        pass  # the cancelled one holds no slot
 
 
 async def test_a_visitor_with_too_much_waiting_is_refused_and_another_is_not() -> None:
@@ -170,4 +169,6 @@ async def test_a_visitor_with_too_much_waiting_is_refused_and_another_is_not() -
         for task in (*waiting, patient):
             task.cancel()
         await asyncio.gather(*waiting, patient, return_exceptions=True)
-    assert slots.used_by("a") == slots.used_by("b") == 0
+    for visitor in "ab":
+        async with asyncio.timeout(1), slots.slot(visitor):
+            pass  # the cancelled ones hold no slot

@@ -1,6 +1,4 @@
-"""`stream-scorer dead-letters`: find records that could not go on, look at them, mend, replay or discard them, and see
-what became of them.
-"""
+"""`stream-scorer dead-letters`: list, show, check, replay and discard dead letters, and show their history."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,35 +9,25 @@ import typer
 
 from stream_scorer.commands.dead_letters import producers
 from stream_scorer.commands.dead_letters.options import (
-    AllOption,
     AsOption,
-    CodeOption,
-    FieldOption,
-    FixOption,
-    FromOption,
-    IdOption,
-    PartitionOption,
-    PatchOption,
-    PlaceArgument,
-    PlacesArgument,
-    ProducerOption,
-    RevealTextOption,
-    SetOption,
-    StageOption,
-    StateOption,
-    TextOption,
-    ToOption,
     WhyOption,
     YesOption,
-    filter_from,
-    fix_from,
+    filter_by_state,
+    filter_to_change,
+    filter_with_places,
+    fix_options,
     place_from,
+    place_option,
 )
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.option_groups import with_options
+from stream_scorer.commands.options import JsonOption, environment_settings
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
+    from stream_scorer.core.dead_letters.repair import Fix
+    from stream_scorer.core.records.dead_letter_reader import Position
+    from stream_scorer.operations.dead_letters.query.filters import Filter
     from stream_scorer.operations.dead_letters.service import DeadLetterService
     from stream_scorer.operations.reading.topic_reader import OnRead
     from stream_scorer.runtime.settings.settings import Settings
@@ -56,7 +44,7 @@ producers.register(letters)
 
 
 class By(StrEnum):
-    """How a list is told."""
+    """What a row of the list stands for."""
 
     GROUPS = "groups"
     DEAD_LETTERS = "dead-letters"
@@ -76,7 +64,9 @@ def group() -> None:
 
 
 @letters.command("list")
+@with_options(settings=environment_settings, wanted=filter_by_state)
 def list_(
+    *,
     by: Annotated[
         By, typer.Option(help="Group by code and field, or by producer; or list single dead letters.")
     ] = By.GROUPS,
@@ -86,21 +76,9 @@ def list_(
     before: Annotated[
         str | None, typer.Option(metavar="PLACE", help="With --by dead-letters: continue after this one.")
     ] = None,
-    code: CodeOption = None,
-    field: FieldOption = None,
-    stage: StageOption = None,
-    begin: FromOption = None,
-    end: ToOption = None,
-    partition: PartitionOption = None,
-    id_: IdOption = None,
-    producer: ProducerOption = None,
-    text: TextOption = None,
-    reveal: RevealTextOption = False,
-    state: StateOption = None,
+    wanted: "Filter",
     who: AsOption = None,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
+    settings: "Settings",
     as_json: JsonOption = False,
 ) -> None:
     """Count dead letters by code and field, with first, last and an example. Only open ones, unless --state is given.
@@ -109,16 +87,14 @@ def list_(
     """
     from stream_scorer.commands.dead_letters.printing import print_groups, print_json, print_letters, print_producers
 
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    wanted = filter_from((), code, field, stage, begin, end, partition, id_, producer, text, state, reveal=reveal)
     behind = None if before is None else place_from(before)
 
-    async def look(office: "DeadLetterService", on_read: "OnRead") -> object:
+    async def look(service: "DeadLetterService", on_read: "OnRead") -> object:
         if by is By.DEAD_LETTERS:
-            return await office.find(wanted, limit, behind, on_read)
-        return await (office.groups if by is By.GROUPS else office.producers)(wanted, on_read)
+            return await service.find(wanted, limit, behind, on_read)
+        return await (service.groups if by is By.GROUPS else service.producers)(wanted, on_read)
 
-    found = _run(resolved, look, who=who, quiet=as_json)
+    found = _run(settings, look, who=who, quiet=as_json)
     if as_json:
         print_json(found)
     else:
@@ -126,16 +102,16 @@ def list_(
 
 
 @letters.command()
+@with_options(settings=environment_settings, place=place_option)
 def show(
-    place: PlaceArgument,
+    *,
+    place: "Position",
     reveal: Annotated[
         bool, typer.Option("--reveal", help="Show personal data too. The ledger records who viewed it, and when.")
     ] = False,
     why: WhyOption = "",
     who: AsOption = None,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
+    settings: "Settings",
     as_json: JsonOption = False,
 ) -> None:
     """Show a dead letter: its bytes with the faults highlighted, its headers, its source, its state.
@@ -144,37 +120,22 @@ def show(
     """
     from stream_scorer.commands.dead_letters.printing import print_json, print_shown
 
-    resolved, wanted = settings_from(settings, bootstrap=bootstrap, prefix=prefix), place_from(place)
+    async def look(service: "DeadLetterService", _: "OnRead") -> object:
+        return await (service.reveal(place, why) if reveal else service.show(place))
 
-    async def look(office: "DeadLetterService", _: "OnRead") -> object:
-        return await (office.reveal(wanted, why) if reveal else office.show(wanted))
-
-    found = _run(resolved, look, who=who, quiet=as_json)
+    found = _run(settings, look, who=who, quiet=as_json)
     (print_json if as_json else print_shown)(found)
 
 
 @letters.command()
+@with_options(settings=environment_settings, wanted=filter_with_places, fix=fix_options)
 def check(
-    places: PlacesArgument = None,
-    code: CodeOption = None,
-    field: FieldOption = None,
-    stage: StageOption = None,
-    begin: FromOption = None,
-    end: ToOption = None,
-    partition: PartitionOption = None,
-    id_: IdOption = None,
-    producer: ProducerOption = None,
-    text: TextOption = None,
-    reveal: RevealTextOption = False,
-    state: StateOption = None,
-    patch: PatchOption = None,
-    fix: FixOption = None,
-    sets: SetOption = None,
+    *,
+    wanted: "Filter",
+    fix: "Fix",
     why: WhyOption = "",
     who: AsOption = None,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
+    settings: "Settings",
     as_json: JsonOption = False,
 ) -> None:
     """Validate dead letters against the current contract, unchanged or with a fix: passes, still fails, would conflict.
@@ -183,34 +144,20 @@ def check(
     one would not pass.
     """
     from stream_scorer.commands.dead_letters.printing import print_check, print_json
-    from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
+    from stream_scorer.operations.dead_letters.replay.dry_run import CheckResult
 
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    wanted = filter_from(places, code, field, stage, begin, end, partition, id_, producer, text, state, reveal=reveal)
-    mended = fix_from(patch, fix, sets)
-    report = _run(resolved, lambda office, on_read: office.check(wanted, mended, on_read, why), who=who, quiet=as_json)
+    report = _run(settings, lambda service, on_read: service.check(wanted, fix, on_read, why), who=who, quiet=as_json)
     (print_json if as_json else print_check)(report)
-    if set(report.verdicts) - {Verdict.PASSES, Verdict.ALREADY_SCORED}:
+    if set(report.verdicts) - {CheckResult.PASSES, CheckResult.ALREADY_SCORED}:
         raise typer.Exit(NOT_FINE)
 
 
 @letters.command()
+@with_options(settings=environment_settings, wanted=filter_to_change, fix=fix_options)
 def replay(
-    places: PlacesArgument = None,
-    every: AllOption = False,
-    code: CodeOption = None,
-    field: FieldOption = None,
-    stage: StageOption = None,
-    begin: FromOption = None,
-    end: ToOption = None,
-    partition: PartitionOption = None,
-    id_: IdOption = None,
-    producer: ProducerOption = None,
-    text: TextOption = None,
-    reveal: RevealTextOption = False,
-    patch: PatchOption = None,
-    fix: FixOption = None,
-    sets: SetOption = None,
+    *,
+    wanted: "Filter",
+    fix: "Fix",
     yes: YesOption = False,
     rate: Annotated[
         float | None, typer.Option(min=0.01, metavar="N", help="Dead letters per second. Default: no limit.")
@@ -223,9 +170,7 @@ def replay(
     ] = False,
     why: WhyOption = "",
     who: AsOption = None,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
+    settings: "Settings",
     as_json: JsonOption = False,
 ) -> None:
     """Publish dead letters' records to their topic again, unchanged or with a fix; each once, even if you repeat it.
@@ -237,16 +182,10 @@ def replay(
     from stream_scorer.commands.dead_letters.printing import print_json, print_replay
     from stream_scorer.operations.dead_letters.replay.replay import Skip
 
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    wanted = filter_from(
-        places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every, reveal=reveal
-    )
-    mended = fix_from(patch, fix, sets)
-
-    async def act(office: "DeadLetterService", on_read: "OnRead") -> object:
-        return await office.replay(
+    async def act(service: "DeadLetterService", on_read: "OnRead") -> object:
+        return await service.replay(
             wanted,
-            mended,
+            fix,
             yes=yes,
             rate=rate,
             parked=parked,
@@ -256,7 +195,7 @@ def replay(
             on_progress=on_read,
         )
 
-    report = _run(resolved, act, who=who, quiet=as_json)
+    report = _run(settings, act, who=who, quiet=as_json)
     (print_json if as_json else print_replay)(report)
     harmless = {Skip.ALREADY_REPLAYED, Skip.DISCARDED, Skip.PARKED, Skip.ALREADY_SCORED}
     if set(report.skipped) - harmless:  # type: ignore[attr-defined]
@@ -264,75 +203,62 @@ def replay(
 
 
 @letters.command()
+@with_options(settings=environment_settings, wanted=filter_to_change)
 def discard(
+    *,
     note: Annotated[str, typer.Option(help="Why they need no more attention; recorded in the ledger.")],
-    places: PlacesArgument = None,
-    every: AllOption = False,
-    code: CodeOption = None,
-    field: FieldOption = None,
-    stage: StageOption = None,
-    begin: FromOption = None,
-    end: ToOption = None,
-    partition: PartitionOption = None,
-    id_: IdOption = None,
-    producer: ProducerOption = None,
-    text: TextOption = None,
-    reveal: RevealTextOption = False,
+    wanted: "Filter",
     yes: YesOption = False,
     who: AsOption = None,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
+    settings: "Settings",
     as_json: JsonOption = False,
 ) -> None:
     """Note that dead letters need no more attention. Without --yes, only count them."""
     from stream_scorer.commands.dead_letters.printing import print_discard, print_json
 
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    wanted = filter_from(
-        places, code, field, stage, begin, end, partition, id_, producer, text, None, every=every, reveal=reveal
-    )
     if not note.strip():
         raise SettingsError("--note is required: say why the dead letters are discarded")
     report = _run(
-        resolved, lambda office, on_read: office.discard(wanted, note, yes=yes, on_read=on_read), who=who, quiet=as_json
+        settings,
+        lambda service, on_read: service.discard(wanted, note, yes=yes, on_read=on_read),
+        who=who,
+        quiet=as_json,
     )
     (print_json if as_json else print_discard)(report)
 
 
 @letters.command()
+@with_options(settings=environment_settings, place=place_option)
 def history(
-    place: PlaceArgument,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
+    *,
+    place: "Position",
+    settings: "Settings",
     as_json: JsonOption = False,
 ) -> None:
     """Show a dead letter's history: its failures, what operators did, and the result of each replay."""
     from stream_scorer.commands.dead_letters.printing import print_history, print_json
 
-    resolved, wanted = settings_from(settings, bootstrap=bootstrap, prefix=prefix), place_from(place)
-    found = _run(resolved, lambda office, _: office.history(wanted), quiet=as_json)
+    found = _run(settings, lambda service, _: service.history(place), quiet=as_json)
     (print_json if as_json else print_history)(found)
 
 
 def _run(
-    resolved: "Settings",
+    settings: "Settings",
     ask: "Callable[[DeadLetterService, OnRead], Awaitable[T]]",
     *,
     who: str | None = None,
     quiet: bool,
 ) -> T:
-    """Ask the office of an environment, once its index is up to date."""
+    """The result of `ask`, once the dead-letter index of the environment is up to date."""
     from stream_scorer.commands.progress import reading_progress
     from stream_scorer.operations.dead_letters.service import open_service
 
     async def asked() -> T:
-        async with open_service(resolved, who=who) as office:
+        async with open_service(settings, who=who) as service:
             with reading_progress(quiet=quiet) as on_read:
-                await office.refresh(on_read)
+                await service.refresh(on_read)
             with reading_progress(quiet=quiet) as on_read:
-                return await ask(office, on_read)
+                return await ask(service, on_read)
 
     quiet_kafka_clients()
     return asyncio.run(asked())

@@ -1,11 +1,13 @@
-"""Options of the commands on dead letters: which letters are meant, how they are mended, who acts."""
+"""Options of the `dead-letters` commands: the filter, the fix, and who acts for what reason."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
+from stream_scorer.commands.option_groups import with_options
 from stream_scorer.commands.time_options import milliseconds_of
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.dead_letters.named_fixes import NamedFix
@@ -73,33 +75,24 @@ AsOption = Annotated[
 ]
 
 
-def filter_from(
-    places: Sequence[str] | None,
-    code: str | None,
-    field: str | None,
-    stage: Stage | None,
-    begin: str | None,
-    end: str | None,
-    partition: int | None,
-    id_: str | None,
-    producer: str | None,
-    text: str | None,
-    states: Sequence[str] | None,
-    *,
-    every: bool | None = None,
-    reveal: bool = False,
+def filter_options(
+    code: CodeOption = None,
+    field: FieldOption = None,
+    stage: StageOption = None,
+    begin: FromOption = None,
+    end: ToOption = None,
+    partition: PartitionOption = None,
+    id_: IdOption = None,
+    producer: ProducerOption = None,
+    text: TextOption = None,
+    reveal: RevealTextOption = False,
 ) -> "Filter":
-    """The filter that options name. With `every`, one that means everything must be asked for by it; with `reveal`,
-    the text is looked for in what is masked too. Raises SettingsError."""
-    from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, WAITING, Filter, State
+    """Option group: a filter of open and parked dead letters. Raises SettingsError."""
+    from stream_scorer.operations.dead_letters.query.filters import Filter
 
     if code is not None and code not in [*Code, UNREADABLE]:
         raise SettingsError(f"--code {code}: no such code. Codes are {', '.join([*Code, UNREADABLE])}")
-    unknown = [state for state in states or () if state not in [*State, "all"]]
-    if unknown:
-        raise SettingsError(f"--state {unknown[0]}: say {', '.join(State)} or all")
-    chosen = EVERY_STATE if "all" in (states or ()) else frozenset(map(State, states or ()))
-    found = Filter(
+    return Filter(
         code=code,
         field=field,
         stage=stage,
@@ -110,16 +103,49 @@ def filter_from(
         producer=producer,
         text=text,
         revealed=reveal and text is not None,
-        states=chosen or WAITING,
-        places=tuple(map(place_from, places)) if places else None,
     )
-    if every is False and found == Filter():
+
+
+@with_options(found=filter_options)
+def filter_by_state(found: "Filter", state: StateOption = None) -> "Filter":
+    """Option group: a filter of dead letters in the states that --state names. Raises SettingsError."""
+    from stream_scorer.operations.dead_letters.query.filters import EVERY_STATE, WAITING, State
+
+    unknown = [name for name in state or () if name not in [*State, "all"]]
+    if unknown:
+        raise SettingsError(f"--state {unknown[0]}: say {', '.join(State)} or all")
+    named = EVERY_STATE if "all" in (state or ()) else frozenset(map(State, state or ()))
+    return msgspec.structs.replace(found, states=named or WAITING)
+
+
+@with_options(found=filter_by_state)
+def filter_with_places(found: "Filter", places: PlacesArgument = None) -> "Filter":
+    """Option group: positions, a filter by state, or both. Raises SettingsError."""
+    return _at(places, found)
+
+
+@with_options(found=filter_options)
+def filter_to_change(found: "Filter", places: PlacesArgument = None, every: AllOption = False) -> "Filter":
+    """Option group: the dead letters that a command is to change; all of them only with --all. Raises SettingsError."""
+    from stream_scorer.operations.dead_letters.query.filters import Filter
+
+    found = _at(places, found)
+    if not every and found == Filter():
         raise SettingsError("name dead letters, give a filter such as --code, or say --all")
     return found
 
 
+def _at(places: Sequence[str] | None, found: "Filter") -> "Filter":
+    return msgspec.structs.replace(found, places=tuple(map(place_from, places))) if places else found
+
+
+def place_option(place: PlaceArgument) -> "Position":
+    """Option group: one dead letter's position. Raises SettingsError."""
+    return place_from(place)
+
+
 def place_from(text: str) -> "Position":
-    """The place that a person named. Raises SettingsError."""
+    """The position that PARTITION@OFFSET means. Raises SettingsError."""
     from stream_scorer.core.records.dead_letter_reader import Position
 
     place = Position.parse(text)
@@ -130,8 +156,8 @@ def place_from(text: str) -> "Position":
     return place
 
 
-def fix_from(patch: str | None, named: Sequence[str] | None, sets: Sequence[str] | None) -> "Fix":
-    """The fix that options name. Raises SettingsError."""
+def fix_options(patch: PatchOption = None, fix: FixOption = None, sets: SetOption = None) -> "Fix":
+    """Option group: how to fix a record before it is checked or published. Raises SettingsError."""
     from stream_scorer.core.dead_letters.repair import FixError, parse_fix
 
     if patch is not None and patch.startswith("@"):
@@ -139,7 +165,7 @@ def fix_from(patch: str | None, named: Sequence[str] | None, sets: Sequence[str]
             patch = Path(patch[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"--patch: {patch[1:]} can't be read: {system_words(error)}") from error
-    fix = parse_fix(patch, named or (), sets or ())
-    if isinstance(fix, FixError):
-        raise SettingsError(fix.why)
-    return fix
+    parsed = parse_fix(patch, fix or (), sets or ())
+    if isinstance(parsed, FixError):
+        raise SettingsError(parsed.why)
+    return parsed

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stream_scorer.operations.dead_letters.replay.dry_run import Verdict
+from stream_scorer.commands.terminal_text import printable
+from stream_scorer.operations.dead_letters.replay.dry_run import CheckResult
 from stream_scorer.operations.dead_letters.replay.replay import Skip
 
 if TYPE_CHECKING:
@@ -41,13 +42,6 @@ SKIPPED = {
 def print_json(found: object) -> None:
     """As JSON for scripts."""
     typer.echo(json.dumps(msgspec.to_builtins(found)))
-
-
-def printable(text: str) -> str:
-    """The text with what a terminal would obey (escapes, controls, changes of direction) spelt out."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode() for one in text
-    )
 
 
 def console() -> Console:
@@ -162,7 +156,7 @@ def print_check(report: Any) -> None:
     )
     for verdict, count in report.verdicts.items():
         out.print(f"  {count:>9,} {verdict.replace('_', ' ')}")
-    told = [one for one in report.letters if one.verdict is not Verdict.PASSES][:EXAMPLES_MAX]
+    told = [one for one in report.letters if one.verdict is not CheckResult.PASSES][:EXAMPLES_MAX]
     for one in told:
         # messages quote what a record says of a person: codes and fields do not
         faults = ", ".join(f"{reason.code} ({reason.field})" if reason.field else reason.code for reason in one.reasons)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.option_groups import with_options
+from stream_scorer.commands.options import JsonOption, environment_settings
+from stream_scorer.commands.terminal_text import printable
 from stream_scorer.commands.time_options import milliseconds_of
-from stream_scorer.commands.validate import printable
 
 if TYPE_CHECKING:
     from stream_scorer.core.dead_letters.producer_scorecards import Scorecard
@@ -24,16 +25,16 @@ def register(app: typer.Typer) -> None:
     app.command()(producers)
 
 
+@with_options(settings=environment_settings)
 def producers(
+    *,
     name: Annotated[
         str | None, typer.Argument(metavar="PRODUCER", help="Print a message to this producer, ready to send.")
     ] = None,
     since: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="Count records since this time. Default: all.")
     ] = None,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
+    settings: "Settings",
     as_json: JsonOption = False,
 ) -> None:
     """Show a scorecard for each producer: share broken, first reasons, share moved, since when; or the message to one.
@@ -42,9 +43,8 @@ def producers(
     quote of a person is masked. Exit status 1 where nothing is known of the producer that is named.
     """
     quiet_kafka_clients()
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     since_ms = None if since is None else milliseconds_of("--from", since)
-    found = asyncio.run(_scorecards(resolved, since_ms, quiet=as_json))
+    found = asyncio.run(_scorecards(settings, since_ms, quiet=as_json))
     cards = [card for card in found.cards if name is None or card.producer == name]
     if as_json:
         typer.echo(json.dumps({"producers": [_as_object(card) for card in cards], "records_read": found.records_read}))
@@ -60,13 +60,13 @@ def producers(
         raise typer.Exit(UNKNOWN_PRODUCER)
 
 
-async def _scorecards(resolved: "Settings", since_ms: int | None, *, quiet: bool) -> "Scorecards":
+async def _scorecards(settings: "Settings", since_ms: int | None, *, quiet: bool) -> "Scorecards":
     from stream_scorer.commands.progress import reading_progress
     from stream_scorer.operations.reports.producer_scorecards import scorecards
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
     from stream_scorer.runtime.kafka.client import client_options
 
-    options, names = client_options(resolved.kafka), TopicNames(resolved.topics.prefix)
+    options, names = client_options(settings.kafka), TopicNames(settings.topics.prefix)
     with reading_progress(quiet=quiet) as on_read:
         return await scorecards(options, names, since_ms=since_ms, on_read=on_read)
 

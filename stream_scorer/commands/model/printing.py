@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from stream_scorer.commands.dead_letters.printing import console, printable
+from stream_scorer.commands.dead_letters.printing import console
+from stream_scorer.commands.terminal_text import printable
 
 if TYPE_CHECKING:
     from stream_scorer.core.rollout.progress import CandidateProgress, ConditionProgress

@@ -18,6 +18,7 @@ from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.records.dead_letter_headers import ERRORS, FAILED_AT, REPLAYS, SOURCE, STAGE
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM
 from stream_scorer.core.records.decode import Name, TimestampMs, TimeText, decode_or_none
+from stream_scorer.core.records.input_reference import decode_source
 from stream_scorer.core.records.outcome_update import Revision, Seconds
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.prediction import Probability
@@ -66,12 +67,11 @@ class _LetterSource(Source, frozen=True, omit_defaults=True):
 
 
 _decode_faults: Final = msgspec.json.Decoder(list[_FaultSaid]).decode
-_decode_source: Final = msgspec.json.Decoder(Source).decode
 _decode_letter_source: Final = msgspec.json.Decoder(_LetterSource).decode
 
 
 class _PredictionDetails(msgspec.Struct):
-    """What is told of a prediction, in this order; of one that lacks a field, the others."""
+    """The details of a prediction, in this order; if it lacks a field, the others."""
 
     prediction: bool | UnsetType = UNSET
     proba: Probability | UnsetType = UNSET
@@ -87,7 +87,7 @@ class _ShadowPredictionDetails(_PredictionDetails):
 
 
 class _UpdateDetails(msgspec.Struct):
-    """What is told of an outcome update, in this order; of one that lacks a field, the others."""
+    """The details of an outcome update, in this order; if it lacks a field, the others."""
 
     status: Name | UnsetType = UNSET
     revision: Revision | UnsetType = UNSET
@@ -144,7 +144,7 @@ def sighting(what: RecordKind, topic: str, partition: int, record: ConsumedRecor
     return TimelineEntry(rfc3339(max(record.timestamp, 0)), topic, partition, record.offset, what, details)
 
 
-def in_order(sightings: Sequence[TimelineEntry]) -> list[TimelineEntry]:
+def chronological(sightings: Sequence[TimelineEntry]) -> list[TimelineEntry]:
     """By time; of one time, inputs before what came of them."""
     ranks = {what: rank for rank, what in enumerate(RecordKind)}
     return sorted(sightings, key=lambda seen: (seen.time, ranks[seen.what], seen.partition, seen.offset))
@@ -158,7 +158,7 @@ def _input_details(record: ConsumedRecord, found: ValidEvent[Any] | tuple[Any, .
         details = {"contract": "broken", "faults": [_fault(reason.code, reason.field) for reason in found]}
     said = {"moved_from": MOVED_FROM, "replayed_from": REPLAYED_FROM}
     found_headers = {name: last_header(record.headers, header) for name, header in said.items()}
-    return details | {name: _said(_decode_source, value) for name, value in found_headers.items() if value is not None}
+    return details | {name: _said(decode_source, value) for name, value in found_headers.items() if value is not None}
 
 
 def _observation_details(record: ConsumedRecord) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What records say about where inputs ended, as rows of numbers: one for each input, one for each trace that it left.
+"""The outputs of inputs as rows of numbers: one row for each input, and one for each record that names it.
 
 Invariant: a row holds what is needed to tell whether a trace fits its input, and no more: some 45 bytes, so that
 millions fit in memory. Ids and values stand in it as Python's hash of their bytes: 64 bits with a key that is new in
@@ -17,8 +17,14 @@ from numpy.typing import NDArray
 from stream_scorer.core.audit.inputs import InputTopic, Rows
 from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.records.dead_letter_headers import ERRORS, SOURCE, batch_offsets, is_whole
-from stream_scorer.core.records.decode import Offset, PartitionNumber, TimeText, decode_each, decode_or_none
-from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header
+from stream_scorer.core.records.decode import TimeText, decode_each, decode_or_none
+from stream_scorer.core.records.input_reference import (
+    TopicSource,
+    decode_reason_codes,
+    decode_source,
+    decode_topic_source,
+)
+from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, Source, last_header
 from stream_scorer.core.records.timestamps import LATEST_MS, milliseconds
 
 
@@ -55,40 +61,24 @@ NO_SOURCE: Final = -1
 COPIED: Final = -1
 
 
-class _Source(msgspec.Struct, gc=False):
-    partition: PartitionNumber
-    offset: Offset
-
-
-class _LetterSource(_Source, gc=False):
-    topic: str
-
-
 class _Prediction(msgspec.Struct, gc=False):
     id: str
     observation_code: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
-    source: _Source
+    source: Source
     scored_at: TimeText
 
 
 class _Update(msgspec.Struct, gc=False):
     id: str
     status: Literal["joined", "unknown", "awaiting_prediction"]
-    source: _Source
+    source: Source
     true_class: bool
     outcome_at: TimeText
     scored_at: TimeText = ""
 
 
-class _Reason(msgspec.Struct, gc=False):
-    code: str
-
-
 _decode_prediction: Final = msgspec.json.Decoder(_Prediction).decode
 _decode_update: Final = msgspec.json.Decoder(_Update).decode
-_decode_source: Final = msgspec.json.Decoder(_Source).decode
-_decode_letter_source: Final = msgspec.json.Decoder(_LetterSource).decode
-_decode_reasons: Final = msgspec.json.Decoder(list[_Reason]).decode
 Keyed = TypeVar("Keyed", _Prediction, _Update)
 
 _AS_WE_WRITE_THEM: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII).fullmatch
@@ -119,7 +109,7 @@ def move_rows(side: InputTopic, partition: int, records: Sequence[ConsumedRecord
 
 
 def prediction_rows(partition: int, records: Sequence[ConsumedRecord]) -> Rows:
-    """One row for each prediction; one that can't be read, or whose key is not its id, comes from nowhere."""
+    """One row for each prediction; one that can't be read, or whose key is not its id, has no source."""
     rows = _trace_rows(partition, records)
     rows["kind"], rows["side"], rows["prompt"] = OutputKind.PREDICTION, InputTopic.OBSERVATIONS, True
     good, predictions = _decode_keyed(records, _decode_prediction)
@@ -168,7 +158,7 @@ def dead_letter_rows(partition: int, records: Sequence[ConsumedRecord], sides: M
 
 def spread(traces: Rows, inputs: Rows) -> Rows:
     """The traces, and behind them one more (its batch is COPIED) for each other input that a whole batch's dead letter
-    speaks of: its source is the batch's last offset. Gives the same when it is asked again."""
+    speaks of: its source is the batch's last offset. It is idempotent."""
     traces, more = traces[traces["batch"] != COPIED], []
     for trace in traces[traces["batch"] > 1]:
         last = trace["source_offset"]
@@ -188,22 +178,22 @@ def _trace_rows(partition: int, records: Sequence[ConsumedRecord]) -> Rows:
     return rows
 
 
-def _fill_sources(rows: Rows, sources: Sequence[_Source | None]) -> None:
+def _fill_sources(rows: Rows, sources: Sequence[Source | None]) -> None:
     rows["source_partition"] = [NO_SOURCE if source is None else source.partition for source in sources]
     rows["source_offset"] = [NO_SOURCE if source is None else source.offset for source in sources]
 
 
-def _source_or_none(header: bytes) -> _Source | None:
-    return decode_or_none(_decode_source, header)
+def _source_or_none(header: bytes) -> Source | None:
+    return decode_or_none(decode_source, header)
 
 
-def _letter_source_or_none(record: ConsumedRecord, sides: Mapping[str, InputTopic]) -> _LetterSource | None:
-    source = decode_or_none(_decode_letter_source, last_header(record.headers, SOURCE))
+def _letter_source_or_none(record: ConsumedRecord, sides: Mapping[str, InputTopic]) -> TopicSource | None:
+    source = decode_or_none(decode_topic_source, last_header(record.headers, SOURCE))
     return source if source is not None and source.topic in sides else None
 
 
 def _codes(record: ConsumedRecord) -> set[str]:
-    return {reason.code for reason in decode_or_none(_decode_reasons, last_header(record.headers, ERRORS)) or ()}
+    return {reason.code for reason in decode_or_none(decode_reason_codes, last_header(record.headers, ERRORS)) or ()}
 
 
 def _decode_keyed(records: Sequence[ConsumedRecord], decode: Callable[[bytes], Keyed]) -> tuple[list[int], list[Keyed]]:

@@ -116,7 +116,7 @@ def settle(looks: DecodedBatch[Content], position: int, found: "ValidEvent[Conte
     looks.contents.insert(index, found.content)
 
 
-def combine(
+def combine_parts(
     encoded_id: bytes | tuple[Reason, ...], content: Content | tuple[Reason, ...]
 ) -> ValidEvent[Content] | tuple[Reason, ...]:
     """One verdict from those on an event's two parts, each of which is what it says or its faults."""

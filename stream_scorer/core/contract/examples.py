@@ -34,59 +34,59 @@ def written(event: object) -> str:
     return json.dumps(event, ensure_ascii=False)
 
 
-def stop(**changes: object) -> str:
+def event(**changes: object) -> str:
     """A valid event but for its columns that are changed or added."""
     return written({"id": "ev-1", "observation": COLUMNS | changes})
 
 
-def stop_with(**literals: str) -> str:
+def event_with(**literals: str) -> str:
     """A valid event with columns written as this JSON text, where a Python value would not come out as it."""
-    text = stop(**{name: f"<{name}>" for name in literals})
+    text = event(**{name: f"<{name}>" for name in literals})
     for name, literal in literals.items():
         text = text.replace(f'"<{name}>"', literal)
     return text
 
 
-def stop_of(id_literal: str) -> str:
+def event_with_id(id_literal: str) -> str:
     """A valid event but for its id, written as this JSON text."""
-    return stop().replace('"ev-1"', id_literal)
+    return event().replace('"ev-1"', id_literal)
 
 
-def stop_without(*names: str) -> str:
+def event_without(*names: str) -> str:
     return written({"id": "ev-1", "observation": {name: COLUMNS[name] for name in COLUMNS if name not in names}})
 
 
-def stop_and(more: str) -> str:
+def event_and(more: str) -> str:
     """A valid event with one more field, written as this JSON text."""
-    return f"{stop()[:-1]}, {more}}}"
+    return f"{event()[:-1]}, {more}}}"
 
 
 OBSERVATIONS: dict[str, str | bytes] = {
-    "a valid event": stop(),
-    "hour 0 is midnight": stop(hour=0),
-    "hour 24 is allowed": stop(hour=24),
-    "hour 25 is not": stop(hour=25),
-    "age 10 is the lowest": stop(SubjectAge=10),
-    "age 100 is the highest": stop(SubjectAge=100),
-    "age 0 is out of range, not missing": stop(SubjectAge=0),
-    "20.0 is not an integer": stop_with(SubjectAge="20.0"),
-    "2e1 is not an integer": stop_with(SubjectAge="2e1"),
-    "text is not an integer": stop(SubjectAge="20"),
-    "null is not an integer": stop(SubjectAge=None),
-    "true is not an integer": stop(SubjectAge=True),
-    "1 is not a boolean": stop(ResidentIndicator=1),
-    "a text is not a boolean": stop(ResidentIndicator="true"),
-    "a category outside its list": stop(SubjectRaceCode="t"),
-    "null is no category": stop(SubjectRaceCode=None),
-    "a list is no category": stop(SubjectRaceCode=["W"]),
-    "an object is no category": stop(SubjectRaceCode={"code": "W"}),
-    "case matters": stop(StatuteReason="Stop sign"),
-    "a space at the end matters": stop(StatuteReason="Stop Sign "),
-    "a value longer than is printed": stop(StatuteReason="x" * 201),
-    "a column is missing": stop_without("hour"),
-    "missing columns are sorted": stop_without("SubjectSexCode", "SubjectEthnicityCode"),
-    "a column too many": stop(SomeRandomColumn="x"),
-    "more columns too many than are printed": stop(**{f"column{number:02}": 1 for number in range(21)}),
+    "a valid event": event(),
+    "hour 0 is midnight": event(hour=0),
+    "hour 24 is allowed": event(hour=24),
+    "hour 25 is not": event(hour=25),
+    "age 10 is the lowest": event(SubjectAge=10),
+    "age 100 is the highest": event(SubjectAge=100),
+    "age 0 is out of range, not missing": event(SubjectAge=0),
+    "20.0 is not an integer": event_with(SubjectAge="20.0"),
+    "2e1 is not an integer": event_with(SubjectAge="2e1"),
+    "text is not an integer": event(SubjectAge="20"),
+    "null is not an integer": event(SubjectAge=None),
+    "true is not an integer": event(SubjectAge=True),
+    "1 is not a boolean": event(ResidentIndicator=1),
+    "a text is not a boolean": event(ResidentIndicator="true"),
+    "a category outside its list": event(SubjectRaceCode="t"),
+    "null is no category": event(SubjectRaceCode=None),
+    "a list is no category": event(SubjectRaceCode=["W"]),
+    "an object is no category": event(SubjectRaceCode={"code": "W"}),
+    "case matters": event(StatuteReason="Stop sign"),
+    "a space at the end matters": event(StatuteReason="Stop Sign "),
+    "a value longer than is printed": event(StatuteReason="x" * 201),
+    "a column is missing": event_without("hour"),
+    "missing columns are sorted": event_without("SubjectSexCode", "SubjectEthnicityCode"),
+    "a column too many": event(SomeRandomColumn="x"),
+    "more columns too many than are printed": event(**{f"column{number:02}": 1 for number in range(21)}),
     "every fault is reported": written({"observation": COLUMNS | {"hour": 30, "SubjectAge": "old", "day_of_week": 1}}),
     "the observation is a text": written({"id": "ev-1", "observation": "B"}),
     "the observation is a list": written({"id": "ev-1", "observation": [COLUMNS]}),
@@ -94,31 +94,31 @@ OBSERVATIONS: dict[str, str | bytes] = {
     "the observation is missing": written({"id": "ev-1"}),
     "the id is missing": written({"observation": COLUMNS}),
     "an empty object lacks both": "{}",
-    "a whole number is an id": stop_of("-12345678901234567890"),
-    "5.0 is not": stop_of("5.0"),
-    "true is not an id": stop_of("true"),
-    "null is not an id": stop_of("null"),
-    "an empty id": stop_of('""'),
-    f"an id of {ID_BYTES_MAX} bytes": stop_of(f'"{"é" * (ID_BYTES_MAX // 2)}"'),
-    f"an id of {ID_BYTES_MAX + 1} bytes": stop_of(f'"{"é" * (ID_BYTES_MAX // 2)}a"'),
-    "an id with escapes": stop_of(r'"\u00e9\ud83d\ude00"'),
-    "fields beside the two are allowed": stop_and('"source": {"system": "north"}'),
-    "of a key that stands twice the last one wins": stop_and('"id": "ev-2"'),
-    f"nested {DEPTH_MAX} deep": stop_and(f'"deep": {OPEN}{CLOSE}'),
-    f"nested {DEPTH_MAX + 1} deep": stop_and(f'"deep": {OPEN}[]{CLOSE}'),
-    "a lone surrogate": stop_of(r'"\ud800"'),
-    f"an integer of {INTEGER_DIGITS_MAX + 1} digits": stop_and(f'"number": {"9" * (INTEGER_DIGITS_MAX + 1)}'),
-    "NaN": stop_with(SubjectAge="NaN"),
-    "Infinity": stop_with(hour="-Infinity"),
-    "bytes behind the event": f"{stop()} {{}}",
-    "a byte order mark": f"\ufeff{stop()}",
+    "a whole number is an id": event_with_id("-12345678901234567890"),
+    "5.0 is not": event_with_id("5.0"),
+    "true is not an id": event_with_id("true"),
+    "null is not an id": event_with_id("null"),
+    "an empty id": event_with_id('""'),
+    f"an id of {ID_BYTES_MAX} bytes": event_with_id(f'"{"é" * (ID_BYTES_MAX // 2)}"'),
+    f"an id of {ID_BYTES_MAX + 1} bytes": event_with_id(f'"{"é" * (ID_BYTES_MAX // 2)}a"'),
+    "an id with escapes": event_with_id(r'"\u00e9\ud83d\ude00"'),
+    "fields beside the two are allowed": event_and('"source": {"system": "north"}'),
+    "of a key that stands twice the last one wins": event_and('"id": "ev-2"'),
+    f"nested {DEPTH_MAX} deep": event_and(f'"deep": {OPEN}{CLOSE}'),
+    f"nested {DEPTH_MAX + 1} deep": event_and(f'"deep": {OPEN}[]{CLOSE}'),
+    "a lone surrogate": event_with_id(r'"\ud800"'),
+    f"an integer of {INTEGER_DIGITS_MAX + 1} digits": event_and(f'"number": {"9" * (INTEGER_DIGITS_MAX + 1)}'),
+    "NaN": event_with(SubjectAge="NaN"),
+    "Infinity": event_with(hour="-Infinity"),
+    "bytes behind the event": f"{event()} {{}}",
+    "a byte order mark": f"\ufeff{event()}",
     "positions count bytes": '{"id": "é", "observation": ?}',
-    "not UTF-8": stop_of('"\xe9"').encode("latin-1"),
-    "an event cut short": stop()[:40],
+    "not UTF-8": event_with_id('"\xe9"').encode("latin-1"),
+    "an event cut short": event()[:40],
     "an empty value": "",
-    "a list is not an event": f"[{stop()}]",
+    "a list is not an event": f"[{event()}]",
     "a text is not an event": '"event"',
-    "blanks count as bytes": stop().ljust(EVENT_BYTES_MAX + 1),
+    "blanks count as bytes": event().ljust(EVENT_BYTES_MAX + 1),
 }
 OUTCOMES: dict[str, str | bytes] = {
     "contraband was found": '{"id": "ev-1", "true_class": true}',

@@ -11,7 +11,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from stream_scorer.core.contract import reasons
-from stream_scorer.core.contract.batch_decoding import NO_TIMER, ValidEvent, combine, decode_batch
+from stream_scorer.core.contract.batch_decoding import NO_TIMER, ValidEvent, combine_parts, decode_batch
 from stream_scorer.core.contract.columns import EVENT_BYTES_MAX, ID_BYTES_MAX, check_id, check_observation
 from stream_scorer.core.contract.columns import (
     Observation as Observation,  # the table, for those who come for the event
@@ -32,7 +32,7 @@ class ObservationEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fie
 
 
 class DecodedObservations(NamedTuple):
-    """Observation events, told apart: those that pass as three lists of one length, in their order, and the others."""
+    """Observation events, separated: the valid ones as three lists of one length, in their order, and the others."""
 
     positions: list[int]
     """Which of the values these are."""
@@ -89,7 +89,7 @@ def validate_observation(
     if isinstance(event, Reason):
         return (event,)
     columns = check_observation(event)
-    return combine(check_id(event), columns if isinstance(columns, tuple) else encode_columns(columns))
+    return combine_parts(check_id(event), columns if isinstance(columns, tuple) else encode_columns(columns))
 
 
 # Faults of the bytes, before anything that they say

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 from stream_scorer.core.contract import reasons
-from stream_scorer.core.contract.batch_decoding import NO_TIMER, ValidEvent, combine, decode_batch
+from stream_scorer.core.contract.batch_decoding import NO_TIMER, ValidEvent, combine_parts, decode_batch
 from stream_scorer.core.contract.columns import ID_BYTES_MAX, check_id
 from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
 from stream_scorer.core.contract.reasons import Code, Reason
@@ -25,7 +25,7 @@ class OutcomeEvent(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=
 
 
 class DecodedOutcomes(NamedTuple):
-    """Outcome events, told apart: those that pass as three lists of one length, in their order, and the others."""
+    """Outcome events, separated: the valid ones as three lists of one length, in their order, and the others."""
 
     positions: list[int]
     """Which of the values these are."""
@@ -56,7 +56,7 @@ def validate_outcome(value: bytes | None) -> ValidEvent[bool] | tuple[Reason, ..
     if isinstance(value, QuarantinedBatch):
         return (value.reason,)
     event = parse_object(value)
-    return (event,) if isinstance(event, Reason) else combine(check_id(event), check_class(event))
+    return (event,) if isinstance(event, Reason) else combine_parts(check_id(event), check_class(event))
 
 
 def check_class(event: Mapping[str, object]) -> bool | tuple[Reason, ...]:

@@ -15,7 +15,7 @@ class Tripped(NamedTuple):
 
 
 class CircuitBreaker:
-    """Watches over `window_ms`. Once it is pulled it holds for as long as a window, then begins to count anew: a flood
+    """Watches over `window_ms`. Once it is pulled it holds for as long as a window, then starts to count again: a flood
     that goes on gets `records_min` records further each time, and no more than a batch beyond."""
 
     def __init__(self, share: float, window_ms: int, records_min: int) -> None:

@@ -1,6 +1,6 @@
 """How well each producer keeps the contract: how much it sent, what of it was broken or astray, and since when.
 
-Invariant: memory has a bound, whoever sends: so many producers, so many faults of each, so many examples of each fault.
+Invariant: memory is bounded by limits on the producers, the faults of each, and the examples of each fault.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""What of a letter may be shown to whoever looks: its shape, its faults, its id; not what it says of a person.
+"""The parts of a dead letter that a viewer may see: its structure, its faults, its id; no personal data.
 
 Invariant: what is not known to be harmless is masked, so that a letter that nobody foresaw shows nothing; and whatever
 is shown of two letters that differ only in masked bytes is the same. Every page, command, report and message to a
@@ -124,7 +124,7 @@ def masked_field(field: str | None) -> str | None:
 
 
 def masked_headers(headers: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]]:
-    """A record's own headers: names and values of those that are known to be about the transport only. A name is its
+    """A record's own headers: names and values only of those that are known to be about the transport. A name is its
     producer's text as much as a value is."""
     return [
         (name, value.decode(errors="backslashreplace") if _is_transport(name, value) else MASK)

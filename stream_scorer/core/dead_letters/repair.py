@@ -1,7 +1,8 @@
 """Letters mended: a JSON Patch and named fixes, bytes in, bytes out.
 
 Invariant: pure, and never raises on a letter; bytes that a fix does not change come out as they went in, to the last
-blank; what is said of a fix quotes the fix and never the letter, because whoever may try fixes need not see letters.
+blank; what is said of a fix quotes the fix and never the letter, because a user who may try fixes need not be allowed
+to see dead letters.
 """
 
 import json

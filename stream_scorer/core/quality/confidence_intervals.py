@@ -1,6 +1,6 @@
 """Shares and differences of shares with the interval around them.
 
-Invariant: an interval says how sure the share is, at 95 % unless told, and always holds it.
+Invariant: an interval has 95 % confidence unless stated otherwise, and always contains the share.
 """
 
 from math import sqrt

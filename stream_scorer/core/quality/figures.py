@@ -113,7 +113,7 @@ def _gap(column: str, groups: Sequence[GroupFigures], positives_min: int) -> Gro
     return GroupGap(column, highest.value, lowest.value, newcombe(high, low))
 
 
-def as_json(said: QualityMetrics) -> dict[str, object]:
+def figures_by_name(said: QualityMetrics) -> dict[str, object]:
     """The figures as plain objects for JSON, by their names."""
     return {name: _plain(part) for name, part in said._asdict().items()}
 

@@ -9,7 +9,7 @@ all capitals in mind, the time until any of them exceeds 1/α is at least 1/α l
 Ramdas and Rinaldo 2022). With one look an hour and 1/α = the hours of a year, that is a false alarm a year at most.
 """
 
-from math import log, sqrt
+from math import log
 from typing import Final
 
 LOOKS_A_YEAR: Final = 8_766
@@ -22,9 +22,3 @@ def log_capital(shares: int = 1) -> float:
     """The capital that raises an alarm, as its logarithm, where so many shares are watched at once and may raise one a
     year together."""
     return log(LOOKS_A_YEAR * shares)
-
-
-def half_width(outcomes: float, alarm_log_capital: float) -> float:
-    """How far the true share can be from the share of these outcomes, at all looks at once."""
-    variance = outcomes * VARIANCE_MAX + MIXTURE
-    return sqrt(2 * variance * (alarm_log_capital + log(variance / MIXTURE) / 2)) / outcomes

@@ -2,7 +2,7 @@
 
 Invariant: one table says both, so what is written is read back the same, whatever headers the record has of its own.
 Ours are one run behind the record's own, and of several with one name the last one counts: a producer may use the same
-names and is believed by nobody.
+names, and readers ignore those.
 """
 
 from collections.abc import Callable, Sequence
@@ -70,7 +70,7 @@ class _Header(NamedTuple):
     optional: bool = False
 
 
-def count(text: bytes | None) -> int:
+def bounded_count(text: bytes | None) -> int:
     """A decimal number of a header; 0 where it is none."""
     return min(int(text), REPLAYS_MAX) if text is not None and text.isdigit() and len(text) <= 9 else 0
 
@@ -80,7 +80,7 @@ def _reasons(header: bytes) -> tuple[Reason, ...]:
     if not reasons:
         raise NotALetterError("its headers give no reason")
     for reason in reasons:
-        _encode(reason.details)  # whoever prints the letter does; what can't be encoded is not ours
+        _encode(reason.details)  # printing encodes them too; details that can't be encoded are not ours
     return reasons
 
 
@@ -100,7 +100,7 @@ HEADERS: Final = (
         lambda text: decode_or_none(lambda time: milliseconds(time.decode()), text) or 0,
     ),
     _Header(VERSION, "version", str.encode, lambda text: text.decode(errors="replace")),
-    _Header(REPLAYS, "replays", lambda replays: b"%d" % replays, count),
+    _Header(REPLAYS, "replays", lambda replays: b"%d" % replays, bounded_count),
 )
 OPTIONAL_HEADERS: Final = (
     _Header(TRUNCATED, "truncation", _encode, msgspec.json.Decoder(Truncation | None).decode, optional=True),

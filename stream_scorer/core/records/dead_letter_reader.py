@@ -17,13 +17,13 @@ from stream_scorer.core.records.dead_letter_headers import (
     ERRORS,
     REPLAYS,
     NotALetterError,
-    count,
+    bounded_count,
     decode_headers,
     own_headers_start,
 )
 from stream_scorer.core.records.decode import Offset, PartitionNumber, decode_or_none
 from stream_scorer.core.records.record import ConsumedRecord, Headers, Truncation, last_header
-from stream_scorer.core.records.timestamps import milliseconds as milliseconds_of
+from stream_scorer.core.records.timestamps import milliseconds
 
 # Where a replayed record was first read, JSON {"partition", "offset"}; its topic is the same
 REPLAYED_FROM: Final = "scorer.replayed-from"
@@ -178,9 +178,9 @@ def producer_of(headers: Sequence[tuple[str, bytes]]) -> str | None:
     return None
 
 
-def milliseconds(time: bytes) -> int:
+def milliseconds_or_zero(time: bytes) -> int:
     """An RFC 3339 time in milliseconds since 1970; 0 where it is none."""
-    return decode_or_none(lambda text: milliseconds_of(text.decode()), time) or 0
+    return decode_or_none(lambda text: milliseconds(text.decode()), time) or 0
 
 
 # Replays
@@ -200,4 +200,4 @@ def claimed_replays(headers: Sequence[tuple[str, bytes]]) -> int:
     which only operators write; a count without its ledger entry is shown and not acted on."""
     if not headers or last_header(headers, REPLAYED_FROM) is None:
         return 0
-    return count(last_header(headers, REPLAYS))
+    return bounded_count(last_header(headers, REPLAYS))

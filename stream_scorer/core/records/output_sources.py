@@ -1,4 +1,4 @@
-"""Which inputs the records of an output partition came of, as far as it takes to say where a lane has read to.
+"""The inputs of the records of an output partition, as far as needed to find where a lane has read to.
 
 Invariant: works on any record and never raises; one that names no input of its own lane says nothing.
 """
@@ -12,8 +12,9 @@ from stream_scorer.core.contract.reasons import Code
 from stream_scorer.core.contract.schema_frame import without_frames
 from stream_scorer.core.records.dead_letter_headers import ERRORS, SOURCE
 from stream_scorer.core.records.dead_letter_reader import id_of
-from stream_scorer.core.records.decode import Offset, PartitionNumber, decode_or_none
-from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header
+from stream_scorer.core.records.decode import decode_or_none
+from stream_scorer.core.records.input_reference import decode_reason_codes, decode_source, decode_topic_source
+from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, Source, last_header
 
 
 class NamedSource(NamedTuple):
@@ -34,38 +35,22 @@ class Sources(NamedTuple):
     unreadable: int
 
 
-class _Source(msgspec.Struct, gc=False):
-    partition: PartitionNumber
-    offset: Offset
-
-
-class _LetterSource(_Source, gc=False):
-    topic: str
-
-
 class _Prediction(msgspec.Struct, gc=False):
     id: str
     scored_at: str
-    source: _Source
+    source: Source
 
 
 class _Update(msgspec.Struct, gc=False):
     id: str
     status: str
     outcome_at: str
-    source: _Source
+    source: Source
     scored_at: str = ""
-
-
-class _Reason(msgspec.Struct, gc=False):
-    code: str
 
 
 _decode_prediction: Final = msgspec.json.Decoder(_Prediction).decode
 _decode_update: Final = msgspec.json.Decoder(_Update).decode
-_decode_source: Final = msgspec.json.Decoder(_Source).decode
-_decode_letter_source: Final = msgspec.json.Decoder(_LetterSource).decode
-_decode_reasons: Final = msgspec.json.Decoder(list[_Reason]).decode
 
 SourceReader = Callable[[ConsumedRecord, int], NamedSource | None]
 
@@ -100,8 +85,8 @@ def letter_source(inputs: Sequence[str]) -> SourceReader:
     """Reads which record of one of the inputs a dead letter was."""
 
     def source(record: ConsumedRecord, partition: int) -> NamedSource | None:
-        said = decode_or_none(_decode_letter_source, last_header(record.headers, SOURCE))
-        reasons = decode_or_none(_decode_reasons, last_header(record.headers, ERRORS))
+        said = decode_or_none(decode_topic_source, last_header(record.headers, SOURCE))
+        reasons = decode_or_none(decode_reason_codes, last_header(record.headers, ERRORS))
         if said is None or reasons is None or said.partition != partition or said.topic not in inputs:
             return None
         # an outcome that nobody could join had waited for it
@@ -115,7 +100,7 @@ def move_source(topic: str, partition: int) -> SourceReader:
     """Reads which record of this partition was moved, to another one of the same topic."""
 
     def source(record: ConsumedRecord, _: int) -> NamedSource | None:
-        said = decode_or_none(_decode_source, last_header(record.headers, MOVED_FROM))
+        said = decode_or_none(decode_source, last_header(record.headers, MOVED_FROM))
         return NamedSource(topic, said.offset, True) if said is not None and said.partition == partition else None
 
     return source
@@ -140,7 +125,7 @@ def named_sources(records: Sequence[ConsumedRecord], partition: int, read: Sourc
 
 def came_of(output: ConsumedRecord, read: ConsumedRecord) -> bool:
     """Whether an output that names the offset of a record that was read can have come of it: it can't where the topic
-    was made anew and something else lies there."""
+    was recreated and has another record there."""
     if last_header(output.headers, SOURCE) is not None:  # a dead letter keeps the value, or its beginning
         return (read.value or b"").startswith(output.value or b"")
     if last_header(output.headers, MOVED_FROM) is not None:

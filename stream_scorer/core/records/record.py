@@ -37,7 +37,7 @@ Publishable = tuple[bytes | None, bytes | None, int, Headers]
 
 
 class ConsumedRecord(Protocol):
-    """One record as it was read; named as the Kafka client's decoder names its own, so that none is made anew.
+    """One record as it was read; named as the Kafka client's decoder names its own, so that none has to be copied.
     `timestamp` in milliseconds since 1970, -1 for none. Topic and partition belong to the list that it stands in."""
 
     @property

@@ -20,8 +20,8 @@ MOVED_BYTES_MAX: Final = 1_000_000
 
 
 class RepartitionResult(NamedTuple):
-    """Where records belong. `stay`: places of those that lie there already; `moved`: the others, to be published again,
-    by the partition of their id; `stuck`: places of those that are too large to be moved, and why."""
+    """Where records belong. `stay`: indices of those on their partition; `moved`: the others, to be published again,
+    by the partition of their id; `stuck`: indices of those that are too large to be moved, and why."""
 
     stay: Sequence[int]
     moved: dict[int, list[ProducerRecord]]

@@ -1,6 +1,6 @@
 """Instants as RFC 3339 text and as milliseconds since the epoch."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Final
 
@@ -18,8 +18,8 @@ def kept_timestamp_ms(timestamp_ms: int) -> int:
 
 
 def rfc3339(time_ms: int) -> str:
-    """A time in milliseconds since 1970 as RFC 3339 in UTC with milliseconds: `2026-11-22T08:00:00.000Z`. What lies
-    before 1970 or behind the year 9999, as a stranger's record may, is written as the nearest time within."""
+    """A time in milliseconds since 1970 as RFC 3339 in UTC with milliseconds: `2026-11-22T08:00:00.000Z`. A time before
+    1970 or after the year 9999, which another program's record may carry, becomes the nearest time within."""
     time_ms = min(max(time_ms, 0), LATEST_MS)
     return _second(time_ms // 1000) + _MILLISECONDS[time_ms % 1000]
 
@@ -33,11 +33,17 @@ def _second(second: int) -> str:
 
 
 @lru_cache(maxsize=65_536)
-def milliseconds(rfc3339: str) -> int:
-    """Milliseconds since 1970; the inverse of `rfc3339`. Raises ValueError on another format, and on what lies before
-    1970 or behind the year 9999."""
+def milliseconds(rfc3339: str, default_zone: tzinfo | None = None) -> int:
+    """Milliseconds since 1970; the inverse of `rfc3339`. `default_zone`: the zone of a time that names none. Raises
+    ValueError on another format, on a time without a zone if there is no default, and on a time before 1970 or after
+    the year 9999."""
     try:
-        found = round(datetime.fromisoformat(rfc3339).timestamp() * 1000)
+        moment = datetime.fromisoformat(rfc3339)
+        if moment.tzinfo is None:  # the zone of this machine must not decide
+            if default_zone is None:
+                raise ValueError("a time without a zone")
+            moment = moment.replace(tzinfo=default_zone)
+        found = round(moment.timestamp() * 1000)
     except OverflowError as error:
         raise ValueError(f"{error}") from error
     if not 0 <= found <= LATEST_MS:

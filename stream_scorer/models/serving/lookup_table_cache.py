@@ -1,7 +1,8 @@
 """Compiled additive models, kept in the cache folder.
 
 Invariant: what is taken from the cache is, bit for bit, what the model was when it was saved: its checksum stands on
-the model's card, under the model's own digest. Whoever may write to the cache, and not to the model, changes nothing.
+the model's card, under the model's own digest. A user with write access to the cache, but not to the model, can change
+no prediction.
 
 Importing scikit-learn takes more than a second and 150 MiB. A worker whose model was compiled before needs neither. A
 model whose card has no checksum, or whose tables come out otherwise here than where it was saved (other libraries,

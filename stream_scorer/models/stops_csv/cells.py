@@ -22,7 +22,7 @@ def flag_of(text: str) -> bool | None:
     return FLAGS.get(text.strip().casefold())
 
 
-def cell_of(column: str, text: str) -> Cell:
+def cell_from_text(column: str, text: str) -> Cell:
     """A cell as an event's value: a flag or a number where the column holds such and the text is one (`49.0` stays the
     number 49.0, as the file says), None where it is empty, else the text, for the contract to find fault with."""
     if not text:

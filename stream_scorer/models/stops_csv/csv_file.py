@@ -185,7 +185,7 @@ def checked_delimiter(given: str) -> str:
     return given
 
 
-def listed(names: list[str]) -> str:
+def shortened(names: list[str]) -> str:
     """Names for a message, cut where they are many."""
     shown = ", ".join(name or "(no name)" for name in names[:NAMES_SHOWN_MAX])
     return f"{shown}, …" if len(names) > NAMES_SHOWN_MAX else shown

@@ -1,4 +1,4 @@
-"""The stops of a CSV file: columns by the contract's names, labels read, ids told apart, outcomes only where somebody
+"""The stops of a CSV file: columns by the contract's names, labels read, ids distinct, outcomes only where somebody
 searched.
 
 Invariant: sending, checking and training read a file through this module and no other, so a row means the same to all.
@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMN_SET
 from stream_scorer.errors import InputFileError
-from stream_scorer.models.stops_csv.cells import Cell, cell_of, flag_of
+from stream_scorer.models.stops_csv.cells import Cell, cell_from_text, flag_of
 from stream_scorer.models.stops_csv.column_mapping import (
     ID,
     LABEL,
@@ -21,7 +21,7 @@ from stream_scorer.models.stops_csv.column_mapping import (
     ColumnSource,
     NotATime,
 )
-from stream_scorer.models.stops_csv.csv_file import CsvFile, Row, listed
+from stream_scorer.models.stops_csv.csv_file import CsvFile, Row, shortened
 
 NO_NAME = "(no name)"
 # the authority to search that says: none
@@ -92,8 +92,8 @@ class StopsFile:
         absent = sorted({name for source in sources.values() for name in source.columns} - places.keys())
         if absent:
             raise InputFileError(
-                f"{self.name} lacks the columns {listed(absent)}, which {mapping.name} names "
-                f"(there: {listed(self.header)})"
+                f"{self.name} lacks the columns {shortened(absent)}, which {mapping.name} names "
+                f"(there: {shortened(self.header)})"
             )
         for name in (ID, *COLUMN_NAMES, LABEL):
             if name in places:
@@ -115,8 +115,8 @@ class StopsFile:
         """What in the header makes every row break the contract, in words; None when nothing does."""
         missing = self.missing_columns()
         others = [name for name in self.columns if name not in COLUMN_SET]
-        faults = [f"lacks {listed(missing)}"] * bool(missing)
-        faults += [f"has other columns ({listed(sorted(others))})"] * bool(others)
+        faults = [f"lacks {shortened(missing)}"] * bool(missing)
+        faults += [f"has other columns ({shortened(sorted(others))})"] * bool(others)
         return f"the header of {self.name} {' and '.join(faults)}" if faults else None
 
     def check(self, *, distinct_ids: bool = True) -> FileCounts:
@@ -150,7 +150,7 @@ class StopsFile:
 
     def stop_of(self, row: Row) -> Stop:
         """One row as a stop."""
-        observation = {name or NO_NAME: cell_of(name, self._text(name, row)) for name in self.columns}
+        observation = {name or NO_NAME: cell_from_text(name, self._text(name, row)) for name in self.columns}
         label = self._flag(LABEL, row)
         searched = self._flag(SEARCHED, row) if SEARCHED in self._sources else None
         if searched is None:
@@ -190,13 +190,13 @@ class StopsFile:
         for cell in cells:
             if "\n" in cell or "\r" in cell:
                 raise self.fault(
-                    row.line, f"{listed(list(source.columns))} holds a line break: is a quote never closed?"
+                    row.line, f"{shortened(list(source.columns))} holds a line break: is a quote never closed?"
                 )
         text = source.text_of(cells)
         if isinstance(text, NotATime):
             raise self.fault(
                 row.line,
-                f"{text.text!r} in {listed(list(source.columns))} is not a time in {text.wanted}: "
+                f"{text.text!r} in {shortened(list(source.columns))} is not a time in {text.wanted}: "
                 f"give its format in {self._mapping.name if self._mapping else 'the mapping'}, "
                 'such as format = "%m/%d/%Y %H:%M".',
             )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.columns import COLUMN_NAMES, Observation
 from stream_scorer.core.contract.observation_code import column_indices
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.models.dataframes import POSSIBLE_VALUES, codes_from, codes_of, frame_of
+from stream_scorer.models.dataframes import POSSIBLE_VALUES, codes_from, codes_of_frame, frame_of
 from stream_scorer.models.synthetic.invalid_events import FAULTS
 from stream_scorer.models.synthetic.population import Indices, load_profile
 
@@ -34,7 +34,7 @@ class GeneratedEvent(NamedTuple):
     broken: Code | None
 
 
-class Event(msgspec.Struct, gc=False):
+class SyntheticEvent(msgspec.Struct, gc=False):
     id: str
     observation: Observation
 
@@ -51,8 +51,8 @@ class Generator:
         return frame_of(self.codes(n))
 
     def outcomes(self, frame: "pd.DataFrame") -> NDArray[np.bool_]:
-        """For each observation whether a search finds contraband, drawn anew at each call."""
-        return self.outcomes_of(codes_of(frame))
+        """For each observation whether a search finds contraband, drawn again at each call."""
+        return self.outcomes_of(codes_of_frame(frame))
 
     def codes(self, n: int) -> NDArray[np.int64]:
         """The next `n` observations as 28-bit numbers."""
@@ -111,7 +111,7 @@ class Generator:
         for id_, values, true_class, broken in zip(
             ids, zip(*columns, strict=True), classes.tolist(), kinds, strict=True
         ):
-            event = Event(id_, Observation(*values))
+            event = SyntheticEvent(id_, Observation(*values))
             if broken < 0:
                 yield GeneratedEvent(id_, encode(event), true_class, None)
             else:

@@ -72,21 +72,21 @@ def load_profile() -> Profile:
         race_and_ethnicity=Shares(np.array([list(figures["race_and_ethnicity"].values())])),
         race=np.array([races.index(race) for race, _ in pairs]),
         ethnicity=np.array([DOMAINS["SubjectEthnicityCode"].index(ethnicity) for _, ethnicity in pairs]),
-        sex=Shares(table(figures["sex_given_race"], races, "SubjectSexCode")),
-        resident=Shares(table(figures["resident_given_race"], races, "ResidentIndicator")),
-        day=Shares(table({"any": figures["day_of_week"]}, ("any",), "day_of_week")),
+        sex=Shares(share_table(figures["sex_given_race"], races, "SubjectSexCode")),
+        resident=Shares(share_table(figures["resident_given_race"], races, "ResidentIndicator")),
+        day=Shares(share_table({"any": figures["day_of_week"]}, ("any",), "day_of_week")),
         hour=Shares(np.array([figures["hour_given_day_of_week"][day] for day in days])),
         night=night,
-        statute=Shares(table(figures["statute_given_time_of_day"], ("day", "night"), "StatuteReason")),
+        statute=Shares(share_table(figures["statute_given_time_of_day"], ("day", "night"), "StatuteReason")),
         age=Shares(age_weights(figures)),
-        reason=Shares(table(figures["reason_given_statute"], statutes, "InterventionReasonCode")),
+        reason=Shares(share_table(figures["reason_given_statute"], statutes, "InterventionReasonCode")),
         authorization=np.array(figures["authorization_weights"]["any"])[authorization_order(figures)],
         authorization_given=authorization_weights(figures),
         contraband_logit=contraband_tables(figures["contraband_logit"]),
     )
 
 
-def table(by_group: dict[str, dict[str, float]], groups: tuple[object, ...], column: str) -> Floats:
+def share_table(by_group: dict[str, dict[str, float]], groups: tuple[object, ...], column: str) -> Floats:
     """The shares as an array: a row a group, a column for each value of the domain; what is not named is 0."""
     return np.array([[by_group[str(group)].get(str(value), 0.0) for value in DOMAINS[column]] for group in groups])
 

@@ -18,7 +18,7 @@ from stream_scorer.errors import InputFileError
 from stream_scorer.models.dataframes import Codes, codes_from
 from stream_scorer.models.stops_csv.cells import Cell
 from stream_scorer.models.stops_csv.column_mapping import LABEL, ColumnMapping
-from stream_scorer.models.stops_csv.csv_file import listed
+from stream_scorer.models.stops_csv.csv_file import shortened
 from stream_scorer.models.stops_csv.stops import StopsFile
 
 __all__ = ["LABEL", "CleaningReport", "LabelledRows", "read_rows"]
@@ -60,8 +60,8 @@ def read_rows(
             missing.append(time_column)
         if missing:
             raise InputFileError(
-                f"{path} lacks the columns {listed(missing)}: give a CSV file whose first line names them, or say with "
-                f"--columns what they are called (there: {listed(file.header)})"
+                f"{path} lacks the columns {shortened(missing)}: give a CSV file whose first line names them, or say "
+                f"with --columns what they are called (there: {shortened(file.header)})"
             )
         return _rows_of(file, time_column)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 
 from stream_scorer.client.stop_lookup import StopLookup
-from stream_scorer.core.audit.id_timeline import RecordKind, TimelineEntry, id_matcher, in_order, sighting
+from stream_scorer.core.audit.id_timeline import RecordKind, TimelineEntry, chronological, id_matcher, sighting
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.record import Source
 from stream_scorer.core.records.timestamps import milliseconds
@@ -53,7 +53,7 @@ async def find_by_state(settings: Settings, names: TopicNames, id_: str) -> Foun
         search = _Search(reader, names, id_, partitions, spans)
         if not await search.prediction(known) or not await search.outcomes(known):
             return None
-        return Found(partition_of(id_.encode(), partitions), in_order(search.found), reader.records_read)
+        return Found(partition_of(id_.encode(), partitions), chronological(search.found), reader.records_read)
 
 
 class _Search:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from stream_scorer.core.audit.id_timeline import RecordKind, TimelineEntry, id_matcher, in_order, sighting
+from stream_scorer.core.audit.id_timeline import RecordKind, TimelineEntry, chronological, id_matcher, sighting
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.operations.audit.id_lookup import find_by_state
 from stream_scorer.operations.reading.topic_reader import OnRead, Reader, Span
@@ -73,4 +73,4 @@ async def trace(
                 found += [sighting(topics[topic], topic, partition, record, partitions) for record in spot(records)]
                 if on_read is not None:
                     on_read(reader.records_read, offsets)
-        return Trace(id_, home, in_order(found), reader.records_read)
+        return Trace(id_, home, chronological(found), reader.records_read)

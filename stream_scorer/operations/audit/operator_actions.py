@@ -7,7 +7,6 @@ published again; whatever stands alone is named.
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,17 +15,17 @@ from stream_scorer.core.audit.reconciliation import Flags
 from stream_scorer.core.records.audit_log import Action
 from stream_scorer.core.records.dead_letter_reader import REPLAYED_FROM
 from stream_scorer.core.records.decode import decode_or_none
-from stream_scorer.core.records.record import ConsumedRecord, Source, last_header
+from stream_scorer.core.records.input_reference import decode_source
+from stream_scorer.core.records.record import ConsumedRecord, last_header
 from stream_scorer.operations.dead_letters.index.rows import ACT, ACTS, NOWHERE, Rows, act_rows, place_number
 
 _OFFSET_MAX: Final = (1 << 44) - 1
-_decode_source: Final = msgspec.json.Decoder(Source).decode
 
 # Places as numbers, see `place_number`
 Places = NDArray[np.int64]
 
 
-class Decided(NamedTuple):
+class LetterDecisions(NamedTuple):
     """Inputs that ended in a dead letter, by what was decided on it; all others of them wait."""
 
     replayed: int
@@ -85,12 +84,12 @@ class ActEvidence:
             twice=acts["became"][np.isin(acts["origin"], known[counts > 1])],
         )
 
-    def decided(self, letters: Places) -> Decided:
+    def decided(self, letters: Places) -> LetterDecisions:
         """What was decided on the dead letters of these inputs."""
         acts = self._all()
         replayed = np.isin(letters, acts["origin"][acts["act"] == ACTS.index(Action.REPLAY)])
         discarded = np.isin(letters, acts["origin"][acts["act"] == ACTS.index(Action.DISCARD)])
-        return Decided(int(replayed.sum()), int((discarded & ~replayed).sum()))
+        return LetterDecisions(int(replayed.sum()), int((discarded & ~replayed).sum()))
 
     def _all(self) -> Rows:
         self._acts = [np.concatenate(self._acts)] if self._acts else [np.empty(0, dtype=ACT)]
@@ -103,7 +102,7 @@ class ActEvidence:
 
 
 def _origin(side: InputTopic, said: bytes) -> int:
-    source = decode_or_none(_decode_source, said)
+    source = decode_or_none(decode_source, said)
     return NOWHERE if source is None else place_number(side, source.partition, source.offset)
 
 

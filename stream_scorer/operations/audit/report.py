@@ -1,4 +1,4 @@
-"""The audit: where every input of a range ended, told from the topics alone.
+"""The audit: where every input of a range ended, from the topics alone.
 
 Invariant: what it can't prove it does not count as proven, and every record that is unaccounted for, or accounted for
 twice, is named.
@@ -102,8 +102,9 @@ async def audit(
     """Where the inputs of a range ended; by default of all that is retained, up to what the group has committed.
 
     `options` are aiokafka's client options, `group` is the workers'. What lies behind the committed offsets is counted
-    as not yet read, with `count_unread` as unaccounted for. `on_read` is told now and then how many records were read,
-    of how many offsets. Raises OutageError where Kafka does not answer, TopicsError where the topics are not there.
+    as not yet read, with `count_unread` as unaccounted for. `on_read` is called now and then with how many records were
+    read, of how many offsets. Raises OutageError where Kafka does not answer, TopicsError where the topics are not
+    there.
     """
     started, now_ms = time.monotonic(), int(time.time() * 1000)
     async with Reader(options) as reader:

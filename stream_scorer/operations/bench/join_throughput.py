@@ -11,7 +11,7 @@ import msgspec
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.bench.environment import BenchEnvironment, Say, fill, stage
 from stream_scorer.operations.bench.throughput import ID_PREFIX, watch
-from stream_scorer.operations.sending.event_sources import generated_events, outcome_event
+from stream_scorer.operations.sending.event_sources import encode_outcome, generated_events
 from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.state.state_directory import bytes_on_disk, delete_stores, find_stores
@@ -104,4 +104,4 @@ def _observations(ids: int, topic: str) -> Iterator[ScheduledEvent]:
 
 def _outcomes(ids: int, topic: str) -> Iterator[ScheduledEvent]:
     for event in generated_events(ids, seed=SEED, broken_share=0.0, id_prefix=ID_PREFIX):
-        yield ScheduledEvent(0.0, topic, event.key, outcome_event(event.id or "", event.true_class), None)
+        yield ScheduledEvent(0.0, topic, event.key, encode_outcome(event.id or "", event.true_class), None)

@@ -66,7 +66,7 @@ class BacklogFigures(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class ThroughputProgress:
-    """Commits seen: when the first and the last one were, and how many records each of the two told of. `before_at`:
+    """Commits seen: when the first and the last one were, and how many records each of the two reported. `before_at`:
     the last look that saw none."""
 
     before_at: float

@@ -65,7 +65,7 @@ def validate(stream: Stream, contract: Contract) -> Iterator[list[LineVerdict]]:
     """The verdict on every line, in order, in a list for each read, so that what comes slowly is answered at once."""
     before = 0
     finder = FixFinder(contract.rejected)
-    for lines in lines_of(stream, contract.line_bytes_max):
+    for lines in lines_by_read(stream, contract.line_bytes_max):
         yield _verdicts(range(before + 1, before + len(lines) + 1), lines, contract, finder)
         before += len(lines)
 
@@ -96,7 +96,7 @@ def _verdicts(
     ]
 
 
-def lines_of(stream: Stream, line_bytes_max: int) -> Iterator[list[Line]]:
+def lines_by_read(stream: Stream, line_bytes_max: int) -> Iterator[list[Line]]:
     """The lines that each read completes, without their line feeds; the last one need not have one."""
     rest, cut = b"", 0  # the line that is not yet complete: its bytes, or how many of it were let go
     while chunk := stream.read1(READ_BYTES_MAX):

@@ -68,7 +68,7 @@ PAGES: Final[tuple[tuple[str, View], ...]] = (
 # so that they need the right to act like what they prepare.
 FORMS: Final[tuple[tuple[str, View, Permission], ...]] = (
     ("/dead-letters/act", dead_letter_actions.start, Permission.ACT),
-    ("/producers/scorecards", producers.count_up, Permission.LOOK),
+    ("/producers/scorecards", producers.start_scorecards, Permission.LOOK),
     ("/dead-letters/{place}/reveal", dead_letter.reveal, Permission.ACT),
     ("/dead-letters/{place}/preview", dead_letter.preview, Permission.ACT),
     ("/models/plan", model_actions.plan, Permission.DEPLOY),
@@ -135,7 +135,7 @@ async def _beside(console: Console) -> AsyncIterator[None]:
 
 
 def _guarded(console: Console, view: View, right: Permission) -> Handler:
-    """The view for whoever may, with our words for every fault."""
+    """The view for users with the permission, and our message for every fault."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         visitor = console.gate.visitor(request)

@@ -47,7 +47,7 @@ DEPLOYER: Final = Permission.LOOK | Permission.DEPLOY
 
 
 class Principal(NamedTuple):
-    """Whoever may at least look. `name` stands in the ledger, None: as the settings or the system say."""
+    """A user with at least read access. `name` is the one for the ledger; None: that of the settings or the system."""
 
     right: Permission
     name: str | None = None
@@ -76,7 +76,7 @@ class Principal(NamedTuple):
         return self.seal("form")
 
     def seal(self, said: str) -> str:
-        """Proof that we said this to this visitor, to come back with a form; empty for who sends no forms."""
+        """A signature that a form of this user has to return; empty for a request without forms."""
         return "" if self.form_key is None else _signed(self.form_key, said.encode())
 
     def is_seal(self, said: str, seal: str) -> bool:
@@ -141,7 +141,7 @@ class Authenticator:
         return "deploy" in self._tokens or self.has_oidc
 
     def visitor(self, request: web.Request) -> Principal | AccessRefusal:
-        """Who asks. On loopback whoever shows no token may look."""
+        """The user of a request. On loopback a request without a token has read access."""
         shown = self._by_bearer(request) or self._by_cookie(request)
         if shown is not None:
             return shown
@@ -230,7 +230,7 @@ class Authenticator:
         self.failed_logins.failed(client_of(request.remote), self._clock())
 
     def enter(self, request: web.Request, token: str, name: str) -> str | AccessRefusal | None:
-        """A session's cookie for whoever shows a token; None for who shows none of ours."""
+        """A session cookie in return for a token; None if it is not one of ours."""
         found = self._try(request, "form", token)
         if found is None or isinstance(found, AccessRefusal):
             return found

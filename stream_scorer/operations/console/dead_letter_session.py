@@ -1,4 +1,4 @@
-"""The dead letters as the page has them: opened at the first need, read on while somebody looks, opened anew after a
+"""The dead letters of the console: opened at first use, updated while somebody uses the page, reopened after a
 fault.
 
 Invariant: a page never waits long for Kafka; it shows what is known and says what is not.
@@ -36,7 +36,7 @@ class OpeningError(UserError):
 
 
 class DeadLetterSession:
-    """Keeps the letters open. `open_office` connects; what it raises is told and tried again."""
+    """Keeps the letters open. `open_office` connects; a fault is shown, and the session tries again."""
 
     def __init__(self, open_office: OpenOffice) -> None:
         self._open_office = open_office
@@ -96,7 +96,7 @@ class DeadLetterSession:
                 log_fault("reading the dead letters", error)
             finally:
                 self._office = None
-            self._fresh.set()  # who waits is told
+            self._fresh.set()  # waiting requests get the fault
             await asyncio.sleep(OPEN_AGAIN_S)
 
     async def _read_on(self, office: DeadLetterService) -> None:

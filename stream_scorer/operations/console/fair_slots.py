@@ -1,8 +1,8 @@
 """A few slots shared fairly between visitors: each visitor's requests wait in a queue of their own, and the queues take
 turns.
 
-Invariant: however much one visitor asks for, another waits for one turn of each at most; and nobody may have more than
-`waiting_max` requests waiting.
+Invariant: however many requests one user sends, another waits for at most one turn of each; and nobody may have more
+than `waiting_max` requests waiting.
 """
 
 import asyncio
@@ -23,10 +23,6 @@ class FairSlots:
         self._running: dict[str, int] = {}
         # whose turn is next stands first
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-
-    def used_by(self, visitor: str) -> int:
-        """What a visitor has running and waiting."""
-        return self._running.get(visitor, 0) + len(self._queues.get(visitor, ()))
 
     @asynccontextmanager
     async def slot(self, visitor: str) -> AsyncIterator[None]:

@@ -1,8 +1,8 @@
 """Numbers, durations and instants as the console prints them."""
 
-import time
-
 from markupsafe import Markup
+
+from stream_scorer.core.records.timestamps import rfc3339
 
 
 def count(number: float) -> str:
@@ -11,7 +11,7 @@ def count(number: float) -> str:
 
 
 def rate(per_s: float | None) -> str:
-    """So many a second."""
+    """A number of events per second."""
     if per_s is None:
         return "–"
     return f"{per_s:.1f}" if 0 < per_s < 10 else count(per_s)
@@ -27,7 +27,7 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """About how long, in the unit that a person would take."""
+    """A rounded duration in the unit that suits its size."""
     if seconds is None:
         return "–"
     if seconds < 1:
@@ -48,9 +48,7 @@ def bytes_size(size: int) -> str:
 
 def instant(at_ms: int | None) -> str:
     """A time for machines: RFC 3339 in UTC."""
-    if at_ms is None:
-        return ""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms / 1000)) + f".{at_ms % 1000:03d}Z"
+    return "" if at_ms is None else rfc3339(at_ms)
 
 
 def _ago(seconds: float) -> str:
@@ -65,7 +63,7 @@ def moment(at_ms: int | None, now_ms: int, *, exact: bool = False) -> Markup:
     if not at_ms:
         return Markup("–")
     ago_s = (now_ms - at_ms) / 1000
-    said = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at_ms / 1000))
+    said = rfc3339(at_ms)[: len("2026-11-22T08:00:00")].replace("T", " ")
     ago = _ago(ago_s)
     shown, title = (said, ago) if exact or ago_s > 86_400 else (ago, f"{said} UTC")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(instant(at_ms), title, shown)

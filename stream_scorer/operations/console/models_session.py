@@ -1,7 +1,7 @@
-"""The models in production as the page has them: opened at the first need, read on at each look, opened anew after a
+"""The models in production for the console: opened at first use, updated at each request, reopened after a
 fault.
 
-Invariant: whoever gives up waiting leaves no read half done, because all share one connection.
+Invariant: a request that is cancelled does not interrupt a read, because all share one connection.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ OpenRollout = Callable[[], AbstractAsyncContextManager[Rollout]]
 
 
 class ModelsSession:
-    """Keeps the connection. `open_rollout` connects; what it raises is told, and tried again at the next look."""
+    """Keeps the connection. `open_rollout` connects; a fault is shown, and the next request tries again."""
 
     def __init__(self, open_rollout: OpenRollout) -> None:
         self._open_rollout = open_rollout
@@ -37,7 +37,7 @@ class ModelsSession:
             try:
                 return await question(self._rollout)
             except Exception as error:
-                # a refusal says nothing of the connection; after anything else it is made anew
+                # a refusal says nothing of the connection; after any other fault it is reopened
                 if not isinstance(error, UserError) or isinstance(error, OutageError):
                     await self._close()
                 raise

@@ -5,7 +5,6 @@ a cache, or load anything that is not ours.
 """
 
 import hashlib
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ import jinja2
 from aiohttp import web
 
 import stream_scorer
+from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.operations.console import formatting, safe_text
 from stream_scorer.runtime.web.security_headers import HEADERS
 from stream_scorer.runtime.worker.clock import wall_clock_ms
@@ -31,7 +31,7 @@ def _number(value: float | None) -> str:
 def _moment(at: int | str | None, *, exact: bool = False) -> object:
     if isinstance(at, str):
         try:
-            at = round(datetime.fromisoformat(at).timestamp() * 1000)
+            at = milliseconds(at)
         except ValueError:
             return safe_text.safe_text(at, 40)
     return formatting.moment(at, wall_clock_ms(), exact=exact)

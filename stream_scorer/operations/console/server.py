@@ -1,6 +1,6 @@
 """The console's process: the page, and the probes of the process that serves it.
 
-Invariant: no worker runs here and no record is scored here, so that whoever looks costs no worker anything.
+Invariant: no worker runs here and no record is scored here, so that use of the console costs workers nothing.
 """
 
 import asyncio

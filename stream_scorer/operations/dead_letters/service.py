@@ -38,7 +38,7 @@ from stream_scorer.operations.dead_letters.query.view import DeadLetterView
 from stream_scorer.operations.dead_letters.replay import discard, dry_run, replay
 from stream_scorer.operations.dead_letters.replay.action_transaction import note_check, note_reveal
 from stream_scorer.operations.dead_letters.replay.discard import DiscardReport
-from stream_scorer.operations.dead_letters.replay.dry_run import CheckReport, Verdict
+from stream_scorer.operations.dead_letters.replay.dry_run import CheckReport, CheckResult
 from stream_scorer.operations.dead_letters.replay.replay import ReplayReport
 from stream_scorer.operations.dead_letters.replay.retry_when_fenced import OnProgress
 from stream_scorer.operations.reading.topic_reader import OnRead, Reader
@@ -55,7 +55,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """One letter as a fix would make it, and what the contract says of that."""
 
     place: Position
-    verdict: Verdict
+    verdict: CheckResult
     changed: bool
     reasons: list[Reason]
     pieces: list[Segment]
@@ -96,7 +96,7 @@ class DeadLetterService:
         await self._note_search(filter_)
         async with self._looking(filter_) as access:
             chunks = [chunk async for chunk in matching_chunks(access, filter_, on_read)]
-            return await asyncio.to_thread(aggregation.group, chunks)
+            return await asyncio.to_thread(aggregation.group_by_reason, chunks)
 
     async def producers(self, filter_: Filter = ALL_WAITING, on_read: OnRead | None = None) -> list[ProducerCount]:
         """By who says to have sent them, the most first."""
@@ -147,7 +147,7 @@ class DeadLetterService:
 
     async def letter(self, place: Position) -> DeadLetter | UnreadableDeadLetter:
         """One letter with all that it says: not for eyes that the ledger does not know of. Raises NotFoundError."""
-        # whoever gives up waiting must not leave the reader that all share in the midst of a read
+        # a caller that stops waiting must not interrupt a read of the shared reader
         found = await asyncio.shield(self._one_letter(place))
         if found is None:
             raise NotFoundError(
@@ -172,7 +172,7 @@ class DeadLetterService:
         return await asyncio.to_thread(view.view_of, self._access, letter, revealed=True)
 
     async def preview(self, place: Position, fix: Fix, *, revealed: bool = False) -> Preview:
-        """What a fix would make of one letter, for who has revealed it. Its id is not looked up: see `check`."""
+        """The result of a fix for one dead letter that the user has revealed. Its id is not looked up: see `check`."""
         return await asyncio.to_thread(self._preview, await self.letter(place), fix, revealed=revealed)
 
     def _preview(self, letter: DeadLetter | UnreadableDeadLetter, fix: Fix, *, revealed: bool) -> Preview:

@@ -50,9 +50,9 @@ Show = Callable[[LiveCounts, Scene], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for. `rate` in observations a second; without `seconds` it ends with the `rows` of `csv`, or when
-    interrupted. On the Kafka at `bootstrap` it plays in topics of its own, deleted afterwards; without one it starts
-    a Kafka.
+    """The options of a demo. `rate` in observations a second; without `seconds` it ends with the `rows` of `csv`, or
+    when interrupted. On the Kafka at `bootstrap` it plays in topics of its own, deleted afterwards; without one it
+    starts a Kafka.
     """
 
     rate: float
@@ -128,7 +128,7 @@ def curl_line(address: str) -> str:
 
 async def _ready(process: ServiceProcess) -> None:
     await asyncio.to_thread(process.wait_ready)
-    # whoever was told its address finds it there after a restart too
+    # it keeps its address over a restart
     process.keep_port()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, takewhile
 
-from stream_scorer.operations.sending.event_sources import SourceEvent, generated_events, outcome_event
+from stream_scorer.operations.sending.event_sources import SourceEvent, encode_outcome, generated_events
 from stream_scorer.operations.sending.schedule import ScheduledEvent, in_due_order
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 
@@ -107,7 +107,7 @@ class Play:
             yield self._outcome(due_s, f"stranger-{next(self._strangers):08d}", true_class)
 
     def _outcome(self, due_s: float, event_id: str, true_class: object) -> ScheduledEvent:
-        return ScheduledEvent(due_s, self._names.outcomes, event_id.encode(), outcome_event(event_id, true_class))
+        return ScheduledEvent(due_s, self._names.outcomes, event_id.encode(), encode_outcome(event_id, true_class))
 
     def _later(self) -> float:
         return min(self._draw.expovariate(1 / self._delay_s), self._delay_s_max / 2) + 0.05

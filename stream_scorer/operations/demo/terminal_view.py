@@ -1,4 +1,4 @@
-"""How the demo looks in a terminal of 80 columns and 24 lines or more: a picture of `LiveCounts`, drawn anew a few
+"""How the demo looks in a terminal of 80 columns and 24 lines or more: a picture of `LiveCounts`, redrawn a few
 times a second; nothing is counted here.
 """
 

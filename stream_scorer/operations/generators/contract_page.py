@@ -104,14 +104,14 @@ def example_of(code: Code) -> tuple[str, Stage, Reason]:
 def faulty_examples() -> Iterator[tuple[str, Stage, tuple[Reason, ...]]]:
     """The examples that break the contract: name, stage and reasons; observations first."""
     for name, value in OBSERVATIONS.items():
-        observation = validate_observation(encoded(value))
+        observation = validate_observation(_encoded(value))
         if not isinstance(observation, ValidEvent):
             yield name, stage_of(observation), observation
     for name, value in OUTCOMES.items():
-        outcome = validate_outcome(encoded(value))
+        outcome = validate_outcome(_encoded(value))
         if not isinstance(outcome, ValidEvent):
             yield name, Stage.OUTCOME, outcome
 
 
-def encoded(value: str | bytes) -> bytes:
+def _encoded(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value

@@ -2,7 +2,7 @@
 
 Invariant: one code gives the same bytes, and nobody writes these pages by hand.
 
-Write them anew: `python -m stream_scorer.operations.generators.docs_pages docs`.
+Generate them again: `python -m stream_scorer.operations.generators.docs_pages docs`.
 """
 
 import sys

@@ -2,7 +2,7 @@
 
 Invariant: one code gives the same bytes, and a user has the rights of its role and no other.
 
-Write them anew: `python -m stream_scorer.operations.generators.kubernetes deploy`.
+Generate them again: `python -m stream_scorer.operations.generators.kubernetes deploy`.
 """
 
 import sys
@@ -91,7 +91,7 @@ def topic_objects(settings: Settings) -> Iterator[dict[str, Any]]:
 def user_objects(settings: Settings, environment: str, users: dict[str, User]) -> Iterator[dict[str, Any]]:
     """A KafkaUser for each user of users.toml, with the rights of its role in this environment."""
     for name, user in users.items():
-        # by reference: whoever keeps the secrets makes it
+        # by reference: the owner of the secrets creates it
         password = {"name": f"{name}-{environment}-password", "key": "password"}
         spec: dict[str, Any] = {
             "authentication": {"type": "scram-sha-512", "password": {"valueFrom": {"secretKeyRef": password}}},

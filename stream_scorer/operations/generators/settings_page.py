@@ -7,7 +7,7 @@ import msgspec
 from msgspec import inspect
 
 from stream_scorer.operations.generators.markdown import GENERATED, table
-from stream_scorer.runtime.settings.fields import Field, fields_of
+from stream_scorer.runtime.settings.fields import Field, settings_fields
 from stream_scorer.runtime.settings.settings import Settings
 
 
@@ -23,7 +23,7 @@ def settings_page() -> list[str]:
         "",
         "Secrets never stand in the file: set the variable, or the `_file` setting beside it.",
     ]
-    fields = list(fields_of(Settings))
+    fields = list(settings_fields(Settings))
     for section in msgspec.structs.fields(Settings):
         lines += ["", f"## {section.name}", "", getdoc(section.type) or "", ""]
         rows = [setting_row(field) for field in fields if field.section == section.name]

@@ -96,7 +96,7 @@ class ServiceProcess:
         return text.strip() if text.endswith("\n") else None
 
     def keep_port(self) -> None:
-        """Serve at the same port whenever it is started again, for those that were told its address."""
+        """Use the same port at each restart, for clients that know its address."""
         assert self.http_address is not None, "it has no address before it is ready"
         self.command[self.command.index("--http-port") + 1] = self.http_address.rpartition(":")[2]
 

@@ -1,4 +1,4 @@
-"""Writes `broker_parts.lock` anew for a version:
+"""Writes `broker_parts.lock` for another version:
 `python -m stream_scorer.operations.local_broker.lock_distribution 4.4.0`.
 
 The one place that resolves dependencies. What it downloads is trusted here and pinned from then on, so look at the

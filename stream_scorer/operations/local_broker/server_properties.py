@@ -1,4 +1,4 @@
-"""What a node is told (Kafka's `server.properties`) and which ports it gets: plain values, nothing is started here."""
+"""The configuration of a node (Kafka's `server.properties`) and its ports: plain values, nothing is started here."""
 
 import random
 import socket
@@ -62,7 +62,7 @@ def server_properties(
     extra: Mapping[str, str],
     advertised: str | None = None,
 ) -> dict[str, str]:
-    """What node number `node` (from 0) of the cluster is told; `extra` wins over everything. `advertised`: what it
+    """The properties of node number `node` (from 0) of the cluster; `extra` wins over everything. `advertised`: what it
     tells clients to call it by, where that is not where it listens."""
     own = ports[node]
     copies = str(len(ports))

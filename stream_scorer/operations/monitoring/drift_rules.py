@@ -39,7 +39,7 @@ def drift_rules(pace: RulePace) -> RuleGroup:
         ),
         Recording(
             "stream_scorer:training_features:share",
-            share(trained_features, f"{by_model}, column"),
+            observed_share(trained_features, f"{by_model}, column"),
             "Share of each bucket in the model's training data",
         ),
         Recording(
@@ -74,7 +74,7 @@ def seen_whole(hourly: str, seconds: int, pace: RulePace) -> str:
     return f"(sum_over_time({hourly}[{window}])\n  and count_over_time({hourly}[{window}]) >= {hours})"
 
 
-def share(counted: str, within: str) -> str:
+def observed_share(counted: str, within: str) -> str:
     return f"clamp_min({counted}, {COUNT_MIN})\n  / on ({within}) group_left () (sum by ({within}) ({counted}) > 0)"
 
 
@@ -89,8 +89,8 @@ def group_psi(probabilities: str, trained: str, by_model: str) -> tuple[Recordin
     name = "stream_scorer:group_probability"
     beside = f"max by ({within}, bucket) ({trained})"
     return (
-        Recording(f"{name}:share", share(probabilities, within), "Share of each tenth within a group"),
-        Recording(f"{name}:training_share", share(beside, within), "The same in the model's training data"),
+        Recording(f"{name}:share", observed_share(probabilities, within), "Share of each tenth within a group"),
+        Recording(f"{name}:training_share", observed_share(beside, within), "The same in the model's training data"),
         Recording(
             f"{name}_psi",
             psi(f"{name}:training_share", f"{name}:share", f"{within}, bucket", within),
@@ -105,8 +105,8 @@ def whole_psi(probabilities: str, trained: str, by_model: str) -> tuple[Recordin
     beside = f"sum by ({by_model}, bucket) (max by ({by_model}, column, group, bucket) ({trained}{{{WHOLE}}}))"
     return (
         Recording(f"{name}:total", f"sum by ({by_model}) ({seen})", "Sample size of the index"),
-        Recording(f"{name}:share", share(seen, by_model), "Share of each tenth of the probabilities"),
-        Recording(f"{name}:training_share", share(beside, by_model), "The same in the model's training data"),
+        Recording(f"{name}:share", observed_share(seen, by_model), "Share of each tenth of the probabilities"),
+        Recording(f"{name}:training_share", observed_share(beside, by_model), "The same in the model's training data"),
         Recording(
             f"{name}_psi",
             psi(f"{name}:training_share", f"{name}:share", f"{by_model}, bucket", by_model),

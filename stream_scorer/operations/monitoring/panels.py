@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 SOURCE: Final = {"type": "prometheus", "uid": "prometheus"}
 COLUMNS_MAX: Final = 24
-GOOD, WATCH, BAD = "green", "orange", "red"
+GOOD, BAD = "green", "red"
 
 Kind = Literal["timeseries", "stat", "bargauge", "table", "barchart"]
 # Grafana's names: a share from 0 to 1, seconds, bytes, a rate of records

@@ -94,11 +94,11 @@ def rule_file(groups: tuple[RuleGroup, ...], runbook: str = RUNBOOK) -> str:
     for group in groups:
         lines += ["", f"  - name: {group.name}", f"    interval: {group.interval}", "    rules:"]
         for rule in group.rules:
-            lines += entry(fields(rule, runbook))
+            lines += entry(rule_fields(rule, runbook))
     return "\n".join(lines) + "\n"
 
 
-def fields(rule: Recording | Alert, runbook: str = RUNBOOK) -> dict[str, Any]:
+def rule_fields(rule: Recording | Alert, runbook: str = RUNBOOK) -> dict[str, Any]:
     """A rule as Prometheus names its parts."""
     if isinstance(rule, Recording):
         labels = {"labels": rule.labels} if rule.labels else {}

@@ -56,7 +56,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Alert:
-    """When somebody is told. `page`: now; `ticket`: on a working day. The runbook has a section under its name."""
+    """An alert. `page`: notify at once; `ticket`: on a working day. The runbook has a section under its name."""
 
     name: str
     expr: str

@@ -32,7 +32,7 @@ class TopicPosition:
         }
         async for partition, records in reader.read(_with_records(spans)):
             yield partition.partition, records
-        # only once all was handed on: whoever is interrupted reads it again
+        # only after all records were handed on: an interrupted caller reads them again
         self._next = {partition: max(span.begin, span.end) for partition, span in spans.items()}
 
     def _begin(self, partition: TopicPartition, span: Span) -> int:

@@ -122,7 +122,7 @@ class Reader:
             return str((await self._admin.describe_cluster())["cluster_id"])
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
-        """The topics' ids, which tell a topic that was made anew from the one before; empty where brokers have none."""
+        """The topics' ids, which distinguish a recreated topic from the previous one; empty if brokers have none."""
         async with explained(self._options):
             return await topic_ids(self._measuring._client, topics)
 

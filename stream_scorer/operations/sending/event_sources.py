@@ -36,7 +36,7 @@ _decode_id = msgspec.json.Decoder(_Identified).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def outcome_event(event_id: str, true_class: object) -> bytes:
+def encode_outcome(event_id: str, true_class: object) -> bytes:
     return _encode({"id": event_id, "true_class": true_class})
 
 

@@ -7,7 +7,7 @@ from itertools import count
 from typing import NamedTuple
 
 from stream_scorer.core.records.record import NO_HEADERS, Headers
-from stream_scorer.operations.sending.event_sources import SourceEvent, outcome_event
+from stream_scorer.operations.sending.event_sources import SourceEvent, encode_outcome
 
 
 class ScheduledEvent(NamedTuple):
@@ -71,6 +71,9 @@ class OutcomeSchedule:
         later_s = min(self._draw.expovariate(1 / self._delay_s), 4 * self._delay_s) if self._delay_s else 0.0
         return [
             ScheduledEvent(
-                due_s + later_s, self._topic, event.key if with_key else None, outcome_event(event.id, event.true_class)
+                due_s + later_s,
+                self._topic,
+                event.key if with_key else None,
+                encode_outcome(event.id, event.true_class),
             )
         ]

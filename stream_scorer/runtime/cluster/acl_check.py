@@ -53,8 +53,8 @@ async def check_worker_rights(settings: Settings) -> None:
 
 
 async def missing_rights(admin: AIOKafkaAdminClient, rights: Collection[Acl]) -> list[Acl]:
-    """Those of the rights that Kafka does not grant to whoever `admin` is connected as. A topic that does not exist
-    lacks none that could be told."""
+    """The rights that Kafka does not grant to the user of `admin`. A topic that does not exist
+    lacks none that Kafka reports."""
     topics = await _granted_on_topics(admin, list({right.name for right in rights if right.kind is Kind.TOPIC}))
     missing = []
     for right in rights:
@@ -97,7 +97,7 @@ async def _granted_on_topics(admin: AIOKafkaAdminClient, names: Sequence[str]) -
 
 
 async def _granted_on_group(admin: AIOKafkaAdminClient, group: str) -> frozenset[Operation] | None:
-    """What is granted on the group, None where it can't be told."""
+    """What is granted on the group, None if Kafka does not report it."""
     for _ in range(_COORDINATOR_TRIES):
         try:
             node = await admin.find_coordinator(group, _OF_A_GROUP)

@@ -17,7 +17,7 @@ from stream_scorer.runtime.kafka.lenient_record_parser import Bound
 from stream_scorer.runtime.kafka.newer_errors import teach_newer_errors
 from stream_scorer.runtime.settings.settings import KafkaSettings
 
-# What every client of ours calls itself; who else is in the workers' group is told apart by it
+# The client id of all our clients; other programs in the workers' group have another one
 CLIENT_ID = "stream-scorer"
 
 

@@ -1,4 +1,4 @@
-"""File descriptors that ran out: told as what it is, for a client would call it a broker that is away."""
+"""File descriptors that ran out: reported as such, because a client reports an unavailable broker instead."""
 
 import errno
 import logging
@@ -15,7 +15,7 @@ _LATELY_S: Final = 5.0
 
 
 def no_descriptors_left() -> LimitError:
-    """What people are told."""
+    """The message for operators."""
     return LimitError(
         "This process can't open more files or connections: it has reached its limit of file descriptors. Raise it "
         "(ulimit -n, LimitNOFILE, or the container's ulimits), then start again. Kafka is not at fault."

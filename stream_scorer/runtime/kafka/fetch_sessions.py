@@ -2,7 +2,7 @@
 names only those that have moved on, and an answer only those that have something new.
 
 Invariant: a session goes on only behind an answer that was read; after anything else, a lost connection, a time-out, a
-rebalance, the next request names every partition anew.
+rebalance, the next request names every partition again.
 
 Between two small fetches there is a pause: without one, each event would be fetched alone while the transaction in
 front of it is still being written.

@@ -1,7 +1,7 @@
 """Kafka's errors that are newer than the client: without these classes aiokafka 0.14 takes every one of them for an
 unknown fault (`UNKNOWN`), so that nobody could tell what Kafka answered, nor whether asking again helps.
 
-Source: the table of error codes in Kafka's protocol guide, of those that a client may be answered.
+Source: the table of error codes in Kafka's protocol guide, of those that a client may receive.
 """
 
 from typing import Any, Final
@@ -28,7 +28,7 @@ _RETRIABLE: Final = {
     103: "INCONSISTENT_TOPIC_ID",
     106: "FETCH_SESSION_TOPIC_ID_ERROR",
 }
-# The client looks up a partition's leader anew after these
+# After these errors the client looks up a partition's leader again
 _LEADER_MOVED: Final = {74, 75, 100, 103}
 _FINAL: Final = {
     73: "TOPIC_DELETION_DISABLED",

@@ -60,7 +60,7 @@ class Histogram:
         return [int(count) for count in self._counts.sum(axis=0)]
 
     def observe(self, value: float, *labels: str, times: int = 1) -> None:
-        """Count one value, as often as told."""
+        """Count one value, the given number of times."""
         place = self._places[labels]
         self._counts[place, bisect_left(self._bounds, value)] += times
         self._sums[place] += value * times

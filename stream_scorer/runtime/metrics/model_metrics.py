@@ -2,7 +2,7 @@
 training.
 
 Invariant: a group is one value of one column, never a combination; what corrections take back has a counter of its own,
-so that counters of many workers add up; how many models are told apart has a bound.
+so that counters of many workers add up; the number of models with series of their own has a bound.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

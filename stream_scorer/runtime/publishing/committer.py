@@ -1,10 +1,10 @@
 """The committer: the one writer of a worker. All its lanes' batches go to Kafka in one transaction after the other.
 
-Invariant: a batch is told to be committed only once Kafka has decided so, and a transaction is decided only after the
-one in front of it. On a fault nothing undecided is committed any more, and every lane is told.
+Invariant: a batch is reported as committed only after Kafka has decided so, and a transaction is decided only after the
+previous one. After a fault nothing undecided is committed any more, and every lane gets the fault.
 
 Exactly once rests on two things. Offsets carry the group's generation as of the moment at which the lanes were
-assigned, so that a worker that has lost a lane commits nothing of it. And whoever gets a lane initialises its
+assigned, so that a worker that has lost a lane commits nothing of it. And the worker that gets a lane initialises its
 transactional ids: every partition is somebody's, so whichever id a dead worker wrote under, its transaction is aborted
 at once.
 
@@ -276,14 +276,14 @@ class Committer:
             self._ending = None
 
     async def _abort(self, transaction: Transaction) -> None:
-        """Fenced or cut off, this fails too; whoever initialises the id next aborts it then. The first fault is the one
-        to tell."""
+        """Without a connection, or fenced, this fails too; then the next initialisation of the id aborts it. The first
+        fault is the one to tell."""
         transaction.on(TransactionEvent.FAILED)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self._writer.end(transaction.producer, commit=False), STOP_WAIT_S)
 
     async def _begin_again(self, transaction: Transaction, without: Collection[TopicPartition] = ()) -> None:
-        """Abort, and queue its batches anew, except those to these partitions: their lanes are told."""
+        """Abort, and queue its batches again, except those for these partitions: their lanes get the fault."""
         await self._abort(transaction)
         again = [batch for batch in transaction.batches if not self._tell_unavailable(batch, without)]
         for batch in again:
@@ -293,7 +293,7 @@ class Committer:
         self.client.disturbances += 1
 
     async def _take_writable(self) -> list[LaneBatch]:
-        """What can be written now. Lanes whose partitions have no leader are told, where others have one."""
+        """What can be written now. Lanes whose partitions have no leader get a fault if others have one."""
         batches, self._queue = self._queue, []
         if self._unwritable(batches):
             await self.client.refresh()

@@ -23,7 +23,8 @@ from aiokafka.protocol.transaction import AddOffsetsToTxnRequest_v0, AddPartitio
 from aiokafka.record.memory_records import MemoryRecords
 
 from stream_scorer.core.records.dead_letter_headers import SOURCE
-from stream_scorer.core.records.decode import Offset, PartitionNumber, decode_or_none
+from stream_scorer.core.records.decode import decode_or_none
+from stream_scorer.core.records.input_reference import decode_source, decode_topic_source
 from stream_scorer.core.records.record import MOVED_FROM, Source, last_header
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.protocol.client import (
@@ -201,7 +202,7 @@ class HangingTransactions:
         return {TopicPartition(topic, one[0]): max(0, one[1]) for topic, found, _ in answer.topics for one in found}
 
     async def _sources(self, hanging: OpenTransaction) -> list[tuple[TopicPartition, int]]:
-        """The inputs that its records came of, of those that say so."""
+        """The inputs that its records name."""
         sources: list[tuple[TopicPartition, int]] = []
         offset, partition = hanging.start_offset, hanging.partition
         end = (await self._client.end_offsets([partition], stable=False))[partition]
@@ -230,11 +231,11 @@ class HangingTransactions:
         names = self._names
         for record in records:
             if partition.topic == names.dead_letters:
-                letter = decode_or_none(_decode_letter_source, last_header(record.headers, SOURCE))
+                letter = decode_or_none(decode_topic_source, last_header(record.headers, SOURCE))
                 if letter is not None:
                     yield TopicPartition(letter.topic, letter.partition), letter.offset
             elif partition.topic in (names.observations, names.outcomes):
-                moved = decode_or_none(_decode_source, last_header(record.headers, MOVED_FROM))
+                moved = decode_or_none(decode_source, last_header(record.headers, MOVED_FROM))
                 if moved is not None:
                     yield TopicPartition(partition.topic, moved.partition), moved.offset
             elif (sourced := decode_or_none(_decode_sourced, record.value)) is not None:
@@ -246,12 +247,4 @@ class _Sourced(msgspec.Struct):
     source: Source
 
 
-class _LetterSource(msgspec.Struct):
-    topic: str
-    partition: PartitionNumber
-    offset: Offset
-
-
-_decode_source: Final = msgspec.json.Decoder(Source).decode
 _decode_sourced: Final = msgspec.json.Decoder(_Sourced).decode
-_decode_letter_source: Final = msgspec.json.Decoder(_LetterSource).decode

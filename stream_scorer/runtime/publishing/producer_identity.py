@@ -1,6 +1,6 @@
 """Under which name a worker writes: a transactional id with the producer id and epoch that Kafka gave it last.
 
-Invariant: whoever initialises an id last is the only one who can write or commit under it.
+Invariant: only the last producer that initialises an id can write or commit under it.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _DECISIONS: Final = {"PrepareCommit": True, "CompleteCommit": True, "PrepareAbor
 
 @dataclass
 class ProducerIdentity:
-    """`sequences`: for each partition the number of the next record, counted anew in each epoch. `was_committed`: how
+    """`sequences`: for each partition the number of the next record, counted from 0 in each epoch. `was_committed`: how
     the last transaction under this id was decided before we initialised it; None where the coordinator does not say.
     Without a transactional id, an empty one, a producer is idempotent and no more."""
 
@@ -40,7 +40,7 @@ class ProducerIdentity:
 
 
 async def initialise(client: ProtocolClient, transactional_id: str, timeout_ms: int) -> ProducerIdentity:
-    """Once this returns, whoever wrote under this id writes no more, and what they left open is aborted."""
+    """Once this returns, the previous producer of this id is fenced, and its open transaction is aborted."""
     request = InitProducerIdRequest_v0(transactional_id, timeout_ms)
     answers_now = (ErrorCode.NONE, ErrorCode.CONCURRENT_TRANSACTIONS)
     while True:

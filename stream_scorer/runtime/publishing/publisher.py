@@ -15,7 +15,7 @@ Offsets = Mapping[TopicPartition, int]
 
 
 class LaneUnavailableError(Exception):
-    """A partition that this lane writes to has no leader. The lane is closed, and opened anew once there is one; the
+    """A partition that this lane writes to has no leader. The lane is closed, and reopened once there is one; the
     worker's other lanes go on."""
 
 
@@ -25,7 +25,7 @@ class Publisher(Protocol):
     commit_s: float
 
     async def start(self) -> None:
-        """Connect; exactly once, also fence whoever published for this lane before and wait until nothing of theirs is
+        """Connect; exactly once, also fence the previous producer of this lane and wait until nothing of theirs is
         undecided."""
 
     def announce(self) -> None:

@@ -55,7 +55,7 @@ TRANSITIONS: Final = {
         TransactionEvent.COMMIT_REQUESTED: TransactionStatus.COMMITTING,
         TransactionEvent.FAILED: TransactionStatus.ABORTED,
     },
-    # a fault here changes nothing: whoever initialises the id next hears how it was decided
+    # a fault here changes nothing: the next initialisation of the id decides it
     TransactionStatus.COMMITTING: {
         TransactionEvent.COMMIT_ACKNOWLEDGED: TransactionStatus.COMMITTED,
         TransactionEvent.FAILED: TransactionStatus.COMMITTING,
@@ -110,7 +110,7 @@ class LaneBatch:
         self.pack()
 
     def pack(self) -> None:
-        """Build the record batches, for the first time or, after an abort, anew."""
+        """Build the record batches, for the first time or again after an abort."""
         self.ends: Ends = {}
         self.batches: list[RecordBatch] = []
         now_ms = int(time.time() * 1000)

@@ -45,7 +45,7 @@ class Field(NamedTuple):
         return any(isinstance(kind, inspect.VarTupleType) for kind in self.kinds)
 
 
-def fields_of(settings: type[msgspec.Struct]) -> Iterator[Field]:
+def settings_fields(settings: type[msgspec.Struct]) -> Iterator[Field]:
     """Every setting, in the order of its section and field."""
     for section in msgspec.structs.fields(settings):
         for field in msgspec.structs.fields(section.type):

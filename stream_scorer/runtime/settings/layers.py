@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from stream_scorer.errors import system_words
-from stream_scorer.runtime.settings.fields import VARIABLE_PREFIX, Field, fields_of
+from stream_scorer.runtime.settings.fields import VARIABLE_PREFIX, Field, settings_fields
 
-# variables of ours that are no settings: the cache folder, the settings file itself, and what tests are told
+# our variables that are not settings: the cache folder, the settings file itself, and parameters of tests
 NOT_SETTINGS = re.compile(r"CACHE|SETTINGS|TEST_.*")
 # what Kubernetes sets, unasked, in every pod beside a service named stream-scorer or stream-scorer-…
 SERVICE_LINKS = re.compile(r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)")
@@ -58,7 +58,7 @@ def read_layers(
 ) -> S:
     """The settings, each from the last layer that gives it; one with a problem keeps its default, the rest is read.
     `secrets`: whether those that stand in files of their own are read too."""
-    fields = {field.key: field for field in fields_of(settings)}
+    fields = {field.key: field for field in settings_fields(settings)}
     values: dict[str, Any] = {}
     layers = [
         *from_file(file, file_name, fields, problems),

@@ -65,7 +65,7 @@ def shared_memory(lanes: int = 4) -> Memory:
 
 def open_rows(folder: Path, memory: Memory) -> Any:
     """An open RocksDB, a mapping of bytes to bytes. (Its stubs say one of five types each; hence Any.) What it raises
-    is told apart by `is_disk_error` and `is_damage`; `close` writes out what is in memory."""
+    is classified by `is_disk_error` and `is_damage`; `close` writes out what is in memory."""
     options = _options(memory)
     # named, or the options (and a cache) are taken from the folder's own files
     rows = Rdict(str(folder), options, {"default": options})

@@ -1,6 +1,6 @@
 """Where the stores of lanes lie on disk, and who may touch them: one holder for each folder, however a process ends.
 
-Invariant: a folder is opened, emptied or deleted only by whoever holds its lock, and a lock ends with its process.
+Invariant: only the holder of its lock opens, empties or deletes a folder, and a lock ends with its process.
 
 A lane's store lies in `lane-<partition>`. Where that is held (by a worker that was stopped and has not let go yet,
 say), the lane takes the next spare folder, `lane-<partition>.1` and so on, and reads its state from the topics: a lane

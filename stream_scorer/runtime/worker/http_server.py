@@ -39,7 +39,7 @@ def worker_server(
 
 
 def write_address(path: Path, host: str, port: int) -> None:
-    """Leave `host:port` in a file, whole or not at all, for whoever started us with port 0."""
+    """Write `host:port` to a file, atomically, for the process that started this one with port 0."""
     draft = path.with_name(path.name + ".new")
     draft.write_text(f"{host}:{port}\n")
     draft.replace(path)
@@ -56,7 +56,7 @@ def probe_view(probe: Probe) -> Callable[[web.Request], Awaitable[web.Response]]
 
 
 def content_view(content: Callable[[], bytes], content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """A view that answers with what it is given, asked anew each time."""
+    """A view that responds with the current result of a function."""
 
     async def view(_: web.Request) -> web.Response:
         return web.Response(body=content(), headers={"Content-Type": content_type})

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Literal
 
+from stream_scorer.core.records.timestamps import rfc3339
+
 # Libraries that tell on INFO what we say better, or not at all
 QUIET = ("aiokafka", "faust", "mode", "aiohttp", "asyncio")
 # When a library may say the same again, and of how many sayings that is remembered
@@ -70,7 +72,7 @@ class JsonLines(Lines):
 
 
 def _without_words(error: BaseException) -> Iterator[str]:
-    """The traceback of an exception and of those that it came from, with their names only."""
+    """The traceback of an exception and of its causes, with their class names only."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
         yield from _without_words(cause)
@@ -117,7 +119,7 @@ class RepeatFilter:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+    return rfc3339(int(record.created * 1000))
 
 
 def _one_line(text: str) -> str:

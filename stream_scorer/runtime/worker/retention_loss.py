@@ -1,4 +1,4 @@
-"""Input records that retention deleted before a worker read them: told with their offsets, and counted."""
+"""Input records that retention deleted before a worker read them: logged with their offsets, and counted."""
 
 import logging
 

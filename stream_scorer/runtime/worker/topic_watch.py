@@ -37,12 +37,12 @@ class TopicWatch:
         self._ids = ids
 
     def identity(self, cluster: str) -> str:
-        """What a lane's state is a view of: another cluster, other topics or topics made anew make it worthless."""
+        """What a lane's state is a view of: with another cluster, other topics or recreated topics it is invalid."""
         viewed = self._names.predictions, self._names.outcome_updates
         return "/".join((cluster, *(f"{topic}@{self._ids.get(topic, '')}" for topic in viewed)))
 
     async def run(self) -> None:
-        """Look for topics that are made anew, until cancelled. Raises `OffsetsError`."""
+        """Look for recreated topics, until cancelled. Raises `OffsetsError`."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             with contextlib.suppress(KafkaError, TimeoutError, OSError):  # away: the next look tells

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.audit.id_timeline import RecordKind, id_matcher, in_order, sighting
+from stream_scorer.core.audit.id_timeline import RecordKind, chronological, id_matcher, sighting
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.reasons import Stage
 from stream_scorer.core.records.dead_letter import dead_letter
@@ -108,7 +108,7 @@ def test_records_come_in_order_of_time_and_inputs_before_what_came_of_them() -> 
     late = sighting(RecordKind.OUTCOME, "o", 0, Read(an_outcome("a"), timestamp=NOW_MS + 1), 1)
     prediction = sighting(RecordKind.PREDICTION, "p", 0, Read(b"{}", offset=0), 1)
     observation = sighting(RecordKind.OBSERVATION, "i", 0, Read(an_event("a")), 1)
-    assert in_order([late, prediction, observation]) == [observation, prediction, late]
+    assert chronological([late, prediction, observation]) == [observation, prediction, late]
 
 
 @given(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_scorer.core.contract.observation_code import CODES, encode_columns, observation_columns
 from stream_scorer.core.quality.confidence_intervals import newcombe, wilson
 from stream_scorer.core.quality.counts import GROUP_COLUMNS, ConfusionCounts, QualityCounts
-from stream_scorer.core.quality.figures import QualityMetrics, as_json, figures
+from stream_scorer.core.quality.figures import QualityMetrics, figures, figures_by_name
 from tests.support.builders import an_observation
 
 MODEL = ("demo@0123456789ab", "champion")
@@ -147,7 +147,7 @@ def test_wilson_of_nothing_is_nothing() -> None:
 
 def test_json_keeps_the_names_of_figures() -> None:
     rows = [(a_code(SubjectRaceCode=race), 0.5, True, race == "W") for race in "WB"]
-    said = json.loads(json.dumps(as_json(figures(counted(rows, predictions=2)))))
+    said = json.loads(json.dumps(figures_by_name(figures(counted(rows, predictions=2)))))
     assert set(said) == set(QualityMetrics._fields)
     assert set(said["success_rate"]) == {"value", "low", "high"}
     assert said["groups"][0]["column"] == "SubjectRaceCode"

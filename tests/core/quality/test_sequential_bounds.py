@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from stream_scorer.core.quality.confidence_intervals import wilson
-from stream_scorer.core.quality.sequential_bounds import LOOKS_A_YEAR, half_width, log_capital
+from stream_scorer.core.quality.sequential_bounds import LOOKS_A_YEAR, log_capital
+from tests.support.alarm_bounds import half_width
 
 DAY, WEEK, MONTH = 24, 7 * 24, 28 * 24
 WINDOWS = (DAY, WEEK, MONTH)

@@ -16,7 +16,7 @@ from stream_scorer.core.audit.traces import dead_letter_rows, move_rows, predict
 from stream_scorer.core.dead_letters.producer_scorecards import ScorecardBuilder
 from stream_scorer.core.quality.windowed_evaluation import Window, WindowedEvaluation
 from stream_scorer.core.records.audit_log import decode_entry
-from stream_scorer.core.records.dead_letter_reader import claimed_replays, id_of, milliseconds, read_letter
+from stream_scorer.core.records.dead_letter_reader import claimed_replays, id_of, milliseconds_or_zero, read_letter
 from stream_scorer.core.records.decode import decode_each, decode_or_none
 from stream_scorer.core.records.model_control import UnknownFormat
 from stream_scorer.core.records.model_switch import decode_switch
@@ -143,7 +143,7 @@ READERS: dict[str, Callable[[Sequence[Record]], object]] = {
     "which models serve": models,
     "since when": lambda records: [is_older(record, 1_000) for record in records],
     "lines of JSON": lambda records: list(json_line_events(record.value or b"" for record in records)),
-    "times": lambda records: [milliseconds(record.value or b"") for record in records],
+    "times": lambda records: [milliseconds_or_zero(record.value or b"") for record in records],
 }
 
 

@@ -12,7 +12,7 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.contract.observation_code import CODES, observation_columns
 from stream_scorer.core.contract.observation_events import decode_observations, validate_observation
 from stream_scorer.core.contract.reasons import Code
-from stream_scorer.models.dataframes import codes_of, frame_of
+from stream_scorer.models.dataframes import codes_of_frame, frame_of
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.models.synthetic.invalid_events import FAULTS
 from tests.support.builders import an_observation
@@ -87,6 +87,6 @@ def test_frames_and_numbers_are_each_others_inverse() -> None:
     codes = np.random.default_rng(0).integers(0, CODES, 5_000)
     frame = frame_of(codes)
     assert list(frame.columns) == list(COLUMN_NAMES)
-    assert np.array_equal(codes_of(frame), codes)
+    assert np.array_equal(codes_of_frame(frame), codes)
     assert frame.iloc[0].to_dict() == observation_columns(int(codes[0]))
     assert (frame.dtypes[["ResidentIndicator", "SubjectAge", "hour"]] == ["bool", "int64", "int64"]).all()

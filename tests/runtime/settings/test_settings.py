@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_scorer.errors import SettingsError
-from stream_scorer.runtime.settings.fields import fields_of
+from stream_scorer.runtime.settings.fields import settings_fields
 from stream_scorer.runtime.settings.settings import (
     KafkaSettings,
     Settings,
@@ -222,7 +222,7 @@ def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_shown_masked_or_printed() -> None:
-    secrets = [field for field in fields_of(Settings) if field.secret]
+    secrets = [field for field in settings_fields(Settings) if field.secret]
     environ = {field.variable: f"hush-2f9c7be1-{field.name}" for field in secrets} | {
         "STREAM_SCORER_KAFKA_SASL_USERNAME": "user"
     }
@@ -245,7 +245,7 @@ def test_a_secret_that_is_not_set_is_not_masked() -> None:
 
 
 def test_every_setting_is_described_once_and_every_secret_has_a_file() -> None:
-    fields = list(fields_of(Settings))
+    fields = list(settings_fields(Settings))
     described = [field.description for field in fields]
     assert all(len(text) > 10 for text in described)
     assert {f"{field.key}_file" for field in fields if field.secret} <= {field.key for field in fields}

@@ -1,6 +1,6 @@
 """How often a login may fail: a bound for each client, and one for all together.
 
-Invariant: whoever is over a bound learns nothing, not even with the right token; a session that is there already is
+Invariant: a client over a limit learns nothing, not even with the right token; a session that is there already is
 asked nothing here, so that guessing keeps nobody out who is in. Time is an argument.
 """
 

@@ -203,7 +203,7 @@ class OidcClient:
         return claims
 
     async def _key(self, provider: Configuration, kid: str | None) -> jwt.PyJWK:
-        """The provider's key of that name, asked for anew where it is not known: keys are exchanged now and then."""
+        """The provider's key of that name, fetched again if it is not known: providers rotate keys."""
         async with self._turn:
             now_s = self._clock()
             if kid not in self._keys and now_s - self._keys_at_s >= KEYS_AGAIN_S:

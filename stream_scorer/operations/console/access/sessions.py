@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SESSION_S: Final = 12 * 3600
 NAME_CHARACTERS_MAX: Final = 200
-# Sessions ended before their time that are told apart; of more, all that were begun until then end
+# The most sessions ended before their time that are remembered; beyond it, all sessions begun until then end
 REVOKED_MAX: Final = 100_000
 # What a guess at a cookie's key costs, about 50 ms and 16 MiB
 _SCRYPT: Final = {"n": 1 << 14, "r": 8, "p": 1, "maxmem": 64 << 20, "dklen": 32}
@@ -108,7 +108,7 @@ class Sessions:
         self._serializers = {source: serializer(key, "session", clock) for source, key in self._keys.items()}
 
     def issue(self, source: str, right: int, name: str) -> str:
-        """A cookie for who has proved that much."""
+        """A cookie for a user who has authenticated."""
         said = {"i": secrets.token_urlsafe(16), "r": right, "n": name[:NAME_CHARACTERS_MAX]}
         return str(self._serializers[source].dumps(said))
 

@@ -1,16 +1,17 @@
 """A filter as the fields of a form and the query of an address.
 
-Invariant: every view of letters has an address of its own, which says the same to whoever is given it.
+Invariant: every list of dead letters has its own address, which shows the same list to everybody.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Final
 from urllib.parse import urlencode
 
 from multidict import MultiMapping
 
 from stream_scorer.core.contract.reasons import Code, Stage
+from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.dead_letters.query.filters import WAITING, Filter, State
 from stream_scorer.runtime.worker.clock import wall_clock_ms
@@ -30,7 +31,7 @@ FIELDS: Final = ("code", "field", "stage", "within", "since", "until", "partitio
 Fields = dict[str, str | list[str]]
 
 
-def fields_of(given: MultiMapping[str]) -> Fields:
+def filled_fields(given: MultiMapping[str]) -> Fields:
     """What was filled in, and nothing else."""
     fields: Fields = {name: str(given[name])[:TEXT_CHARACTERS_MAX] for name in FIELDS if given.get(name)}
     states = [state for state in State if state in given.getall("state", [])]
@@ -86,11 +87,10 @@ def _time(name: str, given: Mapping[str, str], problems: list[str]) -> int | Non
     if not said:
         return None
     try:
-        when = datetime.fromisoformat(said)
+        return milliseconds(said, default_zone=UTC)
     except ValueError:
         problems.append(f"{name}: {said!r} is not a time like 2026-11-22T08:00")
         return None
-    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def in_words(fields: Fields) -> str:

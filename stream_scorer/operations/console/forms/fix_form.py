@@ -1,6 +1,6 @@
 """A fix as the fields of a form.
 
-Invariant: what stands in the form is what the command line would be told, word by word.
+Invariant: the fields of the form are the options of the command, word for word.
 """
 
 from typing import Final

@@ -59,7 +59,7 @@ class TopicFigures:
         return Snapshot(partitions=partitions, ended=ended, counted=ended)
 
     async def close(self) -> None:
-        """Leave Kafka; the next look connects anew."""
+        """Disconnect from Kafka; the next sample connects again."""
         position, self._position = self._position, None
         if position is not None:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):

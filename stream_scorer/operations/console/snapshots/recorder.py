@@ -42,7 +42,7 @@ class Recorder:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Look once; what can't be had is told on the page."""
+        """Take one sample; the page shows which part is missing."""
         try:
             async with asyncio.timeout(LOOK_WAIT_S):
                 now = await self.source.now()

@@ -1,4 +1,4 @@
-"""What the overview shows, whoever knows it: the workers, or Kafka where none of them answers.
+"""The data of the overview: from the workers, or from Kafka if no worker answers.
 
 Invariant: counts that never fall, never rates: what is per second comes of two looks and the time between them.
 """
@@ -69,7 +69,7 @@ class Snapshot:
 
     @property
     def by_workers(self) -> bool:
-        """Whether any worker told its figures."""
+        """Whether any worker reported its figures."""
         return any(worker.ready is not None for worker in self.workers)
 
     @property

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from stream_scorer.runtime.worker.status import WorkerStatus
 
-# Starts of workers that are told apart; of one that was not heard of for longer than all these, nothing comes any more
+# Starts of workers that are counted separately; the oldest of more than these no longer reports
 INSTANCES_MAX: Final = 1_024
 
 JoinedKey = tuple[str, str, bool, bool]  # column, group, predicted, actual

@@ -1,6 +1,6 @@
 """The figures of all workers, as they tell them; of Kafka alone where none of them answers.
 
-Invariant: a look costs each worker one small answer, whoever looks at the page and how many do.
+Invariant: a sample costs each worker one small response, however many people use the page.
 """
 
 from collections import Counter
@@ -44,7 +44,7 @@ class WorkerFigures:
             counted=dict(totals.counted),
             latency_bounds_s=totals.latency_bounds_s,
             latency_counts=tuple(totals.latency),
-            quality=quality(totals.joined, totals.predictions, self._settings.business.group_outcomes_min),
+            quality=quality_now(totals.joined, totals.predictions, self._settings.business.group_outcomes_min),
         )
 
     async def _without_workers(self, workers: Sequence[WorkerNow]) -> Snapshot:
@@ -113,7 +113,7 @@ def _partition(address: str, lane: LaneFigures) -> PartitionNow:
     )
 
 
-def quality(joined: Counter[JoinedKey], predictions: int, group_positives_min: int) -> QualityNow:
+def quality_now(joined: Counter[JoinedKey], predictions: int, group_positives_min: int) -> QualityNow:
     """How well all models' predictions did since the workers started, without what corrections took back."""
     cells: Counter[Cell] = Counter()
     for (column, _, predicted, actual), count in joined.items():

@@ -82,7 +82,7 @@ async def _previewed(
     visit: RequestContext, place: Position, fields: FixFields, *, revealed: bool
 ) -> tuple[Preview | None, str | None]:
     """What the contract would say, or what is wrong with the fix. It answers questions about masked bytes (an operation
-    `test` of a patch is one), so only whoever the ledger knows to see the letter gets an answer."""
+    `test` of a patch is one), so only a user whose access is in the ledger gets a result."""
     try:
         fix = fields.fix()
     except SettingsError as error:

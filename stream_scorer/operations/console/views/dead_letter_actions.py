@@ -68,7 +68,7 @@ def _letters_of(form: MultiMapping[str]) -> tuple[Filter, list[tuple[str, str]],
             raise SettingsError(f"{str(said)[:40]!r} is not a dead letter's position, such as 2@1234")
         only = Filter(places=(place,), states=EVERY_STATE)
         return only, [("place", str(place))], f"dead letter {place}", f"/dead-letters/{place}"
-    fields: Fields = filter_form.fields_of(form)
+    fields: Fields = filter_form.filled_fields(form)
     # the same letters at the next step: those that have come since are not meant
     wanted = filter_of(fields)
     if wanted.until_ms is None:

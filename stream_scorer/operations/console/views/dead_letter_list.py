@@ -6,7 +6,7 @@ from typing import Any, Final
 from aiohttp import web
 from markupsafe import Markup
 
-from stream_scorer.core.records.dead_letter_reader import Position, milliseconds
+from stream_scorer.core.records.dead_letter_reader import Position, milliseconds_or_zero
 from stream_scorer.errors import SettingsError
 from stream_scorer.operations.console.formatting import instant
 from stream_scorer.operations.console.forms import filter_form, fix_form
@@ -30,7 +30,7 @@ GROUPS_SHOWN_MAX: Final = 200
 
 async def groups(visit: RequestContext) -> web.Response:
     """The page at /dead-letters: what is wrong, most frequent first."""
-    fields = filter_form.fields_of(visit.query)
+    fields = filter_form.filled_fields(visit.query)
     wanted, problem = _filter(fields)
     office = await visit.office()
     found, total = await office.groups(wanted), await office.count(wanted)
@@ -95,7 +95,7 @@ def _group_query(fields: Fields, group: ReasonGroup) -> str:
 
 async def listing(visit: RequestContext) -> web.Response:
     """The page at /dead-letters/list: the letters of a filter, newest first, and what can be done with all of them."""
-    fields = filter_form.fields_of(visit.query)
+    fields = filter_form.filled_fields(visit.query)
     wanted, problem = _filter(fields)
     before = Position.parse(visit.query.get("before", ""))
     office = await visit.office()
@@ -152,7 +152,7 @@ def _filter_fields(fields: Fields) -> dict[str, Any]:
 
 
 def _span(wanted: Filter, found: Sequence[ReasonGroup]) -> tuple[int, int]:
-    """From when to when the drawing goes: what was asked for, else from the first letter to the last."""
+    """The time range of the chart: that of the filter, else from the first dead letter to the last."""
     now_ms = wall_clock_ms()
     firsts = [first for group in found if (first := _milliseconds(group.first_at))]
     lasts = [last for group in found if (last := _milliseconds(group.last_at))]
@@ -164,7 +164,7 @@ def _span(wanted: Filter, found: Sequence[ReasonGroup]) -> tuple[int, int]:
 
 
 def _milliseconds(at: str) -> int | None:
-    return milliseconds(at.encode()) or None
+    return milliseconds_or_zero(at.encode()) or None
 
 
 def _axis(since_ms: int, until_ms: int) -> list[str]:

@@ -27,7 +27,7 @@ ASKING_TO_ACT = frozenset(TITLES) - {"scorecards"}
 
 
 def masked_for(visitor: Principal, job: Job) -> Job:
-    """A job as a visitor may see it in a list: of those that act, viewers see that there was one."""
+    """A job as a user may see it in a list: of an action, viewers see only that there was one."""
     if visitor.may_act or job.kind not in ASKING_TO_ACT:
         return job
     return replace(job, letters="dead letters", how="", again=[], back="/dead-letters", report=None, trouble=None)

@@ -150,7 +150,7 @@ def _set_session(request: web.Request, response: web.Response, cookie: str) -> N
 
 
 def _is_encrypted(request: web.Request) -> bool:
-    # a proxy that ends TLS says so; whoever claims it falsely only makes their own cookie stricter
+    # a proxy that ends TLS sets it; a false claim only makes the client's own cookie stricter
     return request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
 
 

@@ -45,7 +45,7 @@ async def show(visit: RequestContext) -> web.Response:
         models=sorted({(each.role, each.model, each.threshold) for each in now.workers if each.model}) if now else [],
         figures=figures,
         ends=ends(now, recorder) if now is not None else [],
-        quality=quality(now.quality, business) if now is not None and now.quality is not None else [],
+        quality=quality_rows(now.quality, business) if now is not None and now.quality is not None else [],
     )
 
 
@@ -142,7 +142,7 @@ def ends(now: Snapshot, recorder: Recorder) -> list[tuple[str, str, int, float |
     return rows
 
 
-def quality(said: QualityNow, business: BusinessSettings) -> list[tuple[str, Interval | None, int, str]]:
+def quality_rows(said: QualityNow, business: BusinessSettings) -> list[tuple[str, Interval | None, int, str]]:
     """Name, value with its interval, of how many, and whether it is fine."""
     rows: list[tuple[str, Interval | None, int, str]] = [
         ("Success rate", said.success_rate, said.predicted_positive, ""),

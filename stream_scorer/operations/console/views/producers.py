@@ -24,7 +24,7 @@ SHOWN_MAX: Final = 200
 
 async def show(visit: RequestContext) -> web.Response:
     """The page at /producers."""
-    fields = filter_form.fields_of(visit.query)
+    fields = filter_form.filled_fields(visit.query)
     wanted = msgspec.structs.replace(filter_of(fields), states=EVERY_STATE)
     found = await (await visit.office()).producers(wanted)
     return visit.page(
@@ -38,11 +38,11 @@ async def show(visit: RequestContext) -> web.Response:
     )
 
 
-async def count_up(visit: RequestContext) -> web.Response:
+async def start_scorecards(visit: RequestContext) -> web.Response:
     """Scorecards of all that is retained, or of the last hours, as a job."""
     assert visit.form is not None
     jobs = visit.console.desk.jobs
-    fields = {name: said for name, said in filter_form.fields_of(visit.form).items() if name == "within"}
+    fields = {name: said for name, said in filter_form.filled_fields(visit.form).items() if name == "within"}
     since_ms, settings = filter_of(fields).since_ms, visit.console.settings
 
     async def read(on_progress: OnProgress) -> Scorecards:

@@ -55,7 +55,8 @@ class Table(Generic[Key]):
 
 
 class Dictionaries:
-    """What a shelf's rows have numbers for: sets of faults, and producers. Both are bounded, whoever writes records."""
+    """The values behind the numbers in an index's rows: sets of faults, and producers. Both are bounded, whatever is
+    written."""
 
     def __init__(self, faults: Sequence[tuple[Fault, ...]] = (), producers: Sequence[str] = ()) -> None:
         self.faults: Table[tuple[Fault, ...]] = Table(faults)
@@ -108,6 +109,6 @@ class Dictionaries:
 
 
 def _bounded(fault: Fault) -> Fault:
-    # whoever lists letters sees these: a stranger's letter may name anything
+    # these are shown in lists: a dead letter of another program may name anything
     code, field = fault
     return code if code in _CODES else MASK, masked_field(field)

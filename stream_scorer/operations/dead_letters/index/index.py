@@ -62,7 +62,7 @@ class Chunk(NamedTuple):
 
 class Index:
     """Letters and acts of one environment. `identity`: the cluster's; `topic_ids`: what Kafka calls its two topics, as
-    far as that is known: a topic that was made anew has another id, and nothing of the one before counts."""
+    far as that is known: a recreated topic has another id, and nothing of the previous one counts."""
 
     def __init__(
         self, folder: Path, names: TopicNames, identity: str, topic_ids: Mapping[str, str] | None = None
@@ -96,7 +96,7 @@ class Index:
     # Reading on
 
     async def _identify(self, reader: Reader) -> None:
-        """Begin anew where a topic was made anew since. A broker that has not heard of a topic yet says nothing."""
+        """Start over if a topic was recreated. A broker that does not know a topic yet reports nothing."""
         known = dict(self._topic_ids)
         known |= await reader.topic_ids((self._names.dead_letters, self._names.ledger))
         if known != self._topic_ids:
@@ -142,7 +142,7 @@ class Index:
             self._acts = Acts(rows)
 
     async def _drop_what_is_no_more(self, reader: Reader, spans: Mapping[TopicPartition, Span]) -> None:
-        """Begin anew where a topic is shorter than what was read of it: it was deleted and made again."""
+        """Start over if a topic is shorter than what was read of it: it was deleted and recreated."""
         suspects = [key for key, span in spans.items() if self._of(key).position > span.end]
         if not suspects:
             return

@@ -20,7 +20,7 @@ from stream_scorer.core.records.dead_letter_reader import (
     DeadLetter,
     SourcePosition,
     id_of,
-    milliseconds,
+    milliseconds_or_zero,
     read_letter,
 )
 from stream_scorer.core.records.decode import UNREADABLE as UNDECODABLE
@@ -191,7 +191,7 @@ def entry_of(record: ConsumedRecord, sides: Mapping[str, int]) -> AuditEntry | N
 def _act(offset: int, entry: AuditEntry, sides: Mapping[str, int]) -> tuple[Any, ...]:
     return (
         offset,
-        milliseconds(entry.at.encode()),
+        milliseconds_or_zero(entry.at.encode()),
         origin_number(entry.origin, sides),
         NOWHERE if entry.became is None else origin_number(entry.became, sides),
         entry.letter.partition,

@@ -76,7 +76,7 @@ class _Part:
         self.newest = Position(chunk.partition, int(chunk.rows["offset"][rows[newest]]))
 
 
-def group(chunks: Iterable[Chunk]) -> list[ReasonGroup]:
+def group_by_reason(chunks: Iterable[Chunk]) -> list[ReasonGroup]:
     """Groups by code and field, the largest first."""
     sums: defaultdict[Fault, _Sum] = defaultdict(_Sum)
     for chunk in chunks:

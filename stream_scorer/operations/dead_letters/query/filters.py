@@ -1,6 +1,6 @@
-"""Which letters somebody means.
+"""Filters of dead letters.
 
-Invariant: a filter narrows by rows first; only what a row does not say is looked up in the letters themselves.
+Invariant: a filter narrows by the index first; it reads dead letters only for fields that the index does not have.
 """
 
 from enum import StrEnum
@@ -55,7 +55,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def looks_into_letters(self) -> bool:
-        """Whether rows alone can't tell."""
+        """Whether the index alone can't decide."""
         return self.text is not None or self.id is not None
 
     def in_words(self) -> str:
@@ -73,13 +73,13 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(words)
 
     def partitions(self) -> list[int] | None:
-        """Where to look; None: everywhere."""
+        """The partitions to read; None: all."""
         if self.partition is not None:
             return [self.partition]
         return None if self.places is None else sorted({place.partition for place in self.places})
 
     def among(self, chunk: Chunk) -> Flags:
-        """Which of the letters it means, as far as their rows tell."""
+        """The dead letters that match, as far as the index can tell."""
         rows, wanted = chunk.rows, np.ones(len(chunk.rows), dtype=bool)
         if self.states != EVERY_STATE:
             wanted &= np.array([state in self.states for state in STATES])[chunk.states]
@@ -114,7 +114,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return np.array([self.producer == name for name in tables.producers.values], dtype=bool)
 
     def fits(self, letter: DeadLetter | UnreadableDeadLetter) -> bool:
-        """Whether it means a letter of those that `among` has let through."""
+        """Whether the filter matches a dead letter that `among` has selected."""
         if isinstance(letter, UnreadableDeadLetter):
             # a stranger's key is masked, so it can't be asked for
             return self.text is None and self.id is None

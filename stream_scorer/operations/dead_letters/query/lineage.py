@@ -63,7 +63,7 @@ class _Link(NamedTuple):
 
 
 async def history(access: Context, letter: DeadLetter | UnreadableDeadLetter) -> History:
-    """Everything that is known of a letter, of those that it came from and of what came of it."""
+    """The full history of a dead letter, of those that it came from and of those that came from it."""
     events: list[LineageEvent] = []
     link: _Link | None = _first(access, letter)
     for _ in range(LINKS_MAX):
@@ -92,7 +92,7 @@ _HARMLESS_DETAILS: Final = frozenset({"stage", "faults", "read at", "replays", "
 
 
 def masked_history(found: History) -> History:
-    """The same for who may not see what a letter says: no note of an operator, no fix, no prediction."""
+    """The same for viewers: without operators' notes, fixes and predictions."""
     events = [
         msgspec.structs.replace(
             event, details={name: said for name, said in event.details.items() if name in _HARMLESS_DETAILS}

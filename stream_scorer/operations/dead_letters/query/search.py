@@ -62,7 +62,7 @@ async def matching_chunks(access: Context, filter_: Filter, on_read: OnRead | No
 
 
 def _fitting(filter_: Filter, letters: Sequence[DeadLetter | UnreadableDeadLetter]) -> list[int]:
-    """The offsets of those that fit; for a thread, because what a record says of its id may take long to find."""
+    """The offsets of the dead letters that match. Run it in a thread: an id in a record may take long to find."""
     return [letter.place.offset for letter in letters if filter_.fits(letter)]
 
 

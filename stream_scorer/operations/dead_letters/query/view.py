@@ -56,7 +56,7 @@ def view_of(access: Context, letter: DeadLetter | UnreadableDeadLetter, *, revea
     if not revealed:
         reasons = tuple(masked_reason(reason) for reason in reasons)
     hidden = [] if revealed else masked_spans(letter.value)
-    # marks come of the reasons that are shown: where a fault is within masked bytes is not told
+    # highlights come from the reasons that are shown: the position of a fault within masked bytes is not
     pieces = segments(letter.value, highlights(letter.value, reasons), hidden)
     truncation = letter.truncation if isinstance(letter, DeadLetter) else None
     batch = letter.batch if isinstance(letter, DeadLetter) else None

@@ -32,7 +32,8 @@ from stream_scorer.runtime.kafka.record_batches import (
 )
 from stream_scorer.runtime.worker.clock import wall_clock_ms
 
-# An orphan holds up the workers that read what it wrote into: whoever comes next ends it at once, Kafka after this time
+# A hanging transaction blocks the workers that read its partitions: the next producer aborts it at once, Kafka after
+# this time
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 # Kafka gave up this transaction, or says no more than that something went wrong (two operators who begin in the same
 # moment have met it): begun anew behind the ledger's end, the act is done once
@@ -123,7 +124,7 @@ class ActionTransaction:
                     await self._note(intents, became)
                     await producer.commit_transaction()
                 except BaseException:
-                    # fenced or cut off, the abort fails too: whoever starts next aborts it then
+                    # without a connection, or fenced, the abort fails too: then the next producer aborts it
                     with contextlib.suppress(Exception):
                         await asyncio.wait_for(producer.abort_transaction(), STOP_WAIT_S)
                     raise

@@ -32,7 +32,7 @@ EXAMPLES_MAX: Final = 1_000
 JUDGED_TOGETHER: Final = 50
 
 
-class Verdict(StrEnum):
+class CheckResult(StrEnum):
     """What would become of a letter's record now."""
 
     PASSES = "passes"
@@ -46,14 +46,14 @@ class Verdict(StrEnum):
     GONE = "gone"
 
 
-VERDICTS: Final = tuple(Verdict)
+VERDICTS: Final = tuple(CheckResult)
 
 
 class Assessment(NamedTuple):
     """One letter and what the contract says of it, mended. `said`: id and content where it passes."""
 
     letter: DeadLetter | UnreadableDeadLetter
-    verdict: Verdict
+    verdict: CheckResult
     reasons: tuple[Reason, ...] = ()
     value: bytes | None = None
     said: ValidEvent[int] | ValidEvent[bool] | None = None
@@ -80,7 +80,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """One letter and what would become of it; its reasons are masked."""
 
     place: Position
-    verdict: Verdict
+    verdict: CheckResult
     changed: bool
     reasons: tuple[Reason, ...] = ()
     why: str = ""
@@ -90,7 +90,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """What would become of letters, counted; the first thousand of them one by one."""
 
     count: int
-    verdicts: dict[Verdict, int]
+    verdicts: dict[CheckResult, int]
     changed: int
     letters: list[Checked]
 
@@ -105,15 +105,15 @@ class DryRunVerdicts(NamedTuple):
 def assess(access: Context, letter: DeadLetter | UnreadableDeadLetter, fix: Fix) -> Assessment:
     """What the contract says of one letter, mended; its id is not looked up."""
     if isinstance(letter, UnreadableDeadLetter):
-        return Assessment(letter, Verdict.UNREADABLE, why=letter.why)
+        return Assessment(letter, CheckResult.UNREADABLE, why=letter.why)
     if letter.origin.topic not in access.inputs:
         why = f"it came from {letter.origin.topic}, which is not an input of this environment"
-        return Assessment(letter, Verdict.OTHER_TOPIC, why=why)
+        return Assessment(letter, CheckResult.OTHER_TOPIC, why=why)
     if letter.why_incomplete is not None:
-        return Assessment(letter, Verdict.TRUNCATED, why=letter.why_incomplete)
+        return Assessment(letter, CheckResult.TRUNCATED, why=letter.why_incomplete)
     value = apply_fix(letter.value, fix)
     if isinstance(value, FixError):
-        return Assessment(letter, Verdict.CANNOT_MEND, why=value.why)
+        return Assessment(letter, CheckResult.CANNOT_MEND, why=value.why)
     found: ValidEvent[int] | ValidEvent[bool] | tuple[Reason, ...]
     event = without_frame(value) if access.settings.worker.schema_registry_frames else value
     if letter.origin.topic == access.names.observations:
@@ -121,8 +121,8 @@ def assess(access: Context, letter: DeadLetter | UnreadableDeadLetter, fix: Fix)
     else:
         found = validate_outcome(event)
     if isinstance(found, ValidEvent):
-        return Assessment(letter, Verdict.PASSES, value=value, said=found)
-    return Assessment(letter, Verdict.STILL_FAILS, found, value)
+        return Assessment(letter, CheckResult.PASSES, value=value, said=found)
+    return Assessment(letter, CheckResult.STILL_FAILS, found, value)
 
 
 async def _judge_all(
@@ -141,14 +141,14 @@ async def _judge_all(
 
 async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | None = None) -> DryRunVerdicts:
     """What would become of the letters at these places."""
-    verdicts = {key: np.full(len(wanted), VERDICTS.index(Verdict.GONE), np.int8) for key, wanted in offsets.items()}
+    verdicts = {key: np.full(len(wanted), VERDICTS.index(CheckResult.GONE), np.int8) for key, wanted in offsets.items()}
     checked: dict[Position, Checked] = {}
     keeping_id: set[Position] = set()
     changed = 0
     passing: defaultdict[bytes, list[ValidLetter]] = defaultdict(list)
     clock_ms = wall_clock_ms()
 
-    def settle(place: Position, verdict: Verdict) -> None:
+    def settle(place: Position, verdict: CheckResult) -> None:
         verdicts[place.partition][np.searchsorted(offsets[place.partition], place.offset)] = VERDICTS.index(verdict)
 
     async for _, letters in read_letters(access, offsets, on_read):
@@ -171,10 +171,10 @@ async def check(access: Context, offsets: Offsets, fix: Fix, on_read: OnRead | N
                 if judged.keeps_id:
                     keeping_id.add(letter.place)
     for place, verdict, why in await stumbling(access, passing, clock_ms, on_read):
-        settle(place, Verdict(verdict))
+        settle(place, CheckResult(verdict))
         if place in checked:
             masked = tuple(masked_reason(reason, with_id=place in keeping_id) for reason in why)
-            checked[place] = msgspec.structs.replace(checked[place], verdict=Verdict(verdict), reasons=masked)
+            checked[place] = msgspec.structs.replace(checked[place], verdict=CheckResult(verdict), reasons=masked)
     counts = sum(
         (np.bincount(each, minlength=len(VERDICTS)) for each in verdicts.values()), np.zeros(len(VERDICTS), int)
     )

@@ -35,7 +35,7 @@ from stream_scorer.operations.dead_letters.replay.dry_run import (
     VERDICTS,
     Assessment,
     CheckReport,
-    Verdict,
+    CheckResult,
     assess,
     check,
 )
@@ -69,11 +69,11 @@ SKIP_OF_STATE: Final = {
     State.PARKED: Skip.PARKED,
     State.OPEN: None,
 }
-FAILING: Final = (Verdict.STILL_FAILS, Verdict.WOULD_CONFLICT)
+FAILING: Final = (CheckResult.STILL_FAILS, CheckResult.WOULD_CONFLICT)
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was replayed, or, of a dry run, would be; `check` says what would become of those that were looked at."""
+    """The dead letters that were replayed or, in a dry run, would be; `check` has the result of the check of each."""
 
     dry_run: bool
     replayed: int
@@ -111,7 +111,7 @@ async def replay(
     )
     offsets = await matching_offsets(access, msgspec.structs.replace(filter_, states=frozenset((touched,))), on_read)
     answers = await check(access, offsets, fix, on_read)
-    wanted = {Verdict.PASSES, *(FAILING if failing_too else ())}
+    wanted = {CheckResult.PASSES, *(FAILING if failing_too else ())}
     places = _of_verdicts(offsets, answers.verdicts, wanted)
     skipped = Counter({skip: states[state] for state, skip in SKIP_OF_STATE.items() if skip and state is not touched})
     skipped.update(
@@ -131,7 +131,7 @@ async def replay(
     )
 
 
-def _of_verdicts(offsets: Offsets, verdicts: Mapping[int, NDArray[np.int8]], wanted: set[Verdict]) -> Offsets:
+def _of_verdicts(offsets: Offsets, verdicts: Mapping[int, NDArray[np.int8]], wanted: set[CheckResult]) -> Offsets:
     numbers = [VERDICTS.index(verdict) for verdict in wanted]
     return {partition: each[np.isin(verdicts[partition], numbers)] for partition, each in offsets.items()}
 
@@ -169,7 +169,9 @@ class _Run:
                 counts[Skip.DISCARDED if standing.decided is Action.DISCARD else Skip.ALREADY_REPLAYED] += 1
                 continue
             judged = assess(self._access, letter, self._fix)
-            if judged.verdict is Verdict.PASSES or (self._failing_too and judged.verdict is Verdict.STILL_FAILS):
+            if judged.verdict is CheckResult.PASSES or (
+                self._failing_too and judged.verdict is CheckResult.STILL_FAILS
+            ):
                 replays = standing.replays + 1
                 said = self._said if judged.changed else ""
                 intents.append(

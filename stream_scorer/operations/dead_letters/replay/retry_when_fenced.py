@@ -57,7 +57,7 @@ async def apply_in_chunks(
             fenced += 1
             if fenced > FENCED_MAX:
                 raise
-            # the other partitions first: whoever took over this one is at work there
+            # the other partitions first: another operator works on this one
             queue.append(partition)
             await asyncio.sleep(random.uniform(*FENCED_WAIT_S))
 

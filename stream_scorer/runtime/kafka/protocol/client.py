@@ -99,7 +99,7 @@ class ProtocolClient:
         self.disturbances = 0
 
     async def start(self) -> None:
-        """Connect, however long it takes; to be called by whoever needs it, as often as they like."""
+        """Connect, however long it takes. Any caller may call it at any time."""
         if self._started is None or (self._started.done() and self._started.exception()):
             self._started = asyncio.create_task(self._bootstrap())
         await asyncio.shield(self._started)
@@ -181,7 +181,7 @@ class ProtocolClient:
         return None if node is None or node < 0 else node
 
     async def refresh(self) -> None:
-        """Ask for the leaders anew."""
+        """Request the leaders again."""
         await self._client.force_metadata_update()
 
     async def send(self, node: int, struct: RequestStruct) -> Any:

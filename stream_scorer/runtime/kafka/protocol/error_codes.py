@@ -12,7 +12,7 @@ from stream_scorer.runtime.kafka.newer_errors import TransactionAbortableError
 
 
 class ErrorCode(IntEnum):
-    """Those that are told apart by name."""
+    """The error codes that the code refers to by name."""
 
     NONE = 0
     UNKNOWN_TOPIC_OR_PARTITION = 3
@@ -94,6 +94,6 @@ REFUSED: Final = (
 
 
 def error_for(code: int, asked: str, of: str) -> Exception:
-    """The exception for a code that is not worth asking again; what was asked, and of which topic, group or id."""
+    """The exception for a code that is not retriable, with the request and its topic, group or id."""
     kind = _NAMED.get(code) or errors.for_code(code)
     return kind(of if issubclass(kind, REFUSED) else f"{asked} of {of}: error {code}")
