@@ -47,6 +47,9 @@ bench: setup ## events a second over a backlog, exactly once, and latency at a f
 	@$(BIN)/stream-scorer bench $(ARGS)
 	@$(BIN)/stream-scorer bench --latency 1000
 
+load: setup ## Locust on a gateway, with a broker and a worker of its own; reports under build/load
+	@$(BIN)/python -m tests.load.run $(ARGS)
+
 check: static $(if $(TESTED),,test) ## everything that CI checks: format, lint, types, import contracts, generated files, tests
 
 static: format-check lint types imports generated ## `make check` without the tests
@@ -78,10 +81,10 @@ generate: setup ## write what is generated from the code anew: schemas under top
 
 lock: setup ## write the lock files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build -o requirements.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build --group dev -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements.txt pyproject.toml --group build --group dev -o requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements-dev.txt --group kubernetes -o requirements-kubernetes.txt
 
 clean: ## remove .venv and what tools left behind (caches of the broker and the model stay)
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup schemas demo test faults verdicts bench check static format format-check lint types imports generated generate lock clean
+.PHONY: help setup schemas demo test faults verdicts bench load check static format format-check lint types imports generated generate lock clean

@@ -13,6 +13,8 @@ UserError (exit status in brackets)
 ├── NotFoundError [1]      what was asked for by its position is not there, or not there any more
 ├── LimitError [75]        this process or machine has run out of something: file descriptors
 ├── OutageError [75]       Kafka is away or too slow; a supervisor starts the process again
+├── StateLookupError [75]  what is known of an id can't be said now: its lane moves, or its worker is away
+├── OvertakenError [4]     another operator's act on the models came first; nothing was changed
 ├── RefusedError [1]       Kafka answers and rejects the request: a record too large, a request it does not know
 └── FencedError [1]        another worker has taken over what this one owned
 
@@ -77,6 +79,12 @@ class NotFoundError(UserError):
     """Something that was asked for by its place is not there, or not there any more."""
 
 
+class StateLookupError(UserError):
+    """What is known of an id can't be said now: its lane moves or restores, or its worker is away."""
+
+    exit_status = 75
+
+
 class LimitError(UserError):
     """This process or this machine has run out of something that others may give back."""
 
@@ -91,6 +99,12 @@ class OutageError(UserError):
 
 class RefusedError(UserError):
     """Kafka is there and says no to something that asking again would not change."""
+
+
+class OvertakenError(UserError):
+    """An act on the models was based on a state that another act has changed meanwhile; it does not count."""
+
+    exit_status = 4
 
 
 class FencedError(UserError):

@@ -32,15 +32,16 @@ def a_batch_of(
     return head + behind
 
 
-def a_record(value: bytes, delta: int = 0) -> bytes:
-    """One record of a body."""
+def a_record(value: bytes, delta: int = 0, headers: int = 0) -> bytes:
+    """One record of a body; `headers`: so many without a name and a value."""
     content = bytearray(b"\0")
     for number in (0, delta):
         encode_varint(number, content.append)
     encode_varint(-1, content.append)
     encode_varint(len(value), content.append)
     content += value
-    encode_varint(0, content.append)
+    encode_varint(headers, content.append)
+    content += b"\x00\x01" * headers
     record = bytearray()
     encode_varint(len(content), record.append)
     return bytes(record + content)

@@ -59,6 +59,28 @@ LEDGER_ENTRY: dict[str, Any] = {
 REASONS: list[Any] = [{"code": "not_json", "field": None, "message": "m", "details": {"n": 1}}]
 LETTER_SOURCE: dict[str, Any] = PLACE | {"timestamp": 5}
 TRUNCATION: dict[str, Any] = {"bytes": 9, "sha256": "a", "key_bytes": 0, "headers_bytes": 0}
+SERVED: dict[str, Any] = {"champion": {"name": "m", "digest": "0" * 64, "threshold": 0.5}}
+CONTROL: dict[str, Any] = {
+    "format": 1,
+    "environment": "e",
+    "based_on": 3,
+    "act": "deploy",
+    "models": SERVED,
+    "test": {"alpha": 0.05, "contrasts": []},
+    "who": "ann",
+    "at": TIME,
+}
+SWITCH: dict[str, Any] = {
+    "format": 1,
+    "partition": 0,
+    "control_offset": 3,
+    "state": "serving",
+    "from": {"observations": 5, "outcomes": 6},
+    "models": SERVED,
+    "versions": {"numpy": "2"},
+    "worker": "w",
+    "at": TIME,
+}
 OURS: dict[str, Any] = {
     "prediction": PREDICTION,
     "joined": JOINED,
@@ -68,6 +90,8 @@ OURS: dict[str, Any] = {
     "reasons": REASONS,
     "letter source": LETTER_SOURCE,
     "truncation": TRUNCATION,
+    "model control": CONTROL,
+    "model switch": SWITCH,
 }
 
 DEEP = 100_000

@@ -8,7 +8,7 @@ import typer
 
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
-from stream_scorer.commands.time_options import milliseconds_of
+from stream_scorer.commands.time_options import at_of
 
 if TYPE_CHECKING:
     from stream_scorer.operations.audit.report import At, AuditReport
@@ -49,7 +49,7 @@ def audit(
     """
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    asked_from, asked_to = _at("--from", begin), _at("--to", end)
+    asked_from, asked_to = at_of("--from", begin), at_of("--to", end)
     report = asyncio.run(_audit(resolved, asked_from, asked_to, count_unread=count_unread, quiet=as_json))
     if as_json:
         typer.echo(_encoded(report))
@@ -76,17 +76,6 @@ async def _audit(resolved: "Settings", begin: "At", end: "At", *, count_unread: 
             join_window_s=resolved.worker.join_window_s,
             on_read=on_read,
         )
-
-
-def _at(option: str, given: str | None) -> "At":
-    """An offset or a time, as it was given. Raises SettingsError for what is neither."""
-    from stream_scorer.operations.audit.report import At
-
-    if given is None:
-        return At()
-    if given.isdecimal() and given.isascii():
-        return At(offset=int(given))
-    return At(time_ms=milliseconds_of(option, given, or_else=", or an offset"))
 
 
 def _encoded(report: "AuditReport") -> str:

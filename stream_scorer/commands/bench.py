@@ -1,26 +1,39 @@
-"""`stream-scorer bench`: a backlog, latency at a fixed rate, joins and restoring, recovery, dead letters."""
+"""`stream-scorer bench`: a backlog, latency at a fixed rate, joins and restoring, recovery, dead letters, the gateway,
+and what each part of the hot path costs."""
 
-import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_scorer.commands.event_loop import run_fast
 from stream_scorer.commands.options import JsonOption
 from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
     from stream_scorer.operations.bench.comparison import Comparison
     from stream_scorer.operations.bench.dead_letters import LettersFigures
+    from stream_scorer.operations.bench.gateway import GatewayFigures
+    from stream_scorer.operations.bench.hot_path import HotPathFigures
     from stream_scorer.operations.bench.join_throughput import JoinFigures
     from stream_scorer.operations.bench.latency import LatencyFigures
     from stream_scorer.operations.bench.recovery import RecoveryFigures
     from stream_scorer.operations.bench.throughput import BacklogFigures
 
-T = TypeVar("T")
+    AnyFigures = (
+        BacklogFigures
+        | LatencyFigures
+        | JoinFigures
+        | LettersFigures
+        | RecoveryFigures
+        | GatewayFigures
+        | HotPathFigures
+        | Comparison
+    )
+
 MIB = 1024 * 1024
 
 
@@ -69,6 +82,19 @@ def bench(
             "--dead-letters", help="Measure listing this many dead letters, and replaying 10,000 more, instead."
         ),
     ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Measure what an observation costs in each part of a worker instead, without Kafka."
+        ),
+    ] = False,
+    gateway: Annotated[
+        bool,
+        typer.Option(
+            "--gateway", help="Measure the HTTP API instead, beside the client's own way: alone, many at once, batches."
+        ),
+    ] = False,
+    connections: Annotated[int, typer.Option(min=1, max=500, help="HTTP connections that ask at once.")] = 96,
     partitions: Annotated[
         int | None,
         typer.Option(min=1, max=1_000, help="Partitions of each topic, for backlog and latency. Default: 4."),
@@ -105,9 +131,12 @@ def bench(
     from stream_scorer.operations.bench.latency import LatencyPlan, measure_latency
     from stream_scorer.operations.bench.throughput import BacklogPlan, measure_backlog
 
-    if sum((latency is not None, joins, recovery, letters)) > 1:
-        raise SettingsError("--latency, --joins, --recovery and --dead-letters are measured one at a time: choose one")
-    if (against is not None or partitions is not None) and (joins or recovery or letters):
+    if sum((latency is not None, joins, recovery, letters, gateway, profile)) > 1:
+        raise SettingsError(
+            "--latency, --joins, --recovery, --dead-letters, --gateway and --profile are measured one at a time: "
+            "choose one"
+        )
+    if (against is not None or partitions is not None) and (joins or recovery or letters or gateway or profile):
         raise SettingsError("--against and --partitions are for the backlog and for --latency")
     quiet_kafka_clients()
     backlog = BacklogPlan(events, broken_share, moved_share, delivery, model, bootstrap, partitions=partitions)
@@ -129,33 +158,45 @@ def bench(
                 return measure_latency(replace(plan, bootstrap=address, tree=tree), _say)
             return measure_backlog(replace(backlog, bootstrap=address, tree=tree), _say)
 
-        compared = _run(compare(measure, against, rounds, bootstrap, _say))
+        compared = run_fast(compare(measure, against, rounds, bootstrap, _say))
         _print(compared, _comparison_rows(compared), as_json)
         faults = int(compared.faults)
     elif latency is not None:
-        timed = _run(measure_latency(plan, _say))
+        timed = run_fast(measure_latency(plan, _say))
         _print(timed, _latency_rows(timed), as_json)
         faults = timed.unanswered
     elif joins:
         from stream_scorer.operations.bench.join_throughput import measure_joins
 
-        joined = _run(measure_joins(events, model, bootstrap, _say))
+        joined = run_fast(measure_joins(events, model, bootstrap, _say))
         _print(joined, _join_rows(joined), as_json)
         faults = joined.unaccounted + joined.duplicated
     elif recovery:
         from stream_scorer.operations.bench.recovery import RecoveryPlan, measure_recovery
 
-        recovered = _run(measure_recovery(RecoveryPlan(model=model, bootstrap=bootstrap), _say))
+        recovered = run_fast(measure_recovery(RecoveryPlan(model=model, bootstrap=bootstrap), _say))
         _print(recovered, _recovery_rows(recovered), as_json)
         faults = recovered.unaccounted + recovered.duplicated
     elif letters:
         from stream_scorer.operations.bench.dead_letters import LettersPlan, measure_letters
 
-        listed = _run(measure_letters(LettersPlan(events, model, bootstrap), _say))
+        listed = run_fast(measure_letters(LettersPlan(events, model, bootstrap), _say))
         _print(listed, _letters_rows(listed), as_json)
         faults = listed.unaccounted + listed.duplicated
+    elif profile:
+        from stream_scorer.operations.bench.hot_path import measure_hot_path
+
+        parts = run_fast(measure_hot_path(model, _say))
+        _print(parts, _hot_path_rows(parts), as_json)
+        faults = 0
+    elif gateway:
+        from stream_scorer.operations.bench.gateway import GatewayPlan, measure_gateway
+
+        asked = run_fast(measure_gateway(GatewayPlan(seconds, connections, model, bootstrap), _say))
+        _print(asked, _gateway_rows(asked), as_json)
+        faults = asked.unaccounted + asked.duplicated + asked.answers_of_other_kinds
     else:
-        figures = _run(measure_backlog(backlog, _say))
+        figures = run_fast(measure_backlog(backlog, _say))
         _print(figures, _backlog_rows(figures), as_json)
         faults = figures.unaccounted + figures.duplicated
     if faults:
@@ -164,16 +205,6 @@ def bench(
 
 def _say(text: str) -> None:
     typer.echo(text, err=True)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """On the fastest event loop there is: what measures must not be what is measured."""
-    try:
-        import uvloop
-    except ImportError:  # not made for every system
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
 
 
 def _backlog_rows(figures: "BacklogFigures") -> list[tuple[str, str]]:
@@ -201,6 +232,7 @@ def _comparison_rows(figures: "Comparison") -> list[tuple[str, str]]:
 
 
 def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
+    broker_s = figures.broker_cpu_seconds
     return [
         *((name, f"{ms:.1f} ms") for name, ms in figures.latency_ms.items()),
         ("without a worker", " · ".join(f"{name} {ms:.1f} ms" for name, ms in figures.bare_ms.items())),
@@ -208,6 +240,7 @@ def _latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
         ("guarantee", figures.guarantee),
         ("measured, unanswered", f"{figures.measured:,}, {figures.unanswered:,}"),
         ("worker's CPU", f"{figures.cpu_seconds:.1f} s"),
+        ("broker's CPU", "not on this machine" if broker_s is None else f"{broker_s:.1f} s"),
         ("worker's peak memory", f"{figures.peak_memory_bytes / MIB:,.0f} MiB"),
     ]
 
@@ -245,8 +278,52 @@ def _letters_rows(figures: "LettersFigures") -> list[tuple[str, str]]:
     ]
 
 
+def _hot_path_rows(figures: "HotPathFigures") -> list[tuple[str, str]]:
+    rows = []
+    for path in figures.paths:
+        rows.append((f"batches of {path.batch_records:,}", "CPU time an observation, and how many a second alone"))
+        rows += [(part, f"{us:,.2f} µs · {1e6 / us:,.0f}/s") for part, us in path.part_us.items()]
+        whole_us = sum(path.part_us.values())
+        rows.append(("all of it", f"{whole_us:,.2f} µs · {1e6 / whole_us:,.0f}/s"))
+    for one in figures.fetches:
+        rows.append(
+            (f"a fetch for {one.lanes} lanes", f"{one.in_session_us} µs, by the client's tables {one.by_tables_us} µs")
+        )
+    return rows
+
+
+def _gateway_rows(figures: "GatewayFigures") -> list[tuple[str, str]]:
+    def times(of: dict[str, float]) -> str:
+        return " · ".join(f"{name} {ms:.1f} ms" for name, ms in of.items())
+
+    return [
+        ("one request alone", f"{times(figures.alone_ms)}: {figures.alone_added_ms:+.2f} ms to the client's median"),
+        ("the client's call alone", times(figures.client_alone_ms)),
+        (f"predictions a second, {figures.connections} connections", f"{figures.singles_per_s:,}"),
+        ("their times", times(figures.singles_ms)),
+        (
+            "the client's calls, as many at once",
+            f"{figures.client_per_s:,} a second ({figures.client_per_s / figures.singles_per_s:.2f}×)",
+        ),
+        ("their times", times(figures.client_ms)),
+        ("observations a second in batches", f"{figures.batch_events_per_s:,}"),
+        (
+            "the client's own stream",
+            f"{figures.client_stream_per_s:,} a second "
+            f"({figures.client_stream_per_s / figures.batch_events_per_s:.2f}×)",
+        ),
+        ("other answers", f"{figures.answers_of_other_kinds:,}"),
+        ("missing, doubled", f"{figures.unaccounted:,}, {figures.duplicated:,}"),
+        (
+            "gateway's memory",
+            f"{figures.memory_before_bytes / MIB:,.0f} MiB at first, {figures.memory_peak_bytes / MIB:,.0f} at most",
+        ),
+        ("gateway's CPU", f"{figures.gateway_cpu_share:.2f} of a processor while many ask"),
+    ]
+
+
 def _print(
-    figures: "BacklogFigures | LatencyFigures | JoinFigures | LettersFigures | RecoveryFigures | Comparison",
+    figures: "AnyFigures",
     rows: list[tuple[str, str]],
     as_json: bool,
 ) -> None:

@@ -42,6 +42,7 @@ def demo(
     encoding: EncodingOption = None,
     anyway: AnywayOption = False,
     http_port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the console; 0: any free one.")] = 0,
+    gateway_port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the gateway; 0: any free one.")] = 0,
     model: Annotated[
         Path | None, typer.Option(help="Model directory. Default: the default model, trained when first needed.")
     ] = None,
@@ -57,8 +58,8 @@ def demo(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run Kafka, a worker and the console on this machine, send a realistic stream of stops, and show the results
-    live.
+    """Run Kafka, a worker, the console and a gateway on this machine, send a realistic stream of stops, and show the
+    results live.
 
     Needs neither Java nor Docker. Ctrl-C stops the stream; the demo then waits for every record that it sent and
     counts where each ended.
@@ -71,6 +72,7 @@ def demo(
         rate=rate,
         seconds=seconds,
         http_port=http_port,
+        gateway_port=gateway_port,
         model=model,
         with_outcomes=outcomes,
         bootstrap=bootstrap,

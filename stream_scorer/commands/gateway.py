@@ -1,11 +1,11 @@
 """`stream-scorer gateway`: the HTTP API for clients without Kafka, in a process of its own."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_scorer.commands.event_loop import run_fast
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.options import BootstrapOption, PrefixOption, SettingsOption, settings_from
 
@@ -40,7 +40,7 @@ def gateway(
     """
     overrides = {"gateway.http_host": http_host, "gateway.http_port": http_port}
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix, overrides=overrides)
-    asyncio.run(_serve(resolved, http_address_file))
+    run_fast(_serve(resolved, http_address_file))
 
 
 async def _serve(resolved: "Settings", address_file: Path | None) -> None:

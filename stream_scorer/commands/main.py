@@ -18,6 +18,7 @@ COMMANDS = (
     "validate",
     "train",
     "model",
+    "backtest",
     "quality",
     "smoke",
     "trace",

@@ -27,6 +27,9 @@ def trace(
     since: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="Read records since this time. Default: all.")
     ] = None,
+    read_all: Annotated[
+        bool, typer.Option("--read-all", help="Read every topic, for repeats and dead letters of this id too.")
+    ] = False,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
     settings: SettingsOption = None,
@@ -34,14 +37,15 @@ def trace(
 ) -> None:
     """Show all records of an id in order of time: where they are and what happened to them.
 
-    Shows no personal data. Exit status 1 if no record of the id was found.
+    Asks the worker that owns the id where its records are. Reads every topic if no worker answers, and with --from or
+    --read-all. Shows no personal data. Exit status 1 if no record of the id was found.
     """
     quiet_kafka_clients()
     if not id_:
         raise SettingsError("the id is empty: name one")
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
     since_ms = None if since is None else milliseconds_of("--from", since)
-    found = asyncio.run(_trace(resolved, id_, since_ms, quiet=as_json))
+    found = asyncio.run(_trace(resolved, id_, since_ms, reads_all=read_all, quiet=as_json))
     if as_json:
         import msgspec
 
@@ -54,13 +58,16 @@ def trace(
         raise typer.Exit(NOTHING_KNOWN)
 
 
-async def _trace(resolved: "Settings", id_: str, since_ms: int | None, *, quiet: bool) -> "Trace":
+async def _trace(resolved: "Settings", id_: str, since_ms: int | None, *, reads_all: bool, quiet: bool) -> "Trace":
     from stream_scorer.commands.progress import reading_progress
     from stream_scorer.operations.audit.id_trace import trace as trace_topics
+    from stream_scorer.operations.audit.id_trace import trace_by_state
     from stream_scorer.runtime.cluster.topic_admin import TopicNames
     from stream_scorer.runtime.kafka.client import client_options
 
     options, names = client_options(resolved.kafka), TopicNames(resolved.topics.prefix)
+    if since_ms is None and not reads_all and (found := await trace_by_state(resolved, names, id_)) is not None:
+        return found
     with reading_progress(quiet=quiet) as on_read:
         return await trace_topics(options, names, id_, since_ms=since_ms, on_read=on_read)
 
@@ -72,6 +79,8 @@ def _print(found: "Trace") -> None:
     for time, where, what, seen in rows:
         typer.echo(f"{time}  {where:<{where_width}}  {what:<{what_width}}  {'  '.join(_told(seen.details))}".rstrip())
     typer.echo(f"{found.id} belongs on partition {found.partition} ({found.records_read:,} records read)")
+    if not found.is_complete:
+        typer.echo("Its worker told where these lie. Repeats and dead letters of this id: --read-all")
 
 
 def _told(details: dict[str, Any]) -> list[str]:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:  # scikit-learn and pandas come with these; `--help` does with
 class AlgorithmChoice(StrEnum):
     LOGISTIC = "logistic"
     GRADIENT_BOOSTING = "gradient-boosting"
+    COMPARE = "compare"
+
+
+class CalibrationChoice(StrEnum):
+    NONE = "none"
+    SIGMOID = "sigmoid"
+    ISOTONIC = "isotonic"
 
 
 def register(app: typer.Typer) -> None:
@@ -44,13 +51,21 @@ def train_command(
     algorithm: Annotated[
         AlgorithmChoice,
         typer.Option(
-            help="logistic adds up the effects of single columns and is fast; gradient-boosting lets columns interact."
+            help="logistic adds up the effects of single columns and is fast; gradient-boosting lets columns interact; "
+            "compare trains both and takes the second only where it is better beyond chance."
         ),
     ] = AlgorithmChoice.LOGISTIC,
     threshold_margin: Annotated[
         float,
         typer.Option(min=0.0, max=0.4, help="The threshold is chosen where the success rate is this far above 0.5."),
     ] = 0.05,
+    calibration: Annotated[
+        CalibrationChoice, typer.Option(help="How probabilities are put right on folds that were not seen.")
+    ] = CalibrationChoice.NONE,
+    max_gap: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Take the lowest threshold whose gap between groups is at most this."),
+    ] = None,
     test: Annotated[
         list[Path] | None, typer.Option("--test", metavar="CSV", help="Evaluate on these stops too; repeatable.")
     ] = None,
@@ -69,37 +84,49 @@ def train_command(
     """Train a model, evaluate it on held-out rows, and write it with its model card."""
     from stream_scorer.models.artifacts.files import refuse_existing
     from stream_scorer.models.registry.model_directory import load_model, save_model
+    from stream_scorer.models.training.comparison import choose
     from stream_scorer.models.training.dataset import read_rows
     from stream_scorer.models.training.fit import FOLDS, train
+    from stream_scorer.models.training.pipelines import ALGORITHMS
+    from stream_scorer.models.training.plots import PLOTS_FILE, plots_of
 
     refuse_existing(out)
     mapping = mapping_from(columns)
-    with steps_shown(total=FOLDS + 4 + 2 * len(test or [])) as progress:
+    algorithms = [name for name in ALGORITHMS if algorithm.value in (name, AlgorithmChoice.COMPARE)]
+    with steps_shown(total=len(algorithms) * (FOLDS + 2 + len(test or [])) + 2 + len(test or [])) as progress:
         progress(f"reading {csv}" if csv else f"generating {rows:,} stops")
         labelled, source = rows_from(csv, time_column, rows, seed, encoding, mapping)
         tests = {}
         for path in test or []:
             progress(f"reading {path}")
             tests[path.name] = read_rows(path, encoding=encoding, mapping=mapping)
-        trained = train(
-            labelled,
-            source=source,
-            algorithm=algorithm.value,
-            margin=threshold_margin,
-            seed=seed,
-            tests=tests,
-            progress=progress,
-        )
+        candidates: dict[str, Trained] = {
+            each: train(
+                labelled,
+                source=source,
+                algorithm=each,
+                calibration=calibration.value,
+                margin=threshold_margin,
+                gap_max=max_gap,
+                seed=seed,
+                tests=tests,
+                progress=progress,
+            )
+            for each in algorithms
+        }
+        chosen = choose(candidates) if len(candidates) > 1 else algorithms[0]
+        trained = candidates[chosen]
         progress(f"saving {out}")
         named = name or out.resolve().name
         save_model(out, trained.pipeline, name=named, threshold=trained.threshold, card=trained.card)
         model = load_model(out).name  # as a worker will: checked, and its compiled form kept for the first start
+        (out / PLOTS_FILE).write_bytes(plots_of(model, trained))
     if json:
-        typer.echo(msgspec.json.encode(summary(model, out, trained)).decode())
+        typer.echo(msgspec.json.encode(summary(model, out, trained, candidates)).decode())
     else:
         from stream_scorer.commands.train_report import print_report
 
-        print_report(model, out, labelled.cleaning, trained)
+        print_report(model, out, labelled.cleaning, trained, candidates, chosen)
 
 
 def rows_from(
@@ -119,13 +146,14 @@ def rows_from(
     return read_rows(csv, time_column, encoding=encoding, mapping=mapping), csv.name
 
 
-def summary(model: str, out: Path, trained: "Trained") -> dict[str, object]:
+def summary(model: str, out: Path, trained: "Trained", candidates: "dict[str, Trained]") -> dict[str, object]:
     """What `--json` prints."""
     return {
         "model": model,
         "folder": str(out),
         "threshold": trained.threshold,
         **{part: trained.card[part] for part in ("algorithm", "threshold_choice", "training", "evaluations")},
+        "candidates": {name: {"brier_out_of_fold": float(each.errors.mean())} for name, each in candidates.items()},
     }
 
 

@@ -4,6 +4,7 @@ Invariant: a figure stands beside its interval.
 """
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +13,9 @@ from stream_scorer.core.quality.confidence_intervals import Interval
 from stream_scorer.core.quality.figures import GroupFigures
 from stream_scorer.models.training.dataset import CleaningReport
 from stream_scorer.models.training.evaluation import GROUP_POSITIVES_MIN, Evaluation
-from stream_scorer.models.training.fit import SUCCESS_RATE_MIN, Trained
+from stream_scorer.models.training.fit import Trained
+from stream_scorer.models.training.plots import PLOTS_FILE
+from stream_scorer.models.training.thresholds import SUCCESS_RATE_MIN
 
 FIGURES = (
     ("AUC", "auc"),
@@ -26,7 +29,9 @@ FIGURES = (
 )
 
 
-def print_report(model: str, out: Path, cleaning: CleaningReport, trained: Trained) -> None:
+def print_report(
+    model: str, out: Path, cleaning: CleaningReport, trained: Trained, candidates: dict[str, Trained], chosen: str
+) -> None:
     """Print everything to standard output."""
     console = Console()
     console.print(cleaning_line(cleaning))
@@ -39,11 +44,14 @@ def print_report(model: str, out: Path, cleaning: CleaningReport, trained: Train
         console.print(
             f"few rows: the interval reaches below {SUCCESS_RATE_MIN}, so the success rate may be lower than that"
         )
+    if len(candidates) > 1:
+        console.print(comparison_table(candidates, chosen))
+    console.print(policies_table(choice["policies"]))
     console.print(figures_table(trained.evaluations))
     for name, evaluation in trained.evaluations.items():
         console.print(calibration_table(name, evaluation))
         console.print(groups_table(name, evaluation))
-    console.print(f"saved {model} to {out}")
+    console.print(f"saved {model} to {out}, with drawings in {PLOTS_FILE}")
 
 
 def cleaning_line(cleaning: CleaningReport) -> str:
@@ -55,6 +63,36 @@ def cleaning_line(cleaning: CleaningReport) -> str:
     if cleaning.unsearched:
         left_out += f" ({cleaning.unsearched} of them because nobody searched)"
     return f"{cleaning.read:,} rows read; left out: {left_out}; {cleaning.kept:,} kept"
+
+
+def policies_table(policies: dict[str, Any]) -> Table:
+    """What each policy for the threshold would choose, and what it costs in recall."""
+    table = Table(title="Thresholds, out of fold")
+    for heading in ("policy", "threshold", "success rate", "recall", "largest gap"):
+        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    for policy, found in policies.items():
+        if found is None:
+            table.add_row(policy, *["–"] * 4)
+            continue
+        gap = "–" if found["gap"] is None else f"{found['gap']:.3f}"
+        rate = printed(Interval(**found["success_rate"]))
+        table.add_row(policy, f"{found['value']:.2f}", rate, f"{found['recall']:.3f}", gap)
+    return table
+
+
+def comparison_table(candidates: dict[str, Trained], chosen: str) -> Table:
+    """Candidates side by side on the held-out rows; the chosen one in bold."""
+    table = Table("", title="Candidates on held-out rows, with 95 % intervals")
+    for name in candidates:
+        table.add_column(f"{name} (taken)" if name == chosen else name, justify="right")
+    every = [trained.evaluations["held-out"] for trained in candidates.values()]
+    table.add_row("out-of-fold Brier score", *(f"{each.errors.mean():.4f}" for each in candidates.values()))
+    table.add_row("threshold", *(f"{each.threshold:.2f}" for each in candidates.values()))
+    for title, field in FIGURES:
+        table.add_row(title, *(printed(getattr(evaluation, field)) for evaluation in every))
+    gaps = [max((gap.gap.value for gap in evaluation.gaps), default=None) for evaluation in every]
+    table.add_row("largest gap", *("–" if gap is None else f"{gap:.3f}" for gap in gaps))
+    return table
 
 
 def figures_table(evaluations: dict[str, Evaluation]) -> Table:

@@ -5,6 +5,7 @@ each of `EVENTS_MAX` events; only events that are in flight are kept with their 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
@@ -15,8 +16,9 @@ from aiohttp import web
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.records.record import Headers
-from stream_scorer.gateway.doors import REQUEST, record_headers
-from stream_scorer.gateway.metrics import GatewayMetrics, class_of
+from stream_scorer.gateway.content_negotiation import negotiated, not_acceptable
+from stream_scorer.gateway.doors import record_headers
+from stream_scorer.gateway.metrics import GatewayMetrics
 from stream_scorer.gateway.predict import Predictor
 from stream_scorer.gateway.problem import Reply, problem, too_many
 from stream_scorer.gateway.request_body import BODY_WAIT_S, read_body, wrong_media_type
@@ -27,7 +29,10 @@ MEDIA_TYPES: Final = ("application/json", NDJSON)
 EVENTS_MAX: Final = 10_000
 # Batches that are answered at one time
 BATCHES_MAX: Final = 16
-# For a client to take in what was written to it
+# Answers that are written at once
+LINES_AT_ONCE: Final = 256
+_WAITS: Final = b""
+# For a client to send something, or to take in what was written to it
 WRITE_WAIT_S: Final = 30.0
 
 _decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -57,33 +62,43 @@ class BatchPredictor:
             self._batches -= 1
 
     async def _answer_array(self, request: web.Request) -> web.StreamResponse:
+        if (answer_type := negotiated(request, "application/json", NDJSON)) is None:
+            return not_acceptable(MEDIA_TYPES).response()
         body = await read_body(request, self._settings.batch_bytes_max)
         events = body if isinstance(body, Reply) else events_of(body)
         if isinstance(events, Reply):
             return events.response()
-        response = await _begun(request, "application/json")
-        await _write(response, b"[")
-        first = True
-        async with Answers(self._answer(record_headers(request)), self._slots, _each(events)) as answers:
-            async for line in answers:
-                await _write(response, line if first else b",\n" + line)
-                first = False
-        await _write(response, b"]\n")
-        return response
+        return await self._write_answers(request, answer_type, _each(events))
 
     async def _answer_lines(self, request: web.Request) -> web.StreamResponse:
         lines = read_lines(request, self._settings.body_bytes_max, self._settings.batch_bytes_max)
-        response = await _begun(request, NDJSON)
-        async with Answers(self._answer(record_headers(request)), self._slots, lines) as answers:
-            async for line in answers:
-                await _write(response, line + b"\n")
+        if (answer_type := negotiated(request, NDJSON, "application/json")) is None:
+            return not_acceptable(MEDIA_TYPES).response()
+        return await self._write_answers(request, answer_type, lines)
+
+    async def _write_answers(
+        self, request: web.Request, content_type: str, events: AsyncIterator[bytes | Reply]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": content_type})
+        await response.prepare(request)
+        is_array, first = content_type != NDJSON, True
+        answers = Answers(self._answer(record_headers(request)), self._slots, events)
+        async with answers as answered:
+            async for lines in answered:
+                if is_array:
+                    await _write(response, (b"[" if first else b",\n") + b",\n".join(lines), answers)
+                else:
+                    await _write(response, b"\n".join(lines) + b"\n", answers)
+                first = False
+        if is_array:
+            await _write(response, b"[]\n" if first else b"]\n", answers)
         return response
 
     def _answer(self, headers: Headers) -> Callable[[bytes], Awaitable[Reply]]:
         async def answer(value: bytes) -> Reply:
-            with self._metrics.in_flight.track_inprogress():
+            with self._metrics.waiting():
                 reply = await self._predictor.answer(value, headers)
-            self._metrics.batch_events.labels(class_of(reply.status)).inc()
+            self._metrics.event_answered(reply.status)
             return reply
 
         return answer
@@ -103,8 +118,10 @@ class Answers:
         self._asked: asyncio.Queue[asyncio.Task[bytes] | bytes | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[bytes]] = set()
         self._reading: asyncio.Task[None] | None = None
+        # when the last event came, on the monotonic clock
+        self.read_at_s = time.monotonic()
 
-    async def __aenter__(self) -> AsyncIterator[bytes]:
+    async def __aenter__(self) -> AsyncIterator[list[bytes]]:
         self._reading = asyncio.create_task(self._read())
         return self._lines()
 
@@ -115,15 +132,27 @@ class Answers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _lines(self) -> AsyncIterator[bytes]:
-        while (asked := await self._asked.get()) is not None:
-            yield asked if isinstance(asked, bytes) else await asked
+    async def _lines(self) -> AsyncIterator[list[bytes]]:
+        """What is answered by now goes out together: a write for each line would cost more than its answer."""
+        asked = await self._asked.get()
+        while asked is not None:
+            lines = [asked if isinstance(asked, bytes) else await asked]
+            asked = _WAITS
+            while asked is _WAITS and len(lines) < LINES_AT_ONCE and not self._asked.empty():
+                asked = self._asked.get_nowait()
+                if isinstance(asked, bytes) or (asked is not None and asked.done()):
+                    lines.append(asked if isinstance(asked, bytes) else asked.result())
+                    asked = _WAITS
+            yield lines
+            if asked is _WAITS:
+                asked = await self._asked.get()
         if self._reading is not None:
             await self._reading  # raises what reading met
 
     async def _read(self) -> None:
         try:
             async for event in self._events:
+                self.read_at_s = time.monotonic()
                 if isinstance(event, Reply):
                     self._asked.put_nowait(event.line())
                     continue
@@ -202,16 +231,14 @@ async def read_lines(request: web.Request, line_bytes_max: int, bytes_max: int) 
             return
 
 
-async def _begun(request: web.Request, content_type: str) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": content_type, "X-Request-ID": request[REQUEST]})
-    await response.prepare(request)
-    return response
-
-
-async def _write(response: web.StreamResponse, content: bytes) -> None:
-    """Raises ConnectionResetError where the client is gone or takes nothing in."""
+async def _write(response: web.StreamResponse, content: bytes, answers: Answers) -> None:
+    """Raises ConnectionResetError where the client is gone, or neither sends nor takes in anything for a while. One
+    that reads only once it has sent everything is waited for."""
+    writing = asyncio.ensure_future(response.write(content))
     try:
-        async with asyncio.timeout(WRITE_WAIT_S):
-            await response.write(content)
-    except TimeoutError:
-        raise ConnectionResetError("the client does not read its answers") from None
+        while not (await asyncio.wait((writing,), timeout=WRITE_WAIT_S))[0]:
+            if time.monotonic() - answers.read_at_s > WRITE_WAIT_S:
+                raise ConnectionResetError("the client does not read its answers")
+        writing.result()
+    finally:
+        writing.cancel()

@@ -1,4 +1,4 @@
-"""Who may send: bearer tokens from a file, each with the name of its client, and how often each may.
+"""Who may send: bearer tokens from a file, each with the name of its client.
 
 Invariant: no token is ever logged or shown; comparing one takes as long whoever's it is.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from stream_scorer.errors import SettingsError, system_words
+from stream_scorer.runtime.settings.strength import ADVICE, CHARACTERS_MIN, weakness
 
-TOKEN_CHARACTERS_MIN: Final = 16
 CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -50,8 +50,10 @@ def read_tokens(file: str) -> Tokens:
     for client, token in tokens.items():
         if not CLIENT_NAME.fullmatch(client):
             problems.append(f"{client!r} is not a client name: letters, digits, `.`, `_`, `-`, at most 100")
-        if not isinstance(token, str) or len(token) < TOKEN_CHARACTERS_MIN:
-            problems.append(f"the token of {client!r} is not a text of at least {TOKEN_CHARACTERS_MIN} characters")
+        if not isinstance(token, str) or len(token) < CHARACTERS_MIN:
+            problems.append(f"the token of {client!r} is not a text of at least {CHARACTERS_MIN} characters")
+        elif (why := weakness(token)) is not None:
+            problems.append(f"the token of {client!r} is too easy to guess: {why}; {ADVICE}")
         elif not (token.isascii() and token.isprintable() and " " not in token):
             problems.append(f"the token of {client!r} holds characters that a header can't carry")
     texts = [token for token in tokens.values() if isinstance(token, str)]
@@ -60,23 +62,3 @@ def read_tokens(file: str) -> Tokens:
     if problems:
         raise SettingsError("gateway.tokens_file: " + "; ".join(problems))
     return Tokens(tokens)
-
-
-class RateLimit:
-    """Requests a second of each client: as many at once as in one second, then one after the other. `per_s` None: any
-    number. Times are seconds of a monotonic clock."""
-
-    def __init__(self, per_s: float | None) -> None:
-        self._per_s = per_s
-        self._left: dict[str, tuple[float, float]] = {}
-
-    def admits(self, client: str, now_s: float) -> bool:
-        """Count a request; False where it is one too many."""
-        if self._per_s is None:
-            return True
-        most = max(1.0, self._per_s)
-        left, before_s = self._left.get(client, (most, now_s))
-        left = min(most, left + (now_s - before_s) * self._per_s)
-        admitted = left >= 1
-        self._left[client] = (left - admitted, now_s)
-        return admitted

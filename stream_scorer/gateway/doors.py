@@ -11,19 +11,22 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from stream_scorer.client.connection import CLIENT_ID_HEADER
 from stream_scorer.core.records.record import TRACE_HEADERS, Headers, trace_headers
-from stream_scorer.gateway.bearer_auth import RateLimit, Tokens
+from stream_scorer.gateway.bearer_auth import Tokens
 from stream_scorer.gateway.metrics import GatewayMetrics
 from stream_scorer.gateway.problem import problem, too_many
+from stream_scorer.runtime.web.rate_limit import RateLimit
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLIENT: Final = "client"
 REQUEST: Final = "request_id"
 # Paths that take events, and what metrics and the log call them
 EVENT_ROUTES: Final = {"/predict": "predict", "/predict/batch": "predict_batch", "/update": "update"}
+STOPS: Final = "/stops/"
+OTHER: Final = "other"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
@@ -41,19 +44,17 @@ class Doors:
         began_s = time.monotonic()
         given = request.headers.get("X-Request-ID", "")
         request[REQUEST] = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        route = EVENT_ROUTES.get(request.path, "other")
+        route = route_of(request)
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
         try:
             response = await handler(request)
             status = response.status
-            if not response.prepared:
-                response.headers["X-Request-ID"] = request[REQUEST]
             return response
         finally:
             seconds = time.monotonic() - began_s
             self._metrics.answered(route, status, seconds)
             log.log(
-                logging.DEBUG if route == "other" else logging.INFO,
+                logging.DEBUG if route == OTHER else logging.INFO,
                 "%s %s: %d in %.1f ms, client %s, request %s",
                 request.method if request.method.isalpha() else "?",
                 route,
@@ -73,8 +74,9 @@ class Doors:
         except web.HTTPException as error:
             if error.status < HTTPStatus.BAD_REQUEST:
                 raise
-            allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            return problem(error.status, _message(error, request), headers=allowed).response()
+            if isinstance(error, web.HTTPMethodNotAllowed):
+                return _other_method(error, request)
+            return problem(error.status, _message(error)).response()
         except Exception:
             log.exception("internal error while answering a request (request %s)", request[REQUEST])
             return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error of the gateway; see its log").response()
@@ -82,7 +84,7 @@ class Doors:
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Events are taken from known clients only, where there are tokens, and no faster than the limit."""
-        if request.path not in EVENT_ROUTES:
+        if route_of(request) == OTHER or request.method == hdrs.METH_OPTIONS:
             return await handler(request)
         if self._tokens:
             client = self._tokens.client_of(request.headers.get("Authorization", ""))
@@ -105,9 +107,21 @@ def record_headers(request: web.Request) -> Headers:
     return [*sent[: len(client)], *trace_headers(sent[len(client) :])]
 
 
-def _message(error: web.HTTPException, request: web.Request) -> str:
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        return f"{request.path} does not take this method: use {', '.join(sorted(error.allowed_methods))}"
+def route_of(request: web.BaseRequest) -> str:
+    """What metrics and the log call the request's path."""
+    return "stops" if request.path.startswith(STOPS) else EVENT_ROUTES.get(request.path, OTHER)
+
+
+def _other_method(error: web.HTTPMethodNotAllowed, request: web.Request) -> web.StreamResponse:
+    """The answer to OPTIONS, and to a method that the path does not have."""
+    allowed = ", ".join(sorted({*error.allowed_methods, hdrs.METH_OPTIONS}))
+    if request.method == hdrs.METH_OPTIONS:
+        return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": allowed})
+    message = f"This path does not take this method: use {allowed}"
+    return problem(HTTPStatus.METHOD_NOT_ALLOWED, message, headers={"Allow": allowed}).response()
+
+
+def _message(error: web.HTTPException) -> str:
     if error.status == HTTPStatus.NOT_FOUND:
         return "Nothing is at this path: /openapi.json lists the paths"
     return error.reason

@@ -5,11 +5,13 @@ Invariant: an outage never ends the process; meanwhile whoever asks is told at o
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from typing import Final
 
 from aiokafka.errors import KafkaError
 
 from stream_scorer.client import Client
+from stream_scorer.client.stop_lookup import StopLookup
 from stream_scorer.errors import OutageError, UserError
 from stream_scorer.gateway.outcome_replies import OutcomeReplies
 from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
@@ -22,12 +24,13 @@ log = logging.getLogger(__name__)
 
 
 class KafkaLink:
-    """A client and a reader of outcome updates, both there or both away."""
+    """A client, a reader of outcome updates and look-ups of state: all there or all away."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: Client | None = None
         self._replies: OutcomeReplies | None = None
+        self._lookup: StopLookup | None = None
         self._why = f"Kafka does not answer at {settings.kafka.bootstrap}"
         self._watching: asyncio.Task[None] | None = None
 
@@ -64,27 +67,38 @@ class KafkaLink:
             raise OutageError(self._why)
         return self._replies
 
+    @property
+    def lookup(self) -> StopLookup:
+        """Raises OutageError while Kafka is away."""
+        if self._lookup is None:
+            raise OutageError(self._why)
+        return self._lookup
+
     async def _connect(self) -> None:
-        client = Client.of(self._settings)
-        await client.__aenter__()
-        replies = OutcomeReplies(self._settings, client.partitions)
-        try:
-            await replies.start()
-        except (KafkaError, OSError) as error:
-            await client.__aexit__(None, None, None)
-            bootstrap = self._settings.kafka.bootstrap
-            known = to_user_error(error, "connecting", bootstrap)
-            if isinstance(known, UserError):
-                raise known from error
-            raise OutageError(
-                f"Kafka does not answer at {bootstrap} while connecting: {what_happened(error)}"
-            ) from error
-        self._client, self._replies = client, replies
+        async with AsyncExitStack() as started:
+            client = await started.enter_async_context(Client.of(self._settings))
+            replies = OutcomeReplies(self._settings, client.partitions)
+            try:
+                await replies.start()
+                started.push_async_callback(replies.stop)
+                lookup = await started.enter_async_context(StopLookup(self._settings))
+            except (KafkaError, OSError) as error:
+                bootstrap = self._settings.kafka.bootstrap
+                known = to_user_error(error, "connecting", bootstrap)
+                if isinstance(known, UserError):
+                    raise known from error
+                raise OutageError(
+                    f"Kafka does not answer at {bootstrap} while connecting: {what_happened(error)}"
+                ) from error
+            started.pop_all()
+        self._client, self._replies, self._lookup = client, replies, lookup
 
     async def _disconnect(self) -> None:
-        client, replies = self._client, self._replies
-        self._client = self._replies = None
+        client, replies, lookup = self._client, self._replies, self._lookup
+        self._client = self._replies = self._lookup = None
         stopping = [replies.stop()] if replies is not None else []
+        if lookup is not None:
+            stopping.append(lookup.__aexit__())
         if client is not None:
             stopping.append(client.__aexit__(None, None, None))
         # a client that has lost its broker may end with any error; there is nothing left of it to save

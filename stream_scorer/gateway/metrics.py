@@ -1,56 +1,73 @@
-"""What a gateway counts, for Prometheus.
+"""What a gateway counts, for Prometheus."""
 
-Invariant: labels are closed sets, and all their combinations start at 0.
-"""
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 
-from typing import Final
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
-ROUTES: Final = ("predict", "predict_batch", "update", "other")
-CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
-BOUNDS_S: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 50.0)
+from stream_scorer.runtime.metrics.exposition import Histogram, Series, family_text
+from stream_scorer.runtime.metrics.gateway_catalogue import (
+    BATCH_EVENTS,
+    IN_FLIGHT,
+    IN_FLIGHT_MAX,
+    KAFKA_UP,
+    REQUEST_SECONDS,
+    REQUESTS,
+    THROTTLED,
+)
 
 
 class GatewayMetrics:
-    """One for each gateway."""
+    """One for each gateway. `in_flight_max`: events that may wait at once."""
 
-    def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self._requests = Counter(
-            "stream_scorer_gateway_requests", "Requests answered", ["route", "status"], registry=registry
+    def __init__(self, in_flight_max: int) -> None:
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        self._requests, self._seconds = Series(REQUESTS), Histogram(REQUEST_SECONDS)
+        self._batch_events, self._throttled = Series(BATCH_EVENTS), Series(THROTTLED)
+        self._in_flight, self._in_flight_max, self._kafka_up = (
+            Series(IN_FLIGHT),
+            Series(IN_FLIGHT_MAX),
+            Series(KAFKA_UP),
         )
-        self._seconds = Histogram(
-            "stream_scorer_gateway_request_seconds",
-            "Time from a request's head to the end of its answer",
-            ["route"],
-            buckets=BOUNDS_S,
-            registry=registry,
-        )
-        self.in_flight = Gauge(
-            "stream_scorer_gateway_in_flight", "Events that wait for their answers now", registry=registry
-        )
-        self.batch_events = Counter(
-            "stream_scorer_gateway_batch_events", "Events of batches answered", ["status"], registry=registry
-        )
-        self._kafka_up = Gauge("stream_scorer_gateway_kafka_up", "1 while Kafka answers, else 0", registry=registry)
-        for status in CLASSES:
-            self.batch_events.labels(status)
-        for route in ROUTES:
-            self._seconds.labels(route)
-            for status in CLASSES:
-                self._requests.labels(route, status)
+        self._in_flight_max.set(in_flight_max)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        self._requests.labels(route, class_of(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        """Count a request."""
+        self._requests.add(1, route, class_of(status))
+        self._seconds.observe(seconds, route)
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._throttled.add()
+
+    def event_answered(self, status: int) -> None:
+        """Count an event of a batch."""
+        self._batch_events.add(1, class_of(status))
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """An event waits for its answer for as long as the block lasts."""
+        self._in_flight.add()
+        try:
+            yield
+        finally:
+            self._in_flight.add(-1)
 
     def expose(self, *, kafka_up: bool) -> bytes:
         """The text that Prometheus reads."""
         self._kafka_up.set(kafka_up)
-        return generate_latest(self._registry)
+        families = (
+            self._requests,
+            self._seconds,
+            self._batch_events,
+            self._throttled,
+            self._in_flight,
+            self._in_flight_max,
+            self._kafka_up,
+        )
+        text = "".join(family_text(one.definition, one.lines()) for one in families)
+        return text.encode() + generate_latest(self._process)
 
 
 def class_of(status: int) -> str:

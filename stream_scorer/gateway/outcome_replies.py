@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
 from stream_scorer.client.no_reply import LOOK_BACK_FIRST, LOOK_BACK_MAX, ReadStalled, read_range
+from stream_scorer.client.reply_consumer import count_partitions
 from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.outcome_update import Update, decode_update
 from stream_scorer.core.records.record import Source
@@ -53,7 +54,8 @@ class OutcomeReplies:
 
     def __init__(self, settings: Settings, partitions: int) -> None:
         self._names = TopicNames(settings.topics.prefix)
-        common = {**client_options(settings.kafka), "enable_auto_commit": False}
+        self._options = client_options(settings.kafka)
+        common = {**self._options, "enable_auto_commit": False}
         committed = {**common, "isolation_level": "read_committed", "fetch_max_wait_ms": FETCH_WAIT_MS}
         self._reading = AIOKafkaConsumer(**committed)
         # `read_uncommitted`: its ends are those of the topics, not where the oldest open transaction begins
@@ -66,8 +68,9 @@ class OutcomeReplies:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Connect. Raises KafkaError."""
+        """Connect. Raises KafkaError, and TopicsError where the topic is not there or may not be read."""
         try:
+            await count_partitions(self._options, [self._names.outcome_updates])
             for consumer in (self._reading, self._measuring, self._looking_back):
                 await consumer.start()
             self._reading.assign(self._updates)

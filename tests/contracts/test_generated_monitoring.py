@@ -15,6 +15,7 @@ from stream_scorer.operations.monitoring.prometheus_files import RETENTION, reco
 from stream_scorer.operations.monitoring.rules import Alert, Recording, RulePace, span
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.metrics.console_catalogue import CONSOLE_CATALOGUE
+from stream_scorer.runtime.metrics.gateway_catalogue import GATEWAY_CATALOGUE
 from stream_scorer.runtime.settings.settings import BusinessSettings, Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -30,7 +31,7 @@ PANELS = [
 GROUPS = (*recording_groups(Settings(), RulePace()), *alert_groups(Settings(), RulePace()))
 RULES = [rule for group in GROUPS for rule in group.rules]
 RECORDED = {rule.record for rule in RULES if isinstance(rule, Recording)}
-EXPOSED = {definition.name for definition in (*CATALOGUE, *CONSOLE_CATALOGUE)}
+EXPOSED = {definition.name for definition in (*CATALOGUE, *CONSOLE_CATALOGUE, *GATEWAY_CATALOGUE)}
 NAME = re.compile(r"\bstream_scorer[a-z0-9_:]+")
 
 

@@ -22,8 +22,18 @@ def resolved(value: object) -> str:
 
 
 def test_the_stack_has_every_service() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "scorer", "console", "smoke", "traffic", "prometheus", "grafana"}
-    assert set(OURS) == {"topics", "scorer", "console", "smoke", "traffic"}
+    assert set(SERVICES) == {
+        "kafka",
+        "topics",
+        "scorer",
+        "gateway",
+        "console",
+        "smoke",
+        "traffic",
+        "prometheus",
+        "grafana",
+    }
+    assert set(OURS) == {"topics", "scorer", "gateway", "console", "smoke", "traffic"}
 
 
 def test_kafka_is_the_version_that_the_tests_run_on() -> None:
@@ -54,7 +64,11 @@ def test_prometheus_finds_its_settings_and_the_workers() -> None:
     settings = yaml.safe_load((folder / "prometheus.yml").read_text(encoding="utf-8"))
     assert all((folder / name).is_file() for name in settings["rule_files"])
     found = [each for job in settings["scrape_configs"] for each in job.get("dns_sd_configs", [])]
-    assert [(each["names"], each["port"]) for each in found] == [(["scorer"], 8080), (["console"], 8081)]
+    assert [(each["names"], each["port"]) for each in found] == [
+        (["scorer"], 8080),
+        (["console"], 8081),
+        (["gateway"], 8090),
+    ]
     assert "--storage.tsdb.retention.time=400d" in SERVICES["prometheus"]["command"]
 
 
@@ -106,8 +120,19 @@ def test_the_console_asks_every_worker_and_is_served_where_it_listens() -> None:
 
 def test_only_the_console_has_what_lets_people_in() -> None:
     for name in OURS:
-        has_tokens = any("TOKEN" in variable for variable in SERVICES[name]["environment"])
-        assert has_tokens is (name == "console"), name
+        tokens = {value for variable, value in SERVICES[name]["environment"].items() if "TOKEN" in variable}
+        shared = {"${STREAM_SCORER_LOOKUP_TOKEN:-}"}
+        people = {"${STREAM_SCORER_HTTP_VIEW_TOKEN:-}", "${STREAM_SCORER_HTTP_ACT_TOKEN:-}"}
+        assert tokens == {"console": people, "scorer": shared, "gateway": shared}.get(name, set()), name
+
+
+def test_the_gateway_is_served_where_it_listens_and_has_time_to_answer() -> None:
+    gateway = SERVICES["gateway"]
+    settings = load_settings(None, {key: resolved(value) for key, value in gateway["environment"].items()})
+    port = settings.gateway.http_port
+    assert gateway["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f"http://127.0.0.1:{port}/livez" in " ".join(gateway["healthcheck"]["test"])
+    assert int(gateway["stop_grace_period"].removesuffix("s")) > settings.gateway.timeout_s
 
 
 def test_a_worker_comes_after_its_topics_and_again_after_an_outage() -> None:

@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from stream_scorer.operations.generators.kubernetes import load_environment
+from stream_scorer.operations.monitoring.rules import GATEWAY_JOB, JOB
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
+from stream_scorer.runtime.metrics.gateway_catalogue import IN_FLIGHT
 from stream_scorer.runtime.settings.fields import fields_of
 from stream_scorer.runtime.settings.settings import Settings
 from tests.deploy.kubernetes import ENVIRONMENTS, FOLDERS, KUBERNETES, ROOT, Object, built, name_of, the
@@ -93,7 +95,9 @@ class TestWorkers:
         (volume,) = [each for each in pod(environment)["volumes"] if "secret" in each]
         mounts = {each["name"]: each["mountPath"] for each in worker(environment)["volumeMounts"]}
         mounted = {f"{mounts[volume['name']]}/{item['path']}" for item in volume["secret"]["items"]}
+        variables = {str(each.get("value")) for each in worker(environment)["env"]}
         named = set(re.findall(r'"(/run/secrets/[^"]+)"', text))
+        named |= {value for value in variables if value.startswith("/run")}
         assert named
         assert named == mounted
 
@@ -175,7 +179,7 @@ class TestWorkers:
 
 
 def console(environment: str) -> Any:
-    return the("Deployment", f"overlays/{environment}")["spec"]
+    return the("Deployment", f"overlays/{environment}", "stream-scorer-console")["spec"]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -242,6 +246,107 @@ class TestConsole:
         (to,) = workers["to"]
         assert to["podSelector"] == the("NetworkPolicy", folder)["spec"]["podSelector"]
         assert {"podSelector": the("NetworkPolicy", folder, name)["spec"]["podSelector"]} in of_worker["from"]
+
+
+GATEWAY = "stream-scorer-gateway"
+
+
+def gateway(environment: str) -> Any:
+    return the("Deployment", f"overlays/{environment}", GATEWAY)["spec"]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+class TestGateway:
+    def test_its_settings_can_be_used_and_its_secrets_are_mounted(self, environment: str) -> None:
+        spec = gateway(environment)["template"]["spec"]
+        (container,), (volume,) = spec["containers"], [each for each in spec["volumes"] if "secret" in each]
+        variables = {each["name"]: each["value"] for each in container["env"]}
+        known = {field.variable for field in fields_of(Settings)} | {"STREAM_SCORER_SETTINGS"}
+        assert variables.keys() <= known
+        text = (ROOT / "deploy" / "settings" / f"{environment}.toml").read_text(encoding="utf-8")
+        mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+        mounted = {f"{mounts[volume['name']]}/{item['path']}" for item in volume["secret"]["items"]}
+        named = {value for value in variables.values() if value.startswith("/run")}
+        assert mounted == named | set(re.findall(r'"(/run/secrets/[^"]+)"', text))
+        assert container["args"] == ["gateway"]
+        assert container["image"] == worker(environment)["image"]
+        assert container["ports"][0]["containerPort"] == Settings().gateway.http_port
+
+    def test_kafka_knows_it_as_a_gateway_that_can_write_no_prediction(self, environment: str) -> None:
+        (container,) = gateway(environment)["template"]["spec"]["containers"]
+        variables = {each["name"]: each["value"] for each in container["env"]}
+        (user,) = [
+            each
+            for each in users(environment)
+            if each["metadata"]["name"] == variables["STREAM_SCORER_KAFKA_SASL_USERNAME"]
+        ]
+        names = TopicNames(settings_of(environment).topics.prefix)
+        assert writes(user) == {names.observations, names.outcomes}
+
+    def test_it_runs_without_rights(self, environment: str) -> None:
+        spec = gateway(environment)["template"]["spec"]
+        (container,) = spec["containers"]
+        assert container["securityContext"] == worker(environment)["securityContext"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+
+    def test_there_is_time_to_answer_what_waits(self, environment: str) -> None:
+        spec = gateway(environment)["template"]["spec"]
+        pause_s = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert spec["terminationGracePeriodSeconds"] > pause_s + settings_of(environment).gateway.timeout_s + 2
+
+    def test_every_selector_of_it_finds_its_pods_and_none_of_the_others(self, environment: str) -> None:
+        folder = f"overlays/{environment}"
+        chosen = [
+            gateway(environment)["selector"]["matchLabels"],
+            the("Service", folder, GATEWAY)["spec"]["selector"],
+            the("PodDisruptionBudget", folder, GATEWAY)["spec"]["selector"]["matchLabels"],
+            the("NetworkPolicy", folder, GATEWAY)["spec"]["podSelector"]["matchLabels"],
+            the("PodMonitor", folder, GATEWAY)["spec"]["selector"]["matchLabels"],
+        ]
+        own = gateway(environment)["template"]["metadata"]["labels"].items()
+        others = [
+            the("StatefulSet", folder)["spec"]["template"]["metadata"]["labels"].items(),
+            console(environment)["template"]["metadata"]["labels"].items(),
+        ]
+        assert all(selector and selector.items() <= own for selector in chosen)
+        assert not any(selector.items() <= labels for selector in chosen for labels in others)
+
+    def test_workers_let_it_in_and_are_asked_where_they_listen(self, environment: str) -> None:
+        folder = f"overlays/{environment}"
+        _, kafka, workers = the("NetworkPolicy", folder, GATEWAY)["spec"]["egress"]
+        (of_worker,) = the("NetworkPolicy", folder)["spec"]["ingress"]
+        assert kafka == the("NetworkPolicy", folder)["spec"]["egress"][1]
+        assert workers["to"] == [{"podSelector": the("NetworkPolicy", folder)["spec"]["podSelector"]}]
+        assert {"podSelector": the("NetworkPolicy", folder, GATEWAY)["spec"]["podSelector"]} in of_worker["from"]
+        variables = {each["name"]: each.get("value") for each in worker(environment)["env"]}
+        service = the("StatefulSet", folder)["spec"]["serviceName"]
+        (port,) = [each["containerPort"] for each in worker(environment)["ports"]]
+        # the pod's name, which is its name in the group too
+        host = f"$(STREAM_SCORER_WORKER_GROUP_INSTANCE_ID).{service}"
+        assert variables["STREAM_SCORER_WORKER_APPLICATION_SERVER"] == f"{host}:{port}"
+        assert the("Service", folder)["spec"]["publishNotReadyAddresses"] is True
+
+    def test_requests_in_flight_scale_it(self, environment: str) -> None:
+        folder = f"overlays/{environment}"
+        scaled = the("HorizontalPodAutoscaler", folder, GATEWAY)["spec"]
+        assert scaled["scaleTargetRef"]["name"] == GATEWAY
+        assert "replicas" not in gateway(environment)
+        assert 2 <= scaled["minReplicas"] < scaled["maxReplicas"]
+        in_flight = next(each["pods"] for each in scaled["metrics"] if each["type"] == "Pods")
+        assert in_flight["metric"]["name"] == IN_FLIGHT.name
+        assert int(in_flight["target"]["averageValue"]) < settings_of(environment).gateway.in_flight_max
+
+    def test_no_rule_takes_it_for_a_worker(self, environment: str) -> None:
+        workers, own = (the("PodMonitor", f"overlays/{environment}", name) for name in ("stream-scorer", GATEWAY))
+        ((relabeling,),) = [each["relabelings"] for each in own["spec"]["podMetricsEndpoints"]]
+        namespace = own["metadata"]["namespace"]
+        job = relabeling["replacement"].replace("$1", namespace)
+        assert relabeling["targetLabel"] == "job"
+        assert job == f"gateway-of-{namespace}/{workers['metadata']['name']}"
+        assert re.fullmatch(GATEWAY_JOB.split('"')[1], job)
+        assert not re.fullmatch(JOB.split('"')[1], job)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -70,6 +70,12 @@ TRIGGER = closed(
     ),
     authenticationRef=closed(["name"], name=TEXT),
 )
+RELABELING = closed(
+    ["targetLabel"],
+    sourceLabels={"type": "array", "items": TEXT},
+    targetLabel=TEXT,
+    replacement=TEXT,
+)
 ALERT = closed(
     ["alert", "expr"], alert=TEXT, expr=TEXT, **{"for": TEXT}, keep_firing_for=TEXT, labels=TEXTS, annotations=TEXTS
 )
@@ -120,7 +126,14 @@ SPECS = {
         selector=closed(["matchLabels"], matchLabels=TEXTS),
         podMetricsEndpoints={
             "type": "array",
-            "items": closed(["port"], port=TEXT, path=TEXT, interval=TEXT, scrapeTimeout=TEXT),
+            "items": closed(
+                ["port"],
+                port=TEXT,
+                path=TEXT,
+                interval=TEXT,
+                scrapeTimeout=TEXT,
+                relabelings={"type": "array", "items": RELABELING},
+            ),
         },
     ),
     "PrometheusRule": closed(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from typer.testing import CliRunner
 
 from stream_scorer.commands.main import app
+from tests.integration.broker_sources import Broker
 from tests.support.builders import an_event, an_outcome
 from tests.support.reference_audit import home_of
 from tests.support.traffic import send, traffic
-from tests.support.workers import Environment, ended, stopped, until
+from tests.support.workers import Environment, an_environment, ended, stopped, until
 
 DAY_MS = 86_400_000
 
@@ -89,6 +91,28 @@ async def test_a_deleted_group_goes_on_behind_what_its_outputs_name(environment:
     await environment.start()
     after = await environment.account()
     assert after.ended - before.ended == {"prediction": 2}
+
+
+async def test_a_deleted_group_goes_on_behind_events_in_a_schema_registrys_frame(
+    broker: Broker, prefix: str, tmp_path: Path
+) -> None:
+    """The id that an output names stands behind the frame of its record, whose key may be another."""
+    async with an_environment(broker.bootstrap, prefix, tmp_path, worker__schema_registry_frames=True) as environment:
+        topics, frame = environment.topics, b"\x00\x00\x00\x00\x07"
+        worker = await environment.start()
+        for number in range(8):
+            id_, partition = f"id-{number}", home_of(f"id-{number}", 4)
+            await topics.observe(frame + an_event(id_), key=b"their own", partition=partition)
+            await topics.report(frame + an_outcome(id_), key=b"their own", partition=partition)
+        await environment.settled()
+        before = await topics.read()
+        assert await stopped(worker) == 0
+        await delete_the_group(environment)
+        await environment.start()
+        await topics.observe(frame + an_event("id-0", hour=3), key=None, partition=home_of("id-0", 4))
+        await topics.read_until(lambda read: len(read.letters) == 1, "the conflict is told")
+        after = await topics.read()
+        assert (len(after.predictions), len(after.updates)) == (len(before.predictions), len(before.updates)) == (8, 8)
 
 
 @pytest.mark.fault("offsets lost after records were moved", promise="they are not moved again")
@@ -170,7 +194,7 @@ async def test_an_offset_beyond_the_end_is_refused(environment: Environment) -> 
     await until(tells, "its metrics say why")
     assert not refused.is_ready()
     assert await ended(refused) == 1
-    assert "is to read on at 9999" in refused.last_words()
+    assert "the lane should resume at 9999" in refused.last_words()
 
 
 @pytest.mark.fault("offsets lost under at-least-once", promise="the last batch is read again")

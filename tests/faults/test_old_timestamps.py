@@ -1,5 +1,5 @@
-"""Records whose timestamps lie further back than topics keep them: refused, or kept with all that came of them; and
-what retention took unread is told. On a real Kafka.
+"""Records whose timestamps lie further back than topics keep them, or ahead: refused, or kept with all that came of
+them; and what retention took unread is told. On a real Kafka.
 """
 
 import asyncio
@@ -10,10 +10,14 @@ from aiokafka import TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import InvalidTimestampError
 
+from stream_scorer.core.records.output_timestamps import AHEAD_MS_MAX
 from stream_scorer.operations.audit.report import audit
+from stream_scorer.runtime.cluster.topic_definitions import BEFORE_MAX
 from stream_scorer.runtime.lanes.consumer_lag import LOOK_EVERY_S
+from tests.bombs import a_batch_of, a_record, send_raw
 from tests.faults.test_lost_offsets import administering, delete_the_group, empty
 from tests.support.builders import an_event, an_outcome
+from tests.support.reference_audit import home_of
 from tests.support.workers import Environment, stopped, until
 
 DAY_MS = 86_400_000
@@ -63,6 +67,54 @@ async def test_what_comes_of_old_records_is_kept(environment: Environment) -> No
     await topics.report(*[an_outcome(f"id-{number}", False) for number in range(8)], timestamp_ms=old_ms)
     after = (await environment.account()).ended - before.ended
     assert after == {"redelivery": 8, "joined": 8}
+
+
+@pytest.mark.fault("records dated years ahead, which only the inputs take", promise="they are scored and count as now")
+async def test_what_comes_of_records_from_the_future_is_published(environment: Environment) -> None:
+    """The outputs take less of it than the inputs: what they refuse would stop the worker at every start."""
+    topics = environment.topics
+    for topic in topics.inputs:
+        await configure(environment, topic, {"message.timestamp.after.max.ms": str((1 << 63) - 1)})
+    worker = await environment.start()
+    for number, timestamp_ms in enumerate((days_ago(-1), days_ago(-20_000), 1 << 50, 1 << 62)):
+        ids = [f"{letter}-{number}" for letter in "abcd"]
+        await topics.observe(*map(an_event, ids[:2]), b"broken", timestamp_ms=timestamp_ms)
+        await topics.observe(an_event(ids[2]), timestamp_ms=timestamp_ms, partition=(home_of(ids[2], 4) + 1) % 4)
+        await topics.report(an_outcome(ids[0]), an_outcome(ids[3]), timestamp_ms=timestamp_ms)
+    await environment.settled()
+    latest_ms = days_ago(0) + AHEAD_MS_MAX
+    read = await topics.read()
+    assert (len(read.predictions), len(read.letters), len(read.updates)) == (12, 4, 8)
+    assert all(one.timestamp <= latest_ms for one in (*read.predictions, *read.letters, *read.updates))
+    # what was said survives a state made anew from the topics alone
+    assert await stopped(worker) == 0
+    environment.forget("worker")
+    await environment.start()
+    await topics.observe(*[an_event(f"a-{number}") for number in range(4)])
+    await environment.settled()
+    assert len((await topics.read()).predictions) == 12
+
+
+async def test_timestamps_below_zero_are_none(environment: Environment) -> None:
+    """Kafka takes them where the topic has no bound: in predictions, letters and outcomes that wait."""
+    topics, names = environment.topics, environment.names
+    for topic in topics.inputs:
+        await configure(environment, topic, {"retention.ms": "-1", BEFORE_MAX: str((1 << 63) - 1)})
+    await environment.start()
+    for number, timestamp_ms in enumerate((-2, -(1 << 40), -(1 << 62))):
+        id_ = f"id-{number}"
+        sent = (
+            (names.observations, (an_event(id_), b"broken")),
+            (names.outcomes, (an_outcome(id_), an_outcome(f"early-{number}"))),
+        )
+        for topic, values in sent:
+            body = b"".join(a_record(value, delta) for delta, value in enumerate(values))
+            raw = a_batch_of(body, 0, count=2, timestamp_ms=timestamp_ms)
+            await send_raw(environment.bootstrap, topic, home_of(id_, 4), raw, 2)
+    await environment.settled()
+    read = await topics.read()
+    assert (len(read.predictions), len(read.letters), len(read.updates)) == (3, 3, 6)
+    assert all(one.timestamp > 0 for one in (*read.predictions, *read.letters, *read.updates))
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["after a commit", "before any"])

@@ -49,7 +49,7 @@ async def test_inputs_made_anew_between_two_runs_are_refused(environment: Enviro
     refused = environment.worker().start()
     assert await ended(refused) == 1
     said = refused.last_words()
-    assert "was deleted and made again" in said if filled else "but the lane should resume at" in said
+    assert "was deleted and recreated" in said if filled else "but the lane should resume at" in said
 
 
 @pytest.mark.parametrize("key", ["observations", "predictions"])

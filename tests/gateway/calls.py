@@ -9,7 +9,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stream_scorer.operations.harness.service_process import ServiceProcess
+from stream_scorer.operations.harness.gateway_process import GatewayProcess as OurGatewayProcess
 from tests.support.workers import ROOT
 
 JSON = {"Content-Type": "application/json"}
@@ -25,17 +25,13 @@ class Answered(NamedTuple):
         return json.loads(self.body)
 
 
-class GatewayProcess(ServiceProcess):
+class GatewayProcess(OurGatewayProcess):
     """`settings`, named `section__name`, go to it as variables."""
 
     def __init__(self, bootstrap: str, prefix: str, folder: Path, name: str = "gateway", **settings: object) -> None:
         variables = {f"STREAM_SCORER_{key.replace('__', '_').upper()}": str(value) for key, value in settings.items()}
         super().__init__(
-            "gateway",
-            ["--bootstrap", bootstrap, "--prefix", prefix],
-            folder=folder,
-            name=name,
-            environ={"PYTHONPATH": str(ROOT), **variables},
+            bootstrap, prefix=prefix, folder=folder, name=name, environ={"PYTHONPATH": str(ROOT), **variables}
         )
 
     def call(

@@ -6,6 +6,7 @@ import re
 import secrets
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.contracts.markdown_pages import blocks, shell_lines
 from tests.gateway.calls import JSON, GatewayProcess, a_gateway
 from tests.integration.broker_sources import Broker
 from tests.support.builders import an_event, an_observation, an_outcome
+from tests.support.programs import program
 from tests.support.workers import ROOT
 
 PAGE = "docs/gateway.md"
@@ -58,6 +60,18 @@ def test_the_requests_snippet_of_old_gets_a_prediction(gateway: GatewayProcess) 
     answered = gateway.call("/predict", json.dumps({"id": 17, "observation": an_observation()}).encode(), sent)
     assert (answered.status, answered.json["id"]) == (200, "17")
     assert answered.headers["Content-Type"].startswith("application/json")
+
+
+def test_the_requests_snippet_itself_gets_a_prediction(gateway: GatewayProcess) -> None:
+    observation = {"id": "requests", "observation": an_observation()}
+    lines = [
+        "import json, requests",
+        f"url, observation = 'http://{gateway.http_address}/predict', {observation!r}",
+        'said = requests.post(url, data=json.dumps(observation), headers={"Content-Type": "application/json"})',
+        "print(json.dumps([said.status_code, said.json()['id'], said.json()['prediction']]))",
+    ]
+    ran = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, check=True, timeout=60)
+    assert json.loads(ran.stdout)[:2] == [200, "requests"]
 
 
 def test_a_charset_parameter_of_utf_8_is_taken(gateway: GatewayProcess) -> None:
@@ -204,7 +218,7 @@ def test_what_is_no_request_is_told_so(
 
 def test_another_method_is_told_which_there_is(gateway: GatewayProcess) -> None:
     answered = gateway.call("/predict")
-    assert (answered.status, answered.headers["Allow"]) == (405, "POST")
+    assert (answered.status, answered.headers["Allow"]) == (405, "OPTIONS, POST")
     assert gateway.call("/nowhere").status == 404
 
 
@@ -248,7 +262,9 @@ def test_the_samples_of_the_page_are_answered(gateway: GatewayProcess) -> None:
     for line in lines:
         words = [word.replace("127.0.0.1:8090", gateway.http_address or "") for word in [*line, "-s"]]
         said.append(json.loads(subprocess.run(words, capture_output=True, check=True, timeout=60).stdout))
-    predicted, updated = said
+    predicted, updated, known = said
+    assert known["outcome"]["true_class"] is updated["true_class"]
+    assert known["prediction"].keys() <= set(re.findall(r"`([a-z_]+)`", (ROOT / PAGE).read_text()))
     assert predicted["id"] == updated["id"] == "stop-1"
     assert updated["proba"] == predicted["proba"]
     assert updated.keys() == {"id", "true_class", "prediction", "proba", "correct", "revision"}
@@ -258,6 +274,15 @@ def test_the_samples_of_the_page_are_answered(gateway: GatewayProcess) -> None:
     exec(sample.text, defined)
     again = defined["predict"](f"http://{gateway.http_address}", {"id": "page", "observation": an_observation()})
     assert again["id"] == "page"
+
+
+def test_the_sample_in_javascript_is_answered(gateway: GatewayProcess) -> None:
+    (sample,) = [block for block in blocks("js") if block.page == PAGE]
+    event = json.dumps({"id": "node", "observation": an_observation()})
+    called = f"predict('http://{gateway.http_address}', {event}).then((said) => console.log(JSON.stringify(said)))"
+    line = [program("node", "nodejs"), "-e", f"{sample.text}\n{called}"]
+    said = json.loads(subprocess.run(line, capture_output=True, check=True, timeout=60).stdout)
+    assert (said["status"], said["id"]) == (200, "node")
 
 
 def test_the_page_describes_itself_and_is_shown(gateway: GatewayProcess) -> None:

@@ -228,13 +228,43 @@ async def test_a_topic_that_was_made_anew_is_read_anew(hand: Hand, tmp_path: Pat
         assert await office.count() == 1
 
 
-async def made_anew(hand: Hand) -> None:
-    """Delete the topic of dead letters and make it again."""
+async def test_a_topic_made_anew_that_is_longer_than_before_is_read_anew_under_an_open_office(
+    hand: Hand, tmp_path: Path
+) -> None:
+    """Its positions say nothing: what was read of the one before lies below its end."""
+    await some_letters(hand)
+    async with an_office(hand, tmp_path) as office:
+        await made_anew(hand)
+        async with hand.producer.transaction():
+            for offset in range(40):
+                await letter(hand, 0, offset, AGE)
+        await office.refresh()
+        assert [(group.code, group.count) for group in await office.groups()] == [("not_an_integer", 40)]
+    async with an_office(hand, tmp_path) as office:
+        assert await office.count() == 40
+
+
+async def test_acts_of_a_ledger_that_was_made_anew_count_no_more(hand: Hand, tmp_path: Path) -> None:
+    await some_letters(hand)
+    async with an_office(hand, tmp_path) as office:
+        await office.discard(Filter(), note="a test", yes=True)
+        await office.refresh()
+        assert await office.count() == 0
+        await made_anew(hand, hand.names.ledger)
+        for _ in range(5):
+            await office.reveal(Position(0, 0), why="the new ledger is longer than the one before")
+        await office.refresh()
+        assert await office.count() == 4
+
+
+async def made_anew(hand: Hand, topic: str | None = None) -> None:
+    """Delete a topic, that of dead letters if nothing else is said, and make it again."""
+    topic = topic or hand.names.dead_letters
     admin = AIOKafkaAdminClient(**hand.options)
     await admin.start()
     try:
-        await admin.delete_topics([hand.names.dead_letters])
-        while hand.names.dead_letters in await admin.list_topics():
+        await admin.delete_topics([topic])
+        while topic in await admin.list_topics():
             await asyncio.sleep(0.05)
     finally:
         await admin.close()

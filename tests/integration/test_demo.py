@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -61,11 +62,11 @@ def assert_adds_up(said: dict[str, Any]) -> None:
     assert 0 < said["latency_ms"]["p50"] <= said["latency_ms"]["p99"]
 
 
-def wait_for_line(demo: subprocess.Popen[str], wanted: str) -> None:
+def wait_for_line(demo: subprocess.Popen[str], wanted: str) -> str:
     assert demo.stderr is not None
     for line in demo.stderr:
         if wanted in line:
-            return
+            return line
     pytest.fail(f"the demo ended without saying {wanted!r}")
 
 
@@ -85,6 +86,18 @@ def test_realistic_stream_with_outcomes_adds_up_and_leaves_nothing_running() -> 
         assert said[happened] > 0, happened
     assert 0 < said["success_rate"] < 1
     assert not psutil.wait_procs(started, timeout=10)[1]
+
+
+def test_the_curl_line_that_it_shows_gets_a_prediction_which_is_counted_too() -> None:
+    with running_demo("--rate", "50") as demo:
+        line = wait_for_line(demo, "Gateway: http://").partition(", or: ")[2]
+        words = shlex.split(line)
+        assert words[0] == "curl"
+        shown = subprocess.run([*words, "--silent"], capture_output=True, check=True, timeout=60)
+        assert json.loads(shown.stdout)["id"] == "stop-1"
+        demo.send_signal(signal.SIGINT)
+        said = summary_of(demo)
+    assert_adds_up(said)
 
 
 async def test_on_a_kafka_that_is_there_it_plays_in_topics_of_its_own_and_deletes_them(broker: Broker) -> None:

@@ -154,7 +154,7 @@ def test_audit_counts_every_offset_of_a_bomb_as_ended(told: Told) -> None:
 @pytest.mark.long
 def test_a_bomb_is_shown_and_its_replay_refused_with_the_reason(told: Told) -> None:
     assert told.shown.batch is not None
-    assert "was not unfolded" in (told.shown.why_not_replayable or "")
+    assert "was not decompressed" in (told.shown.why_not_replayable or "")
     assert told.skipped == {Skip.TRUNCATED: len(to_inputs(told))}
 
 

@@ -9,6 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_scorer.operations.bench.comparison import medians, numbers_of
+from stream_scorer.operations.bench.hot_path import PARTS
 from tests.integration.broker_sources import Broker
 
 EVENTS = 20_000
@@ -45,6 +46,8 @@ def test_every_valid_event_is_answered_at_a_fixed_rate(broker: Broker) -> None:
     said = run_bench(broker, "--latency", "200", "--seconds", "3", "--warm-up", "3")
     assert said["unanswered"] == 0
     assert 550 < said["measured"] <= 600
+    assert said["cpu_seconds"] > 0
+    assert said["broker_cpu_seconds"] is None or said["broker_cpu_seconds"] > 0  # None: it runs in a container
     latency = said["latency_ms"]
     assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p99.9"] <= latency["p100"]
 
@@ -58,10 +61,22 @@ def test_every_id_is_joined_once_and_restored_from_the_topics(broker: Broker) ->
 
 
 def test_letters_are_listed_and_replayed(broker: Broker) -> None:
-    said = run_bench(broker, "--letters", "--events", "1000")
+    said = run_bench(broker, "--dead-letters", "--events", "1000")
     assert (said["letters"], said["replayed"]) == (11_000, 10_000)
     assert (said["unaccounted"], said["duplicated"]) == (0, 0)
     assert min(said["list_cold_s"], said["list_warm_s"], said["replay_s"], said["buried_per_s"]) > 0
+
+
+def test_each_part_of_the_hot_path_has_its_cost() -> None:
+    command = [sys.executable, "-m", "stream_scorer", "bench", "--profile", "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert ended.returncode == 0, ended.stderr
+    said = json.loads(ended.stdout.splitlines()[-1])
+    paths = said["paths"]
+    assert [path["batch_records"] for path in paths] == [16_384, 4]
+    assert all(cost > 0 for path in paths for cost in path["part_us"].values())
+    assert len(paths[0]["part_us"]) == len(PARTS)
+    assert all(0 < fetch["in_session_us"] < fetch["by_tables_us"] for fetch in said["fetches"])
 
 
 def test_a_revision_is_measured_in_turns_with_this_tree(broker: Broker) -> None:
@@ -85,7 +100,7 @@ def test_medians_are_taken_of_numbers_within_numbers_too() -> None:
 
 
 def test_two_measurements_at_once_are_refused() -> None:
-    command = [sys.executable, "-m", "stream_scorer", "bench", "--joins", "--letters"]
+    command = [sys.executable, "-m", "stream_scorer", "bench", "--joins", "--dead-letters"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "one at a time" in ended.stderr

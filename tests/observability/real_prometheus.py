@@ -8,10 +8,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from stream_scorer.operations.harness.service_process import ServiceProcess
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.monitoring.prometheus_files import ALERT_RULES, RECORDING_RULES, prometheus_files
 from stream_scorer.operations.monitoring.rules import RulePace
@@ -30,7 +32,7 @@ FAST = RulePace(
     month_s=36,
     minute_s=1,
 )
-JOB = "stream-scorer"
+JOB, GATEWAY_JOB = "stream-scorer", "gateway-of-stream-scorer"
 READY_WITHIN_S = 20.0
 
 
@@ -40,7 +42,7 @@ class RealPrometheus:
     def __init__(self, program: str, folder: Path, settings: Settings, workers: dict[str, WorkerProcess]) -> None:
         self._folder = folder / "prometheus"
         self._folder.mkdir()
-        self._targets = self._folder / "targets.json"
+        self._targets, self._gateways = self._folder / "targets.json", self._folder / "gateways.json"
         self.watch(workers)
         files = prometheus_files(settings, FAST)
         for name in (RECORDING_RULES, ALERT_RULES):
@@ -57,10 +59,17 @@ class RealPrometheus:
 
     def watch(self, workers: dict[str, WorkerProcess]) -> None:
         """Scrape these from the next second on."""
-        groups = [{"targets": [worker.http_address], "labels": {"instance": name}} for name, worker in workers.items()]
-        draft = self._targets.with_suffix(".new")
+        self._write(self._targets, workers)
+
+    def watch_gateway(self, gateway: ServiceProcess) -> None:
+        """Scrape this one too."""
+        self._write(self._gateways, {"gateway": gateway})
+
+    def _write(self, path: Path, targets: Mapping[str, ServiceProcess]) -> None:
+        groups = [{"targets": [each.http_address], "labels": {"instance": name}} for name, each in targets.items()]
+        draft = path.with_suffix(".new")
         draft.write_text(json.dumps(groups), encoding="utf-8")
-        draft.replace(self._targets)
+        draft.replace(path)
 
     def __enter__(self) -> Self:
         with (self._folder / "log").open("wb") as log:
@@ -128,7 +137,11 @@ def config() -> str:
                 {
                     "job_name": JOB,
                     "file_sd_configs": [{"files": ["targets.json"], "refresh_interval": "1s"}],
-                }
+                },
+                {
+                    "job_name": GATEWAY_JOB,
+                    "file_sd_configs": [{"files": ["gateways.json"], "refresh_interval": "1s"}],
+                },
             ],
         }
     )

@@ -11,6 +11,7 @@ import pytest
 from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, RulePace
 from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics import gateway_catalogue
 from stream_scorer.runtime.metrics.console_catalogue import LOGIN_FAILURES, LOGINS_THROTTLED
 from stream_scorer.runtime.settings.settings import BusinessSettings, Settings
 from tests.observability.prometheus_scenarios import (
@@ -107,7 +108,29 @@ def scaled(world: World, names: str, factor: float) -> World:
     }
 
 
+GATEWAY = {"job": "gateway-of-stream-scorer", "instance": "gateway:8090"}
+
+
+def asked(route: str, status: str, by: float) -> World:
+    return {series(gateway_catalogue.REQUESTS.name, GATEWAY, route=route, status=status): growing(by)}
+
+
+def answered_late(share: float, route: str = "predict") -> World:
+    """Answers of one route, of which this share takes more than a second."""
+    name = gateway_catalogue.REQUEST_SECONDS.name + "_bucket"
+    within = {"0.5": 1 - share, "1.0": 1 - share, "2.5": 1.0, "+Inf": 1.0}
+    return {series(name, GATEWAY, route=route, le=le): growing(round(1_000 * part)) for le, part in within.items()}
+
+
+def in_flight(now: str) -> World:
+    return {
+        series(gateway_catalogue.IN_FLIGHT.name, GATEWAY): now,
+        series(gateway_catalogue.IN_FLIGHT_MAX.name, GATEWAY): steady(512),
+    }
+
+
 CONSOLE = {"job": "console-of-stream-scorer", "instance": "console:8081"}
+THROTTLED = series(gateway_catalogue.THROTTLED.name, GATEWAY)
 HIGH = (0, 0, 0, 8, 20, 30, 60, 60, 40, 20)
 HOURLY = Time("26h", "20m", "1h")
 WEEKLY = Time("170h", "30m", "1h")
@@ -166,6 +189,41 @@ CASES = [
         False,
         {series(LOGINS_THROTTLED.name, CONSOLE, by="form"): steady(0)}
         | {series(LOGIN_FAILURES.name, CONSOLE, by="form"): "0 1 2 3+0x400"},
+    ),
+    Case("StreamScorerNoGateway", "the last one ended", True, {series("up", GATEWAY): "1+0x20 0+0x100"}),
+    Case("StreamScorerNoGateway", "there is one", False, {series("up", GATEWAY): steady(1)}),
+    Case(
+        "StreamScorerGatewayKafkaAway",
+        "for long",
+        True,
+        {series(gateway_catalogue.KAFKA_UP.name, GATEWAY): "1+0x20 0+0x100"},
+    ),
+    Case(
+        "StreamScorerGatewayKafkaAway",
+        "for a moment",
+        False,
+        {series(gateway_catalogue.KAFKA_UP.name, GATEWAY): "1+0x27 0 1+0x100"},
+    ),
+    Case("StreamScorerGatewayFails", "6 of 100", True, asked("predict", "2xx", 94) | asked("predict", "5xx", 6)),
+    Case("StreamScorerGatewayFails", "4 of 100", False, asked("predict", "2xx", 96) | asked("predict", "5xx", 4)),
+    Case("StreamScorerGatewayFails", "some of few", False, asked("predict", "2xx", 4) | asked("predict", "5xx", 2)),
+    Case("StreamScorerGatewayFails", "probes only", False, asked("other", "2xx", 90) | asked("other", "5xx", 60)),
+    Case("StreamScorerGatewaySlow", "2 of 100 late", True, answered_late(0.02)),
+    Case("StreamScorerGatewaySlow", "1 of 200 late", False, answered_late(0.005)),
+    Case("StreamScorerGatewaySlow", "batches take their time", False, answered_late(0.5, "predict_batch")),
+    Case("StreamScorerGatewayFull", "for long", True, in_flight(steady(500))),
+    Case("StreamScorerGatewayFull", "a burst", False, in_flight("0+0x26 512 512 0+0x100")),
+    Case(
+        "StreamScorerGatewayThrottles",
+        "every tenth",
+        True,
+        asked("predict", "2xx", 90) | asked("predict", "4xx", 10) | {THROTTLED: growing(10)},
+    ),
+    Case(
+        "StreamScorerGatewayThrottles",
+        "every fiftieth",
+        False,
+        asked("predict", "2xx", 98) | asked("predict", "4xx", 2) | {THROTTLED: growing(2)},
     ),
     Case(
         "StreamScorerRecordsWait",

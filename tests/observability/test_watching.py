@@ -3,6 +3,7 @@ wrong, and the right alert fires, and no other.
 """
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,10 +17,12 @@ import pytest
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.operations.monitoring.grafana_files import grafana_files
+from tests.gateway.calls import GatewayProcess, a_gateway
 from tests.integration.broker_sources import Broker
 from tests.observability.real_prometheus import RealPrometheus
 from tests.observability.slow_model import SLOW_TYPES, save_slow
 from tests.observability.traffic_feeder import Observation, Producers, producing
+from tests.support.builders import an_event
 from tests.support.workers import Environment, an_environment
 
 # A machine that does much else at the time may be slow, which is not what these tests are about
@@ -94,12 +97,24 @@ async def test_all_is_quiet_every_picture_has_data_and_bad_producers_are_told_of
     broker: Broker, prefix: str, tmp_path: Path, prometheus_program: str
 ) -> None:
     async with watched(broker, prefix, tmp_path, prometheus_program) as world:
-        await world.until_seen_whole()
-        assert await world.fired() == set()
-        await every_picture_has_data(world)
-        world.producers.broken_share = 0.5
-        await world.until_firing("StreamScorerManyDeadLetters")
-        assert await world.fired() == {"StreamScorerManyDeadLetters"}
+        with a_gateway(broker.bootstrap, prefix, tmp_path, gateway__timeout_s=40) as gateway:
+            world.prometheus.watch_gateway(gateway)
+            asking = asyncio.create_task(asked_again_and_again(gateway))
+            await world.until_seen_whole()
+            assert await world.fired() == set()
+            await every_picture_has_data(world)
+            world.producers.broken_share = 0.5
+            await world.until_firing("StreamScorerManyDeadLetters")
+            assert await world.fired() == {"StreamScorerManyDeadLetters"}
+            asking.cancel()
+
+
+async def asked_again_and_again(gateway: GatewayProcess) -> None:
+    """Somebody sends over HTTP, as long as one looks."""
+    for number in itertools.count():
+        answered = await asyncio.to_thread(gateway.call, "/predict", an_event(f"over HTTP {number}"))
+        assert answered.status == 200
+        await asyncio.sleep(0.1)
 
 
 async def every_picture_has_data(world: Watched) -> None:

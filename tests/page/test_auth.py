@@ -319,6 +319,19 @@ async def test_who_is_in_stays_in_while_others_guess(serve: Serve) -> None:
         pytest.param("multipart/form-data; boundary=x", b"--x\r\n\r\nhalf", id="multipart cut off"),
         pytest.param("multipart/form-data; boundary=x", b"no boundary", id="multipart that is none"),
         pytest.param(
+            "multipart/form-data; boundary=x", b"--x\r\nno header\r\n\r\nx\r\n--x--", id="no header in a part"
+        ),
+        pytest.param(
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="t"\r\nx: ' + b"x" * 9_000 + b"\r\n\r\nx\r\n--x--\r\n",
+            id="a header of a part that does not end",
+        ),
+        pytest.param(
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="t"\r\nContent-Encoding: gzip\r\n\r\nx\r\n--x--\r\n',
+            id="a part in a coding that it does not have",
+        ),
+        pytest.param(
             "multipart/form-data; boundary=x",
             b'--x\r\nContent-Disposition: form-data; name="token"; filename="f"\r\n\r\nx\r\n--x--\r\n',
             id="a file",

@@ -17,7 +17,7 @@ from tests.page.conftest import WorkerPage
 from tests.page.hostile import IMAGE, RECORDS, SCRIPT
 
 WAIT_S_MAX = 30.0
-PAGES = ("/", "/dead-letters", "/dead-letters/list", "/producers", "/jobs")
+PAGES = ("/", "/dead-letters", "/dead-letters/list", "/producers", "/models", "/jobs")
 
 
 async def text(session: ClientSession, path: str) -> str:

@@ -1,6 +1,7 @@
 """Two dead letters that differ only in masked bytes look the same to whoever may only look: on every page, with every
 filter and by every form. An oracle, because an answer that differs tells something of what is masked."""
 
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from aiohttp import ClientSession
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.observation_events import stage_of, validate_observation
+from stream_scorer.core.contract.quarantined_batch import KEPT_OF_BATCH_BYTES, BatchSummary, QuarantinedBatch
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.records.dead_letter import dead_letter
 from stream_scorer.operations.console.server import serve_console
@@ -33,6 +35,13 @@ class Twin(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     found: tuple[Reason, ...] = ()
+
+
+def a_quarantined_twin(raw: bytes) -> Twin:
+    """A batch that was not unfolded, of these bytes."""
+    reason = reasons.batch_too_large(len(raw), "zstd", 1 << 26, 250_000, 250_000)
+    summary = BatchSummary("zstd", len(raw), hashlib.sha256(raw).hexdigest(), 5, 7, 3)
+    return Twin(QuarantinedBatch.of(raw[:KEPT_OF_BATCH_BYTES], summary, reason), found=(reason,))
 
 
 # Pairs that differ in masked bytes only
@@ -75,6 +84,7 @@ PAIRS = {
         Twin(b"[]", found=(reasons.too_large(99_999, 65_536),)),
     ),
     "what was cut off": (Twin(b"x" * 70_000), Twin(b"y" * 99_999)),
+    "a batch": (a_quarantined_twin(b"x" * 70_000), a_quarantined_twin(b"y" * 99_999)),
 }
 
 

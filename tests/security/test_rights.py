@@ -14,11 +14,20 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from stream_scorer.client import Client, Predicted, Redelivered, Rejected, TimedOut
+from stream_scorer.client.stop_lookup import StopLookup
+from stream_scorer.core.quality.windowed_evaluation import Window
 from stream_scorer.errors import SettingsError, TopicsError, UserError
+from stream_scorer.gateway.outcome_replies import OutcomeReplies, Waiting
+from stream_scorer.models.artifacts.files import read_files
+from stream_scorer.models.registry.default_model import ensure_default_model
+from stream_scorer.models.registry.model_directory import load_model
 from stream_scorer.operations.audit.id_trace import trace
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.dead_letters.service import open_service
 from stream_scorer.operations.harness.worker_process import WorkerProcess
+from stream_scorer.operations.rollout.model_store import NewModel
+from stream_scorer.operations.rollout.retained_stops import retained_stops
+from stream_scorer.operations.rollout.service import open_rollout, served
 from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
@@ -33,6 +42,7 @@ from tests.integration.topic_writer import elsewhere
 from tests.security.acl_grants import granting
 from tests.security.conftest import Locked, password_of
 from tests.support.builders import an_event, an_outcome
+from tests.support.rollout import a_new_model
 from tests.support.workers import ended
 
 PREFIX = "locked."
@@ -138,6 +148,27 @@ async def ask(settings: Settings) -> None:
         await client.deliver_outcome(an_outcome("asked", True))
 
 
+async def serve(settings: Settings) -> None:
+    """What a gateway does: every kind of answer, an outcome's too, and the owner of an id."""
+    id_ = f"served-{secrets.token_hex(4)}"
+    async with Client.of(settings) as client, StopLookup(settings) as lookup:
+        replies = OutcomeReplies(settings, client.partitions)
+        await replies.start()
+        try:
+            assert isinstance(await client.ask(an_event(id_)), Predicted)
+            assert isinstance(await client.ask(an_event(id_, hour=99)), Rejected)
+            assert (await lookup.ask(id_, client.partitions)).status == "predicted"
+            event, waiting = an_outcome(id_), Waiting(id_.encode(), asyncio.get_running_loop().create_future())
+            async with asyncio.timeout(CONSUMER_WAIT_S * 5):
+                await replies.update_of(id_.encode(), waiting, lambda: client.deliver_outcome(event))
+            astray = f"astray-{secrets.token_hex(4)}"
+            assert isinstance(await client.ask(an_event(astray), partition=elsewhere(astray)), Predicted)
+        except TimeoutError as error:
+            raise KafkaError(f"nothing comes from {NAMES.outcome_updates}") from error
+        finally:
+            await replies.stop()
+
+
 async def consume(settings: Settings, wait_s: float = WAIT_S_MAX) -> None:
     consumer = AIOKafkaConsumer(
         **client_options(settings.kafka),
@@ -171,11 +202,25 @@ async def operate(settings: Settings) -> None:
         assert (await office.replay(failing_too=True, yes=True)).replayed >= 2
 
 
+async def deploy(settings: Settings) -> None:
+    folder = ensure_default_model()
+    loaded, (contents, digest) = load_model(folder), read_files(folder)
+    async with open_rollout(settings, who="deployer") as rollout:
+        await rollout.upload(a_new_model(f"new-{secrets.token_hex(4)}"))
+        await rollout.upload(NewModel("default", digest, loaded.threshold, loaded.form, contents))
+        planned = await rollout.plan_deploy(served("default", digest, loaded.threshold), "champion")
+        await rollout.commit(planned)
+        assert (await rollout.status()).control is not None
+    await retained_stops(settings, Window())
+
+
 WORK: dict[Role, Work] = {
     Role.PRODUCER: produce,
     Role.ASKING_PRODUCER: ask,
+    Role.GATEWAY: serve,
     Role.CONSUMER: consume,
     Role.OPERATOR: operate,
+    Role.DEPLOYER: deploy,
 }
 
 
@@ -244,7 +289,7 @@ async def test_a_lane_that_may_not_publish_names_its_transactional_id(granted: L
     with pytest.raises(KafkaError) as raised:
         await initialise(client, "elsewhere-0", 10_000)
     await client.close()
-    assert "(Write) on the transactional id elsewhere-0" in str(
+    assert "lacks Write on the transactional id elsewhere-0" in str(
         to_user_error(raised.value, "scoring", granted.bootstrap)
     )
 

@@ -15,4 +15,4 @@ def test_the_page_names_tests() -> None:
 
 @pytest.mark.parametrize(("name", "file"), NAMED, ids=[name for name, _ in NAMED])
 def test_a_named_test_is_there(name: str, file: str) -> None:
-    assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
+    assert re.search(rf"^ *(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE)

@@ -130,7 +130,7 @@ def print_shown(shown: Any) -> None:
             f"a whole batch ({batch.codec}): {batch.records:,} records at offsets {batch.first_offset} to "
             f"{batch.last_offset}"
         )
-        cut = f", of {batch.bytes:,} (sha256 {batch.sha256})"
+        cut = f", of {batch.bytes:,} (sha256 {batch.sha256})"  # printed with what was revealed only
     size = "masked" if shown.masked else f"{shown.size_bytes:,} bytes{cut}"
     only = ", only the first bytes were kept" if shown.truncated and shown.masked else ""
     out.print(Text(f"value, {size}{only}:"))

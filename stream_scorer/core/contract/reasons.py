@@ -90,13 +90,13 @@ def too_large(size_bytes: int, limit_bytes: int) -> Reason:
     return Reason(Code.TOO_LARGE, None, f"Event of {size_bytes} bytes is larger than {limit_bytes}")
 
 
-def batch_too_large(size_bytes: int, codec: str, unfolded_bytes_max: int, records_max: int) -> Reason:
+def batch_too_large(size_bytes: int, codec: str, unfolded_bytes_max: int, records_max: int, headers_max: int) -> Reason:
     """A whole record batch, `size_bytes` as it was fetched."""
     return Reason(
         Code.BATCH_TOO_LARGE,
         None,
-        f"Batch of {size_bytes} bytes ({codec}) unfolds to more than {unfolded_bytes_max} bytes "
-        f"or {records_max} records",
+        f"Batch of {size_bytes} bytes ({codec}) unfolds to more than {unfolded_bytes_max} bytes, "
+        f"{records_max} records or {headers_max} headers",
     )
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from stream_scorer.core.contract.columns import COLUMN_SET, check_id
+from stream_scorer.core.contract.quarantined_batch import BatchSummary
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.dead_letters.highlighting import MASK, READ_BYTES_MAX, Segment, spans_in_bytes
@@ -36,9 +37,9 @@ _WHOLE_QUOTED_ID: Final = re.compile(r"(Observation ID: ['\"].*['\"] (?:already 
 _SHOWN: Final[Mapping[Code, re.Pattern[str]]] = {
     Code.NOT_JSON: re.compile(r"(Event is not valid JSON: ).*(\Z)", re.DOTALL),
     Code.TOO_LARGE: re.compile(r"(Event of )\d+( bytes is larger than \d+)\Z"),
-    # sizes and the codec are the transport's; a decoder's words may quote what is in the batch
+    # the codec is the transport's; a decoder's words may quote what is in the batch
     Code.BATCH_TOO_LARGE: re.compile(
-        r"(Batch of )\d+( bytes \([a-z0-9]{1,20}\) unfolds to more than \d+ bytes or \d+ records)\Z"
+        r"(Batch of )\d+( bytes \([a-z0-9]{1,20}\) unfolds to more than \d+ bytes, \d+ records or \d+ headers)\Z"
     ),
     Code.BATCH_UNREADABLE: re.compile(r"(Batch of )\d+( bytes \([a-z0-9]{1,20}\) can't be read: ).*(\Z)", re.DOTALL),
     Code.NOT_AN_OBJECT: re.compile(r"(Event is not a JSON object)\Z"),
@@ -136,6 +137,12 @@ def masked_headers(headers: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]
 def _is_transport(name: str, value: bytes) -> bool:
     expected = _HEADER_VALUES.get(name)
     return expected is None or expected.fullmatch(value) is not None
+
+
+def masked_batch(batch: BatchSummary) -> BatchSummary:
+    """What may be shown of a batch that was quarantined: not its size and its digest, by which a guess at what it holds
+    could be tried."""
+    return msgspec.structs.replace(batch, bytes=0, sha256="")
 
 
 def masked_key(key: bytes | None, id_: bytes | None) -> str | None:

@@ -13,6 +13,7 @@ from stream_scorer.core.outcomes.join import ExpiredOutcome, JoinResult, expire_
 from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.dead_letter import KEPT_OF_TOO_LARGE_BYTES
 from stream_scorer.core.records.record import BufferedRecord, ConsumedRecord, Headers, Truncation, size_bytes
+from stream_scorer.core.records.timestamps import kept_timestamp_ms
 from stream_scorer.core.state.entry import Entry, pack, unpack
 from stream_scorer.core.state.model_ids import ModelIds
 
@@ -36,11 +37,11 @@ def buffer_record(record: ConsumedRecord) -> BufferedRecord:
     """What an update carries of an outcome's record: all of it, unless it is too large to be published as base64; it is
     then cut as in a dead letter, and `truncation` says so."""
     if _encoded_bytes_max(record) <= KEPT_BYTES_MAX:
-        return BufferedRecord(record.timestamp, record.value, record.key, tuple(record.headers))
+        return BufferedRecord(kept_timestamp_ms(record.timestamp), record.value, record.key, tuple(record.headers))
     value, key = record.value or b"", record.key or b""
     headers_bytes = size_bytes(record) - len(value) - len(key)
     return BufferedRecord(
-        timestamp=record.timestamp,
+        timestamp=kept_timestamp_ms(record.timestamp),
         value=value[:KEPT_OF_TOO_LARGE_BYTES],
         key=key[:KEPT_OF_TOO_LARGE_BYTES] if record.key is not None else None,
         headers=tuple(record.headers) if headers_bytes <= KEPT_OF_TOO_LARGE_BYTES else (),

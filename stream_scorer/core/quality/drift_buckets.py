@@ -100,14 +100,26 @@ class ProbabilityCounts:
 
     def __init__(self) -> None:
         self._cells = np.zeros(GROUPS * PROBABILITY_BUCKETS, dtype=np.int64)
+        self._waiting: list[tuple[Codes, NDArray[np.float64]]] = []
+        self._waiting_rows = 0
 
     def add(self, codes: Codes, probabilities: NDArray[np.float64]) -> None:
         """Count predictions; both of shape (n,)."""
+        self._waiting.append((codes, probabilities))
+        self._waiting_rows += len(codes)
+        if self._waiting_rows >= WAITING_MAX:
+            self._count()
+
+    def _count(self) -> None:
+        codes, probabilities = map(np.concatenate, zip(*self._waiting, strict=True))
+        self._waiting, self._waiting_rows = [], 0
         cells = codes // _GROUP_STRIDE * PROBABILITY_BUCKETS + probability_buckets(probabilities)
         self._cells += np.bincount(cells, minlength=len(self._cells))
 
     def counts(self) -> Counts:
         """The counts so far, in the order of `GROUP_BUCKETS`."""
+        if self._waiting:
+            self._count()
         cube = self._cells.reshape(*GROUP_SIZES, PROBABILITY_BUCKETS)
         axes = range(len(GROUP_SIZES))
         return np.concatenate([cube.sum(axis=tuple(set(axes) - {axis})).ravel() for axis in axes])

@@ -37,7 +37,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     replays: Count = 0
     became: SourcePosition | None = None
     fix: str = ""
-    letters: int = 1
+    letters: Count = 1
     filter: str = ""
 
     @property

@@ -15,6 +15,7 @@ from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
 from stream_scorer.core.contract.reasons import Reason, Stage, cut
 from stream_scorer.core.records.dead_letter_headers import LetterHeaders, LetterSource, encode_headers
 from stream_scorer.core.records.record import ConsumedRecord, ProducerRecord, Truncation, size_bytes
+from stream_scorer.core.records.timestamps import kept_timestamp_ms
 
 KEPT_OF_TOO_LARGE_BYTES: Final = 64 * 1024
 ERRORS_BYTES_MAX: Final = 16 * 1024 - 1
@@ -57,7 +58,7 @@ def dead_letter(
     said = LetterHeaders(
         reasons=tuple(reasons),
         stage=stage,
-        source=LetterSource(topic, partition, record.offset, record.timestamp),
+        source=LetterSource(topic, partition, record.offset, kept_timestamp_ms(record.timestamp)),
         failed_ms=failed_at_ms,
         version=version,
         replays=replays,

@@ -9,6 +9,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from stream_scorer.core.records.decode import Count, Offset, decode_or_none
+
 FORMAT: Final = 1
 DIGEST_DIGITS: Final = 12  # of a digest's 64, in the name that predictions carry
 
@@ -100,7 +102,7 @@ class ModelControl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     format: Annotated[int, msgspec.Meta(ge=1)]
     environment: str
-    based_on: Annotated[int, msgspec.Meta(ge=0)] | None
+    based_on: Offset | None
     act: ControlAct
     models: ModelIds
     test: AcceptanceTest
@@ -120,7 +122,7 @@ def environment_of(topic_prefix: str) -> str:
 
 
 class _Head(msgspec.Struct):
-    format: int
+    format: Count
 
 
 class UnknownFormat(msgspec.Struct, frozen=True):
@@ -136,9 +138,7 @@ _decode_head: Final = msgspec.json.Decoder(_Head).decode
 
 def decode_control(value: bytes | None) -> ModelControl | UnknownFormat | None:
     """The control record that these bytes are; None where they are none at all."""
-    try:
-        if (found := _decode_head(value or b"").format) > FORMAT:
-            return UnknownFormat(found)
-        return _decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    head = decode_or_none(_decode_head, value)
+    if head is not None and head.format > FORMAT:
+        return UnknownFormat(head.format)
+    return decode_or_none(_decode, value)

@@ -8,10 +8,10 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from stream_scorer.core.records.decode import Offset, PartitionNumber, decode_or_none
 from stream_scorer.core.records.model_control import FORMAT, ModelIds
 
 SwitchState = Literal["ready", "serving", "refused", "suspended"]
-Offset = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FirstOffsets(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class ModelSwitch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """
 
     format: Annotated[int, msgspec.Meta(ge=1)] = FORMAT
-    partition: Annotated[int, msgspec.Meta(ge=0)]
+    partition: PartitionNumber
     control_offset: Offset | None
     state: SwitchState
     first: FirstOffsets = msgspec.field(name="from")
@@ -54,7 +54,4 @@ _decode: Final = msgspec.json.Decoder(ModelSwitch).decode
 
 def decode_switch(value: bytes | None) -> ModelSwitch | None:
     """The switch that these bytes are; None where they are none."""
-    try:
-        return _decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    return decode_or_none(_decode, value)

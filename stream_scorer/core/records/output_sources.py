@@ -4,16 +4,16 @@ Invariant: works on any record and never raises; one that names no input of its 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from stream_scorer.core.contract.reasons import Code
+from stream_scorer.core.contract.schema_frame import without_frames
 from stream_scorer.core.records.dead_letter_headers import ERRORS, SOURCE
 from stream_scorer.core.records.dead_letter_reader import id_of
+from stream_scorer.core.records.decode import Offset, PartitionNumber, decode_or_none
 from stream_scorer.core.records.record import MOVED_FROM, ConsumedRecord, last_header
-
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class NamedSource(NamedTuple):
@@ -35,8 +35,8 @@ class Sources(NamedTuple):
 
 
 class _Source(msgspec.Struct, gc=False):
-    partition: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
-    offset: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+    partition: PartitionNumber
+    offset: Offset
 
 
 class _LetterSource(_Source, gc=False):
@@ -74,11 +74,10 @@ def prediction_source(observations: str) -> SourceReader:
     """Reads which observation a prediction came of."""
 
     def source(record: ConsumedRecord, partition: int) -> NamedSource | None:
-        try:
-            said = _decode_prediction(record.value or b"")
-        except _UNREADABLE:
+        said = decode_or_none(_decode_prediction, record.value)
+        if said is None or said.source.partition != partition:
             return None
-        return NamedSource(observations, said.source.offset, True) if said.source.partition == partition else None
+        return NamedSource(observations, said.source.offset, True)
 
     return source
 
@@ -87,11 +86,8 @@ def update_source(outcomes: str) -> SourceReader:
     """Reads which outcome an update came of."""
 
     def source(record: ConsumedRecord, partition: int) -> NamedSource | None:
-        try:
-            said = _decode_update(record.value or b"")
-        except _UNREADABLE:
-            return None
-        if said.source.partition != partition:
+        said = decode_or_none(_decode_update, record.value)
+        if said is None or said.source.partition != partition:
             return None
         # A joined outcome that is older than its prediction may have waited for it. The times sort as text.
         prompt = said.status == "awaiting_prediction" or (said.status == "joined" and said.scored_at < said.outcome_at)
@@ -104,15 +100,13 @@ def letter_source(inputs: Sequence[str]) -> SourceReader:
     """Reads which record of one of the inputs a dead letter was."""
 
     def source(record: ConsumedRecord, partition: int) -> NamedSource | None:
-        try:
-            said = _decode_letter_source(last_header(record.headers, SOURCE) or b"")
-            codes = {reason.code for reason in _decode_reasons(last_header(record.headers, ERRORS) or b"")}
-        except _UNREADABLE:
-            return None
-        if said.partition != partition or said.topic not in inputs:
+        said = decode_or_none(_decode_letter_source, last_header(record.headers, SOURCE))
+        reasons = decode_or_none(_decode_reasons, last_header(record.headers, ERRORS))
+        if said is None or reasons is None or said.partition != partition or said.topic not in inputs:
             return None
         # an outcome that nobody could join had waited for it
-        return NamedSource(said.topic, said.offset, Code.UNKNOWN_ID not in codes)
+        waited = any(reason.code == Code.UNKNOWN_ID for reason in reasons)
+        return NamedSource(said.topic, said.offset, not waited)
 
     return source
 
@@ -121,11 +115,7 @@ def move_source(topic: str, partition: int) -> SourceReader:
     """Reads which record of this partition was moved, to another one of the same topic."""
 
     def source(record: ConsumedRecord, _: int) -> NamedSource | None:
-        header = last_header(record.headers, MOVED_FROM)
-        try:
-            said = _decode_source(header) if header is not None else None
-        except _UNREADABLE:
-            return None
+        said = decode_or_none(_decode_source, last_header(record.headers, MOVED_FROM))
         return NamedSource(topic, said.offset, True) if said is not None and said.partition == partition else None
 
     return source
@@ -155,4 +145,5 @@ def came_of(output: ConsumedRecord, read: ConsumedRecord) -> bool:
         return (read.value or b"").startswith(output.value or b"")
     if last_header(output.headers, MOVED_FROM) is not None:
         return read.value == output.value
-    return id_of(read.value, read.key) == output.key
+    (value,) = without_frames([read.value])  # whether it may have one is for the worker to say, which has scored it
+    return id_of(value, read.key) == output.key

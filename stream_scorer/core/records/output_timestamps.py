@@ -1,7 +1,7 @@
 """The timestamps of what is published: those of the inputs, unless they lie so far back that the topic's retention
-would delete the record before it was of use, or the topic does not take them.
+would delete the record before it was of use, or so far back or ahead that the topic does not take them.
 
-Invariant: a record whose timestamp was brought forward says in a header which one its input had.
+Invariant: a record whose timestamp was changed says in a header which one its input had.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Final
 from stream_scorer.core.records.record import ConsumedRecord, Publishable, last_header
 from stream_scorer.core.records.timestamps import milliseconds, rfc3339
 
-# The timestamp of its input, RFC 3339, on an output that carries a later one
+# The timestamp of its input, RFC 3339, on an output that carries another one
 EVENT_TIME: Final = "scorer.event-time"
 
 _timestamp: Final = itemgetter(2)
@@ -20,17 +20,29 @@ _timestamp: Final = itemgetter(2)
 # keeps it is left out
 AgesMax = Mapping[str, int]
 ANY_AGE: Final[AgesMax] = {}
+# How far ahead of the clock a timestamp may lie that is handed on: producers' clocks are a little off. What lies
+# further ahead counts as now: an output topic may take less of it than the input did (an hour, by Kafka's default), and
+# a worker whose output is refused would meet the same record at every start.
+AHEAD_MS_MAX: Final = 60_000
 
 
-def brought_forward(records: Sequence[Publishable], oldest_ms: int) -> Sequence[Publishable]:
-    """The records, with timestamps of that time where theirs are earlier. (-1 is none, and becomes the time of
-    writing.)"""
-    if not records or min(map(_timestamp, records)) >= oldest_ms:  # nearly every batch
+def within_bounds(records: Sequence[Publishable], now_ms: int, age_ms_max: int | None) -> Sequence[Publishable]:
+    """The records, with the earliest timestamp that `age_ms_max` allows where theirs is earlier (None: any may stay),
+    and with that of now where theirs lies ahead. (-1 is none, and becomes the time of writing.)"""
+    if not records:
+        return records
+    oldest_ms, latest_ms = 0 if age_ms_max is None else now_ms - age_ms_max, now_ms + AHEAD_MS_MAX
+    if min(map(_timestamp, records)) >= oldest_ms and max(map(_timestamp, records)) <= latest_ms:  # nearly every batch
         return records
     return [
-        (key, value, oldest_ms, [*headers, (EVENT_TIME, rfc3339(timestamp_ms).encode())])
-        if 0 <= timestamp_ms < oldest_ms
-        else (key, value, timestamp_ms, headers)
+        (key, value, timestamp_ms, headers)
+        if timestamp_ms < 0 or oldest_ms <= timestamp_ms <= latest_ms
+        else (
+            key,
+            value,
+            oldest_ms if timestamp_ms < oldest_ms else now_ms,
+            [*headers, (EVENT_TIME, rfc3339(timestamp_ms).encode())],
+        )
         for key, value, timestamp_ms, headers in records
     ]
 

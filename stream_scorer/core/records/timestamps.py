@@ -8,6 +8,15 @@ from typing import Final
 LATEST_MS: Final = 253_402_300_799_999
 
 
+# What Kafka's records carry that have no timestamp
+NO_TIMESTAMP_MS: Final = -1
+
+
+def kept_timestamp_ms(timestamp_ms: int) -> int:
+    """A record's timestamp as our own records keep it: brokers take any below zero from a producer, and it is none."""
+    return max(timestamp_ms, NO_TIMESTAMP_MS)
+
+
 def rfc3339(time_ms: int) -> str:
     """A time in milliseconds since 1970 as RFC 3339 in UTC with milliseconds: `2026-11-22T08:00:00.000Z`. What lies
     before 1970 or behind the year 9999, as a stranger's record may, is written as the nearest time within."""

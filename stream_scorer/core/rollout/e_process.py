@@ -22,14 +22,16 @@ BET_MIN, BET_MAX = 0.004, 0.9  # as a share of the largest bet that can't ruin
 def log_evidence(counts: Counts, scores: Floats) -> Floats:
     """The logarithm of the capital; the mean is shown to be above 0 at level α once it is at least ln(1/α).
 
-    `scores`: the values that one outcome can take, shape (k,), at least one below 0. `counts`: how often each came,
-    shape (…, k). Gives shape (…).
+    `scores`: the values that one outcome can take, shape (k,) or (…, k), at least one below 0. `counts`: how often each
+    came, shape (…, k). Gives shape (…).
     """
-    ruinous = -float(scores.min())
-    if ruinous <= 0:
+    ruinous = -scores.min(axis=-1, keepdims=True)
+    if np.any(ruinous <= 0):
         raise ValueError("without a score below 0 there is nothing to bet against")
     bets = np.geomspace(BET_MIN, BET_MAX, BETS) / ruinous
-    capitals = counts @ np.log1p(np.outer(bets, scores)).T
+    logs = np.log1p(bets[..., :, None] * scores[..., None, :])
+    # one matrix product for all where the bets are the same for all
+    capitals = counts @ logs.T if scores.ndim == 1 else (logs @ counts[..., :, None])[..., 0]
     highest = capitals.max(axis=-1, keepdims=True)
     summed = np.log(np.exp(capitals - highest).sum(axis=-1)) + highest[..., 0]
     return np.asarray(summed - np.log(BETS))

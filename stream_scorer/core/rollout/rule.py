@@ -110,8 +110,19 @@ def _recent(recent: NDArray[np.int64], gain: Floats) -> Condition:
     return Condition("recent", mean, mean >= 0, np.zeros(mean.shape, dtype=np.bool_), outcomes > 0)
 
 
-def _gap(evidence: EvidenceCounts, contrast: Contrast, sign: int, gap_max: float, alpha: float) -> Condition:
-    """That the candidate's gap between two groups is small, or not much above its champion's; `value` is its gap.
+class GapFigures(NamedTuple):
+    """A gap of discovery rates between two groups, minuend less subtrahend: the candidate's, and by how much it exceeds
+    the champion's; with the variances of one outcome's influence on each. All of shape (…)."""
+
+    own: Floats
+    own_variance: Floats
+    beyond: Floats
+    beyond_variance: Floats
+    judged: Booleans
+
+
+def gap_figures(evidence: EvidenceCounts, contrast: Contrast) -> GapFigures:
+    """What is known of a contrast.
 
     The variance is that of the influence which one outcome has on the difference of rates; champion and candidate speak
     of the same stops, so what they have in common falls out of it.
@@ -120,7 +131,7 @@ def _gap(evidence: EvidenceCounts, contrast: Contrast, sign: int, gap_max: float
     own, beyond = np.zeros(outcomes.shape), np.zeros(outcomes.shape)
     own_variance, beyond_variance = np.zeros(outcomes.shape), np.zeros(outcomes.shape)
     judged = np.ones(outcomes.shape, dtype=np.bool_)
-    for group, weight in ((contrast.minuend, sign), (contrast.subtrahend, -sign)):
+    for group, weight in ((contrast.minuend, 1), (contrast.subtrahend, -1)):
         cells = _group_cells(evidence, contrast.column, group)
         candidate, candidate_influence, candidate_positives = _rate(cells, CANDIDATE_SAYS, outcomes)
         champion, champion_influence, champion_positives = _rate(cells, CHAMPION_SAYS, outcomes)
@@ -130,6 +141,14 @@ def _gap(evidence: EvidenceCounts, contrast: Contrast, sign: int, gap_max: float
         own_variance += (cells * candidate_influence**2).sum(axis=-1) / count
         beyond_variance += (cells * (candidate_influence - champion_influence) ** 2).sum(axis=-1) / count
         judged &= (candidate_positives >= GROUP_POSITIVES_MIN) & (champion_positives >= GROUP_POSITIVES_MIN)
+    return GapFigures(own, own_variance, beyond, beyond_variance, judged)
+
+
+def _gap(evidence: EvidenceCounts, contrast: Contrast, sign: int, gap_max: float, alpha: float) -> Condition:
+    """That the candidate's gap between two groups is small, or not much above its champion's; `value` is its gap."""
+    outcomes = evidence.cells.sum(axis=-1).astype(np.float64)
+    own, own_variance, beyond, beyond_variance, judged = gap_figures(evidence, contrast)
+    own, beyond = sign * own, sign * beyond
 
     def is_below(value: Floats, variance: Floats) -> Booleans:
         return np.asarray(value + half_width(outcomes, variance, alpha / 2) <= gap_max)
@@ -138,12 +157,17 @@ def _gap(evidence: EvidenceCounts, contrast: Contrast, sign: int, gap_max: float
         return np.asarray(value - half_width(outcomes, variance, alpha / OTHER_HARMS) > gap_max)
 
     return Condition(
-        f"gap_{contrast}" if sign > 0 else f"gap_{contrast.subtrahend}-{contrast.minuend}",
+        gap_name(contrast, sign),
         value=own,
         shown=judged & (is_below(own, own_variance) | is_below(beyond, beyond_variance)),
         opposed=judged & is_above(own, own_variance) & is_above(beyond, beyond_variance),
         judged=judged,
     )
+
+
+def gap_name(contrast: Contrast, sign: int) -> str:
+    """The name of a gap's condition, `gap_W-B`; a contrast has one each way."""
+    return f"gap_{contrast}" if sign > 0 else f"gap_{contrast.subtrahend}-{contrast.minuend}"
 
 
 def _group_cells(evidence: EvidenceCounts, column: str, group: str) -> NDArray[np.int64]:

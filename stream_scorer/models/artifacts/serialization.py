@@ -24,6 +24,8 @@ ALLOWED_TYPES = frozenset(
         # a `BSpline` keeps it, under the name that its version of scipy gives it; since 1.18 it delegates to `_BSpline`
         "scipy._external.array_api_compat.numpy._aliases.asarray",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        # what an isotonic calibration looks its steps up with
+        "scipy.interpolate._interpolate.interp1d",
         "scipy.interpolate._bsplines.BSpline",
         "scipy.interpolate._bsplines._BSpline",
         # until skops 0.11: what gradient boosting measures its error with, and how it cuts columns into bins

@@ -31,6 +31,7 @@ SOURCES = (
     "synthetic/generator.py",
     "training/pipelines.py",
     "training/fit.py",
+    "training/thresholds.py",
 )
 
 

@@ -122,17 +122,21 @@ def load_model(folder: Path, trusted_types: Collection[str] = ()) -> LoadedModel
         compiled = compile_checked(contents[PIPELINE], head, folder, trusted_types, golden, expected)
         if isinstance(compiled.predict, Additive):
             save_tables(head.tables_sha256, trusted_types, compiled.predict)
-    expensive = compiled.form != "additive"
     return LoadedModel(
         name=f"{head.name}@{digest[:12]}",
         threshold=head.threshold,
-        score=PredictionCache(on_one_thread(compiled.predict)) if expensive else compiled.predict,
-        expensive=expensive,
+        score=compiled.predict if is_look_ups(compiled.form) else PredictionCache(on_one_thread(compiled.predict)),
+        expensive=compiled.form != "additive",
         card=card,
         digest=digest,
         form=compiled.form,
         folder=folder,
     )
+
+
+def is_look_ups(form: Form) -> bool:
+    """Whether a model asks no scikit-learn, so that neither threads nor repeated observations cost anything."""
+    return form in ("additive", "trees")
 
 
 def compile_checked(

@@ -3,10 +3,11 @@
 Invariant: a compiled form is used only where it gave what the pipeline gives, to 1e-9.
 
 An observation is ten digits, so a step that treats each column on its own has only 158 things to say: one for each
-value that a column can have. They are asked for once; from then on a row is ten look-ups instead of a data frame.
+value that a column can have. They are asked for once; from then on a row is ten lookups instead of a data frame.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import reduce
 from math import prod
 from typing import Any, Literal, NamedTuple
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from stream_scorer.core.contract.observation_code import CODES, SIZES, column_indices
 from stream_scorer.models.artifacts.model_card import ServingCard
 from stream_scorer.models.dataframes import Codes, codes_from, frame_of
+from stream_scorer.models.serving.boosted_trees import boosted_form
 from stream_scorer.models.serving.predict import Floats, Predict, column_of, predict_with_dataframe
 
-Form = Literal["additive", "matrix", "pipeline"]
+Form = Literal["additive", "trees", "matrix", "pipeline"]
 
 TOLERANCE = 1e-9
 CHECKED_ROWS = 256
@@ -38,7 +40,7 @@ class Compiled(NamedTuple):
 
 
 class Additive:
-    """A sum of ten terms as two look-ups: p = 1 / (1 + exp(-upper) · exp(-lower)), with the exponentials in the
+    """A sum of ten terms as two lookups: p = 1 / (1 + exp(-upper) · exp(-lower)), with the exponentials in the
     tables."""
 
     def __init__(self, upper: Floats, lower: Floats) -> None:
@@ -59,7 +61,7 @@ class Additive:
 
 
 class Preprocessed:
-    """What comes before the classifier as look-ups, each output taken from the one column that it depends on."""
+    """What comes before the classifier as lookups, each output taken from the one column that it depends on."""
 
     def __init__(self, constant: Floats, outputs: list[NDArray[np.intp]], tables: list[Floats]) -> None:
         self.constant, self.outputs, self.tables = constant, outputs, tables
@@ -94,6 +96,11 @@ def candidates(classifier: Any, preprocessed: Preprocessed, positive: int) -> li
     additive = additive_form(classifier, preprocessed, positive)
     if additive is not None:
         found.append(("additive", additive))
+    # a version of scikit-learn that keeps its trees elsewhere has them asked as any other classifier
+    with suppress(AttributeError, LookupError, TypeError, ValueError):
+        trees = boosted_form(classifier, preprocessed(one_column_changed()), positive)
+        if trees is not None:
+            found.append(("trees", trees))
     if not hasattr(classifier, "feature_names_in_"):  # one that was fitted on named columns wants them back
         found.append(("matrix", lambda codes: column_of(classifier.predict_proba(preprocessed(codes)), positive)))
     return found

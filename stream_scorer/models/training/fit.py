@@ -11,21 +11,23 @@ from threadpoolctl import threadpool_limits
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.contract.observation_code import column_indices
-from stream_scorer.core.quality.confidence_intervals import Interval, wilson
 from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.errors import ModelError
 from stream_scorer.models.dataframes import Codes, frame_of
 from stream_scorer.models.serving.predict import Floats
 from stream_scorer.models.training.dataset import LABEL, LabelledRows
 from stream_scorer.models.training.evaluation import Classes, Evaluation, evaluate
-from stream_scorer.models.training.pipelines import ALGORITHMS, Algorithm
+from stream_scorer.models.training.pipelines import ALGORITHMS, Algorithm, Calibration, calibrated
+from stream_scorer.models.training.thresholds import (
+    GAP_MAX,
+    SUCCESS_RATE_MIN,
+    THRESHOLD_MARGIN,
+    choose_threshold,
+    policies,
+)
 
 Progress = Callable[[str], None]
 
-SUCCESS_RATE_MIN = 0.5
-# Chosen on one set of stops, the threshold must still hold on next year's.
-THRESHOLD_MARGIN = 0.05
-THRESHOLD_POSITIVES_MIN = 50
 HELD_OUT_SHARE = 0.2
 ROWS_MIN = 200
 CLASS_ROWS_MIN = 40
@@ -35,19 +37,24 @@ PROBABILITY_BINS = 20
 
 class Trained(NamedTuple):
     """A pipeline, its threshold, what else its card says, and the figures on the held-out rows and on each further
-    test."""
+    test. `errors`: squared, of the out-of-fold probabilities, shape (n,)."""
 
     pipeline: Any
     threshold: float
     card: dict[str, Any]
     evaluations: dict[str, Evaluation]
+    errors: Floats
 
 
-class Threshold(NamedTuple):
-    """From which probability on a prediction is true, and its success rate on the rows that it was chosen on."""
+class Plan(NamedTuple):
+    """How to train. `margin`: how far above 0.5 the success rate must be where the threshold is chosen. `gap_max`: the
+    largest gap between groups there; None: any."""
 
-    value: float
-    success_rate: Interval
+    algorithm: Algorithm = "logistic"
+    calibration: Calibration = "none"
+    margin: float = THRESHOLD_MARGIN
+    gap_max: float | None = None
+    seed: int = 0
 
 
 def train(
@@ -55,35 +62,37 @@ def train(
     *,
     source: str,
     algorithm: Algorithm = "logistic",
+    calibration: Calibration = "none",
     margin: float = THRESHOLD_MARGIN,
+    gap_max: float | None = None,
     seed: int = 0,
     tests: Mapping[str, LabelledRows] | None = None,
     progress: Progress = lambda step: None,
 ) -> Trained:
     """A pipeline fitted to four fifths of the rows and measured on the rest (the latest when the rows have times) and
     on the `tests`. Raises ModelError when there are too few rows, or when no threshold reaches a success rate of 0.5
-    plus the margin."""
+    plus the margin, or keeps the gap between groups at `gap_max` where that is given."""
     check_labels(rows, source)
     # One thread trains five times as fast as all of a busy machine's, which wait for each other.
     with threadpool_limits(limits=1):
-        return fit_and_measure(rows, source, algorithm, margin, seed, tests or {}, progress)
+        plan = Plan(algorithm, calibration, margin, gap_max, seed)
+        return fit_and_measure(rows, source, plan, tests or {}, progress)
 
 
 def fit_and_measure(
     rows: LabelledRows,
     source: str,
-    algorithm: Algorithm,
-    margin: float,
-    seed: int,
+    plan: Plan,
     tests: Mapping[str, LabelledRows],
     progress: Progress,
 ) -> Trained:
+    algorithm, calibration, margin, gap_max, seed = plan
     fitted_on, held_out = split(rows, seed)
     codes, classes = rows.codes[fitted_on], rows.classes[fitted_on]
-    out_of_fold = cross_validate(codes, classes, algorithm, seed, progress)
-    threshold = choose_threshold(out_of_fold, classes, margin)
+    out_of_fold = cross_validate(codes, classes, plan, progress)
+    threshold = choose_threshold(out_of_fold, classes, margin, codes=codes, gap_max=gap_max)
     progress(f"fitting {algorithm} to {len(codes):,} rows")
-    pipeline = ALGORITHMS[algorithm](seed).fit(frame_of(codes), classes)
+    pipeline = unfitted(plan).fit(frame_of(codes), classes)
     evaluations = {}
     for test, (test_codes, test_classes) in {
         "held-out": (rows.codes[held_out], rows.classes[held_out]),
@@ -95,10 +104,18 @@ def fit_and_measure(
         )
     card = {
         "algorithm": algorithm,
+        "calibration": calibration,
         "threshold_choice": {
-            "rule": f"the lowest with a success rate of at least {SUCCESS_RATE_MIN} + {margin}",
+            "rule": f"the lowest with a success rate of at least {SUCCESS_RATE_MIN} + {margin}"
+            + ("" if gap_max is None else f" and a gap between groups of at most {gap_max}"),
             "on": f"{len(codes)} rows, out of fold",
             "success_rate": threshold.success_rate._asdict(),
+            "policies": {
+                policy: None if found is None else plain(found)
+                for policy, found in policies(
+                    codes, out_of_fold, classes, margin, GAP_MAX if gap_max is None else gap_max
+                ).items()
+            },
         },
         "training": {
             "source": source,
@@ -111,7 +128,7 @@ def fit_and_measure(
         "evaluations": {test: plain(evaluation) for test, evaluation in evaluations.items()},
         "distributions": distributions(codes, out_of_fold),
     }
-    return Trained(pipeline, threshold.value, card, evaluations)
+    return Trained(pipeline, threshold.value, card, evaluations, (out_of_fold - classes) ** 2)
 
 
 def check_labels(rows: LabelledRows, source: str) -> None:
@@ -142,36 +159,22 @@ def split(rows: LabelledRows, seed: int) -> tuple[Codes, Codes]:
     return np.sort(places[:fitted]), np.sort(places[fitted:])
 
 
-def cross_validate(codes: Codes, classes: Classes, algorithm: Algorithm, seed: int, progress: Progress) -> Floats:
+def unfitted(plan: Plan) -> Any:
+    """The pipeline that a plan fits."""
+    return calibrated(ALGORITHMS[plan.algorithm](plan.seed), plan.calibration)
+
+
+def cross_validate(codes: Codes, classes: Classes, plan: Plan, progress: Progress) -> Floats:
     """For each row the probability that a model says which has not seen it."""
     from sklearn.model_selection import StratifiedKFold
 
     frame, probabilities = frame_of(codes), np.empty(len(codes))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=plan.seed)
     for fold, (seen, unseen) in enumerate(folds.split(frame, classes), start=1):
         progress(f"cross-validating, fold {fold} of {FOLDS}")
-        pipeline = ALGORITHMS[algorithm](seed).fit(frame.iloc[seen], classes[seen])
+        pipeline = unfitted(plan).fit(frame.iloc[seen], classes[seen])
         probabilities[unseen] = pipeline.predict_proba(frame.iloc[unseen])[:, 1]
     return probabilities
-
-
-def choose_threshold(probabilities: Floats, classes: Classes, margin: float) -> Threshold:
-    """The lowest threshold in whole hundredths that reaches the success rate with the margin, so that as much as
-    possible is found."""
-    best = 0.0
-    for hundredths in range(1, 100):
-        predicted = probabilities >= hundredths / 100
-        rate = wilson(int(classes[predicted].sum()), int(predicted.sum()))
-        if rate is None or predicted.sum() < THRESHOLD_POSITIVES_MIN:
-            break
-        if rate.value >= SUCCESS_RATE_MIN + margin:
-            return Threshold(hundredths / 100, rate)
-        best = max(best, rate.value)
-    raise ModelError(
-        f"no threshold reaches a success rate of {SUCCESS_RATE_MIN + margin:.2f} "
-        f"on at least {THRESHOLD_POSITIVES_MIN} predictions "
-        f"(the best: {best:.3f}): give more rows, or a smaller margin"
-    )
 
 
 def distributions(codes: Codes, probabilities: Floats) -> dict[str, Any]:

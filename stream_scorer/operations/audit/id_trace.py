@@ -11,8 +11,10 @@ import msgspec
 
 from stream_scorer.core.audit.id_timeline import RecordKind, TimelineEntry, id_matcher, in_order, sighting
 from stream_scorer.core.records.partitioner import partition_of
+from stream_scorer.operations.audit.id_lookup import find_by_state
 from stream_scorer.operations.reading.topic_reader import OnRead, Reader, Span
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
+from stream_scorer.runtime.settings.settings import Settings
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -22,6 +24,15 @@ class Trace(msgspec.Struct, frozen=True):
     partition: int
     records: list[TimelineEntry]
     records_read: int
+    # whether every topic was read; False: a worker said where the records lie, and repeats and dead letters were not
+    # looked for
+    is_complete: bool = True
+
+
+async def trace_by_state(settings: Settings, names: TopicNames, id_: str) -> Trace | None:
+    """What became of an id, found from where its lane's worker says that it lies; None where no worker can say."""
+    found = await find_by_state(settings, names, id_)
+    return None if found is None else Trace(id_, *found, is_complete=False)
 
 
 async def trace(

@@ -11,6 +11,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.operations.bench.environment import BenchEnvironment, Say, stage
+from stream_scorer.operations.harness.broker_cpu import BrokerCpu
 from stream_scorer.operations.harness.latency_percentiles import latency_figures
 from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.operations.sending.event_sources import SourceEvent, generated_events
@@ -46,7 +47,8 @@ class LatencyPlan:
 
 class LatencyFigures(msgspec.Struct, kw_only=True):
     """What came of it, in milliseconds; p100 is the slowest of all. `unanswered` valid events had no prediction 15 s
-    after the last one. `bare_ms` is the same way without a worker: a record written and read.
+    after the last one. `bare_ms` is the same way without a worker: a record written and read. `broker_cpu_seconds` with
+    what the sender and the reader cost it, None for a broker that is not on this machine.
     """
 
     rate: float
@@ -57,6 +59,7 @@ class LatencyFigures(msgspec.Struct, kw_only=True):
     latency_ms: dict[str, float]
     bare_ms: dict[str, float]
     cpu_seconds: float
+    broker_cpu_seconds: float | None
     peak_memory_bytes: int
 
 
@@ -97,7 +100,7 @@ async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
         )
         await asyncio.to_thread(on.worker.start().wait_ready)
         say(f"{plan.rate:,.0f} events a second: {plan.warm_up_s:.0f} s to warm up, {plan.seconds:.0f} s that count")
-        cpu_ready_s = on.worker.cpu_seconds()
+        cpu_ready_s, broker = on.worker.cpu_seconds(), BrokerCpu(on.settings.kafka.bootstrap)
         waits = await _send_and_read(plan, on, events, len(valid), written=names.observations, read=names.predictions)
         expected = [number for number in valid if number >= plan.rate * plan.warm_up_s]
         measured = [waits[number] for number in expected if number in waits]
@@ -110,6 +113,7 @@ async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
             latency_ms=latency_figures(measured, SHARES),
             bare_ms=latency_figures([alone[n] for n in range(len(bare) // 2, len(bare)) if n in alone], (0.5, 0.99)),
             cpu_seconds=round(on.worker.cpu_seconds() - cpu_ready_s, 2),
+            broker_cpu_seconds=None if (broker_s := broker.seconds()) is None else round(broker_s, 2),
             peak_memory_bytes=on.worker.memory_peak_bytes(),
         )
 

@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 from multidict import MultiMapping
 
-from stream_scorer.errors import UserError
+from stream_scorer.errors import NotFoundError, UserError
 from stream_scorer.operations.console.access.oidc import CALLBACK, OidcClient
 from stream_scorer.operations.console.access.sessions import RevokedSessions
 from stream_scorer.operations.console.auth import FORM_FIELD, GATE, AccessRefusal, Authenticator, Permission
@@ -21,6 +21,7 @@ from stream_scorer.operations.console.error_log import log_fault
 from stream_scorer.operations.console.fair_slots import FairSlots, QueueFullError
 from stream_scorer.operations.console.forms.form_reader import read_form
 from stream_scorer.operations.console.jobs import QuotaError
+from stream_scorer.operations.console.models_session import ModelsSession, OpenRollout
 from stream_scorer.operations.console.rendering import ASSET_HEADERS, Renderer
 from stream_scorer.operations.console.request_context import Console, RequestContext
 from stream_scorer.operations.console.snapshots.recorder import Recorder
@@ -31,16 +32,19 @@ from stream_scorer.operations.console.views import (
     dead_letter_list,
     jobs,
     login,
+    model_actions,
+    models,
     overview,
     producers,
 )
+from stream_scorer.operations.rollout.service import open_rollout
 from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.web.security_headers import secure_answers
 
 View = Callable[[RequestContext], Awaitable[web.StreamResponse]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Pages that read dead letters, at once: of all visitors, and of one; a visitor who has more waiting is refused
+# Pages that read topics, at once: of all visitors, and of one; a visitor who has more waiting is refused
 PAGES_AT_ONCE: Final = 4
 PAGES_AT_ONCE_EACH: Final = 2
 PAGES_WAITING_EACH_MAX: Final = 16
@@ -56,6 +60,7 @@ PAGES: Final[tuple[tuple[str, View], ...]] = (
     ("/dead-letters/list", dead_letter_list.listing),
     ("/dead-letters/{place}", dead_letter.show),
     ("/producers", producers.show),
+    ("/models", models.show),
     ("/jobs", jobs.listing),
     ("/jobs/{name}", jobs.show),
 )
@@ -66,6 +71,8 @@ FORMS: Final[tuple[tuple[str, View, Permission], ...]] = (
     ("/producers/scorecards", producers.count_up, Permission.LOOK),
     ("/dead-letters/{place}/reveal", dead_letter.reveal, Permission.ACT),
     ("/dead-letters/{place}/preview", dead_letter.preview, Permission.ACT),
+    ("/models/plan", model_actions.plan, Permission.DEPLOY),
+    ("/models/act", model_actions.act, Permission.DEPLOY),
 )
 
 
@@ -74,8 +81,10 @@ def add_pages(
     settings: Settings,
     source: SnapshotSource,
     open_office: OpenOffice,
+    open_models: OpenRollout | None = None,
 ) -> Console:
-    """Add the page to an application that is not running yet."""
+    """Add the page to an application that is not running yet. `open_models`: connects to the models of the environment;
+    default as the settings say."""
     revoked = RevokedSessions(settings.state_path / "console" / "revoked-sessions.json", time.time)
     gate = Authenticator(settings.http, time.time, oidc=settings.oidc, revoked=revoked)
     app[GATE] = gate
@@ -89,10 +98,12 @@ def add_pages(
             has_tokens=gate.has_tokens,
             has_act_token=gate.has_act_token,
             has_oidc=gate.has_oidc,
+            has_deploy_token=gate.has_deploy_token,
         ),
         recorder=Recorder(source),
         desk=DeadLetterSession(open_office),
         slots=FairSlots(PAGES_AT_ONCE, slots_each=PAGES_AT_ONCE_EACH, waiting_max=PAGES_WAITING_EACH_MAX),
+        models=ModelsSession(open_models or (lambda: open_rollout(settings))),
         oidc=OidcClient(settings.oidc) if gate.has_oidc else None,
     )
     router = app.router
@@ -117,6 +128,7 @@ async def _beside(console: Console) -> AsyncIterator[None]:
     running = [asyncio.create_task(console.recorder.run()), asyncio.create_task(console.desk.run())]
     yield
     await console.desk.stop()
+    await console.models.close()
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
@@ -156,7 +168,9 @@ def _form_refusal(console: Console, visit: RequestContext, right: Permission) ->
             "It came from another site, or the console was restarted while the page was open. Reload the page and "
             "send the form again. Nothing was changed.",
         )
-    return None if visit.visitor.may(right) else visit.must_act()
+    if visit.visitor.may(right):
+        return None
+    return visit.must_deploy() if right is Permission.DEPLOY else visit.must_act()
 
 
 def _refused(console: Console, request: web.Request, refusal: AccessRefusal) -> web.Response:
@@ -195,6 +209,8 @@ async def _answer(visit: RequestContext, view: View) -> web.StreamResponse:
         return visit.message(429, "Too many jobs", str(error), back="/jobs")
     except OpeningError as error:
         return visit.opening(str(error))
+    except NotFoundError as error:
+        return visit.message(404, "Not found", str(error), back="/dead-letters")
     except UserError as error:
         return visit.message(400 if error.exit_status == 2 else 503, "Not possible now", str(error))
     except web.HTTPException:

@@ -59,6 +59,11 @@ class Principal(NamedTuple):
         return permission in self.right
 
     @property
+    def is_vouched_for(self) -> bool:
+        """Whether the provider says who this is."""
+        return self.session is not None and self.session.source == OIDC
+
+    @property
     def may_act(self) -> bool:
         return self.may(Permission.ACT)
 
@@ -129,6 +134,11 @@ class Authenticator:
     def has_act_token(self) -> bool:
         """Whether anybody could ever act."""
         return "act" in self._tokens or self.has_oidc
+
+    @property
+    def has_deploy_token(self) -> bool:
+        """Whether anybody could ever deploy models here."""
+        return "deploy" in self._tokens or self.has_oidc
 
     def visitor(self, request: web.Request) -> Principal | AccessRefusal:
         """Who asks. On loopback whoever shows no token may look."""

@@ -21,6 +21,11 @@ def share(part: float | None, digits: int = 1) -> str:
     return "–" if part is None else f"{part * 100:.{digits}f}\u202f%"
 
 
+def figure(value: float | None, digits: int = 3) -> str:
+    """A figure of its own kind, with a true minus; `–` where it is not known."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "\u2212")
+
+
 def duration(seconds: float | None) -> str:
     """About how long, in the unit that a person would take."""
     if seconds is None:

@@ -57,7 +57,15 @@ class Assets:
 class Renderer:
     """Fills templates."""
 
-    def __init__(self, *, environment: str, has_tokens: bool, has_act_token: bool, has_oidc: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        environment: str,
+        has_tokens: bool,
+        has_act_token: bool,
+        has_oidc: bool = False,
+        has_deploy_token: bool = False,
+    ) -> None:
         self.assets = Assets()
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
@@ -74,6 +82,7 @@ class Renderer:
             "has_tokens": has_tokens,
             "has_act_token": has_act_token,
             "has_oidc": has_oidc,
+            "has_deploy_token": has_deploy_token,
             "visitor": None,
             "section": None,
             "notices": (),
@@ -87,6 +96,7 @@ class Renderer:
             "shown_pieces": safe_text.shown_pieces,
             "number": _number,
             "rate": formatting.rate,
+            "figure": formatting.figure,
             "share": formatting.share,
             "duration": formatting.duration,
             "bytes_size": formatting.bytes_size,

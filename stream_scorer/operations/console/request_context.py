@@ -6,10 +6,12 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
+from stream_scorer.operations.console.access.failed_logins import client_of
 from stream_scorer.operations.console.access.oidc import OidcClient
 from stream_scorer.operations.console.auth import Authenticator, Principal
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession
 from stream_scorer.operations.console.fair_slots import FairSlots
+from stream_scorer.operations.console.models_session import ModelsSession
 from stream_scorer.operations.console.rendering import Renderer
 from stream_scorer.operations.console.snapshots.recorder import Recorder
 from stream_scorer.operations.dead_letters.service import DeadLetterService
@@ -26,6 +28,7 @@ class Console:
     recorder: Recorder
     desk: DeadLetterSession
     slots: FairSlots
+    models: ModelsSession
     oidc: OidcClient | None = None
 
 
@@ -48,8 +51,11 @@ class RequestContext:
 
     @property
     def visitor_key(self) -> str:
-        """Tells visitors apart where they share what is scarce; it says nothing of what they may."""
-        return f"{self.visitor.name or ''}@{self.request.remote or ''}"
+        """Tells visitors apart where they share what is scarce; it says nothing of what they may. A person whom the
+        provider vouches for is the same from every address; a name that was typed, or none, is one for each address."""
+        if self.visitor.is_vouched_for:
+            return f"{self.visitor.name} by account"
+        return f"{self.visitor.name or ''}@{client_of(self.request.remote)}"
 
     async def office(self) -> DeadLetterService:
         """The dead letters, for this visitor. Raises OpeningError while they are not open."""
@@ -89,3 +95,7 @@ class RequestContext:
     def must_act(self) -> web.Response:
         """This needs the right to act; the page says how to get it."""
         return self.page("must_act.html", status=403)
+
+    def must_deploy(self) -> web.Response:
+        """This needs the right to deploy models; the page says how to get it."""
+        return self.page("must_deploy.html", status=403)

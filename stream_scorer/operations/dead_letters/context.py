@@ -39,10 +39,10 @@ class Context:
     def time_of_replay(self, letter: DeadLetter, clock_ms: int) -> int:
         """The timestamp of a letter's record when it is replayed: its own, because that is when the stop was. One so
         old that its topic's retention would soon delete it, before a worker that is down for a while has read it, is
-        replayed with the clock's time."""
+        replayed with the clock's time; so is one from the future, which the topic may not take."""
         keeps_ms = self.retention_ms[letter.origin.topic]
         is_young = keeps_ms < 0 or clock_ms - letter.timestamp_ms < keeps_ms // 2
-        return letter.timestamp_ms if is_young and letter.timestamp_ms >= 0 else clock_ms
+        return letter.timestamp_ms if is_young and 0 <= letter.timestamp_ms <= clock_ms else clock_ms
 
     @cached_property
     def retention_ms(self) -> dict[str, int]:

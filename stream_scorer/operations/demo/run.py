@@ -1,9 +1,10 @@
-"""The demo from start to end: broker, topics, model, worker, warm-up, console, play, drain, count; every part is the
-real one.
+"""The demo from start to end: broker, topics, model, worker, warm-up, console, gateway, play, drain, count; every
+part is the real one.
 """
 
 import asyncio
 import contextlib
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stream_scorer.gateway.openapi import EXAMPLE
 from stream_scorer.models.stops_csv.stops import StopsFile
 from stream_scorer.operations.demo.live_counts import LiveCounts, Watcher
 from stream_scorer.operations.demo.scenario import FAITHFUL, FaultShares, Play
@@ -19,6 +21,7 @@ from stream_scorer.operations.demo.supervisor import Supervisor
 from stream_scorer.operations.demo.terminal_view import Scene
 from stream_scorer.operations.demo.warm_up import warm_up
 from stream_scorer.operations.harness.console_process import ConsoleProcess
+from stream_scorer.operations.harness.gateway_process import GatewayProcess
 from stream_scorer.operations.harness.service_process import ServiceProcess
 from stream_scorer.operations.harness.signals import interrupts
 from stream_scorer.operations.harness.temporary_topics import delete_topics, temporary_prefix
@@ -57,6 +60,7 @@ class Plan:
     csv: StopsFile | None = None
     rows: int = 0
     http_port: int = 0
+    gateway_port: int = 0
     with_outcomes: bool = True
     model: Path | None = None
     bootstrap: str | None = None
@@ -103,9 +107,23 @@ async def _perform(plan: Plan, settings: Settings, model: Path, folder: Path, sa
         await _ready(stack.enter_context(console))
         say(f"Console: http://{console.http_address}")
         say(f"To replay or discard dead letters in the console, log in with the token {act_token}")
-        scene = Scene(broker=bootstrap, page=console.http_address or "", act_token=act_token)
-        supervisors = Supervisor(worker), Supervisor(console)
+        gateway = GatewayProcess(bootstrap, prefix=prefix, settings=file, folder=folder, http_port=plan.gateway_port)
+        await _ready(stack.enter_context(gateway))
+        say(f"Gateway: http://{gateway.http_address}/docs, or: {curl_line(gateway.http_address or '')}")
+        scene = Scene(
+            broker=bootstrap,
+            page=console.http_address or "",
+            gateway=gateway.http_address or "",
+            act_token=act_token,
+        )
+        supervisors = Supervisor(worker), Supervisor(console), Supervisor(gateway)
         return await _play(plan, settings, supervisors, scene, interrupted, show, warmed_up)
+
+
+def curl_line(address: str) -> str:
+    """A line that asks the gateway for a prediction, to be copied into a shell."""
+    event = json.dumps(EXAMPLE)
+    return f"curl http://{address}/predict -H 'Content-Type: application/json' -d '{event}'"
 
 
 async def _ready(process: ServiceProcess) -> None:
@@ -149,13 +167,13 @@ def _settings(plan: Plan, bootstrap: str, folder: Path) -> Settings:
 async def _play(
     plan: Plan,
     settings: Settings,
-    supervisors: tuple[Supervisor, Supervisor],
+    supervisors: tuple[Supervisor, Supervisor, Supervisor],
     scene: Scene,
     interrupted: asyncio.Event,
     show: Show,
     warmed_up: int,
 ) -> DemoSummary:
-    of_worker, of_console = supervisors
+    of_worker, *others = supervisors
     names = TopicNames(settings.topics.prefix)
     partitions = next(topic.partitions for topic in definitions_for(settings) if topic.key == "observations")
     watcher = Watcher(settings, partitions)
@@ -169,7 +187,9 @@ async def _play(
             scene.restarts = of_worker.restarts
             show(watcher.seen, scene)
 
-        async with _beside(watcher.run(), of_worker.run(), of_console.run(), _repeat(refresh)) as beside:
+        async with _beside(
+            watcher.run(), *(supervisor.run() for supervisor in (of_worker, *others)), _repeat(refresh)
+        ) as beside:
             scene.state = "playing"
             await beside.until(play(sender, _timeline(plan, names), paced=True, is_over=interrupted.is_set))
             scene.state = "waiting until every record that was sent has ended"

@@ -19,7 +19,7 @@ from stream_scorer.operations.harness.latency_percentiles import latency_figures
 
 BARS = " ▁▂▃▄▅▆▇█"
 BAR = 6
-LINES_BESIDE_PREDICTIONS = 18
+LINES_BESIDE_PREDICTIONS = 19
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Scene:
     broker: str
     page: str
     act_token: str = ""
+    gateway: str = ""
     elapsed_s: float = 0.0
     observations: int = 0
     outcomes: int = 0
@@ -40,7 +41,7 @@ def render(seen: LiveCounts, scene: Scene, *, height: int) -> Layout:
     """The whole screen."""
     layout = Layout()
     layout.split_column(
-        Layout(_head(scene), size=3),
+        Layout(_head(scene), size=4),
         Layout(_flow(seen, scene), size=5),
         Layout(name="middle", ratio=1),
         Layout(name="bottom", size=min(max(len(seen.reasons), 3), 6 if height < 34 else 12) + 2),
@@ -78,7 +79,9 @@ def _head(scene: Scene) -> RenderableType:
         Text(f" Apache Kafka on {scene.broker}", style="dim"),
         Text.assemble(("console ", "dim"), (f"http://{scene.page}", "cyan underline")),
     )
-    grid.add_row(Text(restarts, style="dim"), acting)
+    gateway = Text.assemble((" gateway ", "dim"), (f"http://{scene.gateway}/docs", "cyan underline"))
+    grid.add_row(gateway, acting)
+    grid.add_row(Text(restarts, style="dim"), "")
     return grid
 
 

@@ -87,7 +87,7 @@ def example_of(code: Code) -> tuple[str, Stage, Reason]:
         Code.BATCH_TOO_LARGE: (
             "a compressed batch that is far larger than valid events when decompressed",
             Stage.DECODE,
-            batch_too_large(45_123, "zstd", 64 * 1024 * 1024, 250_000),
+            batch_too_large(45_123, "zstd", 64 * 1024 * 1024, 250_000, 1_000_000),
         ),
         Code.BATCH_UNREADABLE: (
             "a batch that can't be decompressed",

@@ -4,6 +4,7 @@ from stream_scorer.operations.generators.markdown import GENERATED, table
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE, COUNTED_MODELS_MAX, LOADED_MODELS_MAX, SERIES_MAX
 from stream_scorer.runtime.metrics.console_catalogue import CONSOLE_CATALOGUE
 from stream_scorer.runtime.metrics.definitions import Definition
+from stream_scorer.runtime.metrics.gateway_catalogue import GATEWAY_CATALOGUE
 
 # More values of a label than these say no more to a reader
 LABEL_VALUES_SHOWN = 24
@@ -40,9 +41,13 @@ def metrics_page() -> list[str]:
         "",
         *table(("metric", "type", "unit", "labels", "what it is"), map(metric_row, CONSOLE_CATALOGUE)),
         "",
-        "Beside a worker's stands what the Prometheus client says of the process: `process_cpu_seconds_total`, "
-        "`process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds` and "
-        "others.",
+        "A gateway's process shows these at its own `/metrics`:",
+        "",
+        *table(("metric", "type", "unit", "labels", "what it is"), map(metric_row, GATEWAY_CATALOGUE)),
+        "",
+        "Beside a worker's and a gateway's stands what the Prometheus client says of the process: "
+        "`process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, "
+        "`process_start_time_seconds` and others.",
     ]
 
 

@@ -6,6 +6,7 @@ Invariant: an alert names what somebody can act on; a threshold comes from the s
 from typing import Final
 
 from stream_scorer.core.quality.sequential_bounds import LOOKS_A_YEAR
+from stream_scorer.operations.monitoring.gateway_alerts import gateway_alerts
 from stream_scorer.operations.monitoring.rules import JOB, Alert, RuleGroup, RulePace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.console_catalogue import LOGIN_FAILURES, LOGINS_THROTTLED
@@ -24,12 +25,13 @@ FAILED_LOGINS_MAX: Final = 30
 
 
 def alert_groups(settings: Settings, pace: RulePace) -> tuple[RuleGroup, ...]:
-    """Every alert, in four groups."""
+    """Every alert, in five groups."""
     interval = span(pace.evaluation_s)
     return (
         RuleGroup("stream-scorer-workers", interval, (*worker_alerts(settings, pace), *disk_alerts(settings, pace))),
         RuleGroup("stream-scorer-records", interval, (*record_alerts(settings, pace), *latency_alerts(settings, pace))),
         RuleGroup("stream-scorer-console", interval, console_alerts(pace)),
+        RuleGroup("stream-scorer-gateways", interval, gateway_alerts(settings.business, pace)),
         RuleGroup(
             "stream-scorer-models", span(pace.minute_s), (*quality_alerts(settings), *model_alerts(settings, pace))
         ),

@@ -1,5 +1,6 @@
 """The dashboard about the work: what comes in and where it ends, how long it takes, what waits, how the workers are."""
 
+from stream_scorer.operations.monitoring.gateway_panels import gateways
 from stream_scorer.operations.monitoring.panels import JOB, RUNBOOK_WHOLE, Panel, PanelRow, Query, page, runbook
 from stream_scorer.operations.monitoring.traffic_rules import BUDGET
 from stream_scorer.operations.monitoring.worker_panels import OF, RATE, by_instance, state, workers
@@ -21,6 +22,7 @@ def rows(settings: Settings) -> tuple[PanelRow, ...]:
         PanelRow("What waits", waiting(settings)),
         PanelRow("Workers", workers(settings)),
         PanelRow("State", state(settings)),
+        PanelRow("Gateways", gateways(business)),
     )
 
 

@@ -21,6 +21,7 @@ ALERT_RULES: Final = "alert-rules.yml"
 # The name and port that the workers have for Prometheus where containers run
 WORKERS_NAME, WORKERS_PORT = "scorer", 8080
 CONSOLE_NAME, CONSOLE_PORT = "console", 8081
+GATEWAY_NAME, GATEWAY_PORT = "gateway", 8090
 RETENTION: Final = "400d"
 
 
@@ -71,6 +72,13 @@ scrape_configs:
       - names: ["{CONSOLE_NAME}"]
         type: A
         port: {CONSOLE_PORT}
+        refresh_interval: 10s
+  # Gateways, each at its own address; what they count is requests, and what workers count is records.
+  - job_name: gateway-of-stream-scorer
+    dns_sd_configs:
+      - names: ["{GATEWAY_NAME}"]
+        type: A
+        port: {GATEWAY_PORT}
         refresh_interval: 10s
 
 # alerting:

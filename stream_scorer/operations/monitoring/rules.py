@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 JOB: Final = 'job=~"stream-scorer.*"'
+GATEWAY_JOB: Final = 'job=~"gateway-of-stream-scorer.*"'
 RUNBOOK: Final = "docs/runbook.md"
 UNITS_S: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 

@@ -20,6 +20,7 @@ from stream_scorer.errors import OutageError, TopicsError, UserError
 from stream_scorer.runtime.kafka.batch_fetch import read
 from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
+from stream_scorer.runtime.kafka.topic_ids import topic_ids
 from stream_scorer.runtime.state.scored_since import scored_since
 
 # Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
@@ -119,6 +120,11 @@ class Reader:
         """What the cluster calls itself, the same on all its brokers for as long as it lives."""
         async with explained(self._options):
             return str((await self._admin.describe_cluster())["cluster_id"])
+
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """The topics' ids, which tell a topic that was made anew from the one before; empty where brokers have none."""
+        async with explained(self._options):
+            return await topic_ids(self._measuring._client, topics)
 
     async def offsets_at(self, spans: Spans, timestamp_ms: int) -> dict[TopicPartition, int]:
         """For each partition its first offset that is of that time or later; the span's end where there is none."""

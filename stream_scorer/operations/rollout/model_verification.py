@@ -3,20 +3,17 @@
 Invariant: no positive prediction at all is not a success.
 """
 
-from collections.abc import Collection
-from pathlib import Path
-
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from stream_scorer.core.quality.success_rate import verify_success_rate_above
 from stream_scorer.errors import ModelError
-from stream_scorer.models.registry.model_directory import LoadedModel, load_model
-from stream_scorer.models.training.dataset import read_rows
-
-PICKLES = (".pkl", ".pickle", ".joblib")
+from stream_scorer.models.registry.model_directory import LoadedModel
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What was found. `success_rate`: None without a labelled file or without a positive prediction; `faults`: why it
+    """What was found. `success_rate`: None without labelled stops or without a positive prediction; `faults`: why it
     may not be deployed, none where it may."""
 
     model: str
@@ -29,39 +26,39 @@ class Verification(msgspec.Struct, frozen=True):
     faults: tuple[str, ...]
 
 
-def open_model(source: Path, trusted_types: Collection[str] = ()) -> LoadedModel:
-    """The model of a folder, checked. Raises ModelError; for a pickle with the reason and the way out."""
-    if source.suffix in PICKLES or (source.is_dir() and any(file.suffix in PICKLES for file in source.iterdir())):
-        raise ModelError(
-            f"{source} holds a pickle, and loading one runs whatever code stands in it: load it where you trust it, "
-            "and write it again with `stream_scorer.models.registry.model_directory.save_model`"
-        )
-    return load_model(source, trusted_types)
+def loads(model: LoadedModel, threshold: float | None = None) -> Verification:
+    """What there is to say of a model that was loaded, and held against nothing."""
+    bar = model.threshold if threshold is None else threshold
+    return Verification(model.name, model.digest, model.form, bar, 0, 0, None, ())
 
 
 def verify_model(
-    source: Path,
-    labelled: Path | None = None,
+    model: LoadedModel,
+    codes: NDArray[np.int64],
+    outcomes: NDArray[np.bool_],
     min_success_rate: float = 0.5,
-    trusted_types: Collection[str] = (),
+    *,
+    where: str,
+    threshold: float | None = None,
 ) -> Verification:
-    """Load a model, and hold its decisions against a file of labelled stops, where one is given. Raises ModelError when
-    it can't be loaded or the file can't be read."""
-    model = open_model(source, trusted_types)
-    rows = positives = 0
-    success_rate = None
+    """Hold a model's decisions against labelled stops: observation codes and outcomes, both of shape (n,). `where`:
+    what they come from, for messages; `threshold`: instead of the model's own. Raises ModelError where there are
+    none."""
+    found = loads(model, threshold)
+    if not len(codes):
+        raise ModelError(f"{where} holds no valid labelled stop: give some with outcomes")
+    positive = model.score(codes) >= found.threshold
+    rows, positives = len(codes), int(positive.sum())
+    passed, rate = verify_success_rate_above(outcomes, positive, min_success_rate)
     faults = []
-    if labelled is not None:
-        stops = read_rows(labelled)
-        if not len(stops.codes):
-            raise ModelError(f"{labelled} has no valid labelled row: give a file with outcomes")
-        positive = model.score(stops.codes) >= model.threshold
-        rows, positives = len(stops.codes), int(positive.sum())
-        success_rate = float(stops.classes[positive].mean()) if positives else None
-        if success_rate is None:
-            faults.append(f"none of {rows:,} rows is predicted positive: lower its threshold, or train it again")
-        elif success_rate < min_success_rate:
-            faults.append(f"its success rate is {success_rate:.3f}, below {min_success_rate:.3f}: raise its threshold")
-    return Verification(
-        model.name, model.digest, model.form, model.threshold, rows, positives, success_rate, tuple(faults)
+    if not positives:
+        faults.append(f"none of {rows:,} stops is predicted positive: lower its threshold, or train it again")
+    elif not passed:
+        faults.append(f"its success rate is {rate:.3f}, below {min_success_rate:.3f}: raise its threshold")
+    return msgspec.structs.replace(
+        found,
+        rows=rows,
+        positives=positives,
+        success_rate=float(rate) if positives else None,
+        faults=tuple(faults),
     )

@@ -18,6 +18,7 @@ class Role(StrEnum):
     WORKER = "worker"
     PRODUCER = "producer"
     ASKING_PRODUCER = "asking-producer"
+    GATEWAY = "gateway"
     CONSUMER = "consumer"
     OPERATOR = "operator"
     DEPLOYER = "deployer"
@@ -60,9 +61,10 @@ WHO: Final = {
     Role.WORKER: "`stream-scorer worker`",
     Role.PRODUCER: "sends observations and outcomes",
     Role.ASKING_PRODUCER: "a producer that waits for its answers (`produce --wait`, `stream_scorer.client`)",
+    Role.GATEWAY: "`stream-scorer gateway`",
     Role.CONSUMER: "reads predictions and outcome updates",
     Role.OPERATOR: "inspects records and dead letters, audits, replays and discards",
-    Role.DEPLOYER: "deploys, promotes and withdraws models; a worker too, where the judge may decide by itself",
+    Role.DEPLOYER: "deploys, promotes and withdraws models; a worker too, where the judge decides by itself",
     Role.ADMIN: "runs `stream-scorer topics apply`",
 }
 
@@ -83,12 +85,12 @@ _WORKER: Final[_Table] = {
     },
     "shadow_predictions": {
         _READ: "to see transactions that a lane's former owner left open",
-        _WRITE: "to publish shadow predictions",
+        _WRITE: "to publish what shadows would have said",
     },
-    "model_control": {_READ: "to follow control records"},
-    "model_switches": {_READ: "to read which models served last", _WRITE: "to publish switch records"},
-    "models": {_READ: "to load models"},
-    "model_evidence": {_READ: "to continue a lane's counts", _WRITE: "to publish evidence records"},
+    "model_control": {_READ: "to learn which models should serve"},
+    "model_switches": {_READ: "to learn which models served last", _WRITE: "to record every switch of models"},
+    "models": {_READ: "to load models from it"},
+    "model_evidence": {_READ: "to count on from it", _WRITE: "to publish what outcomes say of the models"},
 }
 _SENDING: Final[_Table] = {
     "observations": {_WRITE: "to send observations"},
@@ -99,6 +101,7 @@ _ANSWERS: Final[_Table] = {
     "predictions": {_READ: "to read predictions"},
     "dead_letters": {_READ: "to read dead letters"},
 }
+_UPDATES: Final[_Table] = {"outcome_updates": {_READ: "to read outcome updates"}}
 _RESULTS: Final[_Table] = {
     "predictions": {_READ: "to read predictions"},
     "outcome_updates": {_READ: "to read outcome updates"},
@@ -113,11 +116,11 @@ _LOOKS: Final[_Table] = {
     "ledger": {_READ: "to read what was decided", _WRITE: "to record every action"},
 }
 _DEPLOYS: Final[_Table] = {
-    "model_control": {_READ: "to read the last record that counts", _WRITE: "to write control records"},
+    "model_control": {_READ: "to base an act on the last one that counts", _WRITE: "to write every act"},
     "models": {_READ: "to read uploads back", _WRITE: "to upload models"},
-    "model_switches": {_READ: "to read which lanes have switched"},
-    "model_evidence": {_READ: "to compute verdicts"},
-    "outcome_updates": {_READ: "to compute verdicts on last revisions"},
+    "model_switches": {_READ: "to see which lanes have switched"},
+    "model_evidence": {_READ: "to judge candidates by it"},
+    "outcome_updates": {_READ: "to verify models on outcomes that are known"},
 }
 
 
@@ -141,6 +144,17 @@ def _rights(role: Role, prefix: str, group: str) -> Iterator[Acl]:
         both = {key: {**_SENDING.get(key, {}), **_ANSWERS.get(key, {})} for key in _SENDING | _ANSWERS}
         yield from _on(topics, prefix, both)
         yield Acl(Kind.GROUP, group, Operation.DESCRIBE, False, "to tell repeats by the workers' offsets")
+    elif role is Role.GATEWAY:
+        tables = _SENDING | _ANSWERS | _UPDATES
+        whole = {key: {**_SENDING.get(key, {}), **_ANSWERS.get(key, {}), **_UPDATES.get(key, {})} for key in tables}
+        yield from _on(topics, prefix, whole)
+        yield Acl(
+            Kind.GROUP,
+            group,
+            Operation.DESCRIBE,
+            False,
+            "to find the worker that owns an id, and to tell repeats by the workers' offsets",
+        )
     elif role is Role.CONSUMER:
         yield from _on(topics, prefix, _RESULTS)
         yield Acl(Kind.GROUP, f"{prefix}readers-", _READ, True, "to commit the reader's offsets")

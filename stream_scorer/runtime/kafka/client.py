@@ -1,7 +1,8 @@
 """What every Kafka client of ours has in common: how it connects, and whether the broker answers.
 
 Invariant: no other module reads connection settings. Who reaches into aiokafka's internals says so: `batch_fetch.py`,
-`lenient_record_parser.py`, `record_batches.py`, `protocol/client.py`, `fencing.py`, `acl_check.py`, `newer_errors.py`.
+`fetch_sessions.py`, `lenient_record_parser.py`, `record_batches.py`, `protocol/client.py`, `fencing.py`,
+`acl_check.py`, `newer_errors.py`.
 """
 
 import asyncio

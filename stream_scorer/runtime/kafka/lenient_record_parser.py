@@ -7,7 +7,7 @@ would give it.
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import aiokafka.consumer.fetcher
@@ -30,12 +30,17 @@ _BODY_AT: Final = _HEADER_AT + _HEADER.size
 _ATTRIBUTES: Final = struct.Struct(">h")
 _LENGTH: Final = struct.Struct(">i")
 _CODEC_MASK: Final = 0x07
+NOT_COMPRESSED: Final = "none"
 _LOG_APPEND_TIME: Final = 0x08
 # An old message (magic 0 and 1): its attributes, then its timestamp if it is of magic 1, its key and its value
 _OLD_ATTRIBUTES_AT: Final = 17
 _OLD_KEY_AT: Final = {0: 18, 1: 26}
 # A record of one byte takes seven in its batch and some 200 in memory. A fetch of small events brings a tenth of this.
 RECORDS_MAX: Final = 250_000
+# A header takes two bytes in its batch and up to some 200 in memory, so a batch within all other bounds could hold 30
+# million. They are counted where a batch has room for so many.
+HEADERS_MAX: Final = 1_000_000
+HEADERS_SOUGHT_BYTES: Final = 1024 * 1024
 
 
 class Bound:
@@ -96,16 +101,20 @@ class FetchedBatch:
         try:
             if codec and raw[_MAGIC_AT] >= 2:
                 raw = self._unfolded(codec)
+                _check_headers(raw)
                 return _records(DefaultRecordBatch(raw), raw, self.base_offset)
             if codec:
                 _check_old(codec, raw)
+            elif raw[_MAGIC_AT] >= 2:
+                _check_headers(raw)
             return _records(self._batch, raw, self.base_offset)
         except UnfoldsTooFarError:
             size, limit = len(self._raw), Bound.unfolded_bytes_max
-            return self._quarantined(codec, reasons.batch_too_large(size, CODECS[codec], limit, RECORDS_MAX))
+            name = CODECS.get(codec, NOT_COMPRESSED)
+            return self._quarantined(codec, reasons.batch_too_large(size, name, limit, RECORDS_MAX, HEADERS_MAX))
         except (UndecodableError, CorruptRecordException, IndexError, ValueError, OverflowError, struct.error) as error:
             said = f"{type(error).__name__}: {error}"
-            name = CODECS.get(codec, "not compressed")
+            name = CODECS.get(codec, NOT_COMPRESSED)
             return self._quarantined(codec, reasons.batch_unreadable(len(self._raw), name, said))
 
     def _unfolded(self, codec: int) -> memoryview:
@@ -128,7 +137,7 @@ class FetchedBatch:
         if raw[_MAGIC_AT] >= 2:
             count = max(_HEADER.unpack_from(raw, _HEADER_AT)[-1], 0)
         summary = BatchSummary(
-            codec=CODECS.get(codec, "none"),
+            codec=CODECS.get(codec, NOT_COMPRESSED),
             bytes=len(raw),
             sha256=hashlib.sha256(raw).hexdigest(),
             first_offset=self.base_offset,
@@ -196,12 +205,60 @@ def _check_old(codec: int, raw: memoryview) -> None:
         return
 
 
+def _check_headers(batch: memoryview) -> None:
+    """Raises UnfoldsTooFarError where a single record of a batch that is not compressed has too many headers. Looks at
+    the records that are long enough for that, and only at the length of others."""
+    place, end = _BODY_AT, len(batch)
+    if end < HEADERS_SOUGHT_BYTES:
+        return
+    while place < end:
+        length = shift = 0
+        while True:  # a zigzag number, as `_Fields.number` reads it: this pass is over every record of a large batch
+            byte = batch[place]
+            place += 1
+            length |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        length = (length >> 1) ^ -(length & 1)
+        if length > 2 * HEADERS_MAX and _headers_of(batch[place : place + length]) > HEADERS_MAX:
+            raise UnfoldsTooFarError
+        if length < 0:
+            return  # it holds no records, and the decoder says so
+        place += length
+
+
+def _headers_of(record: memoryview) -> int:
+    """How many headers a record says to have; `record`: what stands behind its length."""
+    fields = _Fields(record)
+    fields.place = 1  # attributes, unused
+    fields.number()  # the timestamp
+    fields.number()  # the offset
+    for _ in ("key", "value"):
+        size = fields.number()
+        fields.place += max(size, 0)
+    return fields.number()
+
+
 def _records(batch: Any, raw: memoryview, base_offset: int) -> list[Any]:
-    """A batch's records by the client's decoder, or, where a header's name is not UTF-8, by ours."""
+    """A batch's records by the client's decoder, or, where a header's name is not UTF-8, by ours. Raises
+    UnfoldsTooFarError where they have too many headers together."""
+    made = list if len(raw) < HEADERS_SOUGHT_BYTES else _with_headers_within_bounds
     try:
-        return list(batch)
+        return made(batch)
     except UnicodeDecodeError:
-        return list(decode_leniently(raw, base_offset))
+        return made(decode_leniently(raw, base_offset))
+
+
+def _with_headers_within_bounds(records: Iterable[Any]) -> list[Any]:
+    made: list[Any] = []
+    headers = 0
+    for record in records:
+        headers += len(record.headers)
+        if headers > HEADERS_MAX:
+            raise UnfoldsTooFarError
+        made.append(record)
+    return made
 
 
 def decode_leniently(batch: memoryview, base_offset: int) -> Iterator[LenientRecord]:
@@ -224,7 +281,7 @@ def decode_leniently(batch: memoryview, base_offset: int) -> Iterator[LenientRec
 class _Fields:
     """The fields of records, one after the other: zigzag numbers, and bytes behind their length."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | memoryview) -> None:
         self.body, self.place = body, 0
 
     def number(self) -> int:
@@ -242,4 +299,4 @@ class _Fields:
         if length < 0:
             return None
         self.place += length
-        return self.body[self.place - length : self.place]
+        return bytes(self.body[self.place - length : self.place])

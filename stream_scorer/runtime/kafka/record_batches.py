@@ -5,7 +5,6 @@ It reaches into aiokafka 0.14, which is pinned for it: for record batches filled
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,22 +40,6 @@ Outputs = Mapping[TopicPartition, Sequence[Publishable]]
 
 # For each partition written to, the offset behind the last record of this batch
 Ends = dict[TopicPartition, int]
-
-
-async def _send(producer: AIOKafkaProducer, outputs: Outputs) -> list[tuple[TopicPartition, asyncio.Future[Any], int]]:
-    """Hand all records to the producer, as record batches built here: a `send` for each record costs ten times as
-    much."""
-    sent = []
-    now_ms = int(time.time() * 1000)
-    batches = {partition: pack(producer, records, now_ms) for partition, records in outputs.items() if records}
-    # first batches of all partitions first: a partition takes its next batch only when the one before is on its way
-    for round_ in range(max(map(len, batches.values()), default=0)):
-        for partition, packed in batches.items():
-            if round_ < len(packed):
-                batch, count = packed[round_]
-                future = await producer.send_batch(batch, partition.topic, partition=partition.partition)
-                sent.append((partition, future, count))
-    return sent
 
 
 def pack(producer: AIOKafkaProducer, records: Sequence[Publishable], now_ms: int) -> list[tuple[Any, int]]:
@@ -106,12 +89,6 @@ def _compress(producer: AIOKafkaProducer, batch: Any) -> None:
         base_sequence=0,
         batch_size=accumulator._batch_size,
     )
-
-
-async def _delivered(sent: Sequence[tuple[TopicPartition, asyncio.Future[Any], int]]) -> Ends:
-    """Wait for every record: sent is not delivered."""
-    told = await asyncio.gather(*(future for _, future, _ in sent))
-    return {partition: metadata.offset + count for (partition, _, count), metadata in zip(sent, told, strict=True)}
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:

@@ -14,16 +14,17 @@ from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import InconsistentGroupProtocolError, KafkaError
 
 from stream_scorer.errors import GroupError, OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import next_offset, read, watch_membership
 from stream_scorer.runtime.kafka.connection_check import reach
+from stream_scorer.runtime.kafka.fetch_sessions import use_fetch_sessions
 from stream_scorer.runtime.lanes.consumer_lag import ConsumerLag
 from stream_scorer.runtime.lanes.group_members import GroupWatch
 from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.lanes.member_data import range_assignor
 from stream_scorer.runtime.lanes.position_check import Lost, PositionCheck, Reached
 from stream_scorer.runtime.publishing.publisher import LaneUnavailableError
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 # A fetch brings at most so much of a partition at once: about one full batch of small events
 FETCH_BYTES_MAX_OF_PARTITION = 2 * 1024 * 1024
 FETCH_BYTES_MAX = 16 * 1024 * 1024
+# How long the broker keeps a fetch that finds nothing. A lane that opens meanwhile is asked for with the next one.
+FETCH_WAIT_MS_MAX = 100
 # How long the reader waits for records before it looks at its lanes again; short while one of them is full, because it
 # may be hungry soon
 POLL_S = 0.2
@@ -69,7 +72,9 @@ class ConsumerLoop(ConsumerRebalanceListener):
         fetched: Callable[[float], None],
         held_back_s: Callable[[], float] = lambda: 0.0,
         lost: Lost = lambda partition, first, last: None,
+        application_server: str = "",
     ) -> None:
+        """`application_server`: where look-ups reach this worker, `host:port`, told to the group."""
         self.lanes: dict[int, Lane] = {}
         self.joined = False
         self.connected = False
@@ -89,13 +94,14 @@ class ConsumerLoop(ConsumerRebalanceListener):
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            partition_assignment_strategy=(RangePartitionAssignor,),
+            partition_assignment_strategy=(range_assignor(application_server),),
             session_timeout_ms=session_timeout_ms,
             heartbeat_interval_ms=min(3_000, session_timeout_ms // 3),
             max_poll_interval_ms=POLL_INTERVAL_MS_MAX,
             rebalance_timeout_ms=REBALANCE_WAIT_MS_MAX,
             max_partition_fetch_bytes=FETCH_BYTES_MAX_OF_PARTITION,
             fetch_max_bytes=FETCH_BYTES_MAX,
+            fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
             metadata_max_age_ms=60_000,
         )
         self.backlog = ConsumerLag(consumer, self._reached, PositionCheck(lost))
@@ -111,6 +117,7 @@ class ConsumerLoop(ConsumerRebalanceListener):
             try:
                 await reach(self._options, self.consumer)
                 await self.consumer.start()
+                use_fetch_sessions(self.consumer)
             except (OutageError, KafkaError, OSError) as error:
                 if str(error) != told or time.monotonic() - told_at_s >= TELL_EVERY_S:
                     told, told_at_s = str(error), time.monotonic()

@@ -17,6 +17,7 @@ from aiokafka.protocol.admin import DescribeGroupsRequest
 
 from stream_scorer.errors import GroupError
 from stream_scorer.runtime.kafka.client import CLIENT_ID
+from stream_scorer.runtime.lanes.member_data import application_server
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class GroupMember(NamedTuple):
     host: str
     topics: frozenset[str]
     partitions: frozenset[tuple[str, int]]
+    # where a worker answers look-ups, `host:port`; empty: it names no address
+    application_server: str = ""
 
     def __str__(self) -> str:
         topics = f" on {', '.join(sorted(self.topics))}" if self.topics else ""
@@ -131,10 +134,7 @@ class GroupWatch:
             )
         except (KafkaError, OSError, TimeoutError):
             return None
-        for error, name, state, _, protocol, members, *_ in answer.groups:
-            if not error:
-                return GroupDescription(name, state, protocol, tuple(map(_member, members)))
-        return None
+        return described_group(answer)
 
     async def named_strangers(self) -> str:
         """The consumers in the group that are no workers, in words; empty where there are none or nobody answers. A
@@ -149,6 +149,14 @@ class GroupWatch:
             await asyncio.sleep(LOOK_SOON_EVERY_S / 4)
 
 
+def described_group(answer: Any) -> GroupDescription | None:
+    """The group that an answer to DescribeGroups describes; None where the coordinator can't say."""
+    for error, name, state, _, protocol, members, *_ in answer.groups:
+        if not error:
+            return GroupDescription(name, state, protocol, tuple(map(_member, members)))
+    return None
+
+
 def named(members: Iterable[GroupMember]) -> str:
     """Members for a message, cut where they are many."""
     said = [str(member) for member in members]
@@ -159,10 +167,12 @@ def _member(described: tuple[Any, ...]) -> GroupMember:
     member_id, client_id, host, metadata, assignment = described
     topics: frozenset[str] = frozenset()
     partitions: frozenset[tuple[str, int]] = frozenset()
+    server = ""
     with contextlib.suppress(ValueError, TypeError, UnicodeDecodeError):  # another kind of member says other bytes
         if metadata not in _EMPTY:
-            topics = frozenset(ConsumerProtocolMemberMetadata.decode(metadata).subscription)
+            told = ConsumerProtocolMemberMetadata.decode(metadata)
+            topics, server = frozenset(told.subscription), application_server(told.user_data)
         if assignment not in _EMPTY:
             given = ConsumerProtocolMemberAssignment.decode(assignment).partitions()
             partitions = frozenset((partition.topic, partition.partition) for partition in given)
-    return GroupMember(member_id, client_id, host, topics, partitions)
+    return GroupMember(member_id, client_id, host, topics, partitions, server)

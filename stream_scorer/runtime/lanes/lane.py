@@ -15,8 +15,9 @@ from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.model_switch import FirstOffsets
-from stream_scorer.core.records.output_timestamps import ANY_AGE, AgesMax, brought_forward
+from stream_scorer.core.records.output_timestamps import ANY_AGE, AgesMax, within_bounds
 from stream_scorer.core.records.record import ProducerRecord
+from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.kafka.record_batches import Ends, Outputs
@@ -123,6 +124,17 @@ class Lane:
         """Offsets that no record came of since this was asked last, (first, next): of markers, of what was aborted, or
         of what is not there any more."""
         return self._buffer.take_gaps(partition)
+
+    def is_pending(self, id_: bytes) -> bool:
+        """Whether what `committed` says of the id is about to change: its batch is being committed."""
+        return self.open and self.state is not None and self.state.is_pending(id_)
+
+    def committed(self, id_: bytes) -> tuple[bytes | None, ModelIds] | None:
+        """What is committed of an id: its packed entry, None where nothing is known, and the table of its models. None
+        while the lane is not open, when its state may not be complete, or not its own any more."""
+        if not self.open or self.state is None:
+            return None
+        return self.state.store.get_many([id_])[0], self.state.models
 
     def oldest_waiting_ms(self) -> int | None:
         """The timestamp of the oldest record that was read and is not committed yet."""
@@ -267,9 +279,7 @@ class Lane:
         """What is published, with timestamps that its topics take and keep."""
         now_ms, ages_ms_max = self._clock().now_ms, self._ages_ms_max
         return {
-            partition: brought_forward(records, now_ms - ages_ms_max[partition.topic])
-            if partition.topic in ages_ms_max
-            else records
+            partition: within_bounds(records, now_ms, ages_ms_max.get(partition.topic))
             for partition, records in outputs.items()
         }
 

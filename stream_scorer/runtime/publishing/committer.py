@@ -30,8 +30,9 @@ from stream_scorer.runtime.publishing.fencing import Membership, generation_igno
 from stream_scorer.runtime.publishing.hanging_transactions import HangingTransactions
 from stream_scorer.runtime.publishing.producer_identity import ProducerIdentity, initialise
 from stream_scorer.runtime.publishing.publisher import LaneUnavailableError
+from stream_scorer.runtime.publishing.record_writer import PartitionsUnavailableError
 from stream_scorer.runtime.publishing.transaction import LaneBatch, Transaction, TransactionEvent
-from stream_scorer.runtime.publishing.transaction_writer import PartitionsUnavailableError, TransactionWriter
+from stream_scorer.runtime.publishing.transaction_writer import TransactionWriter
 
 log = logging.getLogger(__name__)
 

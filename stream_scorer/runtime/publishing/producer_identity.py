@@ -15,6 +15,8 @@ from stream_scorer.runtime.kafka.protocol.client import SOON_WAIT_S, ProtocolCli
 from stream_scorer.runtime.kafka.protocol.error_codes import ErrorCode
 from stream_scorer.runtime.kafka.protocol.messages import DescribeTransactionsRequestV0
 
+# The time-out of transactions that there are none of
+NO_TRANSACTIONS_MS: Final = 60_000
 # How a transaction was, or will be, decided, by the coordinator's state of it; no other state is a decision
 _DECISIONS: Final = {"PrepareCommit": True, "CompleteCommit": True, "PrepareAbort": False, "CompleteAbort": False}
 
@@ -22,7 +24,8 @@ _DECISIONS: Final = {"PrepareCommit": True, "CompleteCommit": True, "PrepareAbor
 @dataclass
 class ProducerIdentity:
     """`sequences`: for each partition the number of the next record, counted anew in each epoch. `was_committed`: how
-    the last transaction under this id was decided before we initialised it; None where the coordinator does not say."""
+    the last transaction under this id was decided before we initialised it; None where the coordinator does not say.
+    Without a transactional id, an empty one, a producer is idempotent and no more."""
 
     transactional_id: str
     id: int
@@ -51,6 +54,13 @@ async def initialise(client: ProtocolClient, transactional_id: str, timeout_ms: 
         if not answer.error_code:
             return ProducerIdentity(transactional_id, answer.producer_id, answer.producer_epoch, was_committed)
         await asyncio.sleep(SOON_WAIT_S)
+
+
+async def idempotent(client: ProtocolClient) -> ProducerIdentity:
+    """A producer of nobody's: Kafka tells its records that are sent again from new ones."""
+    request = InitProducerIdRequest_v0(None, NO_TRANSACTIONS_MS)
+    answer = await client.ask(None, request, lambda answer: [answer.error_code])
+    return ProducerIdentity("", answer.producer_id, answer.producer_epoch)
 
 
 async def _last_decision(client: ProtocolClient, transactional_id: str) -> bool | None:

@@ -69,12 +69,12 @@ class RecordBatch:
     """A record batch for one partition, packed but for its producer's state. `codec`: the number of its compression, 0
     for none."""
 
-    def __init__(self, partition: TopicPartition, codec: int = 0) -> None:
+    def __init__(self, partition: TopicPartition, codec: int = 0, *, transactional: bool = True) -> None:
         self.partition, self.count = partition, 0
         self._builder = DefaultRecordBatchBuilder(
             magic=RECORD_FORMAT,
             compression_type=codec,
-            is_transactional=1,
+            is_transactional=int(transactional),
             producer_id=-1,
             producer_epoch=-1,
             base_sequence=0,
@@ -91,11 +91,20 @@ class RecordBatch:
 
 class LaneBatch:
     """What one lane has in a transaction: records to any partitions, and its offsets. `done` gives where the records of
-    each partition end, or raises what kept them from being committed."""
+    each partition end, or raises what kept them from being committed. `transactional`: False at least once, where the
+    records are all there is to it."""
 
-    def __init__(self, lane: object, outputs: Outputs, offsets: Mapping[TopicPartition, int]) -> None:
-        if not offsets:
+    def __init__(
+        self,
+        lane: object,
+        outputs: Outputs,
+        offsets: Mapping[TopicPartition, int],
+        *,
+        transactional: bool = True,
+    ) -> None:
+        if transactional and not offsets:
             raise ValueError("a transaction without offsets is not checked against the group's generation")
+        self._transactional = transactional
         self.lane, self.outputs, self.offsets = lane, outputs, offsets
         self.done: asyncio.Future[tuple[Ends, float]] = asyncio.get_running_loop().create_future()
         self.pack()
@@ -111,7 +120,7 @@ class LaneBatch:
                 stamp_ms = timestamp_ms if timestamp_ms >= 0 else now_ms
                 # the encoder answers None when the batch is full
                 if batch is None or batch.append(batch.count, stamp_ms, key, value, headers) is None:
-                    batch = RecordBatch(partition, codec_for(value, key, headers))
+                    batch = RecordBatch(partition, codec_for(value, key, headers), transactional=self._transactional)
                     batch.append(0, stamp_ms, key, value, headers)
                     self.batches.append(batch)
                 batch.count += 1

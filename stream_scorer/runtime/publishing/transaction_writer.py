@@ -8,66 +8,17 @@ With transactions of version 1 partitions and group are added to a transaction b
 that what comes late can't get into the next one.
 """
 
-import asyncio
-import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Collection
 
 from aiokafka import TopicPartition
-from aiokafka.protocol.produce import ProduceRequest_v7
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest_v0, EndTxnRequest_v0
 
-from stream_scorer.runtime.kafka.protocol.client import (
-    LATER_WAIT_S,
-    LOST,
-    SOON_WAIT_S,
-    ProtocolClient,
-    by_topic,
-    tagged,
-    transaction_coordinator,
-)
-from stream_scorer.runtime.kafka.protocol.error_codes import RETRIABLE, SOON, ErrorCode, error_for
-from stream_scorer.runtime.kafka.protocol.messages import EndTxnRequestV5, ProduceRequestV12
+from stream_scorer.runtime.kafka.protocol.client import ProtocolClient, by_topic, transaction_coordinator
+from stream_scorer.runtime.kafka.protocol.messages import EndTxnRequestV5
 from stream_scorer.runtime.publishing.fencing import Membership, commit_offsets
 from stream_scorer.runtime.publishing.producer_identity import ProducerIdentity
-from stream_scorer.runtime.publishing.transaction import LaneBatch, RecordBatch, Transaction
-
-log = logging.getLogger(__name__)
-
-ALL_REPLICAS: Final = -1
-REQUEST_BYTES_MAX: Final = 16 * 1024 * 1024
-# A broker remembers so many batches of a producer in a partition, to tell one that is sent again from a new one
-IN_FLIGHT_MAX: Final = 5
-
-
-class PartitionsUnavailableError(Exception):
-    """Some partitions have had no leader for too long, while others are fine. Caught by the committer, which goes on
-    without the lanes that write to them."""
-
-    def __init__(self, partitions: Collection[TopicPartition]) -> None:
-        super().__init__(", ".join(f"{one.topic}[{one.partition}]" for one in partitions))
-        self.partitions = frozenset(partitions)
-
-
-class _Packed(NamedTuple):
-    """A record batch as it goes to Kafka, each time it is sent."""
-
-    batch: RecordBatch
-    lane: LaneBatch
-    bytes: bytes
-
-
-def first_of_each(packed: list[_Packed], count: int) -> list[_Packed]:
-    """Of each partition the first so many batches, in their order."""
-    seen: Counter[TopicPartition] = Counter()
-    found = []
-    for one in packed:
-        seen[one.batch.partition] += 1
-        if seen[one.batch.partition] <= count:
-            found.append(one)
-    return found
+from stream_scorer.runtime.publishing.record_writer import RecordWriter
+from stream_scorer.runtime.publishing.transaction import Transaction
 
 
 class TransactionWriter:
@@ -85,7 +36,9 @@ class TransactionWriter:
         elsewhere: Callable[[Collection[TopicPartition]], bool],
     ) -> None:
         self._client, self._membership, self.implicit = client, membership, version >= 2
-        self._timeout_ms, self._stall_s, self._elsewhere = timeout_ms, stall_s, elsewhere
+        self._records = RecordWriter(
+            client, timeout_ms=timeout_ms, stall_s=stall_s, elsewhere=elsewhere, implicit=self.implicit
+        )
 
     async def write_records(self, transaction: Transaction) -> None:
         """Return once Kafka has all records. Raises `PartitionsUnavailableError`, and what fences."""
@@ -99,86 +52,7 @@ class TransactionWriter:
                 AddPartitionsToTxnRequest_v0(producer.transactional_id, producer.id, producer.epoch, numbers),
                 lambda answer: [code for _, found in answer.errors for _, code in found],
             )
-        left = [
-            _Packed(batch, lane, batch.bytes_of(producer)) for lane in transaction.batches for batch in lane.batches
-        ]
-        refused: list[_Packed] = []
-        refused_since_s = 0.0
-        while left:
-            wave = first_of_each(left, IN_FLIGHT_MAX)
-            refused = await self._send_all(producer, wave, again=bool(refused))
-            done = set(map(id, wave)) - set(map(id, refused))
-            left = [one for one in left if id(one) not in done]
-            refused_since_s = (refused_since_s or time.monotonic()) if refused else 0.0
-            partitions = list({one.batch.partition for one in refused})
-            if refused and time.monotonic() - refused_since_s > self._stall_s and self._elsewhere(partitions):
-                raise PartitionsUnavailableError(partitions)
-
-    async def _send_all(self, producer: ProducerIdentity, packed: list[_Packed], *, again: bool) -> list[_Packed]:
-        """Send batches, those of one partition in their order; gives those to be sent again."""
-        # by round and leader: a request takes one batch of a partition
-        requests: dict[tuple[int, int], dict[TopicPartition, _Packed]] = {}
-        bytes_: Counter[tuple[int, int]] = Counter()
-        rounds: Counter[TopicPartition] = Counter()
-        left: list[_Packed] = []
-        for one in packed:
-            partition = one.batch.partition
-            if (node := await self._client.leader(partition)) is None:
-                left.append(one)
-                continue
-            while bytes_[key := (rounds[partition], node)] + len(one.bytes) > REQUEST_BYTES_MAX and bytes_[key]:
-                rounds[partition] += 1
-            requests.setdefault(key, {})[partition] = one
-            bytes_[key] += len(one.bytes)
-            rounds[partition] += 1
-        in_order = sorted(requests.items(), key=lambda request: request[0])
-        refused = await asyncio.gather(
-            *(self._send(producer, node, found, later=again or round_ > 0) for (round_, node), found in in_order)
-        )
-        soon = True
-        again_ids: set[int] = set()
-        for found, is_soon in refused:
-            again_ids.update(id(one) for one in found)
-            soon = soon and is_soon
-        if left or again_ids:
-            if left or not soon:
-                self._client.disturbances += 1
-                await asyncio.sleep(LATER_WAIT_S)
-                await self._client.refresh()
-            else:
-                await asyncio.sleep(SOON_WAIT_S)
-        unsent = set(map(id, left)) | again_ids
-        return [one for one in packed if id(one) in unsent]
-
-    async def _send(
-        self, producer: ProducerIdentity, node: int, packed: Mapping[TopicPartition, _Packed], *, later: bool
-    ) -> tuple[list[_Packed], bool]:
-        """What one node refused and is to be sent again, and whether soon. `later`: not the first that was sent of its
-        partition, so that one before it may be missing yet."""
-        head = producer.transactional_id, ALL_REPLICAS, self._timeout_ms
-        try:
-            if self.implicit:
-                fields: dict[TopicPartition, Any] = {
-                    partition: (partition.partition, one.bytes, {}) for partition, one in packed.items()
-                }
-                answer = await self._client.send(node, ProduceRequestV12(*head, tagged(by_topic(fields)), {}))
-            else:
-                fields = {partition: (partition.partition, one.bytes) for partition, one in packed.items()}
-                answer = await self._client.send(node, ProduceRequest_v7(*head, by_topic(fields)))
-        except LOST:
-            return list(packed.values()), False
-        refused, soon = [], True
-        for topic, partitions, *_ in answer.topics:
-            for number, code, offset, *_more in partitions:
-                one = packed[TopicPartition(topic, number)]
-                if code in (ErrorCode.NONE, ErrorCode.DUPLICATE_SEQUENCE_NUMBER):  # the latter: Kafka has had it
-                    one.lane.note_end(one.batch, offset)
-                elif code in RETRIABLE or (later and code == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER):
-                    refused.append(one)
-                    soon = soon and code in SOON
-                else:
-                    raise error_for(code, "Produce", topic)
-        return refused, soon
+        await self._records.write(producer, transaction.batches)
 
     async def write_offsets(self, transaction: Transaction) -> None:
         """Return once the group's coordinator has the offsets, as of our generation. Raises what fences."""

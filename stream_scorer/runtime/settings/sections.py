@@ -19,6 +19,8 @@ DAY_S = 86_400.0
 MIB = 1024 * 1024
 # Kafka's own rules for a topic's name; a group and a prefix keep to them too, because both end up in file names
 PREFIX_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?\Z"
+# A host's name or address, an IPv6 address in brackets, and a port: nothing that could lead a request elsewhere
+SERVER_PATTERN = r"^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252}):[0-9]{1,5}\Z"
 GROUP_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
 
 
@@ -84,6 +86,14 @@ class WorkerSettings(Section, frozen=True):
         about(
             "Static group membership: a name that a worker keeps over restarts (its pod's), unique in the group; "
             "empty: none"
+        ),
+    ] = ""
+    application_server: Annotated[
+        str,
+        about(
+            "Where look-ups reach this worker, `host:port`, which the group's members tell; empty: where it listens, "
+            "and under this machine's name where it listens at every address",
+            pattern=f"^\\Z|{SERVER_PATTERN}",
         ),
     ] = ""
     delivery: Annotated[Delivery, about("`exactly-once`, or `at-least-once` for the lowest latency")] = "exactly-once"
@@ -154,13 +164,15 @@ class ModelSettings(Section, frozen=True):
         ]
         | None
     ) = None
+    upload_bytes_max: Annotated[
+        int, about("The largest model that is uploaded to Kafka, or loaded from it", ge=MIB, le=1024 * MIB)
+    ] = 64 * MIB
 
 
 class ModelsSettings(Section, frozen=True):
     """Models that are deployed by `stream-scorer model`."""
 
     loaded_max: Annotated[int, about("Models that a worker has loaded at one time", ge=1, le=64)] = 8
-    bytes_max: Annotated[int, about("The largest model that is uploaded or fetched", ge=1, le=1024 * MIB)] = 64 * MIB
     timeout_ms: Annotated[
         int, about("Within which a model that is not additive must answer for a batch", ge=10, le=600_000)
     ] = 15_000
@@ -240,6 +252,10 @@ class GatewaySettings(Section, frozen=True):
     requests_per_s_max: (
         Annotated[float, about("Requests a second that one client may make; none: any number", gt=0)] | None
     ) = None
+    cors_origins: Annotated[
+        tuple[str, ...],
+        about("Web pages that may ask from a browser, by origin (`https://host`); empty: none but our own /docs"),
+    ] = ()
     publish_rejected: Annotated[
         bool, about("Whether events that break the contract are sent on, so that they become dead letters")
     ] = False

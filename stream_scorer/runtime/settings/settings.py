@@ -131,6 +131,9 @@ def contradictions(settings: Settings) -> Iterator[str]:
     yield from wrong_worker_urls(settings.console.workers)
     if bool(settings.gateway.tls_certificate_file) != bool(settings.gateway.tls_key_file):
         yield "gateway.tls_certificate_file and gateway.tls_key_file: HTTPS needs both"
+    for origin in settings.gateway.cors_origins:
+        if not re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[a-z0-9][a-z0-9._-]*)(:\d{1,5})?", origin):
+            yield f"gateway.cors_origins: {origin!r} is not an origin as browsers send it, such as https://stops.example"
     if settings.worker.dead_letter_bytes_max < settings.worker.event_bytes_max:
         yield "worker.dead_letter_bytes_max: smaller than worker.event_bytes_max: an event could be scored but not kept"
     yield from token_faults(settings.http)

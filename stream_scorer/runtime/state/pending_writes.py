@@ -38,6 +38,10 @@ class PendingWrites:
                 found = [entries.get(id_, kept) for id_, kept in zip(ids, found, strict=True)]
         return found
 
+    def is_pending(self, id_: bytes) -> bool:
+        """Whether a batch that is not committed yet, or not written yet, says something of the id."""
+        return any(id_ in entries for entries in self._in_flight)
+
     def stage(self, entries: Entries) -> None:
         """Let the next batches see the entries of a batch that is about to be committed."""
         self._in_flight.append(entries)

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.timestamps import milliseconds
 from stream_scorer.runtime.kafka.batch_fetch import Record, read
 
@@ -67,8 +68,9 @@ async def _read(
 
 def is_older(record: Record, since_ms: int) -> bool:
     """Whether the record says in both ways that it was written before that time."""
-    try:
-        scored_ms = milliseconds(_decode(record.value or b"").scored_at)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError):
-        return False
-    return scored_ms < since_ms and record.timestamp < since_ms
+    scored_ms = decode_or_none(_scored_ms, record.value)
+    return scored_ms is not None and scored_ms < since_ms and record.timestamp < since_ms
+
+
+def _scored_ms(value: bytes) -> int:
+    return milliseconds(_decode(value).scored_at)

@@ -50,12 +50,14 @@ class ConnectionLimits:
         request_wait_s: float = REQUEST_WAIT_S,
         answer_wait_s: float = ANSWER_WAIT_S,
         body_bytes_max: int = REQUEST_BYTES_MAX,
+        request_bytes_max: int = REQUEST_BYTES_MAX,
         closed: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._connections_max = connections or connections_max()
         self._request_wait_s, self._answer_wait_s = request_wait_s, answer_wait_s
         self.closed = closed
-        self._body_bytes_max = max(body_bytes_max, REQUEST_BYTES_MAX)
+        self._request_bytes_max = request_bytes_max
+        self._body_bytes_max = max(body_bytes_max, request_bytes_max)
         # those that owe us a request, the longest waiting first; and those that are being answered
         self._waiting: OrderedDict[asyncio.BaseTransport, LimitedProtocol] = OrderedDict()
         self._answered: dict[asyncio.BaseTransport, LimitedProtocol] = {}
@@ -111,7 +113,7 @@ class ConnectionLimits:
 
     def bytes_max(self, transport: asyncio.BaseTransport) -> int:
         """What may come in on a connection: the body of a request that is being answered may be larger."""
-        return self._body_bytes_max if transport in self._answered else REQUEST_BYTES_MAX
+        return self._body_bytes_max if transport in self._answered else self._request_bytes_max
 
 
 class LimitedProtocol(asyncio.Protocol):

@@ -16,9 +16,17 @@ STOP_WAIT_S: Final = 1.0
 
 
 class HttpServer:
-    """Serves one application. `setting`: what names its address, for the message where that can't be had."""
+    """Serves one application. `setting`: what names its address, for the message where that can't be had;
+    `stop_wait_s`: how long answers under way may still take when it stops."""
 
-    def __init__(self, app: web.Application, *, setting: str, limits: ConnectionLimits | None = None) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        setting: str,
+        limits: ConnectionLimits | None = None,
+        stop_wait_s: float = STOP_WAIT_S,
+    ) -> None:
         self._limits = ConnectionLimits() if limits is None else limits
         app.middlewares.insert(0, self._limits.middleware)
         self._setting = setting
@@ -29,7 +37,7 @@ class HttpServer:
             logger=server_logger(),
             keepalive_timeout=REQUEST_WAIT_S,
             lingering_time=1.0,
-            shutdown_timeout=STOP_WAIT_S,
+            shutdown_timeout=stop_wait_s,
         )
         self._listening: asyncio.Server | None = None
 

@@ -1,6 +1,7 @@
 """The worker's HTTP server: an address that is listened on from the first moment, before Kafka or the model is there.
 
-Invariant: it answers what the worker knows already and changes nothing; no page, and no work on anybody's records.
+Invariant: it answers what the worker knows already and changes nothing; no page, and no work on anybody's records but
+a look-up of one id.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,14 +22,18 @@ def worker_server(
     ready: Probe,
     metrics: Callable[[], bytes],
     status: Callable[[], bytes],
+    state: Callable[[web.Request], Awaitable[web.Response]],
     closed: Callable[[str], None],
 ) -> HttpServer:
-    """A server of `/livez`, `/readyz`, `/metrics`, `/status`. `closed` hears why it closed a connection by itself."""
+    """A server of `/livez`, `/readyz`, `/metrics`, `/status`, `/state/{id}`. `closed` hears why it closed a connection
+    by itself."""
     app = web.Application()
     app.router.add_get("/livez", probe_view(live))
     app.router.add_get("/readyz", probe_view(ready))
     app.router.add_get("/metrics", content_view(metrics, CONTENT_TYPE))
     app.router.add_get("/status", content_view(status, "application/json"))
+    # an id may have slashes
+    app.router.add_get("/state/{id:.+}", state)
     secure_answers(app)
     return HttpServer(app, setting="http.host:port", limits=ConnectionLimits(closed=closed))
 

@@ -9,7 +9,7 @@ import contextlib
 import gc
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from stream_scorer.runtime.worker.http_server import worker_server, write_addres
 from stream_scorer.runtime.worker.lane_factory import LaneFactory
 from stream_scorer.runtime.worker.log_format import IdHash
 from stream_scorer.runtime.worker.retention_loss import RetentionLoss
+from stream_scorer.runtime.worker.state_lookup import StateLookup, application_server
 from stream_scorer.runtime.worker.status import JoinedCount, WorkerStatus
 from stream_scorer.runtime.worker.topic_watch import TopicWatch
 
@@ -97,6 +98,7 @@ class WorkerService(faust.Service):
             ready=self.is_ready,
             metrics=self.figures,
             status=self.status,
+            state=StateLookup(settings.http, partitions, self._lanes).view,
             closed=metrics.connection_closed,
         )
         self._instance = secrets.token_hex(8)
@@ -128,7 +130,7 @@ class WorkerService(faust.Service):
         if self._http_address_file is not None:
             write_address(self._http_address_file, host, port)
         log.info("probes, metrics and status at http://%s:%s", host, port)
-        self._consumer_loop = consumer_loop = self._make_intake()
+        self._consumer_loop = consumer_loop = self._make_intake(application_server(self.settings, host, port))
         await consumer_loop.connect()
         watch = TopicWatch(consumer_loop.consumer, self._names)
         self._rollout = rollout = make_rollout(self.settings, self._names, self._load_own)
@@ -173,7 +175,7 @@ class WorkerService(faust.Service):
             for lane in self._consumer_loop.lanes.values():
                 lane.wake()
 
-    def _make_intake(self) -> ConsumerLoop:
+    def _make_intake(self, server: str) -> ConsumerLoop:
         settings, worker = self.settings, self.settings.worker
         return ConsumerLoop(
             client_options(settings.kafka),
@@ -187,7 +189,11 @@ class WorkerService(faust.Service):
             fetched=self.metrics.fetched,
             held_back_s=self._listener.held_back_s,
             lost=self._lost,
+            application_server=server,
         )
+
+    def _lanes(self) -> Mapping[int, Lane]:
+        return self._consumer_loop.lanes if self._consumer_loop is not None else {}
 
     def _open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
         return self._lane_factory.open_lane(partition, consumer)

@@ -32,7 +32,7 @@ from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.record import BufferedRecord, Source
 from stream_scorer.core.records.timestamps import milliseconds
-from stream_scorer.core.state.entry import BufferedOutcome, Entry, ScoredObservation, pack, unpack
+from stream_scorer.core.state.entry import BufferedOutcome, Entry, ScoredObservation, pack, unpack, waiting_since_ms
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.core.state.restore import Records, restore_predictions, restore_updates
 from tests.core.reference_join import Fact, PlainDictionary
@@ -386,6 +386,22 @@ def test_an_expired_outcome_becomes_the_dead_letter_of_its_own_record() -> None:
     assert (reason.code, reason.message) == (Code.UNKNOWN_ID, 'Observation ID: "ev-1" does not exist')
     update = outcome_update.decode_update(answers.updates[0].value or b"")
     assert update == outcome_update.Unknown("ev-1", True, "2025-11-22T08:26:40.000Z", Source(3, 17))
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, -2, -(1 << 63), 0, (1 << 63) - 1])
+def test_an_outcome_waits_whatever_the_timestamp_of_its_record(timestamp_ms: int) -> None:
+    """Brokers take any from a producer; what is kept is read back from the state and from its update."""
+    record = RestoredRecord("stops.outcomes", 3, 17, timestamp_ms, None, b"{}", [("none", None)])  # type: ignore[list-item]
+    outcomes = Outcomes([b"ev-1"], [True], [17], [timestamp_ms])
+    answers = join_outcomes(outcomes, [None], lambda _: buffer_record(record), partition=3, models=MODELS, clock=CLOCK)
+    packed = answers.entries[b"ev-1"]
+    assert packed is not None
+    (waiting,) = unpack(packed).waiting
+    assert waiting.record.timestamp == max(timestamp_ms, -1)
+    assert waiting_since_ms(packed) == waiting.outcome_ms <= CLOCK.now_ms
+    update = outcome_update.decode_update(answers.updates[0].value or b"")
+    assert isinstance(update, outcome_update.AwaitingPrediction)
+    assert update.record == waiting.record
 
 
 def test_an_outcome_waits_as_long_as_the_join_window() -> None:

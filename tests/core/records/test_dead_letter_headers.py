@@ -12,7 +12,7 @@ from stream_scorer.core.audit.traces import dead_letter_rows
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
 from stream_scorer.core.records.dead_letter import dead_letter
 from stream_scorer.core.records.dead_letter_headers import HEADERS, OPTIONAL_HEADERS
-from stream_scorer.core.records.dead_letter_reader import DeadLetter, SourcePosition, read_letter
+from stream_scorer.core.records.dead_letter_reader import TIMESTAMP_MS_MAX, DeadLetter, SourcePosition, read_letter
 from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries
 from stream_scorer.operations.dead_letters.index.rows import letter_rows
@@ -37,7 +37,7 @@ REASONS = st.lists(
     reasons=REASONS,
     stage=st.sampled_from(Stage),
     offset=st.integers(0, 2**44 - 1),
-    timestamp=st.integers(-1, 2**62),
+    timestamp=st.integers(-(2**63), 2**63 - 1),
     limit_bytes=st.sampled_from([10, 1 << 20]),
     replays=st.integers(0, 1_000),
 )
@@ -63,12 +63,13 @@ def test_any_headers_in_a_readable_letter_out_with_our_values(
         replays=replays,
     )
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 24)
-    builder.append(0, max(timestamp, 0), written.key, written.value, written.headers)
+    builder.append(0, written.timestamp_ms, written.key, written.value, written.headers)
     (record,) = DefaultRecordBatch(bytes(builder.build()))
     letter = read_letter(2, record)
     assert isinstance(letter, DeadLetter)
     assert letter.headers == tuple((name, own or b"") for name, own in headers)
     assert (letter.reasons, letter.stage, letter.origin) == (tuple(reasons), stage, SourcePosition(TOPIC, 2, offset))
+    assert letter.timestamp_ms == min(max(timestamp, -1), TIMESTAMP_MS_MAX)
     assert (letter.version, letter.failed_ms, letter.claimed_replays) == ("1.2", 1_795_365_418_142, replays)
     whole = letter.truncation is None
     assert whole or limit_bytes == 10

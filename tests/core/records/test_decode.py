@@ -18,6 +18,17 @@ from stream_scorer.core.quality.windowed_evaluation import Window, WindowedEvalu
 from stream_scorer.core.records.audit_log import decode_entry
 from stream_scorer.core.records.dead_letter_reader import claimed_replays, id_of, milliseconds, read_letter
 from stream_scorer.core.records.decode import decode_each, decode_or_none
+from stream_scorer.core.records.model_control import UnknownFormat
+from stream_scorer.core.records.model_switch import decode_switch
+from stream_scorer.core.records.output_sources import (
+    came_of,
+    letter_source,
+    move_source,
+    named_sources,
+    prediction_source,
+    update_source,
+)
+from stream_scorer.core.rollout.control import InForce, follow
 from stream_scorer.core.state.entry import pack, unpack, waiting_since_ms
 from stream_scorer.core.state.model_ids import OF_RECORDS_MAX, ModelIds
 from stream_scorer.core.state.restore import Records, restore_predictions, restore_updates
@@ -25,6 +36,7 @@ from stream_scorer.operations.audit.operator_actions import ActEvidence
 from stream_scorer.operations.dead_letters.index.dictionaries import Dictionaries
 from stream_scorer.operations.dead_letters.index.rows import letter_rows
 from stream_scorer.operations.sending.event_sources import json_line_events
+from stream_scorer.runtime.state.scored_since import is_older
 from tests.core.dead_letters.builders import Record
 from tests.nasty import AWAITING, JOINED, OURS, PREDICTION, nasty_records
 
@@ -95,6 +107,23 @@ def scorecards(records: Sequence[Record]) -> None:
     tally.add_letters(0, records)
 
 
+def sources(records: Sequence[Record]) -> None:
+    topics = tuple(TOPICS)
+    for read in (prediction_source("o"), update_source("o"), letter_source(topics), move_source("o", 0)):
+        for _, record in named_sources(records, 0, read).highest.values():
+            came_of(record, record)
+
+
+def models(records: Sequence[Record]) -> None:
+    in_force = None
+    for record in records:
+        followed = follow("e", in_force, record.offset, record.value)
+        in_force = followed if isinstance(followed, InForce) else in_force
+        msgspec.json.encode(decode_switch(record.value))
+        if isinstance(followed, UnknownFormat):
+            msgspec.json.encode(followed)
+
+
 READERS: dict[str, Callable[[Sequence[Record]], object]] = {
     "restoring predictions": lambda records: restored(restore_predictions, records),
     "restoring updates": lambda records: restored(restore_updates, records),
@@ -110,6 +139,9 @@ READERS: dict[str, Callable[[Sequence[Record]], object]] = {
     "scorecards": scorecards,
     "ledger": lambda records: [decode_entry(record.value) for record in records],
     "client": client,
+    "where to read on": sources,
+    "which models serve": models,
+    "since when": lambda records: [is_older(record, 1_000) for record in records],
     "lines of JSON": lambda records: list(json_line_events(record.value or b"" for record in records)),
     "times": lambda records: [milliseconds(record.value or b"") for record in records],
 }

@@ -5,7 +5,7 @@ from aiokafka.partitioner import murmur2 as murmur2_of_aiokafka
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.records.partitioner import murmur2, murmur2_of_all, partition_of, partitions_of
+from stream_scorer.core.records.partitioner import FEW, murmur2, murmur2_of_all, partition_of, partitions_of
 
 # From Apache Kafka's own tests (UtilsTest.testMurmur2), as signed numbers.
 KNOWN = {
@@ -36,11 +36,14 @@ def test_one_key_is_hashed_as_aiokafka_does(key: bytes) -> None:
 @given(KEYS, st.integers(1, 1000))
 def test_many_keys_of_any_lengths_get_the_partitions_that_each_gets_alone(keys: list[bytes], partitions: int) -> None:
     assert partitions_of(keys, partitions).tolist() == [partition_of(key, partitions) for key in keys]
+    assert murmur2_of_all(keys).tolist() == [murmur2(key) for key in keys]
 
 
 @given(st.lists(st.binary(min_size=7, max_size=7), min_size=1))
 def test_keys_of_one_length_get_the_partitions_that_each_gets_alone(keys: list[bytes]) -> None:
     assert partitions_of(keys, 4).tolist() == [partition_of(key, 4) for key in keys]
+    many = keys * (FEW + 1)  # enough to go through the passes
+    assert partitions_of(many, 4).tolist() == [partition_of(key, 4) for key in many]
 
 
 @pytest.mark.parametrize("key", [b"", b"\0", b"\0\0\0\0", b"a\0", b"a"], ids=repr)

@@ -45,7 +45,7 @@ def rewrite(folder: Path, file: str, change: Callable[[Any], Any]) -> Path:
     return folder.with_name("rewritten")
 
 
-@pytest.mark.parametrize(("which", "form"), [("logistic_pipeline", "additive"), ("trees_pipeline", "matrix")])
+@pytest.mark.parametrize(("which", "form"), [("logistic_pipeline", "additive"), ("trees_pipeline", "trees")])
 def test_a_loaded_model_says_what_the_saved_one_said(
     which: str, form: str, tmp_path: Path, codes: Codes, request: pytest.FixtureRequest
 ) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import BernoulliNB
 from sklearn.pipeline import make_pipeline
@@ -46,9 +47,36 @@ def young_at_night(numbers: Any) -> Any:
     return np.stack([ages / 100, hours / 24, (ages == 10) & (hours == 24)], axis=1)
 
 
+def without_eleven(numbers: Any) -> Any:
+    """Hours without 23, which trees then take for missing."""
+    found = numbers.to_numpy(dtype=float, copy=True)
+    found[found == 23] = np.nan
+    return found
+
+
+def boosting(method: str, cv: int = 3, ensemble: bool = False) -> Any:
+    """A few trees whose probabilities are calibrated."""
+    trees = HistGradientBoostingClassifier(max_iter=10, categorical_features=[0, 1, 2, 3])
+    return make_pipeline(ordinal(), CalibratedClassifierCV(trees, method=method, cv=cv, ensemble=ensemble))
+
+
 PIPELINES: dict[str, tuple[Any, Form]] = {
     "logistic": (logistic(0), "additive"),
-    "gradient boosting": (gradient_boosting(0).set_params(classifier__max_iter=10), "matrix"),
+    "gradient boosting": (gradient_boosting(0).set_params(classifier__max_iter=10), "trees"),
+    "boosting, calibrated by steps": (boosting("isotonic"), "trees"),
+    "boosting, calibrated by a curve": (boosting("sigmoid"), "trees"),
+    "boosting over one-hot columns": (make_pipeline(one_hot(), HistGradientBoostingClassifier(max_iter=10)), "trees"),
+    "boosting over missing values": (
+        make_pipeline(
+            one_hot(numbers=FunctionTransformer(without_eleven)), HistGradientBoostingClassifier(max_iter=10)
+        ),
+        "trees",
+    ),
+    "boosting by two calibrated models": (boosting("sigmoid", cv=2, ensemble=True), "matrix"),
+    "boosting with many leaves": (
+        make_pipeline(ordinal(), HistGradientBoostingClassifier(max_iter=2, max_leaf_nodes=100, min_samples_leaf=5)),
+        "matrix",
+    ),
     "sparse one-hot": (make_pipeline(one_hot(sparse=True), LogisticRegression(max_iter=3_000)), "additive"),
     "several steps": (make_pipeline(one_hot(), StandardScaler(), LogisticRegression()), "additive"),
     "log-odds by gradient descent": (

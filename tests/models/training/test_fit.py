@@ -18,7 +18,9 @@ from stream_scorer.models.dataframes import frame_of
 from stream_scorer.models.registry.default_model import default_model_folder, ensure_default_model, generated_rows
 from stream_scorer.models.registry.model_directory import load_model
 from stream_scorer.models.training.dataset import LABEL, LabelledRows
-from stream_scorer.models.training.fit import Trained, choose_threshold, split, train
+from stream_scorer.models.training.fit import Trained, split, train
+from stream_scorer.models.training.plots import plots_of
+from stream_scorer.models.training.thresholds import choose_threshold
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +201,26 @@ def test_the_default_model_is_trained_once_by_however_many_ask(tmp_path: Path) -
     assert steps != []
     assert load_model(folder).threshold < 0.5
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_calibrated_probabilities_are_in_the_order_of_the_rows_and_on_the_card() -> None:
+    boosted = train(
+        generated_rows(2_000, seed=1), source="", algorithm="gradient-boosting", calibration="isotonic", margin=0.0
+    )
+    assert boosted.card["calibration"] == "isotonic"
+    slope = boosted.evaluations["held-out"].calibration_slope
+    assert slope is not None
+    assert slope.low < 1.3
+    assert boosted.errors.shape == (1_600,)
+
+
+def test_both_policies_stand_on_the_card(trained: Trained) -> None:
+    policies = trained.card["threshold_choice"]["policies"]
+    assert policies["success-rate"]["value"] == trained.threshold
+    assert policies["gap"] is None or policies["gap"]["recall"] <= policies["success-rate"]["recall"]
+
+
+def test_the_drawing_has_a_line_for_each_set_of_rows_and_each_group(trained: Trained) -> None:
+    drawing = plots_of("m@0123", trained).decode()
+    for said in ("held-out", "more", "SubjectRaceCode", "Discovery rates, more"):
+        assert said in drawing

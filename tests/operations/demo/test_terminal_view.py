@@ -31,7 +31,15 @@ def something_seen() -> LiveCounts:
 
 
 def a_scene() -> Scene:
-    return Scene("127.0.0.1:34567", "127.0.0.1:45678", elapsed_s=75, observations=12_345, outcomes=99, state="playing")
+    return Scene(
+        "127.0.0.1:34567",
+        "127.0.0.1:45678",
+        gateway="127.0.0.1:45679",
+        elapsed_s=75,
+        observations=12_345,
+        outcomes=99,
+        state="playing",
+    )
 
 
 def drawn(width: int, height: int, seen: LiveCounts) -> str:
@@ -53,6 +61,7 @@ def test_everything_is_on_the_screen_and_nothing_runs_over_it(width: int, height
         "12,345",
         "01:15",
         "http://127.0.0.1:45678",
+        "http://127.0.0.1:45679/docs",
         "199 · 395 ms",
         "stop-00000399",
         "invalid_value",

@@ -17,7 +17,7 @@ from stream_scorer.core.contract.reasons import Code
 from stream_scorer.runtime.kafka import lenient_record_parser
 from stream_scorer.runtime.kafka.decompression import CODECS, UndecodableError, UnfoldsTooFarError, room_of, unfold
 from stream_scorer.runtime.kafka.lenient_record_parser import Bound, FetchedBatch, FetchedRecords, decode_leniently
-from tests.bombs import a_batch_of, compressed
+from tests.bombs import a_batch_of, a_record, compressed
 
 MIB = 1024 * 1024
 NUMBERS = {"none": 0, **{name: number for number, name in CODECS.items()}}
@@ -134,6 +134,21 @@ def test_a_number_of_records_that_is_a_lie_holds_nothing_up(codec: int, count: i
 def test_more_records_than_any_fetch_of_events_brings_are_not_unfolded() -> None:
     found = quarantined(a_batch_of(compressed(4, bytes(1_000)), 4, count=lenient_record_parser.RECORDS_MAX + 1))
     assert found.reason.code is Code.BATCH_TOO_LARGE
+
+
+@pytest.mark.parametrize("codec", NUMBERS.values(), ids=NUMBERS)
+@pytest.mark.parametrize(("records", "headers_each"), [(1, 3_000_000), (6, 200_000)], ids=["in one record", "in six"])
+def test_more_headers_than_any_fetch_of_events_brings_are_not_made(codec: int, records: int, headers_each: int) -> None:
+    body = b"".join(a_record(b"{}", delta, headers_each) for delta in range(records))
+    found = quarantined(a_batch_of(compressed(codec, body) if codec else body, codec, count=records))
+    assert found.reason.code is Code.BATCH_TOO_LARGE
+    assert f"{lenient_record_parser.HEADERS_MAX} headers" in found.reason.message
+
+
+def test_a_large_batch_with_headers_within_the_bound_is_read() -> None:
+    body = b"".join(a_record(bytes(MIB), delta, 1_000) for delta in range(3))
+    (batch,) = batches(a_batch_of(compressed(4, body), 4, count=3))
+    assert [len(record.headers) for record in batch] == [1_000] * 3
 
 
 def test_bytes_that_nobody_compressed_are_undecodable() -> None:

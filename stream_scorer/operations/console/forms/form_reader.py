@@ -3,10 +3,19 @@
 Invariant: whatever is posted, there is a form or an answer of 400 to 499, never a fault of ours.
 """
 
-from typing import cast
+import zlib
+from typing import Final, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import MultiDict, MultiMapping
+
+# What reading raises: an unknown charset, bytes that are none of it, a multipart body without its boundary or its end,
+# a part with a header that is none or with a coding that it does not have, …
+UNREADABLE: Final = (
+    *(ValueError, LookupError, RuntimeError, AssertionError, EOFError, OSError, TypeError),
+    *(HttpProcessingError, zlib.error),
+)
 
 
 async def read_form(request: web.Request) -> MultiMapping[str]:
@@ -15,8 +24,7 @@ async def read_form(request: web.Request) -> MultiMapping[str]:
         posted = await request.post()
     except web.HTTPException:
         raise
-    except (ValueError, LookupError, RuntimeError, AssertionError, EOFError, OSError) as error:
-        # an unknown charset, bytes that are none of it, a multipart body without its boundary or its end, …
+    except UNREADABLE as error:
         raise unreadable() from error
     fields: MultiDict[str] = MultiDict()
     for name, value in posted.items():

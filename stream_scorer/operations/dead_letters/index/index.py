@@ -61,33 +61,51 @@ class Chunk(NamedTuple):
 
 
 class Index:
-    """Letters and acts of one environment. `identity`: the cluster's."""
+    """Letters and acts of one environment. `identity`: the cluster's; `topic_ids`: what Kafka calls its two topics, as
+    far as that is known: a topic that was made anew has another id, and nothing of the one before counts."""
 
-    def __init__(self, folder: Path, names: TopicNames, identity: str) -> None:
+    def __init__(
+        self, folder: Path, names: TopicNames, identity: str, topic_ids: Mapping[str, str] | None = None
+    ) -> None:
         self._folder, self._names, self._identity = folder, names, identity
         self.sides: Mapping[str, int] = {names.observations: 0, names.outcomes: 1, names.dead_letters: LETTERS_SIDE}
+        self._begin_with(topic_ids or {})
+
+    def _begin_with(self, topic_ids: Mapping[str, str]) -> None:
+        self._topic_ids = topic_ids
         self._shelves: dict[int, PartitionIndex] = {}
-        self._ledger = PartitionIndex(folder, "ledger", ACT, f"{identity}/{names.ledger}")
+        self._ledger = PartitionIndex(self._folder, "ledger", ACT, self._identity_of(self._names.ledger))
         self._begins: dict[int, int] = {}
         self._acts = Acts(np.empty(0, dtype=ACT))
 
+    def _identity_of(self, topic: str) -> str:
+        return f"{self._identity}/{topic}@{self._topic_ids.get(topic, '')}"
+
     @property
-    def view(self) -> tuple[Path, TopicNames, str]:
+    def view(self) -> tuple[Path, TopicNames, str, Mapping[str, str]]:
         """What another index of the same is made of."""
-        return self._folder, self._names, self._identity
+        return self._folder, self._names, self._identity, self._topic_ids
 
     def shelf(self, partition: int) -> PartitionIndex:
         """The letters of one partition."""
         if partition not in self._shelves:
-            identity = f"{self._identity}/{self._names.dead_letters}"
+            identity = self._identity_of(self._names.dead_letters)
             self._shelves[partition] = PartitionIndex(self._folder, f"letters-{partition}", LETTER, identity)
         return self._shelves[partition]
 
     # Reading on
 
+    async def _identify(self, reader: Reader) -> None:
+        """Begin anew where a topic was made anew since. A broker that has not heard of a topic yet says nothing."""
+        known = dict(self._topic_ids)
+        known |= await reader.topic_ids((self._names.dead_letters, self._names.ledger))
+        if known != self._topic_ids:
+            self._begin_with(known)
+
     async def refresh(self, reader: Reader, on_read: OnRead | None = None, *, together: Together | None = None) -> None:
         """Read both topics on to the first open transaction. While another process reads on, wait for it. `together`
         may read on a part of the way beforehand."""
+        await self._identify(reader)
         spans = await reader.spans((self._names.dead_letters, self._names.ledger), stable=True)
         if together is not None:
             letters = {key: span for key, span in spans.items() if key.topic == self._names.dead_letters}
@@ -96,6 +114,7 @@ class Index:
 
     async def refresh_ledger(self, reader: Reader) -> None:
         """Read the ledger on to its very end, and wait for transactions that are still open there."""
+        await self._identify(reader)
         await self.read_on(reader, await reader.spans((self._names.ledger,)))
 
     async def read_on(

@@ -69,9 +69,16 @@ async def _watch(index: Index, positions: Mapping[TopicPartition, int], records:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _read_on(kafka: KafkaSettings, folder: Path, names: TopicNames, identity: str, spans: Spans) -> None:
+def _read_on(
+    kafka: KafkaSettings,
+    folder: Path,
+    names: TopicNames,
+    identity: str,
+    topic_ids: Mapping[str, str],
+    spans: Spans,
+) -> None:
     async def read() -> None:
         async with Reader(client_options(kafka)) as reader:
-            await Index(folder, names, identity).read_on(reader, spans)
+            await Index(folder, names, identity, topic_ids).read_on(reader, spans)
 
     asyncio.run(read())

@@ -9,6 +9,7 @@ from stream_scorer.core.contract.quarantined_batch import BatchSummary
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.dead_letters.highlighting import Segment, highlights, segments
 from stream_scorer.core.dead_letters.redaction import (
+    masked_batch,
     masked_headers,
     masked_key,
     masked_reason,
@@ -24,7 +25,8 @@ from stream_scorer.operations.dead_letters.query.filters import STATES, State
 
 class DeadLetterView(msgspec.Struct, frozen=True, kw_only=True):
     """A letter as it is shown. Of masked pieces, reasons, headers and keys only that they are there; a masked
-    value's size is that of what is shown, and of one that was cut off (`truncated`) neither size nor checksum."""
+    value's size is that of what is shown, and of one that was cut off (`truncated`) or stands for a `batch` there is
+    neither size nor checksum."""
 
     place: Position
     state: State
@@ -57,6 +59,7 @@ def view_of(access: Context, letter: DeadLetter | UnreadableDeadLetter, *, revea
     # marks come of the reasons that are shown: where a fault is within masked bytes is not told
     pieces = segments(letter.value, highlights(letter.value, reasons), hidden)
     truncation = letter.truncation if isinstance(letter, DeadLetter) else None
+    batch = letter.batch if isinstance(letter, DeadLetter) else None
     headers = [(name, value.decode(errors="backslashreplace")) for name, value in letter.headers]
     key = None if letter.key is None else letter.key.decode(errors="backslashreplace")
     id_ = letter.id if isinstance(letter, DeadLetter) else None
@@ -78,7 +81,7 @@ def view_of(access: Context, letter: DeadLetter | UnreadableDeadLetter, *, revea
         size_bytes=len(letter.value or b"") if revealed else masked_size_bytes(pieces),
         truncated=truncation is not None,
         truncation=truncation if revealed else None,
-        batch=letter.batch if isinstance(letter, DeadLetter) else None,
+        batch=batch if revealed or batch is None else masked_batch(batch),
         why_not_replayable=why_not_replayable(access, letter, state),
     )
 

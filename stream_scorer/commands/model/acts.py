@@ -1,0 +1,289 @@
+"""`stream-scorer model deploy`, `share`, `promote`, `rollback`, `withdraw`, `stop`: one control record each.
+
+Invariant: what will happen is said in one line before it does, and only what counts is called done.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
+from stream_scorer.commands.model.options import (
+    CandidateArgument,
+    DeployedArgument,
+    FromOption,
+    LabelledOption,
+    MinSuccessRateOption,
+    SourceArgument,
+    ThresholdOption,
+    TimeoutOption,
+    ToOption,
+    WaitOption,
+    WhoOption,
+    WhyOption,
+    YesOption,
+    verification_of,
+)
+from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.errors import ModelError
+
+if TYPE_CHECKING:
+    from stream_scorer.operations.rollout.lane_switches import LaneStatus
+    from stream_scorer.operations.rollout.planned_act import PlannedAct
+    from stream_scorer.operations.rollout.service import Rollout
+    from stream_scorer.runtime.settings.settings import Settings
+
+NOT_FINE = 1
+
+Plan = Callable[["Rollout"], Awaitable["PlannedAct"]]
+
+
+class RoleChoice(StrEnum):
+    """What a model is deployed as."""
+
+    SHADOW = "shadow"
+    CANARY = "canary"
+    CHAMPION = "champion"
+
+
+def register(model: typer.Typer) -> None:
+    for command in (deploy, share, promote, rollback, withdraw, stop):
+        model.command()(command)
+
+
+def deploy(
+    source: SourceArgument,
+    role: Annotated[
+        RoleChoice,
+        typer.Option(
+            "--as",
+            help="shadow: scored and judged only; canary: its predictions are published for a share of the ids; "
+            "champion: for all.",
+        ),
+    ],
+    share_percent: Annotated[
+        float, typer.Option("--share", metavar="PERCENT", min=0, max=100, help="The canary's share of the ids.")
+    ] = 5.0,
+    threshold: ThresholdOption = None,
+    auto: Annotated[bool, typer.Option("--auto", help="The judge may promote or withdraw it by itself, once.")] = False,
+    labelled: LabelledOption = None,
+    begin: FromOption = None,
+    end: ToOption = None,
+    min_success_rate: MinSuccessRateOption = 0.5,
+    wait: WaitOption = False,
+    timeout_s: TimeoutOption = 300.0,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    yes: YesOption = False,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify a model here, upload it, and deploy it as shadow, canary or champion.
+
+    The first model of an environment is its champion. A canary keeps its ids while its share grows.
+    """
+    quiet_kafka_clients()
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+
+    async def deployed() -> None:
+        from stream_scorer.models.artifacts.files import read_files
+        from stream_scorer.models.registry.model_directory import load_model
+        from stream_scorer.operations.rollout.model_sources import opened_source
+        from stream_scorer.operations.rollout.model_store import NewModel
+        from stream_scorer.operations.rollout.service import open_rollout, served
+
+        async with opened_source(source, resolved) as folder:
+            loaded = load_model(folder, resolved.model.trusted_types)
+            found = await verification_of(
+                loaded,
+                resolved,
+                labelled=labelled,
+                begin=begin,
+                end=end,
+                min_success_rate=min_success_rate,
+                threshold=threshold,
+            )
+            if found.faults:
+                raise ModelError(f"{found.model} may not be deployed: {'; '.join(found.faults)}")
+            contents, digest = read_files(folder)
+        name, _, _ = loaded.name.rpartition("@")
+        model = served(name, digest, found.threshold)
+        async with open_rollout(resolved, who=who) as rollout:
+            planned = await rollout.plan_deploy(model, role.value, share=share_percent / 100, auto=auto)
+            confirm(planned, yes)
+            await rollout.upload(NewModel(name, digest, loaded.threshold, loaded.form, contents), _chunk_shown)
+            await _done(rollout, planned, why, wait=wait, timeout_s=timeout_s, as_json=as_json)
+
+    asyncio.run(deployed())
+
+
+def share(
+    percent: Annotated[float, typer.Argument(metavar="PERCENT", min=0, max=100, help="Of the ids, 0 to 100.")],
+    wait: WaitOption = False,
+    timeout_s: TimeoutOption = 300.0,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    yes: YesOption = False,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give the canary another share of the ids. Ids that it has it keeps while the share grows."""
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    _act(resolved, lambda rollout: rollout.plan_share(percent / 100), who, why, yes, wait, timeout_s, as_json)
+
+
+def promote(
+    model: CandidateArgument = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even where a lane has not loaded it: it stands still until it has.")
+    ] = False,
+    wait: WaitOption = False,
+    timeout_s: TimeoutOption = 300.0,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    yes: YesOption = False,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a candidate the champion; the one before stays loaded. Refused until every lane has loaded it."""
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    _act(resolved, lambda rollout: rollout.plan_promote(model, force=force), who, why, yes, wait, timeout_s, as_json)
+
+
+def rollback(
+    wait: WaitOption = False,
+    timeout_s: TimeoutOption = 300.0,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    yes: YesOption = False,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the champion before the champion again: one record, nothing to load."""
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    _act(resolved, lambda rollout: rollout.plan_rollback(), who, why, yes, wait, timeout_s, as_json)
+
+
+def withdraw(
+    model: CandidateArgument = None,
+    wait: WaitOption = False,
+    timeout_s: TimeoutOption = 300.0,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    yes: YesOption = False,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a candidate out; a canary's ids go back to the champion."""
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    _act(resolved, lambda rollout: rollout.plan_withdraw(model), who, why, yes, wait, timeout_s, as_json)
+
+
+def stop(
+    model: DeployedArgument,
+    wait: WaitOption = False,
+    timeout_s: TimeoutOption = 300.0,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    yes: YesOption = False,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Unload a shadow, the canary, or the champion before."""
+    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
+    _act(resolved, lambda rollout: rollout.plan_stop(model), who, why, yes, wait, timeout_s, as_json)
+
+
+def _act(
+    resolved: "Settings",
+    plan: Plan,
+    who: str | None,
+    why: str,
+    yes: bool,
+    wait: bool,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    async def acted() -> None:
+        from stream_scorer.operations.rollout.service import open_rollout
+
+        async with open_rollout(resolved, who=who) as rollout:
+            planned = await plan(rollout)
+            confirm(planned, yes)
+            await _done(rollout, planned, why, wait=wait, timeout_s=timeout_s, as_json=as_json)
+
+    quiet_kafka_clients()
+    asyncio.run(acted())
+
+
+def confirm(planned: "PlannedAct", yes: bool) -> None:
+    """Say what will happen; on a terminal, ask."""
+    typer.echo(f"{planned.words}.", err=True)
+    if not yes and sys.stdin.isatty():
+        typer.confirm("Go on?", abort=True, err=True)
+
+
+async def _done(
+    rollout: "Rollout", planned: "PlannedAct", why: str, *, wait: bool, timeout_s: float, as_json: bool
+) -> None:
+    act = await rollout.commit(planned, why)
+    lanes = await rollout.wait(act, timeout_s, _lanes_shown()) if wait else []
+    if as_json:
+        import msgspec
+
+        from stream_scorer.commands.model.printing import print_json
+
+        print_json({"offset": act.offset, "control": act.control, "lanes": msgspec.to_builtins(lanes)})
+    else:
+        typer.echo(f"done: control record {act.offset} counts")
+    faults = lane_faults(lanes)
+    for fault in faults:
+        typer.echo(fault, err=True)
+    if faults:
+        raise typer.Exit(NOT_FINE)
+
+
+def lane_faults(lanes: "list[LaneStatus]") -> list[str]:
+    """What keeps lanes from serving, one line each."""
+    said = []
+    for lane in lanes:
+        if lane.state == "refused":
+            said.append(f"lane {lane.partition} refused {lane.model or 'a model'}: {lane.reason or 'no reason given'}")
+        elif lane.state != "serving":
+            said.append(f"lane {lane.partition} does not serve it yet ({lane.state}); it switches with its next batch")
+    return said
+
+
+def _lanes_shown() -> "Callable[[list[LaneStatus]], None]":
+    said = ""
+
+    def show(lanes: "list[LaneStatus]") -> None:
+        nonlocal said
+        states = [lane.state for lane in lanes]
+        now = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        if now != said:
+            said = now
+            typer.echo(f"lanes: {now}", err=True)
+
+    return show
+
+
+def _chunk_shown(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"\ruploading: {done} of {total} chunks", err=True, nl=done == total)

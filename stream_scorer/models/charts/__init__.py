@@ -1,0 +1,1 @@
+"""Drawings of what a model says, as SVG files."""

@@ -1,0 +1,1 @@
+"""Models held against what the topics retain."""
