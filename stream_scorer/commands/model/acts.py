@@ -61,7 +61,7 @@ def deploy(
         RoleChoice,
         typer.Option(
             "--as",
-            help="shadow: scored and judged only; canary: its predictions are published for a share of the ids; "
+            help="shadow: scored only; canary: its predictions are published for a share of the ids; "
             "champion: for all.",
         ),
     ],
@@ -69,7 +69,6 @@ def deploy(
         float, typer.Option("--share", metavar="PERCENT", min=0, max=100, help="The canary's share of the ids.")
     ] = 5.0,
     threshold: ThresholdOption = None,
-    auto: Annotated[bool, typer.Option("--auto", help="The judge may promote or withdraw it by itself, once.")] = False,
     labelled: LabelledOption = None,
     begin: FromOption = None,
     end: ToOption = None,
@@ -108,7 +107,7 @@ def deploy(
         name, _, _ = loaded.name.rpartition("@")
         model = served(name, digest, found.threshold)
         async with open_rollout(settings, who=options.who) as rollout:
-            planned = await rollout.plan_deploy(model, role.value, share=share_percent / 100, auto=auto)
+            planned = await rollout.plan_deploy(model, role.value, share=share_percent / 100)
             confirm(planned, options.yes)
             await rollout.upload(NewModel(name, digest, loaded.threshold, loaded.form, contents), _chunk_shown)
             await _done(rollout, planned, options)

@@ -80,9 +80,7 @@ def deploy(
             f"all others those of {before.champion.label}"
         )
     else:
-        words = f"{model.label} becomes a shadow in {environment}: it is scored and judged, nobody gets its predictions"
-    if test.auto and role != "champion":
-        words += "; the judge promotes or withdraws it by itself, once"
+        words = f"{model.label} becomes a shadow in {environment}: it is scored, nobody gets its predictions"
     return _planned(in_force, ControlAct.DEPLOY, model.label, models, test, words)
 
 

@@ -111,16 +111,15 @@ class Rollout:
         role: str,
         *,
         share: float = 0.0,
-        auto: bool = False,
     ) -> PlannedAct:
         """One more model. What is asked of it is fixed here, from the settings. Raises ModelError, SettingsError."""
-        if self.settings.worker.delivery == "at-least-once" and (role == "canary" or auto):
+        if self.settings.worker.delivery == "at-least-once" and role == "canary":
             raise SettingsError(
-                "with worker.delivery = at-least-once no canary can be deployed and nothing is decided by itself: one "
-                "observation could be published by two models. Deploy a shadow or the champion, or use exactly-once"
+                "with worker.delivery = at-least-once no canary can be deployed: one observation could be published by "
+                "two models. Deploy a shadow or the champion, or use exactly-once"
             )
         business = self.settings.business
-        test = AcceptanceTest(floor=business.success_rate_min, gap_max=business.group_gap_max, auto=auto)
+        test = AcceptanceTest(floor=business.success_rate_min, gap_max=business.group_gap_max)
         in_force = await self._in_force()
         return planned_act.deploy(in_force, model, role, share=share, test=test, environment=self.environment)
 

@@ -210,7 +210,7 @@ def make_rollout(settings: Settings, names: TopicNames, load_own: Callable[[], S
         options,
         names.models,
         folder=settings.state_path / "models",
-        bytes_max=settings.model.upload_bytes_max,
+        bytes_max=settings.models.bytes_max,
         timeout_s=settings.models.timeout_ms / 1000,
         trusted_types=settings.model.trusted_types,
     )

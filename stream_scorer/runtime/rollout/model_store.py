@@ -122,7 +122,7 @@ class ModelStore:
         if manifest is None or manifest.digest != digest:
             return "it has no manifest there"
         if manifest.total_bytes > self._bytes_max:
-            return f"it has {manifest.total_bytes:,} bytes, more than model.upload_bytes_max = {self._bytes_max:,}"
+            return f"it has {manifest.total_bytes:,} bytes, more than models.bytes_max = {self._bytes_max:,}"
         contents = joined_files(manifest, chunks)
         if contents is None or not set(FILES) <= set(contents) or digest_of(contents) != digest:
             return "its chunks are not what its digest says"

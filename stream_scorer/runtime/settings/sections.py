@@ -170,6 +170,7 @@ class ModelsSettings(Section, frozen=True):
     """Models that are deployed by `stream-scorer model`."""
 
     loaded_max: Annotated[int, about("Models that a worker has loaded at one time", ge=1, le=64)] = 8
+    bytes_max: Annotated[int, about("The largest model that is uploaded or fetched", ge=1, le=1024 * MIB)] = 64 * MIB
     timeout_ms: Annotated[
         int, about("Within which a model that is not additive must answer for a batch", ge=10, le=600_000)
     ] = 15_000

@@ -24,7 +24,7 @@ TITLES: Final = {
     "stop": "Stop",
 }
 # What a form says of an act, beside which one it is
-FIELDS: Final = ("do", "model", "role", "share", "threshold", "auto", "force", "why")
+FIELDS: Final = ("do", "model", "role", "share", "threshold", "force", "why")
 
 
 async def plan(visit: RequestContext) -> web.Response:
@@ -95,7 +95,7 @@ async def _deploy(rollout: Rollout, model: str | None, form: MultiMapping[str]) 
     manifest = (await rollout.find_upload(model)).manifest
     chosen = served(manifest.name, manifest.digest, _threshold(form, manifest.threshold))
     share = _percent(form) if role == "canary" else 0.0
-    return await rollout.plan_deploy(chosen, role, share=share, auto=bool(form.get("auto")))
+    return await rollout.plan_deploy(chosen, role, share=share)
 
 
 def _percent(form: MultiMapping[str]) -> float:
