@@ -4,6 +4,7 @@ UserError (exit status in brackets)
 ├── SettingsError [2]      settings or options that can't be used
 │   └── InputFileError [2] a file of rows that can't be read by its rules; names the line
 ├── ModelError [1]         a model that can't be loaded, trained or trusted
+├── RolloutError [3]       which models should serve can't be known here, or the champion can't be loaded
 ├── BrokerError [1]        the local broker can't be started or stopped
 ├── TopicsError [1]        the cluster's topics are not what `topics/topics.toml` says
 ├── OffsetsError [1]       where a lane reads on can't be known, or Kafka contradicts it
@@ -41,6 +42,13 @@ class InputFileError(SettingsError):
 
 class ModelError(UserError):
     """A model that can't be loaded, trained or trusted."""
+
+
+class RolloutError(UserError):
+    """Which models should serve can't be known here, or the one that should predict can't be loaded. Starting again
+    changes nothing until somebody deploys or rolls back."""
+
+    exit_status = 3
 
 
 class BrokerError(UserError):

@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from stream_scorer.errors import BrokerError
 from stream_scorer.operations.local_broker import LocalBroker
@@ -17,6 +19,10 @@ from tests.support.reliability_report import (  # noqa: F401  # hooks that pytes
     pytest_sessionfinish,
 )
 from tests.support.workers import Environment, an_environment
+
+# A property says nothing of time: a machine may be busy
+hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("any machine")
 
 KAFKA_FIXTURES = {"broker", "own_broker", "three_brokers"}
 

@@ -132,17 +132,18 @@ async def test_waiting_names_the_lanes_that_refuse(
     settings: Settings, worker: WorkerHand, folders: dict[str, Path]
 ) -> None:
     first = await said(settings, "deploy", folders["first"], "--as", "champion")
-    waiting = asyncio.create_task(run(settings, "deploy", folders["second"], "--as", "shadow", "--wait"))
-    while (await said(settings, "status"))["control_offset"] == first["offset"]:
-        assert not waiting.done()
-    models = models_of(first)
-    offset = (await said(settings, "status"))["control_offset"]
-    await worker.switch(models, offset, lanes=[0, 1, 3])
-    await worker.switch(models, offset, lanes=[2], state="refused", model="second@abc", reason="no memory left")
+    deploy = ("deploy", folders["second"], "--as", "shadow", "--wait", "--timeout", "60")
+    async with open_rollout(settings) as onlooker:  # one command at a time: they share this process's output
+        waiting = asyncio.create_task(run(settings, *deploy))
+        while (offset := (await onlooker.status()).control_offset) == first["offset"]:
+            assert not waiting.done(), waiting.result().output
+            await asyncio.sleep(0.05)
+    await worker.switch(models_of(first), offset, lanes=[0, 1, 3])
+    refusal = {"model": "second@abc", "reason": "no memory left"}
+    await worker.switch(models_of(first), offset, lanes=[2], state="refused", **refusal)
     ran = await waiting
     assert ran.exit_code == 1
     assert "lane 2 refused second@abc: no memory left" in ran.stderr
-    assert (await run(settings, "share", "5", "--wait", "--timeout", "1")).exception is not None  # no canary
     timed_out = await run(settings, "stop", "second", "--wait", "--timeout", "1")
     assert timed_out.exit_code == 1
     assert "lane 0 does not serve it yet (waiting)" in timed_out.stderr

@@ -16,7 +16,7 @@ from tests.support.rollout import a_new_model, rollout_on
 
 @pytest.fixture
 async def rollout(broker: Broker, prefix: str) -> AsyncIterator[Rollout]:
-    async with rollout_on(broker.bootstrap, prefix, model__upload_bytes_max=2 * 1024 * 1024) as rollout:
+    async with rollout_on(broker.bootstrap, prefix, models__bytes_max=2 * 1024 * 1024) as rollout:
         yield rollout
 
 

@@ -12,16 +12,19 @@ from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.lanes.lane_models import LaneModels
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.lane_publisher import LanePublishers
+from stream_scorer.runtime.rollout.model_rollout import make_rollout
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store
 from stream_scorer.runtime.state.rocksdb import shared_memory
 from stream_scorer.runtime.worker.gauges import update_gauges
 from tests.support.builders import an_event, an_outcome
+from tests.support.models import champion_alone, says
 from tests.support.workers import LOOK_EVERY_S, Environment, until
 
 
@@ -33,6 +36,7 @@ class SlowToOpen:
         self._metrics, self._folder, self._environment = Metrics(), folder, environment
         self._publishers = LanePublishers(environment.settings, environment.topics.partitions)
         self._options = {"bootstrap_servers": environment.bootstrap}
+        self._rollout = make_rollout(environment.settings, environment.names, lambda: champion_alone(says(0.5)))
         self.consumer_loop = ConsumerLoop(
             self._options,
             group=environment.settings.group_name,
@@ -58,6 +62,7 @@ class SlowToOpen:
             batch_records_max=100,
             clock=lambda: WindowClock(time.time_ns() // 1_000_000, 3_600_000),
             start_offsets=StartOffsets(self._options, self._environment.names, partitions=4, reread_records=0),
+            models=LaneModels(partition, self._rollout, "a test"),
             lost=lambda partition, first, last: None,
         )
 
@@ -78,6 +83,7 @@ class SlowToOpen:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         await self.consumer_loop.connect()
+        await self._rollout.start()
         running = asyncio.create_task(self.consumer_loop.run())
         try:
             yield
@@ -85,6 +91,7 @@ class SlowToOpen:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             await self.consumer_loop.stop(5.0)
+            await self._rollout.stop()
 
 
 async def test_records_wait_while_lanes_restore_their_state(environment: Environment, tmp_path: Path) -> None:

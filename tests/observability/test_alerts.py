@@ -295,6 +295,8 @@ CASES = [
         Time("18h", "5m", "1h"),
     ),
     Case("StreamScorerBatchQuarantined", "one bomb", True, {series(catalogue.QUARANTINED.name): "0+0x20 40+0x100"}),
+    Case("StreamScorerModelSuspended", "a canary raised", True, {series(catalogue.SUSPENSIONS.name): "0+0x20 4+0x100"}),
+    Case("StreamScorerModelSuspended", "long ago", False, {series(catalogue.SUSPENSIONS.name): "4+0x200"}),
     Case("StreamScorerBatchQuarantined", "long ago", False, {series(catalogue.QUARANTINED.name): "40+0x200"}),
     Case(
         "StreamScorerOutcomesMissing",

@@ -18,7 +18,7 @@ from stream_scorer.client.stop_lookup import StopLookup
 from stream_scorer.core.quality.windowed_evaluation import Window
 from stream_scorer.errors import SettingsError, TopicsError, UserError
 from stream_scorer.gateway.outcome_replies import OutcomeReplies, Waiting
-from stream_scorer.models.artifacts.files import read_files
+from stream_scorer.models.artifacts.files import FILES, read_files
 from stream_scorer.models.registry.default_model import ensure_default_model
 from stream_scorer.models.registry.model_directory import load_model
 from stream_scorer.operations.audit.id_trace import trace
@@ -204,7 +204,8 @@ async def operate(settings: Settings) -> None:
 
 async def deploy(settings: Settings) -> None:
     folder = ensure_default_model()
-    loaded, (contents, digest) = load_model(folder), read_files(folder)
+    loaded, (files, digest) = load_model(folder), read_files(folder)
+    contents = {name: files[name] for name in FILES}
     async with open_rollout(settings, who="deployer") as rollout:
         await rollout.upload(a_new_model(f"new-{secrets.token_hex(4)}"))
         await rollout.upload(NewModel("default", digest, loaded.threshold, loaded.form, contents))

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from stream_scorer.core.records.model_control import ModelIds, ServedModel
 from stream_scorer.core.records.model_evidence import GROUPS, ModelEvidence, encode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState, encode_switch
-from stream_scorer.models.artifacts.files import CARD, DIGEST, FILES, GOLDEN, PIPELINE, digest_of
+from stream_scorer.models.artifacts.files import CARD, FILES, GOLDEN, PIPELINE, digest_of
 from stream_scorer.operations.rollout.model_store import NewModel
 from stream_scorer.operations.rollout.service import Rollout, open_rollout, served
 from stream_scorer.operations.rollout.status import in_roles
@@ -24,7 +24,7 @@ def a_new_model(name: str = "stops", size: int = 1_000, threshold: float = 0.4) 
     """Files that hang together, of no model that could be loaded; another digest for another name or size."""
     contents = {CARD: name.encode(), GOLDEN: b"{}", PIPELINE: bytes(number % 251 for number in range(size))}
     digest = digest_of(contents)
-    return NewModel(name, digest, threshold, "additive", {DIGEST: digest.encode(), **{n: contents[n] for n in FILES}})
+    return NewModel(name, digest, threshold, "additive", {file: contents[file] for file in FILES})
 
 
 def a_served_model(name: str = "stops", digit: str = "a", threshold: float = 0.4) -> ServedModel:

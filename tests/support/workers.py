@@ -66,6 +66,10 @@ class Environment:
         await asyncio.to_thread(worker.wait_ready)
         return worker
 
+    def started(self, name: str) -> WorkerProcess:
+        """The worker that was started last under that name."""
+        return self._started[name]
+
     def state_of(self, name: str) -> Path:
         """Where the worker of that name keeps its state."""
         return self.folder / f"state-{name}"

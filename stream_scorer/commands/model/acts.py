@@ -13,6 +13,7 @@ import typer
 
 from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
 from stream_scorer.commands.model.options import (
+    ActOptions,
     CandidateArgument,
     DeployedArgument,
     FromOption,
@@ -20,15 +21,12 @@ from stream_scorer.commands.model.options import (
     MinSuccessRateOption,
     SourceArgument,
     ThresholdOption,
-    TimeoutOption,
     ToOption,
-    WaitOption,
-    WhoOption,
-    WhyOption,
-    YesOption,
+    act_options,
     verification_of,
 )
-from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOption, SettingsOption, settings_from
+from stream_scorer.commands.option_groups import with_options
+from stream_scorer.commands.options import environment_settings
 from stream_scorer.errors import ModelError
 
 if TYPE_CHECKING:
@@ -55,7 +53,9 @@ def register(model: typer.Typer) -> None:
         model.command()(command)
 
 
+@with_options(settings=environment_settings, options=act_options)
 def deploy(
+    *,
     source: SourceArgument,
     role: Annotated[
         RoleChoice,
@@ -74,35 +74,27 @@ def deploy(
     begin: FromOption = None,
     end: ToOption = None,
     min_success_rate: MinSuccessRateOption = 0.5,
-    wait: WaitOption = False,
-    timeout_s: TimeoutOption = 300.0,
-    why: WhyOption = "",
-    who: WhoOption = None,
-    yes: YesOption = False,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
-    as_json: JsonOption = False,
+    options: ActOptions,
+    settings: "Settings",
 ) -> None:
     """Verify a model here, upload it, and deploy it as shadow, canary or champion.
 
     The first model of an environment is its champion. A canary keeps its ids while its share grows.
     """
     quiet_kafka_clients()
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
 
     async def deployed() -> None:
-        from stream_scorer.models.artifacts.files import read_files
+        from stream_scorer.models.artifacts.files import FILES, read_files
         from stream_scorer.models.registry.model_directory import load_model
         from stream_scorer.operations.rollout.model_sources import opened_source
         from stream_scorer.operations.rollout.model_store import NewModel
         from stream_scorer.operations.rollout.service import open_rollout, served
 
-        async with opened_source(source, resolved) as folder:
-            loaded = load_model(folder, resolved.model.trusted_types)
+        async with opened_source(source, settings) as folder:
+            loaded = load_model(folder, settings.model.trusted_types)
             found = await verification_of(
                 loaded,
-                resolved,
+                settings,
                 labelled=labelled,
                 begin=begin,
                 end=end,
@@ -111,122 +103,84 @@ def deploy(
             )
             if found.faults:
                 raise ModelError(f"{found.model} may not be deployed: {'; '.join(found.faults)}")
-            contents, digest = read_files(folder)
+            files, digest = read_files(folder)
+            contents = {name: files[name] for name in FILES}
         name, _, _ = loaded.name.rpartition("@")
         model = served(name, digest, found.threshold)
-        async with open_rollout(resolved, who=who) as rollout:
+        async with open_rollout(settings, who=options.who) as rollout:
             planned = await rollout.plan_deploy(model, role.value, share=share_percent / 100, auto=auto)
-            confirm(planned, yes)
+            confirm(planned, options.yes)
             await rollout.upload(NewModel(name, digest, loaded.threshold, loaded.form, contents), _chunk_shown)
-            await _done(rollout, planned, why, wait=wait, timeout_s=timeout_s, as_json=as_json)
+            await _done(rollout, planned, options)
 
     asyncio.run(deployed())
 
 
+@with_options(settings=environment_settings, options=act_options)
 def share(
+    *,
     percent: Annotated[float, typer.Argument(metavar="PERCENT", min=0, max=100, help="Of the ids, 0 to 100.")],
-    wait: WaitOption = False,
-    timeout_s: TimeoutOption = 300.0,
-    why: WhyOption = "",
-    who: WhoOption = None,
-    yes: YesOption = False,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
-    as_json: JsonOption = False,
+    options: ActOptions,
+    settings: "Settings",
 ) -> None:
     """Give the canary another share of the ids. Ids that it has it keeps while the share grows."""
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    _act(resolved, lambda rollout: rollout.plan_share(percent / 100), who, why, yes, wait, timeout_s, as_json)
+    _act(settings, lambda rollout: rollout.plan_share(percent / 100), options)
 
 
+@with_options(settings=environment_settings, options=act_options)
 def promote(
+    *,
     model: CandidateArgument = None,
     force: Annotated[
         bool, typer.Option("--force", help="Even where a lane has not loaded it: it stands still until it has.")
     ] = False,
-    wait: WaitOption = False,
-    timeout_s: TimeoutOption = 300.0,
-    why: WhyOption = "",
-    who: WhoOption = None,
-    yes: YesOption = False,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
-    as_json: JsonOption = False,
+    options: ActOptions,
+    settings: "Settings",
 ) -> None:
     """Make a candidate the champion; the one before stays loaded. Refused until every lane has loaded it."""
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    _act(resolved, lambda rollout: rollout.plan_promote(model, force=force), who, why, yes, wait, timeout_s, as_json)
+    _act(settings, lambda rollout: rollout.plan_promote(model, force=force), options)
 
 
+@with_options(settings=environment_settings, options=act_options)
 def rollback(
-    wait: WaitOption = False,
-    timeout_s: TimeoutOption = 300.0,
-    why: WhyOption = "",
-    who: WhoOption = None,
-    yes: YesOption = False,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
-    as_json: JsonOption = False,
+    *,
+    options: ActOptions,
+    settings: "Settings",
 ) -> None:
     """Make the champion before the champion again: one record, nothing to load."""
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    _act(resolved, lambda rollout: rollout.plan_rollback(), who, why, yes, wait, timeout_s, as_json)
+    _act(settings, lambda rollout: rollout.plan_rollback(), options)
 
 
+@with_options(settings=environment_settings, options=act_options)
 def withdraw(
+    *,
     model: CandidateArgument = None,
-    wait: WaitOption = False,
-    timeout_s: TimeoutOption = 300.0,
-    why: WhyOption = "",
-    who: WhoOption = None,
-    yes: YesOption = False,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
-    as_json: JsonOption = False,
+    options: ActOptions,
+    settings: "Settings",
 ) -> None:
     """Take a candidate out; a canary's ids go back to the champion."""
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    _act(resolved, lambda rollout: rollout.plan_withdraw(model), who, why, yes, wait, timeout_s, as_json)
+    _act(settings, lambda rollout: rollout.plan_withdraw(model), options)
 
 
+@with_options(settings=environment_settings, options=act_options)
 def stop(
+    *,
     model: DeployedArgument,
-    wait: WaitOption = False,
-    timeout_s: TimeoutOption = 300.0,
-    why: WhyOption = "",
-    who: WhoOption = None,
-    yes: YesOption = False,
-    bootstrap: BootstrapOption = None,
-    prefix: PrefixOption = None,
-    settings: SettingsOption = None,
-    as_json: JsonOption = False,
+    options: ActOptions,
+    settings: "Settings",
 ) -> None:
     """Unload a shadow, the canary, or the champion before."""
-    resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
-    _act(resolved, lambda rollout: rollout.plan_stop(model), who, why, yes, wait, timeout_s, as_json)
+    _act(settings, lambda rollout: rollout.plan_stop(model), options)
 
 
-def _act(
-    resolved: "Settings",
-    plan: Plan,
-    who: str | None,
-    why: str,
-    yes: bool,
-    wait: bool,
-    timeout_s: float,
-    as_json: bool,
-) -> None:
+def _act(settings: "Settings", plan: Plan, options: ActOptions) -> None:
     async def acted() -> None:
         from stream_scorer.operations.rollout.service import open_rollout
 
-        async with open_rollout(resolved, who=who) as rollout:
+        async with open_rollout(settings, who=options.who) as rollout:
             planned = await plan(rollout)
-            confirm(planned, yes)
-            await _done(rollout, planned, why, wait=wait, timeout_s=timeout_s, as_json=as_json)
+            confirm(planned, options.yes)
+            await _done(rollout, planned, options)
 
     quiet_kafka_clients()
     asyncio.run(acted())
@@ -239,12 +193,10 @@ def confirm(planned: "PlannedAct", yes: bool) -> None:
         typer.confirm("Go on?", abort=True, err=True)
 
 
-async def _done(
-    rollout: "Rollout", planned: "PlannedAct", why: str, *, wait: bool, timeout_s: float, as_json: bool
-) -> None:
-    act = await rollout.commit(planned, why)
-    lanes = await rollout.wait(act, timeout_s, _lanes_shown()) if wait else []
-    if as_json:
+async def _done(rollout: "Rollout", planned: "PlannedAct", options: ActOptions) -> None:
+    act = await rollout.commit(planned, options.why)
+    lanes = await rollout.wait(act, options.timeout_s, _lanes_shown()) if options.wait else []
+    if options.as_json:
         import msgspec
 
         from stream_scorer.commands.model.printing import print_json

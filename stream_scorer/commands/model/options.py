@@ -1,10 +1,12 @@
 """Options of the commands on models: where a model comes from, what it is held against, who acts and why."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_scorer.commands.options import JsonOption
 from stream_scorer.commands.time_options import milliseconds_of
 from stream_scorer.errors import SettingsError
 
@@ -67,6 +69,30 @@ WaitOption = Annotated[
     typer.Option("--wait", help="Wait until every lane serves it; exit status 1 where one refuses, or time is up."),
 ]
 TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="S", min=1, help="How long --wait waits.")]
+
+
+@dataclass(frozen=True)
+class ActOptions:
+    """Who acts and why, whether to ask first, and whether to wait for the lanes, at most `timeout_s` seconds."""
+
+    wait: bool
+    timeout_s: float
+    why: str
+    who: str | None
+    yes: bool
+    as_json: bool
+
+
+def act_options(
+    wait: WaitOption = False,
+    timeout_s: TimeoutOption = 300.0,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> ActOptions:
+    """Option group: what every act on models takes."""
+    return ActOptions(wait, timeout_s, why, who, yes, as_json)
 
 
 async def verification_of(

@@ -3,17 +3,20 @@
 Invariant: every validated record ends in exactly one place of `ScoredBatch`: a prediction, a dead letter, a move, or
 redelivered. An id is scored once within the join window.
 
-The model is asked by the caller, who may do so in a thread or in another process: `score_batch` is a generator that
-yields observation codes and is sent what the model made of them, so that nothing in here waits.
+Models are asked by the caller, who may do so in a thread or in another process: `score_batch` is a generator that
+yields questions and is sent what the models made of them, so that nothing in here waits. The champion is asked about
+everything that is new; the canary, where there is one, about what the champion could score, so that the champion's
+answer is at hand where the canary fails.
 """
 
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_scorer.core.contract.reasons import Code, Reason, Stage
-from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
 from stream_scorer.core.dead_letters.rejection import RejectedRecord, to_dead_letter
 from stream_scorer.core.observations.deduplication import (
     Arrivals,
@@ -23,11 +26,21 @@ from stream_scorer.core.observations.deduplication import (
 )
 from stream_scorer.core.observations.limits import Limits
 from stream_scorer.core.observations.prediction_records import predict
-from stream_scorer.core.observations.scoring import Codes, Probabilities, Scored
+from stream_scorer.core.observations.scoring import Probabilities, Scored
+from stream_scorer.core.observations.speakers import (
+    CanaryShare,
+    Published,
+    Question,
+    ScoredSample,
+    in_order,
+    said_by_champion,
+    said_with_canary,
+    samples_of,
+    without_smoke_tests,
+)
 from stream_scorer.core.observations.validation import ValidatedBatch, ValidObservations
 from stream_scorer.core.outcomes.batch_join import join_buffered
 from stream_scorer.core.outcomes.join import JoinResult
-from stream_scorer.core.quality.counts import Decisions
 from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.core.records.record import ProducerRecord, Publishable
@@ -54,30 +67,26 @@ class Decided(NamedTuple):
     redelivered: int = 0
 
 
-class ScoredSample(NamedTuple):
-    """The predictions that quality and drift are computed from, smoke tests left out: three arrays of one shape."""
-
-    codes: Codes
-    decisions: Decisions
-    probabilities: Probabilities
-
-
 class ScoredBatch(NamedTuple):
     """What becomes of a batch. `predictions` and `dead_letters` in the order of offsets; `moves` by the partition where
     they belong; `entries` to keep once all is committed; `joined`: updates for outcomes that came first; `rejected`:
     what the dead letters are made of; `unscored`: ids that the model failed at; `timestamps_ms` of what was
-    predicted."""
+    predicted; `samples`: by who predicted; `published`: for shadows, None where nothing was."""
 
     predictions: list[Publishable]
     dead_letters: list[ProducerRecord]
     moves: Mapping[int, Sequence[ProducerRecord]]
     entries: dict[bytes, bytes | None]
     joined: JoinResult | None
-    sample: ScoredSample | None
+    samples: Sequence[tuple[ModelIdentity, ScoredSample]]
     rejected: Sequence[RejectedRecord]
     unscored: Sequence[bytes]
     redelivered: int
     timestamps_ms: Sequence[int]
+    published: Published | None
+
+
+Scoring = Generator[Question, Scored | None, ScoredBatch]
 
 
 def score_batch(
@@ -90,9 +99,10 @@ def score_batch(
     models: ModelIds,
     clock: WindowClock,
     limits: Limits,
-) -> Generator[Codes, Scored, ScoredBatch]:
+    canary: CanaryShare | None = None,
+) -> Scoring:
     """Score a batch that was read from `partition` of `topic`, given the packed entry `found` for each row's id (None:
-    none). Yields codes to be scored, shape (n,), seldom more than once; `models` learns the model if it is new."""
+    none). Yields what is to be scored, seldom more than once a model; `models` learns those that are new."""
     rows = batch.rows
     decided = yield from _decide(rows, found, clock, limits.repeats_are_conflicts)
     refused = [
@@ -102,37 +112,51 @@ def score_batch(
     accepted = rows.at(decided.accepted)
     timestamps_ms = [record.timestamp for record in accepted.records]
     entries: dict[bytes, bytes | None] = {}
-    joined = sample = None
+    joined = published = None
+    samples: list[tuple[ModelIdentity, ScoredSample]] = []
+    said = said_by_champion(decided.probabilities, speaker)
     if accepted.ids:
         codes = np.array(accepted.codes, dtype=np.int64)
-        decisions = decided.probabilities >= speaker.threshold
+        number: int | NDArray[np.int64] = models.number(speaker.model, speaker.role)
+        if canary is not None:
+            said = yield from said_with_canary(accepted, codes, decided.probabilities, speaker, canary)
+        published = Published(accepted, codes, decided.probabilities, said.canary, said.canaries)
+        if canary is not None and said.canary is not None:
+            number = np.where(said.canaries, models.number(canary.speaker.model, canary.speaker.role), number)
+            samples += samples_of(accepted.ids, codes, said, canary.speaker, said.canaries)
+            samples += samples_of(accepted.ids, codes, said, speaker, ~said.canaries)
+        else:
+            whole = ScoredSample(codes, said.decisions, said.probabilities)
+            samples.append((speaker, without_smoke_tests(accepted.ids, whole)))
         packed = pack_predictions(
             codes,
-            decided.probabilities,
-            decisions,
-            models.number(speaker.model, speaker.role),
+            said.probabilities,
+            said.decisions,
+            number,
             accepted.offsets,
             clock.event_ms_each(np.array(timestamps_ms, dtype=np.int64)),
             clock.now_ms,
         )
         entries = dict(zip(accepted.ids, packed, strict=True))
-        sample = _without_smoke_tests(accepted.ids, ScoredSample(codes, decisions, decided.probabilities))
         if decided.waiting:
             ids = [rows.ids[row] for row in decided.waiting]
             waited = [entry for row in decided.waiting if (entry := found[row]) is not None]
             scored = [entry for id_ in ids if (entry := entries[id_]) is not None]
             joined = join_buffered(ids, scored, waited, partition=partition, models=models)
             entries |= joined.entries
+    encode = partial(
+        predict,
+        partition=partition,
+        scored_at=rfc3339(clock.now_ms),
+        with_observation=limits.include_observation,
+        cloud_events_of=topic if limits.cloudevents else None,
+    )
+    if canary is None or said.canary is None:
+        predictions = encode(accepted, said.probabilities.tolist(), speaker=speaker)
+    else:
+        predictions = in_order(encode, accepted, said, speaker, canary.speaker)
     return ScoredBatch(
-        predictions=predict(
-            accepted,
-            decided.probabilities.tolist(),
-            partition=partition,
-            speaker=speaker,
-            scored_at=rfc3339(clock.now_ms),
-            with_observation=limits.include_observation,
-            cloud_events_of=topic if limits.cloudevents else None,
-        ),
+        predictions=predictions,
         dead_letters=[
             to_dead_letter(one, topic, partition, clock.now_ms, limits.dead_letter_bytes_max)
             for one in sorted(rejected, key=lambda one: one.record.offset)
@@ -140,17 +164,18 @@ def score_batch(
         moves=batch.moved,
         entries=entries,
         joined=joined,
-        sample=sample,
+        samples=samples,
         rejected=rejected,
         unscored=[rows.ids[row] for row, why in decided.refused.items() if why.code is not Code.CONFLICT],
         redelivered=decided.redelivered,
         timestamps_ms=timestamps_ms,
+        published=published,
     )
 
 
 def _decide(
     rows: ValidObservations, found: Sequence[bytes | None], clock: WindowClock, repeats_are_conflicts: bool
-) -> Generator[Codes, Scored, Decided]:
+) -> Generator[Question, Scored | None, Decided]:
     arrivals = Arrivals(rows.ids, rows.codes, rows.offsets)
     admission = deduplicate_observations(
         arrivals, found, window_starts_ms=clock.window_starts_ms, repeats_are_conflicts=repeats_are_conflicts
@@ -185,17 +210,12 @@ def _decide(
     )
 
 
-def _ask(rows: ValidObservations, admission: DeduplicationResult) -> Generator[Codes, Scored, Scored]:
+def _ask(rows: ValidObservations, admission: DeduplicationResult) -> Generator[Question, Scored | None, Scored]:
     """Have the new rows scored; the model is not asked about none."""
     if not admission.new:
         return Scored(np.empty(0), {})
     codes = rows.codes if len(admission.new) == len(rows.ids) else [rows.codes[row] for row in admission.new]
-    return (yield np.array(codes, dtype=np.int64))
-
-
-def _without_smoke_tests(ids: Sequence[bytes], sample: ScoredSample) -> ScoredSample:
-    if not (smoke := smoke_test_indices(ids)):
-        return sample
-    others = np.ones(len(ids), dtype=np.bool_)
-    others[smoke] = False
-    return ScoredSample(sample.codes[others], sample.decisions[others], sample.probabilities[others])
+    answer = yield Question(np.array(codes, dtype=np.int64))
+    if answer is None:
+        raise TypeError("the champion's answer is never left out")
+    return answer

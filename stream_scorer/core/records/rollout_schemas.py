@@ -128,8 +128,8 @@ def model_switch() -> Schema:
         "reason": TEXT | {"description": "Why it was refused or suspended"},
     }
     description = (
-        "What a partition did with a control record; `serving`, `suspended`: its models score from these offsets on, "
-        "and the last such record counts"
+        "What a partition did with a control record. `serving` and `suspended`: from these offsets on these models "
+        "score; the last such record counts"
     )
     return titled("Model switch", description, fields_of(ModelSwitch, described))
 

@@ -23,8 +23,8 @@ from stream_scorer.core.observations.score_batch import ScoredBatch, score_batch
 from stream_scorer.core.observations.scoring import Codes, FailureThreshold, Scored, score
 from stream_scorer.core.observations.validation import ValidatedBatch, validate_batch
 from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.model_switch import FirstOffsets
 from stream_scorer.core.records.partitioner import partition_of
-from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.models.registry.model_directory import load_model
 from stream_scorer.operations.bench.environment import Say
 from stream_scorer.operations.bench.fetch_cost import FetchCost, measure_fetches
@@ -33,10 +33,10 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.lenient_record_parser import FetchedRecords
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.score_step import ObservationStep
-from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.producer_identity import ProducerIdentity
 from stream_scorer.runtime.publishing.transaction import LaneBatch
+from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels, local_models
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store
 from stream_scorer.runtime.state.rocksdb import shared_memory
@@ -90,7 +90,7 @@ async def measure_hot_path(model: Path | None, say: Say) -> HotPathFigures:
 
     folder = ensure_default_model(say) if model is None else model
     loaded = load_model(folder)
-    served = ServedModel(ModelIdentity(loaded.name, "champion", loaded.threshold), loaded.score, loaded.expensive)
+    served = local_models(LoadedModel(loaded.name, loaded.digest, loaded.score, loaded.expensive), loaded.threshold)
     paths = []
     for records in BATCHES:
         say(f"Batches of {records:,} records")
@@ -107,8 +107,9 @@ async def measure_hot_path(model: Path | None, say: Say) -> HotPathFigures:
 class HotPath:
     """The way through one lane, over generated events without broken ones."""
 
-    def __init__(self, model: ServedModel, state: PendingWrites) -> None:
-        self._model, self._state, self._watch = model, state, Stopwatch()
+    def __init__(self, models: ServingModels, state: PendingWrites) -> None:
+        self._models, self._champion = models, models.champion
+        self._state, self._watch = state, Stopwatch()
         self._names = TopicNames("bench")
         self._limits = Limits(
             PARTITIONS,
@@ -120,10 +121,9 @@ class HotPath:
             join_window_ms=WINDOW_MS,
         )
         self._metrics = Metrics()
-        self._metrics.model_loaded(model.speaker.model, model.speaker.role)
+        self._metrics.model_loaded(self._champion.speaker.model, self._champion.speaker.role)
         self._brake = FailureThreshold(0.5, 1_000)
         self._step = ObservationStep(self._names, self._limits, self._brake, lambda: time.time_ns() // 1_000_000)
-        self._step.serve(model)
         self._producer = ProducerIdentity("bench", 1, 0)
         # more than are asked for: a quarter of them belongs to this lane
         generated = generated_events(EVENTS_MAX, seed=7, broken_share=0.0, id_prefix="evt-")
@@ -169,14 +169,17 @@ class HotPath:
         watch.time("append", lambda: self._append(outputs, offsets))
         state.stage(result.entries)
         watch.time("state, write", lambda: state.commit({self._names.predictions: self._offset}, ()))
-        batch, work = Batch(PARTITION, records, (), offsets, state), BatchResult()
+        batch, work = (
+            Batch(PARTITION, records, (), offsets, state, self._models, FirstOffsets(self._offset, 0)),
+            BatchResult(),
+        )
         self._step._hand_on(batch, work, result)
         work.stats.steps_s |= {"decode": 0.0, "admit": 0.0, "predict": 0.0, "encode": 0.0, "publish": 0.0}
         watch.time("count", lambda: self._metrics.committed(batch, work.stats, time.time_ns() // 1_000_000))
 
     def _score(self, validated: ValidatedBatch) -> tuple[Codes, Scored]:
         codes = np.array(validated.rows.codes, dtype=np.int64)
-        return codes, self._watch.time("score", lambda: score(codes, self._model.predict, self._brake))
+        return codes, self._watch.time("score", lambda: score(codes, self._champion.loaded.predict, self._brake))
 
     def _encode(
         self, validated: ValidatedBatch, found: list[bytes | None], codes: Codes, scored: Scored
@@ -187,7 +190,7 @@ class HotPath:
             found,
             topic=self._names.observations,
             partition=PARTITION,
-            speaker=self._model.speaker,
+            speaker=self._champion.speaker,
             models=self._state.models,
             clock=WindowClock(time.time_ns() // 1_000_000, WINDOW_MS),
             limits=self._limits,

@@ -318,6 +318,14 @@ def model_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
             "all together is not.",
         ),
         Alert(
+            "StreamScorerModelSuspended",
+            f"sum by (job) (increase({catalogue.SUSPENSIONS.name}[{span(pace.hour_s)}])) > 0",
+            "0s",
+            "ticket",
+            "{{ $value | humanize }} times a lane went on without a candidate that failed",
+            "The champion predicts in a canary's place; what a suspended candidate would have said is unknown.",
+        ),
+        Alert(
             "StreamScorerModelsDiffer",
             f"count by (job) (count by (job, model) ({loaded})) > 1",
             pace.minutes(15),

@@ -25,6 +25,7 @@ def rows(settings: Settings) -> tuple[PanelRow, ...]:
         PanelRow("For whom", tuple(group_panel(column) for column in GROUP_COLUMNS) + fairness(business)),
         PanelRow("Drift", drift(business)),
         PanelRow("What is predicted", predicted()),
+        PanelRow("Candidates", candidates()),
     )
 
 
@@ -95,6 +96,37 @@ def quality(business: BusinessSettings) -> tuple[Panel, ...]:
             ),
             unit="ops",
             links=(bad,),
+        ),
+    )
+
+
+def candidates() -> tuple[Panel, ...]:
+    suspended = runbook("StreamScorerModelSuspended")
+    return (
+        Panel(
+            "Control record",
+            "Offset of the control record whose models each worker has loaded; -1: the settings' model. Workers that "
+            "stay apart serve different models",
+            (Query(f"{catalogue.CONTROL_OFFSET.name}{{{LIVE}}}", "{{instance}}"),),
+            links=(runbook("StreamScorerModelsDiffer"),),
+        ),
+        Panel(
+            "Shadow predictions",
+            "Records a second of what canary and shadows would have said; and predictions that shadows owe: they "
+            "were late, raised, or were being started again",
+            (
+                Query(f"sum(rate({catalogue.SHADOW_PREDICTIONS.name}{{{LIVE}}}[$__rate_interval]))", "written"),
+                Query(f"sum(rate({catalogue.SHADOWS_MISSING.name}{{{LIVE}}}[$__rate_interval]))", "missing"),
+            ),
+            unit="ops",
+            links=(suspended,),
+        ),
+        Panel(
+            "Suspensions",
+            "How often lanes went on without a candidate, within an hour",
+            (Query(f"sum(increase({catalogue.SUSPENSIONS.name}{{{LIVE}}}[1h]))", "suspended"),),
+            limit=1,
+            links=(suspended,),
         ),
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from stream_scorer.errors import ModelError
-from stream_scorer.models.artifacts.files import DIGEST, write_together
+from stream_scorer.models.artifacts.files import DIGEST, write_files
 from stream_scorer.operations.rollout.service import open_rollout
 from stream_scorer.runtime.settings.settings import Settings
 
@@ -41,15 +41,15 @@ async def opened_source(source: str, settings: Settings) -> AsyncIterator[Path]:
         if kind == "uploaded":
             async with open_rollout(settings) as rollout:
                 upload = await rollout.find_upload(source.removeprefix(UPLOADED).strip("/"))
-                write_together(folder, await rollout.download(upload.manifest.digest))
+                write_files(folder, await rollout.download(upload.manifest.digest))
         elif kind == "mlflow":
             from stream_scorer.operations.rollout.mlflow_source import fetch_from_mlflow
 
-            folder = fetch_from_mlflow(source, folder, settings.model.upload_bytes_max)
+            folder = fetch_from_mlflow(source, folder, settings.models.bytes_max)
         else:
             from stream_scorer.operations.rollout.fsspec_source import fetch_from_file_system
 
-            fetch_from_file_system(source, folder, settings.model.upload_bytes_max)
+            fetch_from_file_system(source, folder, settings.models.bytes_max)
         yield folder
 
 
@@ -75,7 +75,7 @@ def refuse_too_large(source: str, size: int, bytes_max: int) -> None:
     if size > bytes_max:
         raise ModelError(
             f"{source} holds {size:,} bytes, more than {bytes_max:,}: name the model directory itself, make it "
-            "smaller, or raise model.upload_bytes_max"
+            "smaller, or raise models.bytes_max"
         )
 
 

@@ -5,7 +5,7 @@ cut off has no manifest and does not exist.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
@@ -23,11 +23,9 @@ from stream_scorer.core.records.model_manifest import (
 )
 from stream_scorer.core.records.timestamps import rfc3339
 from stream_scorer.errors import ModelError
-from stream_scorer.models.artifacts.files import DIGEST, FILES, digest_of
+from stream_scorer.models.artifacts.files import FILES, digest_of
 from stream_scorer.operations.reading.topic_position import TopicPosition
 from stream_scorer.operations.reading.topic_reader import Reader, Record, Span
-
-STORED: Final = frozenset({DIGEST, *FILES})
 
 # Chunks so far, chunks in all
 OnChunk = Callable[[int, int], None]
@@ -41,7 +39,8 @@ class UploadedModel(NamedTuple):
 
 
 class NewModel(NamedTuple):
-    """What is to be uploaded: the files of a model directory, checked, and what they say of themselves."""
+    """What is to be uploaded: the files of a model directory that its digest is of, checked, and what they say of
+    themselves."""
 
     name: ModelName
     digest: str
@@ -92,7 +91,7 @@ class ModelStore:
             and manifest.first_offset < offset
             and manifest.total_bytes <= self._bytes_max
             and manifest.chunks == max(1, -(-manifest.total_bytes // CHUNK_BYTES_MAX))
-            and {file.name for file in manifest.files} == STORED
+            and {file.name for file in manifest.files} >= set(FILES)
         )
 
     def find(self, named: str) -> UploadedModel:
@@ -124,7 +123,7 @@ class ModelStore:
         if size > self._bytes_max:
             raise ModelError(
                 f"{model.name} has {size:,} bytes, more than {self._bytes_max:,}: make it smaller, or raise "
-                "model.upload_bytes_max here and for all workers"
+                "models.bytes_max here and for all workers"
             )
         await self.refresh(reader)
         if (there := self._manifests.get(model.digest)) is not None:
@@ -186,5 +185,5 @@ class ModelStore:
         for chunks in (first, last):
             files = joined_files(manifest, chunks)
             if files is not None and digest_of(files) == manifest.digest:
-                return files
+                return {name: files[name] for name in FILES}
         return None

@@ -47,7 +47,7 @@ class Rollout:
         self._options, self._reader = options, reader
         self._turn = asyncio.Lock()
         self._control = ControlLog(names.model_control, self.environment)
-        self._store = ModelStore(names.models, settings.model.upload_bytes_max)
+        self._store = ModelStore(names.models, settings.models.bytes_max)
         self._switches = LaneSwitches(names.model_switches)
         self._evidence = EvidenceLog(names.model_evidence)
 

@@ -83,11 +83,14 @@ _WORKER: Final[_Table] = {
         _READ: "to see transactions that a lane's former owner left open",
         _WRITE: "to publish dead letters",
     },
-    "shadow_predictions": {_WRITE: "to publish what shadows would have said"},
-    "model_control": {_READ: "to learn which models should serve"},
-    "model_switches": {_READ: "to learn which models served last", _WRITE: "to record every switch of models"},
-    "models": {_READ: "to load models from it"},
-    "model_evidence": {_READ: "to count on from it", _WRITE: "to publish what outcomes say of the models"},
+    "shadow_predictions": {
+        _READ: "to see transactions that a lane's former owner left open",
+        _WRITE: "to publish shadow predictions",
+    },
+    "model_control": {_READ: "to follow control records"},
+    "model_switches": {_READ: "to read which models served last", _WRITE: "to publish switch records"},
+    "models": {_READ: "to load models"},
+    "model_evidence": {_READ: "to continue a lane's counts", _WRITE: "to publish evidence records"},
 }
 _SENDING: Final[_Table] = {
     "observations": {_WRITE: "to send observations"},
@@ -113,11 +116,11 @@ _LOOKS: Final[_Table] = {
     "ledger": {_READ: "to read what was decided", _WRITE: "to record every action"},
 }
 _DEPLOYS: Final[_Table] = {
-    "model_control": {_READ: "to base an act on the last one that counts", _WRITE: "to write every act"},
+    "model_control": {_READ: "to read the last record that counts", _WRITE: "to write control records"},
     "models": {_READ: "to read uploads back", _WRITE: "to upload models"},
-    "model_switches": {_READ: "to see which lanes have switched"},
-    "model_evidence": {_READ: "to judge candidates by it"},
-    "outcome_updates": {_READ: "to verify models on outcomes that are known"},
+    "model_switches": {_READ: "to read which lanes have switched"},
+    "model_evidence": {_READ: "to compute verdicts"},
+    "outcome_updates": {_READ: "to compute verdicts on last revisions"},
 }
 
 

@@ -13,7 +13,6 @@ import faust
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
-from stream_scorer.runtime.lanes.served_model import ServedModel
 
 
 @dataclass(slots=True)
@@ -33,10 +32,6 @@ class Agents:
         self._to_score, self._to_join = app.channel(), app.channel()
         app.agent(self._to_score, name="score_observations")(self._score_observations)
         app.agent(self._to_join, name="join_outcomes")(self._join_outcomes)
-
-    def serve(self, model: ServedModel) -> None:
-        """Score with this model from the next batch on."""
-        self._observations.serve(model)
 
     async def work(self, batch: Batch) -> BatchResult:
         """What becomes of a batch, worked out by the agents. Raises what an agent raised."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
@@ -18,15 +19,25 @@ from stream_scorer.core.dead_letters.rejection import RejectedRecord
 from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.core.outcomes.join import JoinResult
 from stream_scorer.core.quality.counts import Model, QualityCounts
+from stream_scorer.core.records.model_switch import FirstOffsets
 from stream_scorer.core.records.record import Publishable
 from stream_scorer.runtime.kafka.batch_fetch import Record
+from stream_scorer.runtime.rollout.serving_models import ServingModels
 from stream_scorer.runtime.state.pending_writes import PendingWrites
+
+
+class Suspension(NamedTuple):
+    """A candidate that a lane goes on without, and why. `label`: as predictions name it."""
+
+    digest: str
+    label: str
+    reason: str
 
 
 @dataclass(slots=True)
 class Batch:
     """Records of one lane that go through together, by input topic, and the offsets to commit with what becomes of
-    them.
+    them. `models`: who scores it; `first`: the first offset of each input that it is about.
 
     `due`: (event time, id) of outcomes that may have waited for longer than the join window.
     """
@@ -36,6 +47,8 @@ class Batch:
     outcomes: Sequence[Record]
     offsets: dict[TopicPartition, int]
     state: PendingWrites
+    models: ServingModels
+    first: FirstOffsets
     due: Sequence[tuple[int, bytes]] = ()
 
     @property
@@ -58,12 +71,15 @@ def oldest_ms(*queues: Sequence[Record]) -> int | None:
 class BatchStats:
     """What is to be counted once the batch is committed, by where its records ended. `scored`: for each model its
     predictions' observation numbers and probabilities; `unscored`: ids that it failed at; `quarantined`: records
-    of batches that were not unfolded."""
+    of batches that were not unfolded; `shadow_predictions`: records of them; `shadows_missing`: predictions that
+    shadows owe."""
 
     observations: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     letters: Counter[tuple[Code, Stage]] = field(default_factory=Counter)
     replayed: int = 0
+    shadow_predictions: int = 0
+    shadows_missing: int = 0
     quarantined: int = 0
     unscored: Sequence[bytes] = ()
     predicted_ms: Sequence[int] = ()
@@ -88,11 +104,13 @@ class BatchStats:
 
 @dataclass(slots=True)
 class BatchResult:
-    """What became of a batch: records to publish, entries to keep once they are committed, and what to count then."""
+    """What became of a batch: records to publish, entries to keep once they are committed, what to count then, and the
+    candidates that the lane goes on without."""
 
     outputs: dict[TopicPartition, Sequence[Publishable]] = field(default_factory=dict)
     entries: dict[bytes, bytes | None] = field(default_factory=dict)
     stats: BatchStats = field(default_factory=BatchStats)
+    suspensions: list[Suspension] = field(default_factory=list)
 
     def add_output(self, partition: TopicPartition, records: Sequence[Publishable]) -> None:
         """Add records to what goes to this partition."""

@@ -45,6 +45,11 @@ class LaneBuffer:
         """The same for all inputs."""
         return self._next_offsets
 
+    @property
+    def taken_offsets(self) -> Mapping[TopicPartition, int]:
+        """The offset behind the last record that was taken out, for all inputs."""
+        return self._taken_offsets
+
     def has_room(self, partition: TopicPartition) -> bool:
         """Whether to read more of this input: up to one batch waits while another is under way."""
         return len(self._waiting[partition]) < self._batch_records_max and self._waiting_bytes < WAITING_BYTES_MAX

@@ -14,7 +14,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records.clock import WindowClock
+from stream_scorer.core.records.model_switch import FirstOffsets
 from stream_scorer.core.records.output_timestamps import ANY_AGE, AgesMax, within_bounds
+from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
@@ -22,6 +24,7 @@ from stream_scorer.runtime.kafka.record_batches import Ends, Outputs
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.buffer import LaneBuffer
 from stream_scorer.runtime.lanes.expiry_timer import ExpiryTimer
+from stream_scorer.runtime.lanes.lane_models import LaneModels
 from stream_scorer.runtime.lanes.lifecycle import LaneEvent, LaneStatus, after
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.publishing.publisher import Publisher
@@ -52,6 +55,7 @@ class Lane:
         batch_records_max: int,
         clock: Callable[[], WindowClock],
         start_offsets: StartOffsets,
+        models: LaneModels,
         lost: Callable[[TopicPartition, int, int], None],
         ages_ms_max: AgesMax = ANY_AGE,
         keeps_all: Callable[[], bool] = lambda: False,
@@ -67,7 +71,8 @@ class Lane:
         self._consumer, self._publisher, self._open_state, self._work = consumer, publisher, open_state, work
         self._before_commit, self._committed = before_commit, committed
         self._clock, self._ages_ms_max = clock, ages_ms_max
-        self._start_offsets, self._lost = start_offsets, lost
+        self._start_offsets, self._models, self._lost = start_offsets, models, lost
+        self._switches = TopicPartition(models.topic, partition)
         self._arrived = asyncio.Event()
         self._buffer = LaneBuffer(self.inputs, batch_records_max)
         self._expiry = ExpiryTimer(clock, self._has_read_all, self._arrived.set, keeps_all)
@@ -147,6 +152,8 @@ class Lane:
             ticking.add_done_callback(lambda _: self._arrived.set())
             while (batch := await self._next_batch(committing, ticking, state)) is not None:
                 work = await self._work(batch)
+                switched = self._models.switched(batch.models, batch.first, work.suspensions, self._clock().now_ms)
+                work.add_output(self._switches, switched)
                 state.stage(work.entries)
                 if committing is not None:
                     await committing
@@ -178,6 +185,8 @@ class Lane:
             # so that from now on the group knows, also where an input stays empty for long
             await self._publisher.publish({}, {partition: begun.offsets[partition] for partition in anew})
         self._buffer.seek(begun.offsets)
+        await self._models.open()
+        await self._refuse_without_champion()
         for partition in self.inputs:
             self._consumer.seek(partition, begun.offsets[partition])
         self._consumer.resume(*self.inputs)
@@ -201,6 +210,12 @@ class Lane:
                 committing.result()
             if ticking.done():
                 ticking.result()
+            if self._models.refusal is not None:
+                if idle:
+                    await self._refuse_without_champion()
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
             waiting = self._buffer.waiting_records
             if waiting >= OVERLAP_RECORDS_MIN:
                 return self._take(state)
@@ -209,15 +224,43 @@ class Lane:
                     self._publisher.announce()
                 return self._take(state)
             self._arrived.clear()
+            if idle and (records := self._models.ready(self._first(), self._clock().now_ms)):
+                await self._publish_switches(records)
+                continue
             await self._arrived.wait()
         return None
 
     def _take(self, state: PendingWrites) -> Batch:
+        first = self._first()
         taken, offsets = self._buffer.take()
         self.on_capacity()
         return Batch(
-            self.partition, taken[self.observations], taken[self.outcomes], offsets, state, self._expiry.take()
+            self.partition,
+            taken[self.observations],
+            taken[self.outcomes],
+            offsets,
+            state,
+            self._models.serving(),
+            first,
+            self._expiry.take(),
         )
+
+    def _first(self) -> FirstOffsets:
+        """The first offsets of the next batch."""
+        taken = self._buffer.taken_offsets
+        return FirstOffsets(taken[self.observations], taken[self.outcomes])
+
+    async def _refuse_without_champion(self) -> None:
+        """End the lane where the champion can't be loaded, and let its topic of switches say so."""
+        if (refusal := self._models.refusal) is not None:
+            if records := self._models.refused(self._first(), self._clock().now_ms):
+                await self._publish_switches(records)
+            raise refusal
+
+    async def _publish_switches(self, records: Sequence[ProducerRecord]) -> None:
+        """In a transaction without a batch: while nothing else is under way."""
+        self._before_commit()
+        await self._publisher.publish({self._switches: records}, dict(self._buffer.taken_offsets))
 
     async def _commit(self, batch: Batch, work: BatchResult, state: PendingWrites) -> None:
         self._before_commit()
@@ -249,6 +292,10 @@ class Lane:
         except KafkaError:
             return False
         return not self._buffer.waiting(self.observations) and position >= ends[self.observations]
+
+    def wake(self) -> None:
+        """Look at what is there to do: other models may be loaded, or can't be."""
+        self._arrived.set()
 
     def stop(self) -> None:
         """Take no further batch; what is under way is committed first. `run` returns then."""

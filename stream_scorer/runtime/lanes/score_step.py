@@ -3,25 +3,42 @@ Everything in between is `core/observations/score_batch.py`."""
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
+import numpy as np
 from aiokafka import TopicPartition
 
 from stream_scorer.core.observations.limits import Limits
-from stream_scorer.core.observations.score_batch import ScoredBatch, score_batch
-from stream_scorer.core.observations.scoring import Codes, FailureThreshold, RecentFailures, Scored, score
+from stream_scorer.core.observations.score_batch import ScoredBatch, Scoring, score_batch
+from stream_scorer.core.observations.scoring import (
+    Codes,
+    FailureThreshold,
+    ModelFailure,
+    Probabilities,
+    RecentFailures,
+    Scored,
+    score,
+)
+from stream_scorer.core.observations.speakers import CanaryShare
 from stream_scorer.core.observations.validation import validate_batch
 from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.dead_letter_headers import REPLAYS
+from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.core.records.record import ConsumedRecord
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.lanes.batch import Batch, BatchResult, note_answers
-from stream_scorer.runtime.lanes.served_model import ServedModel
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult, Suspension, note_answers
+from stream_scorer.runtime.lanes.shadow_step import ShadowStep
+from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels
+
+T = TypeVar("T")
+# Of models that are asked at one time, each waits in a thread for its process
+THREADS = 8
 
 
 class ObservationStep:
-    """Scores batches with the model that it serves."""
+    """Scores batches with the models that they bring along."""
 
     def __init__(
         self,
@@ -30,18 +47,23 @@ class ObservationStep:
         brake: FailureThreshold,
         clock_ms: Callable[[], int],
         slack_ms: Callable[[], int] = lambda: 0,
+        *,
+        shadow_budget_s: float = 1.0,
+        only_disagreements: bool = False,
     ) -> None:
-        """`slack_ms`: by how much the join window is longer than the settings say."""
+        """`slack_ms`: by how much the join window is longer than the settings say; `shadow_budget_s`,
+        `only_disagreements`: as in `ShadowStep`."""
         self._names, self._limits, self._brake, self._clock_ms = names, limits, brake, clock_ms
         self._slack_ms = slack_ms
         self._recent = RecentFailures(brake)
         self._executor: ThreadPoolExecutor | None = None
-
-    def serve(self, model: ServedModel) -> None:
-        """Score with this model from the next batch on."""
-        self._model = model
-        if model.expensive and self._executor is None:
-            self._executor = ThreadPoolExecutor(1, "model")
+        self._shadows = ShadowStep(
+            names.shadow_predictions,
+            self._ask_candidate,
+            clock_ms,
+            budget_s=shadow_budget_s,
+            only_disagreements=only_disagreements,
+        )
 
     async def run(self, batch: Batch, work: BatchResult) -> None:
         """Add to `work` what becomes of the batch's observations. Raises `ModelFailure`."""
@@ -60,40 +82,80 @@ class ObservationStep:
         steps_s["decode"] = time.perf_counter() - began_s - steps_s.get("validate", 0.0)
         with work.stats.timing("admit"):
             found = batch.state.find(validated.rows.ids)
+        models, canary = batch.models, canary_share(batch.models)
         scoring = score_batch(
             validated,
             found,
             topic=self._names.observations,
             partition=batch.partition,
-            speaker=self._model.speaker,
+            speaker=models.champion.speaker,
             models=batch.state.models,
             clock=WindowClock(self._clock_ms(), limits.join_window_ms + self._slack_ms()),
             limits=limits,
+            canary=canary,
         )
-        self._hand_on(batch, work, await self._drive(scoring, work))
+        scored = await self._drive(scoring, models, work)
+        self._hand_on(batch, work, scored)
+        if (models.ids.shadows or canary is not None) and scored.published is not None:
+            with work.stats.timing("shadow"):
+                await self._shadows.run(batch, work, scored.published, canary, models)
 
-    async def _drive(self, scoring: Generator[Codes, Scored, ScoredBatch], work: BatchResult) -> ScoredBatch:
-        """Ask the model whatever `scoring` wants to know, until it is done."""
-        advance, scored, step = scoring.__next__, None, "admit"
+    async def _drive(self, scoring: Scoring, models: ServingModels, work: BatchResult) -> ScoredBatch:
+        """Ask the models whatever `scoring` wants to know, until it is done."""
+        answer: Scored | None = None
+        step = "admit"
         while True:
             try:
                 with work.stats.timing(step):
-                    codes = advance() if scored is None else scoring.send(scored)
+                    question = scoring.send(answer)
             except StopIteration as done:
                 result: ScoredBatch = done.value
                 return result
             with work.stats.timing("predict"):
-                scored = await self._score(codes)
+                if question.role == "champion":
+                    answer = await self._score(question.codes, models.champion.loaded)
+                else:
+                    answer = await self._score_canary(question.codes, models, work)
             step = "encode"
 
-    async def _score(self, codes: Codes) -> Scored:
-        if not self._model.expensive:
-            scored = score(codes, self._model.predict, self._brake)
+    async def _score(self, codes: Codes, model: LoadedModel) -> Scored:
+        if not model.expensive:
+            scored = score(codes, model.predict, self._brake)
         else:
-            loop = asyncio.get_running_loop()
-            scored = await loop.run_in_executor(self._executor, score, codes, self._model.predict, self._brake)
+            scored = await self._in_thread(score, codes, model.predict, self._brake)
+            if (why := model.ended()) is not None:  # which is no fault of the rows
+                raise ModelFailure(f"{model.label} does not answer: {why}")
         self._recent.add(len(codes), scored.rejected)
         return scored
+
+    async def _score_canary(self, codes: Codes, models: ServingModels, work: BatchResult) -> Scored | None:
+        """What the canary says; None where it fails at any row, and then the lane goes on without it."""
+        canary = models.ids.canary
+        if canary is None:
+            return None
+        answer = await self._ask_candidate(codes, models.loaded[canary.digest])
+        if isinstance(answer, str):
+            work.suspensions.append(Suspension(canary.digest, canary.label, answer))
+            return None
+        return Scored(answer, {})
+
+    async def _ask_candidate(self, codes: Codes, model: LoadedModel) -> Probabilities | str:
+        """What a candidate says of all rows, or why its answer is of no use. Never raises what it raised."""
+        try:
+            returned = await self._in_thread(model.predict, codes) if model.expensive else model.predict(codes)
+            probabilities = np.asarray(returned, dtype=np.float64)
+        except Exception as error:  # whatever it raises, the champion has answered
+            return f"it raised {type(error).__name__}"
+        if probabilities.shape != codes.shape:
+            return f"it gave an array of shape {probabilities.shape} for {len(codes)} rows"
+        if not bool(((probabilities >= 0.0) & (probabilities <= 1.0)).all()):
+            return "it gave a number that is no probability"
+        return probabilities
+
+    async def _in_thread(self, ask: Callable[..., T], *about: object) -> T:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(THREADS, "model")
+        return await asyncio.get_running_loop().run_in_executor(self._executor, ask, *about)
 
     def _hand_on(self, batch: Batch, work: BatchResult, scored: ScoredBatch) -> None:
         """Add what becomes of the batch to what is published, kept and counted."""
@@ -105,10 +167,10 @@ class ObservationStep:
         work.entries.update(scored.entries)
         if scored.joined is not None:
             note_answers(work, scored.joined, TopicPartition(names.outcome_updates, partition))
-        if scored.sample is not None:
-            model = self._model.speaker.model, self._model.speaker.role
-            noted.counted.count_predictions(model, scored.sample.codes, scored.sample.decisions)
-            noted.scored.append((model, scored.sample.codes, scored.sample.probabilities))
+        for speaker, sample in scored.samples:
+            model = speaker.model, speaker.role
+            noted.counted.count_predictions(model, sample.codes, sample.decisions)
+            noted.scored.append((model, sample.codes, sample.probabilities))
         noted.observations["predicted"] += len(scored.predictions)
         noted.observations["dead_lettered"] += len(scored.rejected)
         noted.observations["redelivered"] += scored.redelivered
@@ -118,9 +180,20 @@ class ObservationStep:
         noted.replayed += count_replayed(batch.observations)
 
     def close(self) -> None:
-        """Let go of the model's thread; what it is at is not waited for."""
+        """Let go of the models' threads; what they are at is not waited for."""
+        self._shadows.close()
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def canary_share(models: ServingModels) -> CanaryShare | None:
+    """Whose predictions are the canary's; None without one."""
+    canary = models.ids.canary
+    if canary is None:
+        return None
+    return CanaryShare(
+        ModelIdentity(canary.label, "canary", canary.threshold), bytes.fromhex(canary.salt), canary.share
+    )
 
 
 def count_replayed(records: Sequence[ConsumedRecord]) -> int:

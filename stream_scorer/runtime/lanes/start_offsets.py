@@ -9,7 +9,7 @@ Call it when the former owner is fenced: no transaction of the lane's is open th
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -25,7 +25,8 @@ from stream_scorer.core.records.output_sources import (
 )
 from stream_scorer.errors import OffsetsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.kafka.batch_fetch import Record, read
+from stream_scorer.runtime.kafka.batch_fetch import Record
+from stream_scorer.runtime.kafka.partition_span import FETCH_WAIT_MS_MAX, records_between
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,6 @@ TAIL_RECORDS: Final = 10_000
 TAIL_GROWTH: Final = 4
 # Of moves, which lie among other producers' records, no more than this is looked through in each partition
 MOVES_TAIL_RECORDS: Final = 10_000
-CHUNK_RECORDS: Final = 2_000
-FETCH_WAIT_MS_MAX: Final = 20
-LOOK_AGAIN_S: Final = 0.05
 # An end that lies below what was committed is asked for once more after this: a leader that has just been elected may
 # not know its own end yet
 ASK_AGAIN_S: Final = 1.0
@@ -172,7 +170,7 @@ class StartOffsets:
         size, prompt = TAIL_RECORDS, False
         while high > begin and not prompt:
             low = max(begin, high - size)
-            async for records in _records(consumer, output, low, high):
+            async for records in records_between(consumer, output, low, high):
                 said = named_sources(records, output.partition, reader)
                 readable += len(records) - said.unreadable
                 unreadable += said.unreadable
@@ -194,7 +192,7 @@ class StartOffsets:
         reader, highest = move_source(*partition), None
         for other in others:
             low = max(begins[other], ends[other] - MOVES_TAIL_RECORDS)
-            async for records in _records(consumer, other, low, ends[other]):
+            async for records in records_between(consumer, other, low, ends[other]):
                 said = named_sources([record for record in records if record.headers], other.partition, reader)
                 found = said.highest.get(partition.topic)
                 if found is not None and (highest is None or found[0] > highest[0]):
@@ -205,27 +203,9 @@ class StartOffsets:
 async def _is_there(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int, named_by: Record) -> bool:
     """Whether the record that an output names is what lies at its offset."""
     consumer.assign([partition])
-    async for records in _records(consumer, partition, offset, offset + 1):
+    async for records in records_between(consumer, partition, offset, offset + 1):
         return came_of(named_by, records[0])
     return False
-
-
-async def _records(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, low: int, high: int
-) -> AsyncIterator[list[Record]]:
-    """The records from one offset to before another, in lists."""
-    if low >= high:
-        return
-    consumer.pause(*consumer.assignment())
-    consumer.seek(partition, low)
-    consumer.resume(partition)
-    while (position := await consumer.position(partition)) < high:
-        taken = await read(consumer, (partition,), timeout_s=LOOK_AGAIN_S, records_max=CHUNK_RECORDS)
-        if records := [record for record in taken.get(partition, ()) if record.offset < high]:
-            yield records
-        if not taken and position == await consumer.position(partition):
-            await asyncio.sleep(LOOK_AGAIN_S)
-    consumer.pause(partition)
 
 
 def beyond_the_end(partition: TopicPartition, offset: int, end: int) -> OffsetsError:

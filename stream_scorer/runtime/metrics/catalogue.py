@@ -23,7 +23,7 @@ COUNTED_MODELS_MAX: Final = 4
 
 INPUTS: Final = ("observations", "outcomes")
 REFUSALS: Final = ("unknown_offset", "beyond_end", "recreated_topic")
-STEPS: Final = ("fetch", "decode", "validate", "admit", "predict", "encode", "join", "publish", "commit")
+STEPS: Final = ("fetch", "decode", "validate", "admit", "predict", "encode", "shadow", "join", "publish", "commit")
 OBSERVATION_ENDS: Final = ("predicted", "dead_lettered", "redelivered", "moved")
 OUTCOME_ENDS: Final = ("joined", "corrected", "repeated", "awaiting", "unknown", "dead_lettered", "moved")
 STAGES_OF_CODES: Final = {
@@ -75,6 +75,14 @@ OBSERVATIONS = counter(
     "observations", "records", "Observation records, by where they ended", "end", of=singles(OBSERVATION_ENDS)
 )
 OUTCOMES = counter("outcomes", "records", "Outcome records, by where they ended", "end", of=singles(OUTCOME_ENDS))
+SHADOW_PREDICTIONS = counter("shadow_predictions", "records", "Records of what candidates would have said")
+SHADOWS_MISSING = counter(
+    "shadows_missing", "1", "Predictions that a shadow owes: it was late, raised, or was being started again"
+)
+SUSPENSIONS = counter("model_suspensions", "1", "Candidates that a lane goes on without, because they failed")
+CONTROL_OFFSET = gauge(
+    "model_control_offset", "1", "Offset of the control record whose models are loaded; -1: the settings' model"
+)
 QUARANTINED = counter(
     "quarantined_records", "records", "Records of batches that were not decompressed; each batch is one dead letter"
 )
@@ -251,6 +259,10 @@ CATALOGUE: Final = (
     OUTCOMES,
     DEAD_LETTERS,
     QUARANTINED,
+    SHADOW_PREDICTIONS,
+    SHADOWS_MISSING,
+    SUSPENSIONS,
+    CONTROL_OFFSET,
     CODE_FIRST_SEEN,
     BREAKER_TRIPS,
     BREAKER_OPEN,

@@ -56,6 +56,9 @@ class Metrics:
     def model_loaded(self, model: str, role: str, trained_on: ReferenceDistributions | None = None) -> None:
         self.models.load((model, role), trained_on)
 
+    def suspended(self, models: int) -> None:
+        self._figures[catalogue.SUSPENSIONS].add(models)
+
     def model_unloaded(self, model: str, role: str) -> None:
         self.models.unload((model, role))
 
@@ -91,6 +94,8 @@ class Metrics:
         figures[catalogue.COMMITS].add()
         figures[catalogue.REPLAYED].add(stats.replayed)
         figures[catalogue.QUARANTINED].add(stats.quarantined)
+        figures[catalogue.SHADOW_PREDICTIONS].add(stats.shadow_predictions)
+        figures[catalogue.SHADOWS_MISSING].add(stats.shadows_missing)
         histograms[catalogue.BATCH_RECORDS].observe(batch.records)
         for step, seconds in stats.steps_s.items():
             histograms[catalogue.STEP_SECONDS].observe(seconds, step)

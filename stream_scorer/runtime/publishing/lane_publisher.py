@@ -91,7 +91,7 @@ class LanePublishers:
     @property
     def _outputs(self) -> tuple[str, ...]:
         names = self._names
-        return names.predictions, names.outcome_updates, names.dead_letters
+        return names.predictions, names.outcome_updates, names.dead_letters, names.model_switches
 
     def _new_committer(self, membership: Membership, lanes: set[int]) -> Committer:
         settings, names = self._settings, self._names
@@ -100,7 +100,7 @@ class LanePublishers:
         client = ProtocolClient(options, request_timeout_ms=timeout_ms // ATTEMPTS_A_TRANSACTION)
         written = [
             TopicPartition(topic, number)
-            for topic in (*self._outputs, names.observations, names.outcomes)
+            for topic in (*self._outputs, names.shadow_predictions, names.observations, names.outcomes)
             for number in range(self._partitions)
         ]
         probe = None if self._was_probed else TopicPartition(names.observations, min(lanes))

@@ -13,6 +13,7 @@ from stream_scorer.runtime.settings.fields import SECRET, masked_section
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Delivery = Literal["exactly-once", "at-least-once"]
+ShadowPredictions = Literal["all", "disagreements"]
 
 DAY_S = 86_400.0
 MIB = 1024 * 1024
@@ -163,9 +164,22 @@ class ModelSettings(Section, frozen=True):
         ]
         | None
     ) = None
-    upload_bytes_max: Annotated[
-        int, about("The largest model that is uploaded to Kafka, or loaded from it", ge=MIB, le=1024 * MIB)
-    ] = 64 * MIB
+
+
+class ModelsSettings(Section, frozen=True):
+    """Models that are deployed by `stream-scorer model`."""
+
+    loaded_max: Annotated[int, about("Models that a worker has loaded at one time", ge=1, le=64)] = 8
+    bytes_max: Annotated[int, about("The largest model that is uploaded or fetched", ge=1, le=1024 * MIB)] = 64 * MIB
+    timeout_ms: Annotated[
+        int, about("Within which a model that is not additive must answer for a batch", ge=10, le=600_000)
+    ] = 15_000
+    shadow_budget_ms: Annotated[
+        int, about("Within which shadows must answer for a batch; what comes later is missing", ge=10, le=60_000)
+    ] = 1_000
+    shadow_predictions: Annotated[
+        ShadowPredictions, about("Which are published: `all`, or `disagreements` with what was predicted")
+    ] = "all"
 
 
 class HttpSettings(Section, frozen=True):

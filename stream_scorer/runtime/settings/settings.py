@@ -24,6 +24,7 @@ from stream_scorer.runtime.settings.sections import (
     KafkaSettings,
     LoggingSettings,
     ModelSettings,
+    ModelsSettings,
     OidcSettings,
     OperatorSettings,
     TopicsSettings,
@@ -39,6 +40,7 @@ __all__ = [
     "KafkaSettings",
     "LoggingSettings",
     "ModelSettings",
+    "ModelsSettings",
     "OidcSettings",
     "OperatorSettings",
     "Settings",
@@ -57,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     topics: TopicsSettings = TopicsSettings()
     worker: WorkerSettings = WorkerSettings()
     model: ModelSettings = ModelSettings()
+    models: ModelsSettings = ModelsSettings()
     http: HttpSettings = HttpSettings()
     console: ConsoleSettings = ConsoleSettings()
     oidc: OidcSettings = OidcSettings()

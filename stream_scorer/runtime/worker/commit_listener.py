@@ -32,6 +32,15 @@ class CommitListener:
         """Count a batch."""
         now_ms = wall_clock_ms()
         self._metrics.committed(batch, work.stats, now_ms)
+        if work.suspensions:
+            self._metrics.suspended(len(work.suspensions))
+            for suspension in work.suspensions:
+                log.error(
+                    "lane %s goes on without %s: %s. The next control record brings it back",
+                    batch.partition,
+                    suspension.label,
+                    suspension.reason,
+                )
         if self._brake is not None:
             self._watch_letters(self._brake, batch.records, work.stats.letters.total(), now_ms)
         if (ids := work.stats.unscored) and time.monotonic() >= self._tell_unscored_at_s:

@@ -13,11 +13,13 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.lanes.lane_models import LaneModels
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.at_least_once import AtLeastOncePublisher
 from stream_scorer.runtime.publishing.lane_publisher import LanePublishers
 from stream_scorer.runtime.publishing.publisher import Publisher
+from stream_scorer.runtime.rollout.model_rollout import ModelRollout
 from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store, restore
@@ -26,7 +28,8 @@ from stream_scorer.runtime.worker.clock import CheckedClock
 
 
 class LaneFactory:
-    """Makes lanes. `identity`: the cluster and topics that a lane's state is a view of."""
+    """Makes lanes. `identity`: the cluster and topics that a lane's state is a view of; `worker`: how this one calls
+    itself."""
 
     def __init__(
         self,
@@ -40,10 +43,13 @@ class LaneFactory:
         lost: Callable[[TopicPartition, int, int], None],
         ages_ms_max: AgesMax,
         clock: CheckedClock,
+        rollout: ModelRollout,
+        worker: str,
     ) -> None:
         self._settings, self._partitions, self._identity, self._metrics = settings, partitions, identity, metrics
         self._work, self._committed, self._lost = work, committed, lost
         self._ages_ms_max, self._clock = ages_ms_max, clock
+        self._rollout, self._worker = rollout, worker
         self._names = TopicNames(settings.topics.prefix)
         self._blocks = shared_memory(partitions)
         self._publishers = LanePublishers(settings, partitions)
@@ -69,6 +75,7 @@ class LaneFactory:
                 # of the batch under way, some outputs may be there and others not
                 reread_records=0 if worker.delivery == "exactly-once" else worker.batch_records_max,
             ),
+            models=LaneModels(partition, self._rollout, self._worker),
             lost=self._lost,
             ages_ms_max=self._ages_ms_max,
             keeps_all=lambda: self._clock.is_contradicted,

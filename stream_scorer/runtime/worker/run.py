@@ -19,7 +19,6 @@ import faust.worker
 
 from stream_scorer.core.observations.limits import Limits
 from stream_scorer.core.observations.scoring import FailureThreshold
-from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.errors import ModelError
 from stream_scorer.models.registry.default_model import default_model_folder, ensure_default_model
 from stream_scorer.models.registry.model_directory import load_model
@@ -28,8 +27,8 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_fo
 from stream_scorer.runtime.lanes.agents import Agents
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
-from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics.registry import Metrics
+from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels, local_models
 from stream_scorer.runtime.settings.settings import LoggingSettings, Settings, masked
 from stream_scorer.runtime.worker.clock import CheckedClock
 from stream_scorer.runtime.worker.ending_signals import ending_signals
@@ -108,7 +107,7 @@ def _give_up(deadline_s: float) -> None:
 
 def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> int:
     """Run a worker until it is told to stop or can't go on. Gives the exit status: 0 told to, 1 at fault, 2 settings,
-    75 Kafka is away."""
+    3 the champion can't be loaded, 75 Kafka is away."""
     start_logging(settings.logging.format, settings.logging.level)
     log.info("settings: %s", masked(settings))
     loop = _new_loop()
@@ -136,7 +135,15 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> 
     clock = CheckedClock(limits.join_window_ms, int(settings.worker.clock_skew_s_max * 1000))
     agents = Agents(
         app,
-        ObservationStep(names, limits, brake, clock.now_ms, clock.slack_ms),
+        ObservationStep(
+            names,
+            limits,
+            brake,
+            clock.now_ms,
+            clock.slack_ms,
+            shadow_budget_s=settings.models.shadow_budget_ms / 1000,
+            only_disagreements=settings.models.shadow_predictions == "disagreements",
+        ),
         OutcomeStep(names, limits, clock.now_ms, clock.slack_ms),
     )
     app.delivery = delivery = WorkerService(
@@ -145,7 +152,7 @@ def run_worker(settings: Settings, *, http_address_file: Path | None = None) -> 
         agents=agents,
         metrics=metrics,
         clock=clock,
-        load_model=lambda: _served_model(settings),
+        load_own=lambda: _own_models(settings),
         http_address_file=http_address_file,
         loop=loop,
     )
@@ -193,8 +200,8 @@ def _train_default(logging_: LoggingSettings) -> None:
     load_model(ensure_default_model(lambda step: log.info("%s", step)))
 
 
-def _served_model(settings: Settings) -> ServedModel:
-    """Load, check and warm the model. Raises `ModelError`."""
+def _own_models(settings: Settings) -> ServingModels:
+    """Load, check and warm the settings' model. Raises `ModelError`."""
     wanted = settings.model
     folder = Path(wanted.folder) if wanted.folder else _default_model(settings.logging)
     if not folder.is_dir():
@@ -203,6 +210,5 @@ def _served_model(settings: Settings) -> ServedModel:
         )
     model = load_model(folder, trusted_types=wanted.trusted_types)
     threshold = model.threshold if wanted.threshold is None else wanted.threshold
-    return ServedModel(
-        ModelIdentity(model.name, "champion", threshold), model.score, model.expensive, trained_on(model.card)
-    )
+    loaded = LoadedModel(model.name, model.digest, model.score, model.expensive, trained_on(model.card))
+    return local_models(loaded, threshold)

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer
 
 import stream_scorer
 from stream_scorer.core.observations.scoring import ModelFailure
+from stream_scorer.core.quality.counts import Model
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.errors import ModelError, OffsetsError, OutageError, SettingsError, TopicsError, UserError
 from stream_scorer.runtime.cluster.acl_check import check_worker_rights
@@ -28,9 +29,10 @@ from stream_scorer.runtime.kafka.errors import AWAY, REFUSED, to_user_error
 from stream_scorer.runtime.lanes.agents import Agents
 from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.lane import Lane
-from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.registry import Metrics
+from stream_scorer.runtime.rollout.model_rollout import ModelRollout, make_rollout
+from stream_scorer.runtime.rollout.serving_models import ServingModels
 from stream_scorer.runtime.settings.settings import Settings
 from stream_scorer.runtime.worker.clock import CheckedClock
 from stream_scorer.runtime.worker.clock_watch import ClockWatch
@@ -72,7 +74,7 @@ class WorkerService(faust.Service):
         agents: Agents,
         metrics: Metrics,
         clock: CheckedClock,
-        load_model: Callable[[], ServedModel],
+        load_own: Callable[[], ServingModels],
         http_address_file: Path | None,
         **options: Any,
     ) -> None:
@@ -81,13 +83,15 @@ class WorkerService(faust.Service):
         self.exit_status = 0
         self.end_worker: Callable[[], None] = lambda: None
         self._clock = clock
-        self._load_model, self._http_address_file = load_model, http_address_file
+        self._load_own, self._http_address_file = load_own, http_address_file
         self._names = TopicNames(settings.topics.prefix)
         self._consumer_loop: ConsumerLoop | None = None
         self._warm = False
         self._listener = CommitListener(metrics, settings.worker, IdHash(settings.logging.id_hash_key))
         self._refusal: OffsetsError | None = None
         self._lost = RetentionLoss(metrics, self._names)
+        self._rollout: ModelRollout | None = None
+        self._shown: set[Model] = set()
         self.speaker: ModelIdentity | None = None
         self._server = worker_server(
             live=self.live,
@@ -129,14 +133,12 @@ class WorkerService(faust.Service):
         self._consumer_loop = consumer_loop = self._make_intake(application_server(self.settings, host, port))
         await consumer_loop.connect()
         watch = TopicWatch(consumer_loop.consumer, self._names)
+        self._rollout = rollout = make_rollout(self.settings, self._names, self._load_own)
+        rollout.changed = self._models_changed
         await self._check_topics(watch)
         clock_watch = ClockWatch(self.settings, self._clock)
-        model, _ = await asyncio.gather(asyncio.to_thread(self._load_model), clock_watch.ask())
-        self.agents.serve(model)
-        self.metrics.model_loaded(model.speaker.model, model.speaker.role, model.trained_on)
-        self.speaker = model.speaker
+        await asyncio.gather(rollout.start(), clock_watch.ask())
         self._warm = True
-        log.info("model %s is warm, threshold %s", model.speaker.model, model.speaker.threshold)
         # what lives until the end is never looked at again by the collector
         gc.collect()
         gc.freeze()
@@ -144,14 +146,34 @@ class WorkerService(faust.Service):
         collecting = asyncio.create_task(self._collect_garbage())
         asking = asyncio.create_task(clock_watch.run())
         watching, running = asyncio.create_task(watch.run()), asyncio.create_task(consumer_loop.run())
+        following = asyncio.create_task(rollout.run())
         try:
-            await asyncio.wait((running, watching), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((running, watching, following), return_when=asyncio.FIRST_COMPLETED)
             # a topic made anew tells more than what the reader found there
-            for ended in (watching, running):
+            for ended in (watching, running, following):
                 if ended.done():
                     ended.result()
         finally:
-            await _cancelled(collecting, asking, watching, running)
+            await _cancelled(collecting, asking, watching, running, following)
+
+    def _models_changed(self, models: ServingModels | None) -> None:
+        """Show who serves, and let the lanes look."""
+        if models is not None:
+            speaker = models.champion.speaker
+            shown = {(speaker.model, "champion"): models.champion.loaded}
+            if (canary := models.ids.canary) is not None:
+                shown[canary.label, "canary"] = models.loaded[canary.digest]
+            for model, role in self._shown - set(shown):
+                self.metrics.model_unloaded(model, role)
+            for (model, role), loaded in shown.items():
+                self.metrics.model_loaded(model, role, loaded.trained_on)
+            self._shown, self.speaker = set(shown), speaker
+            offset = models.control_offset
+            self.metrics.set(catalogue.CONTROL_OFFSET, -1 if offset is None else offset)
+            log.info("model %s is warm, threshold %s", speaker.model, speaker.threshold)
+        if self._consumer_loop is not None:
+            for lane in self._consumer_loop.lanes.values():
+                lane.wake()
 
     def _make_intake(self, server: str) -> ConsumerLoop:
         settings, worker = self.settings, self.settings.worker
@@ -190,6 +212,8 @@ class WorkerService(faust.Service):
                 log.warning("%s", to_user_error(error, "checking the topics", self.settings.kafka.bootstrap))
                 await asyncio.sleep(RETRY_WAIT_S)
                 continue
+            if self._rollout is None:
+                raise RuntimeError("lanes are made before there is a roll-out to follow")
             self._lane_factory = LaneFactory(
                 self.settings,
                 partitions=self.partitions,
@@ -200,6 +224,8 @@ class WorkerService(faust.Service):
                 lost=self._lost,
                 ages_ms_max=ages_ms_max(rows, self.settings),
                 clock=self._clock,
+                rollout=self._rollout,
+                worker=self.settings.worker.group_instance_id or self._instance,
             )
             return
 
@@ -245,6 +271,8 @@ class WorkerService(faust.Service):
             # after a fault there is nothing to wait for: an abort is quick or impossible
             await self._consumer_loop.stop(1.0 if self.exit_status else self.settings.worker.shutdown_deadline_s * 0.8)
         self.agents.close()
+        if self._rollout is not None:
+            await self._rollout.stop()
         await self._server.stop()
 
     # What the probes ask

@@ -15,8 +15,9 @@ from stream_scorer.operations.rollout.model_sources import kind_of, opened_sourc
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 from tests.support.rollout import a_new_model
 
-SETTINGS = load_settings(None, {}, {"model.upload_bytes_max": 2 * 1024 * 1024})
+SETTINGS = load_settings(None, {}, {"models.bytes_max": 2 * 1024 * 1024})
 MODEL = a_new_model(size=10_000)
+CONTENTS = {DIGEST: MODEL.digest.encode(), **MODEL.contents}
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder with the files of a model directory."""
     made = tmp_path / "stops"
     made.mkdir()
-    for name, content in MODEL.contents.items():
+    for name, content in CONTENTS.items():
         (made / name).write_bytes(content)
     return made
 
@@ -83,17 +84,17 @@ def test_a_source_tells_its_kind(source: str, kind: str) -> None:
 
 
 async def test_a_folder_and_its_address_give_the_same_files(folder: Path) -> None:
-    assert await contents_of(str(folder)) == MODEL.contents
-    assert await contents_of(folder.as_uri()) == MODEL.contents
+    assert await contents_of(str(folder)) == CONTENTS
+    assert await contents_of(folder.as_uri()) == CONTENTS
 
 
 async def test_a_model_in_memory_is_fetched() -> None:
     memory = fsspec.filesystem("memory")
-    for name, content in MODEL.contents.items():
+    for name, content in CONTENTS.items():
         memory.pipe_file(f"/bucket/stops/{name}", content)
     memory.pipe_file("/bucket/stops/notes.txt", b"not fetched")
-    assert await contents_of("memory://bucket/stops") == MODEL.contents
-    assert await contents_of("memory://bucket/stops/") == MODEL.contents
+    assert await contents_of("memory://bucket/stops") == CONTENTS
+    assert await contents_of("memory://bucket/stops/") == CONTENTS
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ async def test_a_model_that_is_too_large_is_not_fetched(folder: Path) -> None:
 
 async def test_mlflow_gives_a_runs_model(tracking: mlflow.MlflowClient, folder: Path) -> None:
     run = logged(folder, "model")
-    assert await contents_of(f"runs:/{run}/model") == MODEL.contents
+    assert await contents_of(f"runs:/{run}/model") == CONTENTS
 
 
 async def test_mlflow_gives_the_model_of_an_alias_and_of_a_version(tracking: mlflow.MlflowClient, folder: Path) -> None:
@@ -130,8 +131,8 @@ async def test_mlflow_gives_the_model_of_an_alias_and_of_a_version(tracking: mlf
     tracking.create_registered_model("stops")
     version = tracking.create_model_version("stops", f"runs:/{run}/model", run).version
     tracking.set_registered_model_alias("stops", "challenger", version)
-    assert await contents_of("models:/stops@challenger") == MODEL.contents
-    assert await contents_of(f"models:/stops/{version}") == MODEL.contents
+    assert await contents_of("models:/stops@challenger") == CONTENTS
+    assert await contents_of(f"models:/stops/{version}") == CONTENTS
 
 
 async def test_what_mlflow_does_not_know_is_told(tracking: mlflow.MlflowClient) -> None:

@@ -10,18 +10,18 @@ import pytest
 from stream_scorer.core.contract.smoke_test_ids import smoke_id
 from stream_scorer.core.observations.limits import Limits
 from stream_scorer.core.observations.scoring import FailureThreshold
-from stream_scorer.core.records.prediction import ModelIdentity
+from stream_scorer.core.records.model_switch import FirstOffsets
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
-from stream_scorer.runtime.lanes.served_model import ServedModel
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from tests.support.builders import an_event, an_outcome
+from tests.support.models import champion_alone, says
 
 NOW_MS = 1_763_800_000_000
-MODEL: Final[tuple[str, Literal["champion"]]] = "default@0123456789ab", "champion"
+MODEL: Final[tuple[str, Literal["champion"]]] = "stops@aaaaaaaaaaaa", "champion"
 NAMES = TopicNames("t.")
 SMOKE = smoke_id(7)
 
@@ -51,16 +51,15 @@ class Steps:
     def __init__(self) -> None:
         limits = Limits(1, 65_536, 65_536, True, False, False, 3_600_000)
         self.observing = ObservationStep(NAMES, limits, FailureThreshold(0.5, 10), lambda: NOW_MS)
-        self.observing.serve(
-            ServedModel(ModelIdentity(*MODEL, 0.5), lambda codes: np.full(len(codes), 0.75), expensive=False)
-        )
+        self.models = champion_alone(says(0.75))
         self.joining = OutcomeStep(NAMES, limits, lambda: NOW_MS)
         self.store = KeptStore()
 
     async def run(self, observations: Sequence[bytes] = (), outcomes: Sequence[bytes] = ()) -> BatchResult:
         """What becomes of a batch; its entries are kept for the next."""
         seen, happened = ([FakeRecord(*each) for each in enumerate(values)] for values in (observations, outcomes))
-        batch = Batch(0, seen, happened, {}, PendingWrites(self.store))  # type: ignore[arg-type]
+        state = PendingWrites(self.store)  # type: ignore[arg-type]
+        batch = Batch(0, seen, happened, {}, state, self.models, FirstOffsets(0, 0))
         work = BatchResult()
         await self.observing.run(batch, work)
         if outcomes:

@@ -13,6 +13,7 @@ from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS, PROBABILITY_BUCKETS
+from stream_scorer.core.records.model_switch import FirstOffsets
 from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
 from stream_scorer.runtime.lanes.batch import Batch, BatchStats
 from stream_scorer.runtime.metrics import catalogue as catalogue
@@ -21,10 +22,12 @@ from stream_scorer.runtime.metrics.exposition import Histogram, escaped, family_
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import BusinessSettings
 from stream_scorer.runtime.state.pending_writes import PendingWrites
+from tests.support.models import champion_alone, says
 
 CHAMPION = ("default@0123456789ab", "champion")
 TRAINED_ON = ReferenceDistributions(np.arange(len(FEATURE_BUCKETS)), np.arange(len(GROUP_BUCKETS)))
 NO_STATE: PendingWrites = None  # type: ignore[assignment]  # counting asks nothing of it
+MODELS = champion_alone(says(0.5))
 
 
 def families(metrics: Metrics) -> dict[str, Metric]:
@@ -49,7 +52,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
 
 
 def commit(metrics: Metrics, stats: BatchStats, records: int = 1) -> None:
-    metrics.committed(Batch(0, [None] * records, (), {}, NO_STATE), stats, 10_000)
+    metrics.committed(Batch(0, [None] * records, (), {}, NO_STATE, MODELS, FirstOffsets(0, 0)), stats, 10_000)
 
 
 def loaded(*models: tuple[str, str]) -> Metrics:
@@ -199,7 +202,7 @@ def test_a_code_is_marked_with_the_time_of_its_first_dead_letter_and_only_that()
     ):
         stats = BatchStats()
         stats.letters[code, stage] += 2
-        metrics.committed(Batch(0, (), (), {}, NO_STATE), stats, at_ms)
+        metrics.committed(Batch(0, (), (), {}, NO_STATE, MODELS, FirstOffsets(0, 0)), stats, at_ms)
     assert value(metrics, name, code="not_json") == 7.5
     assert value(metrics, name, code="conflict") == 9.25
     assert value(metrics, name) == 7.5 + 9.25
