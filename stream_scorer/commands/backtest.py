@@ -15,7 +15,7 @@ from stream_scorer.errors import SettingsError
 if TYPE_CHECKING:
     from stream_scorer.models.registry.model_directory import LoadedModel
     from stream_scorer.operations.backtest.as_served import AsServedReport
-    from stream_scorer.operations.backtest.candidate import BacktestReport, Limits
+    from stream_scorer.operations.backtest.candidate import AcceptanceLimits, BacktestReport
     from stream_scorer.operations.backtest.retained_rows import Range
     from stream_scorer.runtime.settings.settings import Settings
 
@@ -85,12 +85,12 @@ def backtest(
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
 
-    from stream_scorer.operations.backtest.candidate import Limits
+    from stream_scorer.operations.backtest.candidate import AcceptanceLimits
     from stream_scorer.operations.backtest.retained_rows import Range
 
     asked = Range(at_of("--from", begin), at_of("--to", end))
-    limits = Limits(max_changed_share, min_success_rate, min_recall, max_gap)
-    if as_served and (limits != Limits() or plot is not None or threshold is not None):
+    limits = AcceptanceLimits(max_changed_share, min_success_rate, min_recall, max_gap)
+    if as_served and (limits != AcceptanceLimits() or plot is not None or threshold is not None):
         raise SettingsError("--as-served compares with what was published, and takes no limit, threshold or plot")
     if not as_served and len(models or ()) > 1:
         raise SettingsError("give one --model to backtest; several only with --as-served")
@@ -136,7 +136,7 @@ async def _backtest(
     model: "LoadedModel",
     asked: "Range",
     threshold: float | None,
-    limits: "Limits",
+    limits: "AcceptanceLimits",
     group_positives_min: int,
     *,
     quiet: bool,

@@ -16,7 +16,7 @@ from stream_scorer.commands.options import JsonOption
 
 if TYPE_CHECKING:
     from stream_scorer.operations.demo.live_counts import LiveCounts
-    from stream_scorer.operations.demo.run import Plan
+    from stream_scorer.operations.demo.run import DemoPlan
     from stream_scorer.operations.demo.summary import DemoSummary
     from stream_scorer.operations.demo.terminal_view import Scene
 
@@ -65,10 +65,10 @@ def demo(
     counts where each ended.
     """
     from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
-    from stream_scorer.operations.demo.run import Plan
+    from stream_scorer.operations.demo.run import DemoPlan
 
     quiet_kafka_clients()
-    plan = Plan(
+    plan = DemoPlan(
         rate=rate,
         seconds=seconds,
         http_port=http_port,
@@ -87,7 +87,7 @@ def demo(
         raise typer.Exit(1)
 
 
-def _run(plan: "Plan", *, as_json: bool) -> "DemoSummary":
+def _run(plan: "DemoPlan", *, as_json: bool) -> "DemoSummary":
     from stream_scorer.operations.demo.run import run_demo
 
     is_live = not as_json and sys.stdout.isatty()

@@ -88,7 +88,7 @@ class AnswerPrinter:
             sys.stdout.flush()
             return
         who = printable(asked.id) if asked.id is not None else f"(event {asked.number:,})"
-        first, *others = told(asked.answer)
+        first, *others = result_lines(asked.answer)
         typer.echo(f"{who:<{ID_WIDTH}}  {name:<11}  {first}")
         for other in others:
             typer.echo(f"{'':<{ID_WIDTH}}  {'':<11}  {other}")
@@ -109,7 +109,7 @@ def name_of(answer: "Answer") -> str:
     return str(answer.__struct_config__.tag)
 
 
-def told(answer: "Answer") -> list[str]:
+def result_lines(answer: "Answer") -> list[str]:
     """The answer in lines for people."""
     from stream_scorer.client import Predicted, Redelivered, Rejected
 

@@ -21,7 +21,7 @@ from stream_scorer.models.registry.model_directory import LoadedModel
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.operations.audit.evidence import At
 from stream_scorer.operations.backtest.as_served import AsServedReport, as_served
-from stream_scorer.operations.backtest.candidate import BacktestReport, Limits, backtest, compare
+from stream_scorer.operations.backtest.candidate import AcceptanceLimits, BacktestReport, backtest, compare_predictions
 from stream_scorer.operations.backtest.drawing import drawing_of
 from stream_scorer.operations.backtest.retained_rows import PartitionRows, Range, Retained
 from tests.integration.broker_sources import Broker
@@ -107,7 +107,9 @@ async def test_a_range_of_offsets_leaves_the_others_out(hand: Hand) -> None:
 async def test_without_an_outcome_no_limit_on_quality_holds(hand: Hand) -> None:
     async with hand.producer.transaction():
         await predicted(hand, await observed(hand, "a", 60), "a")
-    report = await asked_of(hand, a_model(), limits=Limits(changed_share_max=0.0, success_rate_min=0.5, gap_max=0.05))
+    report = await asked_of(
+        hand, a_model(), limits=AcceptanceLimits(changed_share_max=0.0, success_rate_min=0.5, gap_max=0.05)
+    )
     assert [fault.split(" can't")[0] for fault in report.faults] == ["the success rate", "the largest gap"]
 
 
@@ -220,4 +222,4 @@ async def test_the_command_on_what_a_worker_published(environment: Environment, 
 def test_a_drawing_without_outcomes_is_drawn() -> None:
     empty = PartitionRows(0, np.empty(0, dtype=OBSERVED), np.empty(0), np.empty(0, dtype=PUBLISHED))
     nothing = Retained((empty,), np.empty(0, dtype=ACTUAL), Numbering(), 0, 0)
-    assert b"</svg>" in drawing_of(compare(nothing, a_model(), 0.5, 1))
+    assert b"</svg>" in drawing_of(compare_predictions(nothing, a_model(), 0.5, 1))

@@ -19,7 +19,7 @@ TICKS: Final = 5
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
 
-class Series(NamedTuple):
+class ChartSeries(NamedTuple):
     """A line: points of (x, y), and their intervals where `intervals` has as many."""
 
     name: str
@@ -27,7 +27,7 @@ class Series(NamedTuple):
     intervals: Sequence[Interval] = ()
 
 
-class Panel(NamedTuple):
+class ChartPanel(NamedTuple):
     """A drawing, its height, and what it is called."""
 
     title: str
@@ -39,11 +39,11 @@ def lines(
     title: str,
     x_title: str,
     y_title: str,
-    series: Sequence[Series],
+    series: Sequence[ChartSeries],
     *,
     y_max: float | None = None,
     diagonal: bool = False,
-) -> Panel:
+) -> ChartPanel:
     """Lines over x in [0, 1]. `y_max`: by default the highest value; `diagonal`: where x and y would be equal."""
     values = [y for one in series for _, y in one.points] + [each.high for one in series for each in one.intervals]
     highest = y_max if y_max is not None else max(values, default=1.0) or 1.0
@@ -68,12 +68,12 @@ def lines(
         for (x, _), each in zip(one.points, one.intervals, strict=False):
             parts.append(_line(*at(x, each.low), *at(x, min(each.high, highest)), colour))
         parts.append(_legend(place, one.name, colour))
-    return Panel(title, TOP + PLOT_HEIGHT + BOTTOM, "".join(parts))
+    return ChartPanel(title, TOP + PLOT_HEIGHT + BOTTOM, "".join(parts))
 
 
 def intervals(
     title: str, x_title: str, rows: Sequence[tuple[str, Sequence[Interval | None]]], names: Sequence[str]
-) -> Panel:
+) -> ChartPanel:
     """A row for each label with a point and its interval for each of `names`; shares from 0 to 1."""
     height, width = ROW_HEIGHT * max(1, len(rows)), WIDTH - LEFT - RIGHT
     parts = [_x_axis(x_title, 0.0, 1.0, height)]
@@ -87,10 +87,10 @@ def intervals(
             parts.append(_line(LEFT + each.low * width, y, LEFT + each.high * width, y, colour))
             parts.append(f'<circle cx="{LEFT + each.value * width:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>')
     parts += [_legend(place, name, COLOURS[place % len(COLOURS)]) for place, name in enumerate(names)]
-    return Panel(title, TOP + height + BOTTOM, "".join(parts))
+    return ChartPanel(title, TOP + height + BOTTOM, "".join(parts))
 
 
-def document(title: str, panels: Sequence[Panel]) -> bytes:
+def document(title: str, panels: Sequence[ChartPanel]) -> bytes:
     """The panels, one below the other, as a file."""
     top, drawn = 30.0, []
     for panel in panels:

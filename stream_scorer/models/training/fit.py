@@ -46,7 +46,7 @@ class Trained(NamedTuple):
     errors: Floats
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """How to train. `margin`: how far above 0.5 the success rate must be where the threshold is chosen. `gap_max`: the
     largest gap between groups there; None: any."""
 
@@ -75,14 +75,14 @@ def train(
     check_labels(rows, source)
     # One thread trains five times as fast as all of a busy machine's, which wait for each other.
     with threadpool_limits(limits=1):
-        plan = Plan(algorithm, calibration, margin, gap_max, seed)
+        plan = TrainingPlan(algorithm, calibration, margin, gap_max, seed)
         return fit_and_measure(rows, source, plan, tests or {}, progress)
 
 
 def fit_and_measure(
     rows: LabelledRows,
     source: str,
-    plan: Plan,
+    plan: TrainingPlan,
     tests: Mapping[str, LabelledRows],
     progress: Progress,
 ) -> Trained:
@@ -159,12 +159,12 @@ def split(rows: LabelledRows, seed: int) -> tuple[Codes, Codes]:
     return np.sort(places[:fitted]), np.sort(places[fitted:])
 
 
-def unfitted(plan: Plan) -> Any:
+def unfitted(plan: TrainingPlan) -> Any:
     """The pipeline that a plan fits."""
     return calibrated(ALGORITHMS[plan.algorithm](plan.seed), plan.calibration)
 
 
-def cross_validate(codes: Codes, classes: Classes, plan: Plan, progress: Progress) -> Floats:
+def cross_validate(codes: Codes, classes: Classes, plan: TrainingPlan, progress: Progress) -> Floats:
     """For each row the probability that a model says which has not seen it."""
     from sklearn.model_selection import StratifiedKFold
 

@@ -5,7 +5,7 @@ Invariant: what is drawn stands on the card or in its evaluations too; the drawi
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES, COLUMNS
 from stream_scorer.core.quality.counts import GROUP_COLUMNS
-from stream_scorer.models.charts.svg import Panel, Series, document, intervals, lines
+from stream_scorer.models.charts.svg import ChartPanel, ChartSeries, document, intervals, lines
 from stream_scorer.models.training.evaluation import GROUP_POSITIVES_MIN
 from stream_scorer.models.training.fit import PROBABILITY_BINS, Trained
 
@@ -19,10 +19,10 @@ def plots_of(name: str, trained: Trained) -> bytes:
     return document(name, [calibration(trained), *scores_by_group(trained), *discovery_rates(trained)])
 
 
-def calibration(trained: Trained) -> Panel:
+def calibration(trained: Trained) -> ChartPanel:
     """What was said and what came true, for each set of rows that it was measured on."""
     series = [
-        Series(
+        ChartSeries(
             name,
             [(bin_.predicted, bin_.observed.value) for bin_ in evaluation.calibration],
             [bin_.observed for bin_ in evaluation.calibration],
@@ -32,7 +32,7 @@ def calibration(trained: Trained) -> Panel:
     return lines("Calibration", "probability", "came true", series, y_max=1.0, diagonal=True)
 
 
-def scores_by_group(trained: Trained) -> list[Panel]:
+def scores_by_group(trained: Trained) -> list[ChartPanel]:
     """How probabilities are spread within each group; out of fold, on the rows of the training."""
     by_column = trained.card["distributions"]["probabilities_by_group"]
     panels = []
@@ -42,12 +42,12 @@ def scores_by_group(trained: Trained) -> list[Panel]:
             counts = by_column[column][str(value)]
             if (total := sum(counts)) >= GROUP_ROWS_MIN:
                 middles = [(place + 0.5) / PROBABILITY_BINS for place in range(PROBABILITY_BINS)]
-                series.append(Series(str(value), list(zip(middles, (n / total for n in counts), strict=True))))
+                series.append(ChartSeries(str(value), list(zip(middles, (n / total for n in counts), strict=True))))
         panels.append(lines(f"Probabilities by {column}", "probability", "share of the group", series))
     return panels
 
 
-def discovery_rates(trained: Trained) -> list[Panel]:
+def discovery_rates(trained: Trained) -> list[ChartPanel]:
     """The success rate within each group of at least 30 positive predictions, for each set of rows."""
     panels = []
     for name, evaluation in trained.evaluations.items():

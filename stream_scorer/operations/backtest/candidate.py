@@ -77,7 +77,7 @@ class BacktestReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class Limits(NamedTuple):
+class AcceptanceLimits(NamedTuple):
     """What a candidate must keep to pass; None: nothing is asked. Shares: 0.05 is five points."""
 
     changed_share_max: float | None = None
@@ -93,7 +93,7 @@ async def backtest(
     asked: Range,
     *,
     threshold: float | None = None,
-    limits: Limits = Limits(),  # noqa: B008  # a tuple of nothing asked
+    limits: AcceptanceLimits = AcceptanceLimits(),  # noqa: B008  # a tuple of nothing asked
     group_positives_min: int = 100,
     event_bytes_max: int,
     framed: bool = False,
@@ -107,11 +107,15 @@ async def backtest(
         retained = await RetainedReader(
             reader, names, event_bytes_max=event_bytes_max, framed=framed, on_read=on_read
         ).read(asked, model.score)
-    report = compare(retained, model, model.threshold if threshold is None else threshold, group_positives_min)
-    return msgspec.structs.replace(report, faults=faults_of(report, limits), seconds=time.monotonic() - started)
+    report = compare_predictions(
+        retained, model, model.threshold if threshold is None else threshold, group_positives_min
+    )
+    return msgspec.structs.replace(report, faults=missed_limits(report, limits), seconds=time.monotonic() - started)
 
 
-def compare(retained: Retained, model: LoadedModel, threshold: float, group_positives_min: int) -> BacktestReport:
+def compare_predictions(
+    retained: Retained, model: LoadedModel, threshold: float, group_positives_min: int
+) -> BacktestReport:
     """The report, without limits."""
     codes, probas, published = _compared(retained)
     decisions = probas >= threshold
@@ -197,7 +201,7 @@ def _area(probas: Floats, actual: Flags) -> float | None:
     return None if found is None else found[0]
 
 
-def faults_of(report: BacktestReport, limits: Limits) -> tuple[str, ...]:
+def missed_limits(report: BacktestReport, limits: AcceptanceLimits) -> tuple[str, ...]:
     """The limits that do not hold. One that can't be judged does not hold either: without an outcome nothing is known
     of a success rate."""
     said, faults = report.candidate, []

@@ -49,7 +49,7 @@ Show = Callable[[LiveCounts, Scene], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class DemoPlan:
     """The options of a demo. `rate` in observations a second; without `seconds` it ends with the `rows` of `csv`, or
     when interrupted. On the Kafka at `bootstrap` it plays in topics of its own, deleted afterwards; without one it
     starts a Kafka.
@@ -67,7 +67,7 @@ class Plan:
     seed: int = 1
 
 
-async def run_demo(plan: Plan, *, say: Say, show: Show) -> DemoSummary:
+async def run_demo(plan: DemoPlan, *, say: Say, show: Show) -> DemoSummary:
     """Run it all; `say` hears of each step, `show` gets what is seen a few times a second. Ctrl-C ends the play, not
     the count.
     """
@@ -83,7 +83,7 @@ async def run_demo(plan: Plan, *, say: Say, show: Show) -> DemoSummary:
                 await delete_topics(settings)
 
 
-async def _perform(plan: Plan, settings: Settings, model: Path, folder: Path, say: Say, show: Show) -> DemoSummary:
+async def _perform(plan: DemoPlan, settings: Settings, model: Path, folder: Path, say: Say, show: Show) -> DemoSummary:
     bootstrap, prefix, file = settings.kafka.bootstrap, settings.topics.prefix, folder / "settings.toml"
     with contextlib.ExitStack() as stack:
         say("Starting the worker")
@@ -132,7 +132,7 @@ async def _ready(process: ServiceProcess) -> None:
     process.keep_port()
 
 
-async def _set_up(plan: Plan, stack: contextlib.ExitStack, say: Say) -> tuple[str, Path]:
+async def _set_up(plan: DemoPlan, stack: contextlib.ExitStack, say: Say) -> tuple[str, Path]:
     """The broker's address and the model, both at once: each takes seconds."""
     from stream_scorer.models.registry.default_model import ensure_default_model
     from stream_scorer.operations.local_broker import LocalBroker
@@ -152,7 +152,7 @@ async def _set_up(plan: Plan, stack: contextlib.ExitStack, say: Say) -> tuple[st
     return broker.bootstrap, folder
 
 
-def _settings(plan: Plan, bootstrap: str, folder: Path) -> Settings:
+def _settings(plan: DemoPlan, bootstrap: str, folder: Path) -> Settings:
     """The demo's own settings, as a file for the worker; the environment's must not lead it to another cluster."""
     lines = ["[kafka]", f'bootstrap = "{bootstrap}"', "[worker]", f"state_folder = '{folder / 'state'}'"]
     if plan.csv is None:
@@ -165,7 +165,7 @@ def _settings(plan: Plan, bootstrap: str, folder: Path) -> Settings:
 
 
 async def _play(
-    plan: Plan,
+    plan: DemoPlan,
     settings: Settings,
     supervisors: tuple[Supervisor, Supervisor, Supervisor],
     scene: Scene,
@@ -199,7 +199,7 @@ async def _play(
     return summary
 
 
-def _timeline(plan: Plan, names: TopicNames) -> Iterator[ScheduledEvent]:
+def _timeline(plan: DemoPlan, names: TopicNames) -> Iterator[ScheduledEvent]:
     shares = FaultShares() if plan.csv is None else FAITHFUL
     shares = shares if plan.with_outcomes else replace(shares, repeated=0, conflicting=0, outcome=0)
     if plan.csv is None:

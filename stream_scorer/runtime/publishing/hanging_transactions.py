@@ -56,14 +56,14 @@ class OpenTransaction(NamedTuple):
     start_offset: int
 
 
-class Looked(NamedTuple):
+class OpenTransactions(NamedTuple):
     """What was found, and which partitions could not be looked at, as they have no leader."""
 
     open: list[OpenTransaction]
     unseen: frozenset[TopicPartition]
 
 
-async def find_open(client: ProtocolClient, partitions: Collection[TopicPartition]) -> Looked:
+async def find_open(client: ProtocolClient, partitions: Collection[TopicPartition]) -> OpenTransactions:
     """The open transactions of all producers in these partitions. A broker before Kafka 2.8 does not say: nothing is
     found then."""
     by_leader: defaultdict[int, dict[TopicPartition, int]] = defaultdict(dict)
@@ -87,7 +87,7 @@ async def find_open(client: ProtocolClient, partitions: Collection[TopicPartitio
                 elif code:
                     raise error_for(code, "DescribeProducers", topic)
                 found += [OpenTransaction(partition, one[0], one[5]) for one in producers if one[5] >= 0]
-    return Looked(found, frozenset(unseen))
+    return OpenTransactions(found, frozenset(unseen))
 
 
 async def _describe(client: ProtocolClient, node: int, partitions: Mapping[TopicPartition, int]) -> Any | None:

@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from stream_scorer.core.quality.confidence_intervals import Interval
-from stream_scorer.models.charts.svg import Series, document, intervals, lines
+from stream_scorer.models.charts.svg import ChartSeries, document, intervals, lines
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -15,7 +15,7 @@ def drawn(content: bytes) -> ElementTree.Element:
 def test_texts_are_texts() -> None:
     nasty = '<script>&"'
     panels = [
-        lines(nasty, nasty, nasty, [Series(nasty, [(0, 1)])]),
+        lines(nasty, nasty, nasty, [ChartSeries(nasty, [(0, 1)])]),
         intervals(nasty, nasty, [(nasty, [None])], [nasty]),
     ]
     found = drawn(document(nasty, panels))
@@ -34,6 +34,6 @@ def test_what_is_not_known_is_not_drawn() -> None:
 
 
 def test_a_line_leaves_out_what_is_no_number() -> None:
-    found = drawn(document("d", [lines("t", "x", "y", [Series("s", [(0, 0.5), (0.5, float("nan")), (1, 1)])])]))
+    found = drawn(document("d", [lines("t", "x", "y", [ChartSeries("s", [(0, 0.5), (0.5, float("nan")), (1, 1)])])]))
     (line,) = found.iter(SVG + "polyline")
     assert len(line.attrib["points"].split()) == 2
