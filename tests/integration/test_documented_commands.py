@@ -140,11 +140,29 @@ async def test_what_operators_ask_of_a_worker_and_then_of_its_state(
 
 
 async def test_what_deployers_type(environment: Environment, folder: Path, variables: dict[str, str]) -> None:
-    for line in lines_of("docs/deployers.md"):
+    for line in lines_of("docs/deployers.md", "stream-scorer model "):
         if line.startswith("stream-scorer worker"):
             run_until_it_works(line, folder, variables)
         else:
             assert run(line, folder, variables)
+
+
+async def test_what_deployers_do_with_models(
+    environment: Environment, folder: Path, variables: dict[str, str]
+) -> None:
+    await environment.start()
+    run("stream-scorer train stops.csv --out models/stops", folder, variables)
+    run("stream-scorer train real_stops.csv --out models/trees --algorithm gradient-boosting", folder, variables)
+    run("stream-scorer produce --count 1000 --outcomes 1", folder, variables)
+    # a lane switches with its next batch
+    stream = ["stream-scorer", "produce", "--rate", "50", "--count", "100000"]
+    with subprocess.Popen(stream, cwd=folder, env=variables, stdout=subprocess.DEVNULL) as traffic:
+        try:
+            for line in lines_of("docs/deployers.md"):
+                if line.startswith("stream-scorer model "):
+                    run(line, folder, variables)
+        finally:
+            traffic.kill()
 
 
 @pytest.mark.parametrize("page", ["docs/model.md", "docs/runbook.md"])
