@@ -8,10 +8,12 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.lanes.lane_evidence import LaneEvidence
 from stream_scorer.runtime.lanes.lane_models import LaneModels
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.metrics import catalogue as catalogue
@@ -19,6 +21,7 @@ from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.lane_publisher import LanePublishers
 from stream_scorer.runtime.rollout.model_rollout import make_rollout
+from stream_scorer.runtime.rollout.serving_models import LoadedModel
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store
 from stream_scorer.runtime.state.rocksdb import shared_memory
@@ -63,12 +66,16 @@ class SlowToOpen:
             clock=lambda: WindowClock(time.time_ns() // 1_000_000, 3_600_000),
             start_offsets=StartOffsets(self._options, self._environment.names, partitions=4, reread_records=0),
             models=LaneModels(partition, self._rollout, "a test"),
+            evidence=LaneEvidence(partition, self._rollout.evidence, self._ask, "a test"),
             lost=lambda partition, first, last: None,
         )
 
     async def _open_state(self, partition: int) -> PendingWrites:
         await self.restored.wait()
         return PendingWrites(await open_store(self._folder, partition, "cluster", shared_memory()))
+
+    async def _ask(self, codes: Codes, model: LoadedModel) -> Probabilities | str:
+        return "there is no candidate"
 
     async def _work(self, batch: Batch) -> BatchResult:
         return BatchResult()

@@ -132,6 +132,7 @@ def _join_plain(outcomes: Outcomes, rows: Rows, answers: JoinResult, clock: Wind
     headers = [outcomes.carried.get(offset, NO_HEADERS) for offset in outcomes.offsets]
     answers.updates += map(ProducerRecord, outcomes.ids, values, np.maximum(outcome_ms, event_ms).tolist(), headers)
     answers.joined += len(outcomes.ids)
+    answers.first_rows.append((rows, actual))
     rows["head"] |= (ANSWERED + actual * TRUE_CLASS).astype(np.uint32)
     answers.entries.update(zip(outcomes.ids, rows_to_bytes(rows), strict=True))
     for number in np.unique(numbers).tolist():

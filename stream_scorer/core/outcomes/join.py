@@ -3,10 +3,12 @@
 Invariant: every outcome ends in one terminal update (joined or unknown) or as a counted repeat.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from stream_scorer.core.contract.columns import Observation
 from stream_scorer.core.contract.observation_code import observation_columns
@@ -15,7 +17,8 @@ from stream_scorer.core.records import outcome_update
 from stream_scorer.core.records.clock import WindowClock
 from stream_scorer.core.records.record import NO_HEADERS, BufferedRecord, Headers, ProducerRecord, Source, trace_headers
 from stream_scorer.core.records.timestamps import rfc3339
-from stream_scorer.core.state.entry import BufferedOutcome, Entry, ScoredObservation
+from stream_scorer.core.state.entry import CODE_MASK, BufferedOutcome, Entry, ScoredObservation
+from stream_scorer.core.state.entry_columns import Rows, int48_column
 from stream_scorer.core.state.model_ids import ModelIds
 
 # Outcomes of one id that wait together: only one that contradicts the one before it waits too, so more than two or
@@ -45,7 +48,8 @@ class ExpiredOutcome(NamedTuple):
 class JoinResult:
     """What comes of a lane's outcomes: `updates` and `given_up` to publish in the batch's transaction, `entries` to
     keep once it has committed (None: none left). `repeats` and `awaiting` hold offsets of outcomes; `counted` and
-    `retracted` are what quality figures gain and lose."""
+    `retracted` are what quality figures gain and lose. `first_rows`, `first_ones`: outcomes that are their prediction's
+    first, many at once or one by one, for `first_outcomes`."""
 
     def __init__(self, partition: int, models: ModelIds) -> None:
         self.partition = partition
@@ -58,6 +62,34 @@ class JoinResult:
         self.awaiting: list[int] = []
         self.counted = QualityCounts()
         self.retracted = QualityCounts()
+        self.first_rows: list[tuple[Rows, NDArray[np.bool_]]] = []
+        self.first_ones: list[tuple[int, int, bool]] = []
+
+
+class FirstOutcomes(NamedTuple):
+    """Joined outcomes of first revision: the offset of the observation, its code, and what happened. All of shape
+    (n,)."""
+
+    offsets: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    actual: NDArray[np.bool_]
+
+    def at(self, mask: NDArray[np.bool_]) -> "FirstOutcomes":
+        """Those where the mask is true."""
+        return FirstOutcomes(self.offsets[mask], self.codes[mask], self.actual[mask])
+
+
+def first_outcomes(answers: Sequence[JoinResult]) -> FirstOutcomes:
+    """The outcomes of first revision among these answers. Worked out only for who asks: most lanes never do."""
+    parts = [
+        FirstOutcomes(int48_column(rows, "offset"), rows["head"].astype(np.int64) & CODE_MASK, actual)
+        for each in answers
+        for rows, actual in each.first_rows
+    ]
+    ones = [one for each in answers for one in each.first_ones]
+    offsets, codes, actual = np.array(ones, dtype=np.int64).reshape(-1, 3).T
+    parts.append(FirstOutcomes(offsets, codes, actual.astype(np.bool_)))
+    return FirstOutcomes(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def apply_outcome(
@@ -116,6 +148,7 @@ def join(outcome: Outcome, predicted: ScoredObservation, answers: JoinResult) ->
     was = predicted.true_class
     if was is None:
         answers.joined += 1
+        answers.first_ones.append((predicted.offset, predicted.code, true_class))
     else:
         answers.corrections += 1
         answers.retracted[model, role].count_one(predicted.code, predicted.proba, predicted.prediction, was)

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 
 import faust
 
+from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
+from stream_scorer.runtime.rollout.serving_models import LoadedModel
 
 
 @dataclass(slots=True)
@@ -38,6 +40,10 @@ class Agents:
         question = BatchRequest(batch, asyncio.get_running_loop().create_future())
         await self._to_score.put(question)  # type: ignore[arg-type]  # typed for events, takes anything
         return await question.answer
+
+    async def ask(self, codes: Codes, model: LoadedModel) -> Probabilities | str:
+        """What a model says of codes, or why its answer is of no use, beside the batches under way."""
+        return await self._observations.ask(codes, model)
 
     async def _score_observations(self, questions: faust.StreamT[BatchRequest]) -> None:
         async for question in questions:

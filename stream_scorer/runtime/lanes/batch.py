@@ -17,6 +17,7 @@ from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.dead_letters.rejection import RejectedRecord
 from stream_scorer.core.observations.scoring import Codes, Probabilities
+from stream_scorer.core.observations.speakers import Published
 from stream_scorer.core.outcomes.join import JoinResult
 from stream_scorer.core.quality.counts import Model, QualityCounts
 from stream_scorer.core.records.model_switch import FirstOffsets
@@ -105,12 +106,16 @@ class BatchStats:
 @dataclass(slots=True)
 class BatchResult:
     """What became of a batch: records to publish, entries to keep once they are committed, what to count then, and the
-    candidates that the lane goes on without."""
+    candidates that the lane goes on without. For evidence: `published`, None where nothing was; `shadow_answers` by
+    digest; `joined`, what came of outcomes."""
 
     outputs: dict[TopicPartition, Sequence[Publishable]] = field(default_factory=dict)
     entries: dict[bytes, bytes | None] = field(default_factory=dict)
     stats: BatchStats = field(default_factory=BatchStats)
     suspensions: list[Suspension] = field(default_factory=list)
+    published: Published | None = None
+    shadow_answers: dict[str, Probabilities] = field(default_factory=dict)
+    joined: list[JoinResult] = field(default_factory=list)
 
     def add_output(self, partition: TopicPartition, records: Sequence[Publishable]) -> None:
         """Add records to what goes to this partition."""
@@ -123,6 +128,7 @@ def note_answers(work: BatchResult, answers: JoinResult, updates: TopicPartition
     """Add what came of outcomes to what is published, kept and counted."""
     work.add_output(updates, answers.updates)
     work.entries.update(answers.entries)
+    work.joined.append(answers)
     work.stats.counted.add(answers.counted)
     work.stats.retracted.add(answers.retracted)
     work.stats.outcomes.update(

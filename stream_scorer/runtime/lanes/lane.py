@@ -24,6 +24,7 @@ from stream_scorer.runtime.kafka.record_batches import Ends, Outputs
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.buffer import LaneBuffer
 from stream_scorer.runtime.lanes.expiry_timer import ExpiryTimer
+from stream_scorer.runtime.lanes.lane_evidence import LaneEvidence
 from stream_scorer.runtime.lanes.lane_models import LaneModels
 from stream_scorer.runtime.lanes.lifecycle import LaneEvent, LaneStatus, after
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
@@ -56,6 +57,7 @@ class Lane:
         clock: Callable[[], WindowClock],
         start_offsets: StartOffsets,
         models: LaneModels,
+        evidence: LaneEvidence,
         lost: Callable[[TopicPartition, int, int], None],
         ages_ms_max: AgesMax = ANY_AGE,
         keeps_all: Callable[[], bool] = lambda: False,
@@ -73,6 +75,7 @@ class Lane:
         self._clock, self._ages_ms_max = clock, ages_ms_max
         self._start_offsets, self._models, self._lost = start_offsets, models, lost
         self._switches = TopicPartition(models.topic, partition)
+        self._evidence, self._evidence_topic = evidence, TopicPartition(evidence.topic, partition)
         self._arrived = asyncio.Event()
         self._buffer = LaneBuffer(self.inputs, batch_records_max)
         self._expiry = ExpiryTimer(clock, self._has_read_all, self._arrived.set, keeps_all)
@@ -154,6 +157,8 @@ class Lane:
                 work = await self._work(batch)
                 switched = self._models.switched(batch.models, batch.first, work.suspensions, self._clock().now_ms)
                 work.add_output(self._switches, switched)
+                counted = await self._evidence.count(batch, work, self._first(), self._clock().now_ms)
+                work.add_output(self._evidence_topic, counted)
                 state.stage(work.entries)
                 if committing is not None:
                     await committing
@@ -187,6 +192,7 @@ class Lane:
         self._buffer.seek(begun.offsets)
         await self._models.open()
         await self._refuse_without_champion()
+        await self._evidence.open(self._models.serving())
         for partition in self.inputs:
             self._consumer.seek(partition, begun.offsets[partition])
         self._consumer.resume(*self.inputs)

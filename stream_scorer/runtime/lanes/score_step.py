@@ -59,7 +59,7 @@ class ObservationStep:
         self._executor: ThreadPoolExecutor | None = None
         self._shadows = ShadowStep(
             names.shadow_predictions,
-            self._ask_candidate,
+            self.ask,
             clock_ms,
             budget_s=shadow_budget_s,
             only_disagreements=only_disagreements,
@@ -96,6 +96,7 @@ class ObservationStep:
         )
         scored = await self._drive(scoring, models, work)
         self._hand_on(batch, work, scored)
+        work.published = scored.published
         if (models.ids.shadows or canary is not None) and scored.published is not None:
             with work.stats.timing("shadow"):
                 await self._shadows.run(batch, work, scored.published, canary, models)
@@ -133,14 +134,14 @@ class ObservationStep:
         canary = models.ids.canary
         if canary is None:
             return None
-        answer = await self._ask_candidate(codes, models.loaded[canary.digest])
+        answer = await self.ask(codes, models.loaded[canary.digest])
         if isinstance(answer, str):
             work.suspensions.append(Suspension(canary.digest, canary.label, answer))
             return None
         return Scored(answer, {})
 
-    async def _ask_candidate(self, codes: Codes, model: LoadedModel) -> Probabilities | str:
-        """What a candidate says of all rows, or why its answer is of no use. Never raises what it raised."""
+    async def ask(self, codes: Codes, model: LoadedModel) -> Probabilities | str:
+        """What a model says of all rows, or why its answer is of no use. Never raises what it raised."""
         try:
             returned = await self._in_thread(model.predict, codes) if model.expensive else model.predict(codes)
             probabilities = np.asarray(returned, dtype=np.float64)

@@ -90,6 +90,7 @@ class ShadowStep:
                 work.stats.shadows_missing += rows
             else:
                 answers.append(Candidate(shadow.label, shadow.threshold, answer))
+                work.shadow_answers[shadow.digest] = answer
         if late:
             await asyncio.wait(late)
         return answers

@@ -100,7 +100,13 @@ class LanePublishers:
         client = ProtocolClient(options, request_timeout_ms=timeout_ms // ATTEMPTS_A_TRANSACTION)
         written = [
             TopicPartition(topic, number)
-            for topic in (*self._outputs, names.shadow_predictions, names.observations, names.outcomes)
+            for topic in (
+                *self._outputs,
+                names.shadow_predictions,
+                names.model_evidence,
+                names.observations,
+                names.outcomes,
+            )
             for number in range(self._partitions)
         ]
         probe = None if self._was_probed else TopicPartition(names.observations, min(lanes))

@@ -17,6 +17,7 @@ from stream_scorer.errors import ModelError, RolloutError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.rollout.control_topic import ControlTopic
+from stream_scorer.runtime.rollout.evidence_topic import EvidenceTopic
 from stream_scorer.runtime.rollout.model_store import ModelStore
 from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels, models_of
 from stream_scorer.runtime.rollout.switch_topic import SwitchTopic
@@ -55,6 +56,7 @@ class ModelRollout:
         self,
         control: ControlTopic,
         switches: SwitchTopic,
+        evidence: EvidenceTopic,
         store: ModelStore,
         *,
         load_own: Callable[[], ServingModels],
@@ -65,6 +67,7 @@ class ModelRollout:
         """`has_own`: whether the settings name a model; `canaries_allowed`: whether a batch is published by one model
         at most once."""
         self._control, self._switches, self._store = control, switches, store
+        self.evidence = evidence
         self._load_own, self._has_own = load_own, has_own
         self._loaded_max, self._canaries_allowed = loaded_max, canaries_allowed
         self._loaded: dict[str, LoadedModel] = {}
@@ -108,7 +111,7 @@ class ModelRollout:
 
     async def stop(self) -> None:
         """Let go of everything; models in processes of their own are killed."""
-        for stop in (self._control.stop, self._switches.stop):
+        for stop in (self._control.stop, self._switches.stop, self.evidence.stop):
             with contextlib.suppress(Exception):
                 await stop()
         await asyncio.to_thread(_close_all, list(self._loaded.values()))
@@ -217,6 +220,7 @@ def make_rollout(settings: Settings, names: TopicNames, load_own: Callable[[], S
     return ModelRollout(
         ControlTopic(options, names.model_control, environment_of(settings.topics.prefix)),
         SwitchTopic(options, names.model_switches),
+        EvidenceTopic(options, names.model_evidence),
         store,
         load_own=load_own,
         has_own=bool(settings.model.folder),

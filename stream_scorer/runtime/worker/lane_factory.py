@@ -13,7 +13,9 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.lane import Lane
+from stream_scorer.runtime.lanes.lane_evidence import LaneEvidence
 from stream_scorer.runtime.lanes.lane_models import LaneModels
+from stream_scorer.runtime.lanes.shadow_step import Ask
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.at_least_once import AtLeastOncePublisher
@@ -39,6 +41,7 @@ class LaneFactory:
         identity: str,
         metrics: Metrics,
         work: Callable[[Batch], Awaitable[BatchResult]],
+        ask: Ask,
         committed: Callable[[Batch, BatchResult], None],
         lost: Callable[[TopicPartition, int, int], None],
         ages_ms_max: AgesMax,
@@ -47,7 +50,7 @@ class LaneFactory:
         worker: str,
     ) -> None:
         self._settings, self._partitions, self._identity, self._metrics = settings, partitions, identity, metrics
-        self._work, self._committed, self._lost = work, committed, lost
+        self._work, self._ask, self._committed, self._lost = work, ask, committed, lost
         self._ages_ms_max, self._clock = ages_ms_max, clock
         self._rollout, self._worker = rollout, worker
         self._names = TopicNames(settings.topics.prefix)
@@ -76,6 +79,7 @@ class LaneFactory:
                 reread_records=0 if worker.delivery == "exactly-once" else worker.batch_records_max,
             ),
             models=LaneModels(partition, self._rollout, self._worker),
+            evidence=LaneEvidence(partition, self._rollout.evidence, self._ask, self._worker),
             lost=self._lost,
             ages_ms_max=self._ages_ms_max,
             keeps_all=lambda: self._clock.is_contradicted,

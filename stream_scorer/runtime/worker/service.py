@@ -220,6 +220,7 @@ class WorkerService(faust.Service):
                 identity=identity,
                 metrics=self.metrics,
                 work=self.agents.work,
+                ask=self.agents.ask,
                 committed=self._listener.committed,
                 lost=self._lost,
                 ages_ms_max=ages_ms_max(rows, self.settings),

@@ -16,6 +16,7 @@ from stream_scorer.core.records.model_control import (
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch
 from stream_scorer.core.rollout.control import InForce
 from stream_scorer.errors import ModelError, RolloutError
+from stream_scorer.runtime.rollout.evidence_topic import EvidenceTopic
 from stream_scorer.runtime.rollout.model_rollout import ModelRollout
 from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels
 from tests.support.models import a_served_model, champion_alone, says
@@ -103,7 +104,7 @@ def a_rollout(
     loaded_max: int = 8,
     canaries: bool = True,
 ) -> ModelRollout:
-    fakes: Any = (control, FakeSwitches(last), store)
+    fakes: Any = (control, FakeSwitches(last), EvidenceTopic({}, "evidence"), store)
     return ModelRollout(
         *fakes,
         load_own=lambda: champion_alone(says(0.5), PREVIOUS),

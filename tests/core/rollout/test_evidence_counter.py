@@ -1,0 +1,87 @@
+"""What is counted for a pair of models: neither order nor batches matter, and a record is read on from."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_scorer.core.contract.observation_code import CODES
+from stream_scorer.core.records.model_control import Canary, ServedModel
+from stream_scorer.core.records.model_evidence import RECENT_OUTCOMES, ModelEvidence, decode_evidence, encode_evidence
+from stream_scorer.core.records.model_switch import FirstOffsets
+from stream_scorer.core.rollout.evidence import evidence_of
+from stream_scorer.core.rollout.evidence_counter import EvidenceCounter, pair_of
+
+CHAMPION = ServedModel(name="champion", digest="a" * 64, threshold=0.4)
+CANDIDATE = ServedModel(name="candidate", digest="b" * 64, threshold=0.6)
+FIRST, NEXT = FirstOffsets(7, 9), FirstOffsets(70, 90)
+
+probabilities = st.sampled_from([0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 1.0])
+outcomes = st.tuples(st.integers(0, CODES - 1), probabilities, probabilities, st.booleans())
+
+
+def a_counter(recorded: ModelEvidence | None = None, first: FirstOffsets = FIRST) -> EvidenceCounter:
+    return EvidenceCounter(pair_of(CHAMPION, CANDIDATE), first, recorded)
+
+
+def recorded(counter: EvidenceCounter) -> ModelEvidence:
+    """Its record, as the next owner reads it."""
+    record = counter.record(3, NEXT, "worker-1", "2026-01-02T03:04:05.678Z")
+    read = decode_evidence(encode_evidence(record))
+    assert read == record
+    return record
+
+
+def count(counter: EvidenceCounter, seen: list[Any]) -> None:
+    codes, champion, candidate, actual = (np.array(column) for column in zip(*seen, strict=True))
+    counter.count_outcomes(codes, champion, candidate, actual)
+    counter.count_scored(champion, candidate)
+
+
+@given(seen=st.lists(outcomes, min_size=1, max_size=60), data=st.data())
+def test_neither_order_nor_batches_nor_owners_matter(seen: list[Any], data: st.DataObject) -> None:
+    whole, split = a_counter(), a_counter()
+    count(whole, seen)
+    shuffled = data.draw(st.permutations(seen))
+    while shuffled:
+        size = data.draw(st.integers(1, len(shuffled)))
+        count(split, shuffled[:size])
+        shuffled = shuffled[size:]
+        if data.draw(st.booleans()):
+            split = a_counter(recorded(split), FirstOffsets(1_000, 1_000))
+    one, other = recorded(whole), recorded(split)
+    assert (one.outcomes, one.scored, one.first) == (other.outcomes, other.scored, other.first)
+    assert sorted(one.recent) == sorted(other.recent)
+    assert one.residual_sum == pytest.approx(other.residual_sum)
+    assert one.residual_squares == pytest.approx(other.residual_squares)
+
+
+@given(seen=st.lists(outcomes, min_size=1, max_size=60))
+def test_counts_are_those_of_one_outcome_after_the_other(seen: list[Any]) -> None:
+    counter = a_counter()
+    count(counter, seen)
+    record = recorded(counter)
+    expected = np.zeros(evidence_of(record).outcomes.shape, dtype=np.int64)
+    groups = expected.reshape(-1, 8)
+    for code, champion, candidate, actual in seen:
+        says = (champion >= CHAMPION.threshold) * 4 + (candidate >= CANDIDATE.threshold) * 2
+        groups[code // (CODES // len(groups)), says + actual] += 1
+    np.testing.assert_array_equal(evidence_of(record).outcomes, expected)
+    np.testing.assert_array_equal(evidence_of(record).scored.reshape(-1), expected.reshape(-1, 4, 2).sum((0, 2)))
+    assert record.residual_sum == pytest.approx(sum(actual - champion for _, champion, _, actual in seen))
+
+
+def test_recent_are_the_last_outcomes_only() -> None:
+    counter = a_counter()
+    count(counter, [(0, 1.0, 1.0, True)] * 10)
+    count(counter, [(0, 0.0, 0.0, False)] * (RECENT_OUTCOMES - 3))
+    assert recorded(counter).recent == "777" + "0" * (RECENT_OUTCOMES - 3)
+
+
+def test_a_pair_is_the_same_whatever_the_role_and_another_with_another_threshold() -> None:
+    canary = Canary(name="candidate", digest="b" * 64, threshold=0.6, share=0.1, salt="0" * 32)
+    assert pair_of(CHAMPION, canary) == pair_of(CHAMPION, CANDIDATE)
+    assert pair_of(CHAMPION, msgspec.structs.replace(CANDIDATE, threshold=0.5)) != pair_of(CHAMPION, CANDIDATE)

@@ -1,0 +1,114 @@
+"""What a lane counts for its candidates without Kafka: when a record is due, and what a candidate's failure costs."""
+
+from collections.abc import Set
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_scorer.core.observations.scoring import Codes, Probabilities
+from stream_scorer.core.outcomes.join import JoinResult
+from stream_scorer.core.records.model_control import ModelIds
+from stream_scorer.core.records.model_evidence import ModelEvidence, decode_evidence
+from stream_scorer.core.records.model_switch import FirstOffsets
+from stream_scorer.core.rollout.evidence_counter import ModelPair
+from stream_scorer.core.state.model_ids import ModelIds as ModelNumbers
+from stream_scorer.runtime.lanes.batch import Batch, BatchResult
+from stream_scorer.runtime.lanes.lane_evidence import OUTCOMES_A_RECORD, RECORD_EVERY_MS, LaneEvidence
+from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels, models_of
+from tests.support.models import a_served_model, says
+
+CHAMPION, SHADOW = a_served_model("a"), a_served_model("b")
+FIRST, NEXT = FirstOffsets(100, 50), FirstOffsets(200, 80)
+START_MS = 1_763_800_000_000
+
+
+class FakeTopic:
+    """What was recorded of the lane, and how often somebody looked."""
+
+    topic = "evidence"
+
+    def __init__(self) -> None:
+        self.recorded: dict[ModelPair, ModelEvidence] = {}
+        self.looks = 0
+
+    async def last(self, partition: int, pairs: Set[ModelPair]) -> dict[ModelPair, ModelEvidence]:
+        self.looks += 1
+        return {pair: record for pair, record in self.recorded.items() if pair in pairs}
+
+
+class CountedLane:
+    """A lane's evidence; `failing`: digests of models whose answer is of no use."""
+
+    def __init__(self, *, shadows: bool = True) -> None:
+        ids = ModelIds(champion=CHAMPION, shadows=(SHADOW,) if shadows else ())
+        loaded = {model.digest: LoadedModel(model.label, model.digest, says(0.75), False) for model in models_of(ids)}
+        self.models = ServingModels(3, ids, loaded)
+        self.asked, self.failing, self.topic = 0, set[str](), FakeTopic()
+        topic: Any = self.topic
+        self.evidence = LaneEvidence(2, topic, self._ask, "w")
+        self.missing = 0
+
+    async def _ask(self, codes: Codes, model: LoadedModel) -> Probabilities | str:
+        self.asked += 1
+        return "it raised" if model.digest in self.failing else np.asarray(model.predict(codes))
+
+    async def count(self, offsets: list[int], now_ms: int = START_MS) -> list[ModelEvidence]:
+        """The records of a batch with outcomes of observations at these offsets; all were true."""
+        state: Any = None
+        batch, work = Batch(2, [], [], {}, state, self.models, FIRST), BatchResult()
+        answers = JoinResult(2, ModelNumbers())
+        answers.first_ones = [(offset, 0, True) for offset in offsets]
+        work.joined.append(answers)
+        records = await self.evidence.count(batch, work, NEXT, now_ms)
+        self.missing += work.stats.shadows_missing
+        found = [decode_evidence(record.value) for record in records]
+        return [record for record in found if record is not None]
+
+
+async def test_a_champion_alone_is_not_asked_and_nobody_looks_anything_up() -> None:
+    lane = CountedLane(shadows=False)
+    assert await lane.count([100] * OUTCOMES_A_RECORD) == []
+    assert (lane.asked, lane.topic.looks) == (0, 0)
+
+
+async def test_the_first_batch_says_from_where_on_and_earlier_stops_count_nothing() -> None:
+    (record,) = await CountedLane().count([98, 99, 100, 101])
+    assert (record.first, record.next, record.partition, sum(record.outcomes)) == (FIRST, NEXT, 2, 2)
+    assert record.recent == "77"
+
+
+@pytest.mark.parametrize(("outcomes", "later_ms"), [(OUTCOMES_A_RECORD, 0), (1, RECORD_EVERY_MS)])
+async def test_a_record_is_due_after_so_many_outcomes_or_so_long(outcomes: int, later_ms: int) -> None:
+    lane = CountedLane()
+    await lane.count([])
+    assert await lane.count([100] * (outcomes - 1), START_MS + max(0, later_ms - 1)) == []
+    (record,) = await lane.count([100], START_MS + later_ms)
+    assert sum(record.outcomes) == outcomes
+    assert await lane.count([], START_MS + later_ms + RECORD_EVERY_MS) == []  # nothing new
+
+
+async def test_a_new_owner_goes_on_from_the_last_record() -> None:
+    (record,) = await CountedLane().count([100, 100])
+    heir = CountedLane()
+    heir.topic.recorded = {ModelPair(record.champion, record.candidate): record}
+    await heir.evidence.open(heir.models)
+    assert await heir.count([100]) == []
+    (later,) = await heir.count([], START_MS + RECORD_EVERY_MS)
+    assert (sum(later.outcomes), heir.topic.looks) == (3, 1)
+
+
+async def test_what_is_not_served_any_more_is_written_down_with_the_next_batch() -> None:
+    lane = CountedLane()
+    await lane.count([])
+    assert await lane.count([100]) == []
+    lane.models = lane.models.without(SHADOW.digest)
+    (record,) = await lane.count([100])
+    assert sum(record.outcomes) == 1
+
+
+async def test_outcomes_that_a_candidate_fails_at_are_not_counted_for_it_but_as_missing() -> None:
+    lane = CountedLane()
+    lane.failing = {SHADOW.digest}
+    (record,) = await lane.count([100, 100])
+    assert (sum(record.outcomes), lane.missing) == (0, 2)
