@@ -147,9 +147,7 @@ async def test_what_deployers_type(environment: Environment, folder: Path, varia
             assert run(line, folder, variables)
 
 
-async def test_what_deployers_do_with_models(
-    environment: Environment, folder: Path, variables: dict[str, str]
-) -> None:
+async def test_what_deployers_do_with_models(environment: Environment, folder: Path, variables: dict[str, str]) -> None:
     await environment.start()
     run("stream-scorer train stops.csv --out models/stops", folder, variables)
     run("stream-scorer train real_stops.csv --out models/trees --algorithm gradient-boosting", folder, variables)
