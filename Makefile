@@ -38,7 +38,7 @@ test: setup ## all tests but the long ones, on a real Kafka (BROKER=container: o
 	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "not long" -n $(PROCESSES) --dist loadfile $(TESTS) $(ARGS)
 
 faults: setup ## the fault tests, the long ones too, and docs/reliability.md written from what they found
-	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "long or fault" --reliability-report docs/reliability.md tests $(ARGS)
+	@STREAM_SCORER_TEST_BROKER_SOURCE=$(BROKER) $(BIN)/python -m pytest -m "long or fault" -n $(PROCESSES) --dist loadfile --reliability-report docs/reliability.md tests $(ARGS)
 
 verdicts: setup ## a thousand simulated roll-outs of each kind: how often the judge is wrong
 	@$(BIN)/python -m pytest tests/core/rollout/test_verdicts.py $(ARGS)

@@ -16,7 +16,6 @@ from tests.support.reliability_report import (  # noqa: F401  # hooks that pytes
     pytest_addoption,
     pytest_configure,
     pytest_runtest_makereport,
-    pytest_sessionfinish,
 )
 from tests.support.workers import Environment, an_environment
 

@@ -61,4 +61,4 @@ def test_every_secret_that_is_referred_to_is_listed() -> None:
 def test_numbers_are_those_of_the_settings() -> None:
     worker = Settings().worker
     assert f"`worker.shutdown_deadline_s` ({worker.shutdown_deadline_s:g} s)" in TEXT
-    assert f"`worker.session_timeout_ms` is over ({worker.session_timeout_ms // 1000} s)" in TEXT
+    assert f"`worker.session_timeout_ms` ({worker.session_timeout_ms // 1000} s) is over" in TEXT

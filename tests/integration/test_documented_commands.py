@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -147,20 +149,24 @@ async def test_what_deployers_type(environment: Environment, folder: Path, varia
             assert run(line, folder, variables)
 
 
-async def test_what_deployers_do_with_models(
-    environment: Environment, folder: Path, variables: dict[str, str]
-) -> None:
+async def test_what_deployers_do_with_models(environment: Environment, folder: Path, variables: dict[str, str]) -> None:
     await environment.start()
     run("stream-scorer train stops.csv --out models/stops", folder, variables)
     run("stream-scorer train real_stops.csv --out models/trees --algorithm gradient-boosting", folder, variables)
     run("stream-scorer produce --count 1000 --outcomes 1", folder, variables)
-    # a lane switches with its next batch
+    with playing(folder, variables):  # a lane switches with its next batch
+        for line in lines_of("docs/deployers.md"):
+            if line.startswith("stream-scorer model "):
+                run(line, folder, variables)
+
+
+@contextmanager
+def playing(folder: Path, variables: dict[str, str]) -> Iterator[None]:
+    """Observations that come all the time."""
     stream = ["stream-scorer", "produce", "--rate", "50", "--count", "100000"]
     with subprocess.Popen(stream, cwd=folder, env=variables, stdout=subprocess.DEVNULL) as traffic:
         try:
-            for line in lines_of("docs/deployers.md"):
-                if line.startswith("stream-scorer model "):
-                    run(line, folder, variables)
+            yield
         finally:
             traffic.kill()
 

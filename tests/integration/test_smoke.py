@@ -139,12 +139,12 @@ REASON = Reason(Code.INVALID_VALUE, "hour", "wrong")
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
-        pytest.param(Rejected((REASON,), Stage.CONTRACT, None, None), "refused at stage contract", id="refused"),
+        pytest.param(Rejected((REASON,), Stage.CONTRACT, None, None), "rejected at stage contract", id="refused"),
         pytest.param(TimedOut(None, "no answer within 5 s"), "no answer within 5 s", id="unanswered"),
         pytest.param(Redelivered(Source(0, 1), None), "redelivery", id="redelivered"),
         pytest.param(Predicted(a_prediction(id="other")), "id is other", id="another id"),
         pytest.param(Predicted(a_prediction(observation_code=1)), "of observation 1", id="another observation"),
-        pytest.param(Predicted(a_prediction(proba=1.5)), "no probability", id="no probability"),
+        pytest.param(Predicted(a_prediction(proba=1.5)), "is not a probability", id="no probability"),
         pytest.param(Predicted(a_prediction(prediction=False)), "against the threshold", id="another decision"),
     ],
 )

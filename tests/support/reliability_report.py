@@ -8,11 +8,10 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import pytest
 
 OPTION: Final = "--reliability-report"
-_ACCOUNTS = pytest.StashKey[list["Accounted"]]()
-_ROWS = pytest.StashKey[list["Row"]]()
 
 HEAD: Final = """# Reliability
 
@@ -59,7 +58,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_ROWS] = []
+    if config.getoption(OPTION) is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Report(config.getoption(OPTION)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -71,15 +71,37 @@ def pytest_runtest_makereport(
         _noted.clear()
     marker = item.get_closest_marker("fault")
     if marker is not None and (call.when == "call" or (call.when == "setup" and report.failed)):
-        fault, promise = marker.args[0], marker.kwargs["promise"]
-        item.config.stash[_ROWS].append(Row(fault, promise, report.passed, list(_noted)))
+        row = Row(marker.args[0], marker.kwargs["promise"], report.passed, list(_noted))
+        # a report travels from the process that ran the test to the one that writes the page
+        report.user_properties.append((OPTION, msgspec.to_builtins(row)))
     return report
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    path, rows = session.config.getoption(OPTION), session.config.stash[_ROWS]
-    if path is not None and rows:
-        path.write_text(HEAD + "".join(map(line, by_fault(rows))), encoding="utf-8")
+class Report:
+    """Writes the page, in the process that all reports come to. Rows of faults that were not caused in this run stay as
+    they are."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._rows = path, list[Row]()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._rows += [msgspec.convert(value, Row) for name, value in report.user_properties if name == OPTION]
+
+    def pytest_sessionfinish(self) -> None:
+        if self._rows:
+            before = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+            self._path.write_text(page(self._rows, before), encoding="utf-8")
+
+
+def page(rows: list[Row], before: str) -> str:
+    """The page with these rows; those of the page as it was stay where their faults were not caused again."""
+    lines = {text.split(" | ")[0].removeprefix("| "): text + "\n" for text in before.splitlines() if _is_row(text)}
+    lines |= {row.fault: line(row) for row in by_fault(rows)}
+    return HEAD + "".join(lines.values())
+
+
+def _is_row(text: str) -> bool:
+    return text.startswith("| ") and not text.startswith(("| fault |", "| -- |"))
 
 
 def by_fault(rows: list[Row]) -> list[Row]:
