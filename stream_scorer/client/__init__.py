@@ -7,6 +7,7 @@ Invariant: an answer is what the topics say under `read_committed`; nothing is g
 twice.
 """
 
+from stream_scorer.client.asking_together import Events
 from stream_scorer.client.client import Client
 from stream_scorer.client.results import Answer, Predicted, Redelivered, Rejected, TimedOut
 from stream_scorer.client.validation import check, check_outcome
@@ -18,6 +19,7 @@ __all__ = [
     "Answer",
     "Client",
     "Code",
+    "Events",
     "Predicted",
     "Prediction",
     "Reason",

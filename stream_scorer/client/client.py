@@ -6,24 +6,27 @@ nothing has to be moved.
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from types import TracebackType
 from typing import Final, Self, Unpack
 
+from stream_scorer.client.asking_together import Events, Tell, ask_together, in_time_unanswered
 from stream_scorer.client.connection import Connection, Security, TooLargeForKafka
+from stream_scorer.client.ordered_answers import OrderedAnswers
 from stream_scorer.client.pending_requests import PendingRequest
-from stream_scorer.client.results import Answer, Redelivered, Rejected, TimedOut
+from stream_scorer.client.results import Answer, Rejected
 from stream_scorer.client.validation import Event, check, encode_event, encoded
 from stream_scorer.core.contract import reasons
 from stream_scorer.core.contract.batch_decoding import ValidEvent
 from stream_scorer.core.contract.columns import EVENT_BYTES_MAX
-from stream_scorer.core.contract.observation_events import validate_observation
+from stream_scorer.core.contract.observation_events import decode_observations, validate_observation
 from stream_scorer.core.contract.reasons import Reason, Stage
 from stream_scorer.core.records.dead_letter_reader import id_of
 from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.core.records.record import NO_HEADERS, Headers, Source
-from stream_scorer.errors import RefusedError
+from stream_scorer.errors import RefusedError, UserError
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 
 TIMEOUT_S: Final = 10.0
@@ -107,18 +110,33 @@ class Client:
         self, values: Iterable[bytes], *, timeout_s: float = TIMEOUT_S, at_once: int = IN_FLIGHT_MAX
     ) -> AsyncIterator[Answer]:
         """The same for events as bytes."""
-        waiting: deque[asyncio.Task[Answer]] = deque()
+        rest = iter(values)
+        answers = OrderedAnswers(partial(self._ask_all, timeout_s=timeout_s))
         try:
-            for value in values:
-                waiting.append(asyncio.create_task(self.ask(value, timeout_s=timeout_s)))
-                if len(waiting) >= at_once:
-                    yield await waiting.popleft()
-            while waiting:
-                yield await waiting.popleft()
+            while True:
+                # refilled a part at a time, so that what is sent together is some
+                if answers.waiting <= at_once - max(1, at_once // 4) or not answers.waiting:
+                    answers.begin(list(islice(rest, at_once - answers.waiting)))
+                if not answers.waiting:
+                    return
+                yield await answers.next()
         finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await answers.stop()
+
+    async def _ask_all(self, values: Sequence[bytes], tell: Tell, *, timeout_s: float) -> None:
+        """Those that keep the contract together, the others on their own."""
+        # how large an event may be is for the worker to say, whose settings may be others
+        found = decode_observations(values, max(map(len, values)))
+
+        async def alone(number: int) -> None:
+            try:
+                tell(number, await self.ask(values[number], timeout_s=timeout_s))
+            except UserError as error:
+                tell(number, error)
+
+        valid = Events([values[number] for number in found.positions], found.ids, found.codes)
+        together = self.ask_together(valid, lambda at, answer: tell(found.positions[at], answer), timeout_s=timeout_s)
+        await asyncio.gather(together, *(alone(number) for number, _ in found.rejected))
 
     async def ask(
         self,
@@ -136,7 +154,8 @@ class Client:
         connection, listener = self._connection, self._connection.listener
         # how large an event may be is for the worker to say, whose settings may be others
         found = validate_observation(value, len(value))
-        question = PendingRequest(asyncio.get_running_loop().create_future(), id=id_of(value, None))
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        question = PendingRequest(answered, id=id_of(value, None))
         if isinstance(found, ValidEvent):
             question.id, question.code = found
             question.home = partition_of(found.id, listener.partitions)
@@ -151,14 +170,25 @@ class Client:
                     source = await connection.deliver(topic, value, question.id if keyed else None, partition, headers)
                     question.sent_s = time.monotonic()
                     listener.questions.place(question, source)
-                    return await question.answer
+                    return await answered
             except TooLargeForKafka:
                 reason = reasons.too_large(len(value), connection.event_bytes_max)
                 return Rejected((reason,), Stage.DECODE, None, None)
             except TimeoutError:
-                if question.is_repeat and question.source is not None:
-                    return Redelivered(question.source, None)  # its prediction was not found in time
-                return TimedOut(question.source, _why(question, topic, timeout_s))
+                return in_time_unanswered(question, topic, timeout_s)
+
+    async def ask_together(
+        self,
+        events: Events,
+        tell: Tell,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        headers: Headers = NO_HEADERS,
+    ) -> None:
+        """Send events that keep the contract as whole record batches. `tell` is called once for each of them, as
+        answers come in, with its number and its answer, or with the UserError that `ask` would raise; all are told in
+        the end. It must not raise."""
+        await ask_together(self._connection, events, tell, timeout_s, headers)
 
     @staticmethod
     def check(event: Event, *, event_bytes_max: int = EVENT_BYTES_MAX) -> tuple[Reason, ...]:
@@ -184,12 +214,3 @@ class Client:
             except TooLargeForKafka as error:
                 advice = "send only what the contract names"
                 raise RefusedError(f"Kafka does not take an outcome of {len(value):,} bytes: {advice}") from error
-
-
-def _why(question: PendingRequest, topic: str, timeout_s: float) -> str:
-    if question.source is None:
-        return f"Kafka did not acknowledge it within {timeout_s:g} s"
-    place = f"{topic}-{question.source.partition}@{question.source.offset}"
-    return (
-        f"no result within {timeout_s:g} s: the record is at {place}, and its result follows once a worker has read it"
-    )

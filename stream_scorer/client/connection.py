@@ -4,7 +4,9 @@ Invariant: what Kafka's faults mean is said in our words; who gives up waiting t
 """
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypedDict
 
@@ -18,9 +20,13 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
+from stream_scorer.runtime.kafka.record_batches import pack
 from stream_scorer.runtime.settings.settings import Settings
 
 STOP_WAIT_S: Final = 5.0
+# A partition takes one batch after the other: so larger ones than the producer's own 16 KiB, and still far below the
+# 1 MiB that topics take
+BATCH_BYTES_MAX: Final = 64 * 1024
 # What scorecards tell producers apart by
 CLIENT_ID_HEADER: Final = "client-id"
 
@@ -55,6 +61,7 @@ class Connection:
         self._headers: Headers = [(CLIENT_ID_HEADER, client_id.encode())] if client_id else []
         self._producer: AIOKafkaProducer | None = None
         self._listener: Listener | None = None
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self) -> None:
         """Connect; all or nothing. Raises OutageError, TopicsError, SettingsError."""
@@ -62,7 +69,7 @@ class Connection:
         with self.explained("connecting"):
             try:
                 options |= {"bootstrap_servers": await reach(options)}
-                self._producer = AIOKafkaProducer(**options, enable_idempotence=True)
+                self._producer = AIOKafkaProducer(**options, enable_idempotence=True, max_batch_size=BATCH_BYTES_MAX)
                 await self._producer.start()
                 self._listener = Listener(options, self.names, self._settings.group_name)
                 await self._listener.start()
@@ -97,6 +104,24 @@ class Connection:
         except MessageSizeTooLargeError as error:
             raise TooLargeForKafka from error
         return Source(sent.partition, sent.offset)
+
+    async def deliver_many(
+        self, topic: str, records: Sequence[tuple[bytes, bytes]], partition: int, headers: Headers
+    ) -> list[tuple["asyncio.Future[Any]", int]]:
+        """Send keys and values as whole record batches, in their order and behind those that were sent before. Returns
+        for each batch its acknowledgement, which has the first offset, and how many records it holds."""
+        producer, now_ms = self._producer, time.time_ns() // 1_000_000
+        assert producer is not None
+        with_ours = [*self._headers, *headers]
+        batches = pack(producer, [(key, value, now_ms, with_ours) for key, value in records], now_ms)
+        sent = []
+        # Batches that wait for the same partition overtake one another in the client; the first of an id is scored.
+        async with self._turns[partition]:
+            for batch, count in batches:
+                delivery = await producer.send_batch(batch, topic, partition=partition)
+                delivery.add_done_callback(_retrieve)
+                sent.append((delivery, count))
+        return sent
 
     @contextmanager
     def explained(self, doing: str) -> Iterator[None]:

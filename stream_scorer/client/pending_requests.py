@@ -1,13 +1,12 @@
 """Events that were sent and wait for their answers.
 
-Invariant: pure but for the future that each one waits on; a record is matched by its source, never by its id alone.
+Invariant: pure but for the one that each answer is given to; a record is matched by its source, never by its id alone.
 """
 
-from asyncio import Future
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -23,14 +22,22 @@ EARLY_MAX: Final = 10_000
 _decode_prediction: Final = msgspec.json.Decoder(Prediction).decode
 
 
-@dataclass(eq=False)
+class Waiter(Protocol):
+    """Who waits for an answer, as a future does: it is told once, with an answer or with why none can come."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Answer, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
 class PendingRequest:
     """One event on its way. `id` and `code` are None where it has none that can be read; `home`: the partition of its
     id; `source`: where it lies, None until Kafka has acknowledged it; `home_begins`: where its home partition ended
     before it was sent, for one that was sent elsewhere; `is_repeat`: nothing
     will be published of it."""
 
-    answer: "Future[Answer]"
+    answer: Waiter
     id: bytes | None = None
     code: int | None = None
     home: int | None = None
@@ -71,6 +78,12 @@ class PendingRequests:
         self._unplaced.add(question)
         if question.id is not None:
             self._ids[question.id] += 1
+
+    def add_all(self, questions: Sequence[PendingRequest]) -> None:
+        """The same for many."""
+        self._waiting.update(questions)
+        self._unplaced.update(questions)
+        self._ids.update([question.id for question in questions if question.id is not None])
 
     def place(self, question: PendingRequest, source: Source) -> None:
         """Say where it lies: after its acknowledgement, and again once a move was followed."""
@@ -135,6 +148,6 @@ class PendingRequests:
 
     def _give(self, question: PendingRequest, answer: Answer) -> None:
         if not question.answer.done():
-            if isinstance(answer, Predicted):
+            if question.moved_from is not None and isinstance(answer, Predicted):
                 answer = msgspec.structs.replace(answer, moved_from=question.moved_from)
             question.answer.set_result(answer)

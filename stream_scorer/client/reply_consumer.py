@@ -17,9 +17,12 @@ from stream_scorer.client.no_reply import NoReplyResolver
 from stream_scorer.client.pending_requests import PendingRequest, PendingRequests
 from stream_scorer.errors import OutageError, TopicsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
+from stream_scorer.runtime.kafka import batch_fetch
 from stream_scorer.runtime.kafka.errors import to_user_error
 
-POLL_MS: Final = 100
+POLL_S: Final = 0.1
+# Of a partition, at one time
+RECORDS_MAX: Final = 2_000
 # A seek waits for the fetch in flight, which waits this long for records
 FETCH_WAIT_MS: Final = 50
 # The first request about a topic meets a client that does not know the topic yet and retries
@@ -86,17 +89,18 @@ class Listener:
         await asyncio.gather(*stopping, return_exceptions=True)
 
     @asynccontextmanager
-    async def hears(self, question: PendingRequest) -> AsyncIterator[None]:
-        """Read until the request has its result; send the event inside the block."""
+    async def hears(self, *questions: PendingRequest) -> AsyncIterator[None]:
+        """Read until the requests have their results; send the events inside the block."""
         if self.failure is not None:
             raise self.failure
-        self.questions.add(question)
+        self.questions.add_all(questions)
         try:
             if not self._listens.is_set():
                 await self._begin()
             yield
         finally:
-            self.questions.remove(question)
+            for question in questions:
+                self.questions.remove(question)
             self._last_asked_s = time.monotonic()
 
     async def end_of_observations(self, partition: int) -> int:
@@ -115,9 +119,10 @@ class Listener:
             self._listens.set()
 
     async def _listen(self) -> None:
+        answers = frozenset(self._answers)
         while True:
             await self._listens.wait()
-            batches = await self._consumer.getmany(timeout_ms=POLL_MS)
+            batches = await batch_fetch.read(self._consumer, answers, timeout_s=POLL_S, records_max=RECORDS_MAX)
             for (topic, partition), records in batches.items():
                 if topic == self._names.predictions:
                     self.questions.take_predictions(records)

@@ -6,7 +6,7 @@ each of `EVENTS_MAX` events; only events that are in flight are kept with their 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -16,6 +16,7 @@ from aiohttp import web
 from stream_scorer.core.contract.reasons import Reason
 from stream_scorer.core.contract.strict_json import parse
 from stream_scorer.core.records.record import Headers
+from stream_scorer.gateway.batch_answers import Answers, AskTogether, Slots
 from stream_scorer.gateway.content_negotiation import negotiated, not_acceptable
 from stream_scorer.gateway.doors import record_headers
 from stream_scorer.gateway.metrics import GatewayMetrics
@@ -29,9 +30,6 @@ MEDIA_TYPES: Final = ("application/json", NDJSON)
 EVENTS_MAX: Final = 10_000
 # Batches that are answered at one time
 BATCHES_MAX: Final = 16
-# Answers that are written at once
-LINES_AT_ONCE: Final = 256
-_WAITS: Final = b""
 # For a client to send something, or to take in what was written to it
 WRITE_WAIT_S: Final = 30.0
 
@@ -43,7 +41,7 @@ class BatchPredictor:
 
     def __init__(self, settings: GatewaySettings, predictor: Predictor, metrics: GatewayMetrics) -> None:
         self._settings, self._predictor, self._metrics = settings, predictor, metrics
-        self._slots = asyncio.Semaphore(settings.in_flight_max)
+        self._slots = Slots(settings.in_flight_max)
         self._batches = 0
 
     async def view(self, request: web.Request) -> web.StreamResponse:
@@ -68,7 +66,7 @@ class BatchPredictor:
         events = body if isinstance(body, Reply) else events_of(body)
         if isinstance(events, Reply):
             return events.response()
-        return await self._write_answers(request, answer_type, _each(events))
+        return await self._write_answers(request, answer_type, _at_once(events))
 
     async def _answer_lines(self, request: web.Request) -> web.StreamResponse:
         lines = read_lines(request, self._settings.body_bytes_max, self._settings.batch_bytes_max)
@@ -77,12 +75,12 @@ class BatchPredictor:
         return await self._write_answers(request, answer_type, lines)
 
     async def _write_answers(
-        self, request: web.Request, content_type: str, events: AsyncIterator[bytes | Reply]
+        self, request: web.Request, content_type: str, events: AsyncIterator[Sequence[bytes | Reply]]
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": content_type})
         await response.prepare(request)
         is_array, first = content_type != NDJSON, True
-        answers = Answers(self._answer(record_headers(request)), self._slots, events)
+        answers = Answers(self._ask(record_headers(request)), self._slots, events)
         async with answers as answered:
             async for lines in answered:
                 if is_array:
@@ -94,82 +92,18 @@ class BatchPredictor:
             await _write(response, b"[]\n" if first else b"]\n", answers)
         return response
 
-    def _answer(self, headers: Headers) -> Callable[[bytes], Awaitable[Reply]]:
-        async def answer(value: bytes) -> Reply:
-            with self._metrics.waiting():
-                reply = await self._predictor.answer(value, headers)
-            self._metrics.event_answered(reply.status)
-            return reply
+    def _ask(self, headers: Headers) -> AskTogether:
+        async def ask(values: Sequence[bytes], tell: Callable[[int, Reply], None]) -> None:
+            with self._metrics.waiting(len(values)) as answered:
 
-        return answer
+                def count_and_tell(number: int, reply: Reply) -> None:
+                    answered()
+                    self._metrics.event_answered(reply.status)
+                    tell(number, reply)
 
+                await self._predictor.answer_together(values, headers, count_and_tell)
 
-class Answers:
-    """The answers to a stream of events, as lines in the events' order. An event that could not be read is a reply
-    already."""
-
-    def __init__(
-        self,
-        answer: Callable[[bytes], Awaitable[Reply]],
-        slots: asyncio.Semaphore,
-        events: AsyncIterator[bytes | Reply],
-    ) -> None:
-        self._answer, self._slots, self._events = answer, slots, events
-        self._asked: asyncio.Queue[asyncio.Task[bytes] | bytes | None] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[bytes]] = set()
-        self._reading: asyncio.Task[None] | None = None
-        # when the last event came, on the monotonic clock
-        self.read_at_s = time.monotonic()
-
-    async def __aenter__(self) -> AsyncIterator[list[bytes]]:
-        self._reading = asyncio.create_task(self._read())
-        return self._lines()
-
-    async def __aexit__(self, *_: object) -> None:
-        """What nobody waits for any more is given up; what was sent is scored all the same."""
-        tasks = [*self._tasks, *([self._reading] if self._reading else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _lines(self) -> AsyncIterator[list[bytes]]:
-        """What is answered by now goes out together: a write for each line would cost more than its answer."""
-        asked = await self._asked.get()
-        while asked is not None:
-            lines = [asked if isinstance(asked, bytes) else await asked]
-            asked = _WAITS
-            while asked is _WAITS and len(lines) < LINES_AT_ONCE and not self._asked.empty():
-                asked = self._asked.get_nowait()
-                if isinstance(asked, bytes) or (asked is not None and asked.done()):
-                    lines.append(asked if isinstance(asked, bytes) else asked.result())
-                    asked = _WAITS
-            yield lines
-            if asked is _WAITS:
-                asked = await self._asked.get()
-        if self._reading is not None:
-            await self._reading  # raises what reading met
-
-    async def _read(self) -> None:
-        try:
-            async for event in self._events:
-                self.read_at_s = time.monotonic()
-                if isinstance(event, Reply):
-                    self._asked.put_nowait(event.line())
-                    continue
-                await self._slots.acquire()
-                task = asyncio.create_task(self._line(event))
-                self._tasks.add(task)
-                task.add_done_callback(self._ended)
-                self._asked.put_nowait(task)
-        finally:
-            self._asked.put_nowait(None)
-
-    async def _line(self, event: bytes) -> bytes:
-        return (await self._answer(event)).line()
-
-    def _ended(self, task: "asyncio.Task[bytes]") -> None:
-        self._tasks.discard(task)
-        self._slots.release()
+        return ask
 
 
 def events_of(body: bytes) -> list[bytes] | Reply:
@@ -187,28 +121,28 @@ def events_of(body: bytes) -> list[bytes] | Reply:
     return events
 
 
-async def _each(events: list[bytes]) -> AsyncIterator[bytes | Reply]:
-    for event in events:
-        yield event
+async def _at_once(events: list[bytes]) -> AsyncIterator[Sequence[bytes | Reply]]:
+    yield events
 
 
-async def read_lines(request: web.Request, line_bytes_max: int, bytes_max: int) -> AsyncIterator[bytes | Reply]:
-    """The lines of a body as they come in, empty ones passed over. One that is too long is a reply, and so is the last
-    one where the body breaks off or holds too much; nothing is read behind that."""
+async def read_lines(
+    request: web.Request, line_bytes_max: int, bytes_max: int
+) -> AsyncIterator[Sequence[bytes | Reply]]:
+    """The lines of a body, those that came in together at once, empty ones passed over. One that is too long is a
+    reply, and so is the last one where the body breaks off or holds too much; nothing is read behind that."""
     pending, too_long, read, events = bytearray(), False, 0, 0
     while True:
         try:
             async with asyncio.timeout(BODY_WAIT_S):
                 chunk = await request.content.readany()
         except TimeoutError:
-            yield problem(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"No further bytes came within {BODY_WAIT_S:g} s: send the remaining events again",
-            )
+            message = f"No further bytes came within {BODY_WAIT_S:g} s: send the remaining events again"
+            yield [problem(HTTPStatus.REQUEST_TIMEOUT, message)]
             return
         read += len(chunk)
         pending += chunk or b"\n"
         *lines, rest = pending.split(b"\n")
+        came: list[bytes | Reply] = []
         for line in lines:
             if not too_long and not line.strip():
                 continue
@@ -216,14 +150,16 @@ async def read_lines(request: web.Request, line_bytes_max: int, bytes_max: int) 
             if events > EVENTS_MAX or read > bytes_max:
                 limit = f"{EVENTS_MAX} events or {bytes_max} bytes"
                 message = f"More than {limit} in one batch: send this event and those behind it again"
-                yield problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+                yield [*came, problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)]
                 return
             if too_long or len(line) > line_bytes_max:
                 message = f"The line is longer than {line_bytes_max} bytes"
-                yield problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+                came.append(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message))
             else:
-                yield bytes(line)
+                came.append(bytes(line))
             too_long = False
+        if came:
+            yield came
         pending = rest
         if len(pending) > line_bytes_max:
             too_long, pending = True, bytearray()

@@ -1,6 +1,6 @@
 """What a gateway counts, for Prometheus."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
@@ -46,13 +46,20 @@ class GatewayMetrics:
         self._batch_events.add(1, class_of(status))
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """An event waits for its answer for as long as the block lasts."""
-        self._in_flight.add()
-        try:
-            yield
-        finally:
+    def waiting(self, events: int = 1) -> Iterator[Callable[[], None]]:
+        """So many events wait for their answers, each until what is given is called for it; none waits any more when
+        the block ends."""
+        self._in_flight.add(events)
+
+        def answered() -> None:
+            nonlocal events
+            events -= 1
             self._in_flight.add(-1)
+
+        try:
+            yield answered
+        finally:
+            self._in_flight.add(-events)
 
     def expose(self, *, kafka_up: bool) -> bytes:
         """The text that Prometheus reads."""

@@ -5,14 +5,16 @@ sending the same event again is always safe.
 """
 
 import asyncio
+import logging
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 
-from stream_scorer.client import Answer, Predicted, Prediction, Redelivered, Rejected, TimedOut
+from stream_scorer.client import Answer, Events, Predicted, Prediction, Redelivered, Rejected, TimedOut
 from stream_scorer.core.contract.batch_decoding import ValidEvent
-from stream_scorer.core.contract.observation_events import validate_observation
+from stream_scorer.core.contract.observation_events import decode_observations, validate_observation
 from stream_scorer.core.contract.reasons import Code, Reason
 from stream_scorer.core.records.record import Headers
 from stream_scorer.errors import OutageError, UserError
@@ -20,6 +22,8 @@ from stream_scorer.gateway.kafka_link import KafkaLink
 from stream_scorer.gateway.problem import Reply, problem, refused, unavailable
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.settings.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SEND_AGAIN: Final = "send the same request again"
 
@@ -44,16 +48,45 @@ class Predictor:
             return refused(_status_of(found), found)
         try:
             answer = await self._link.client.ask(value, timeout_s=self._timeout_s, headers=headers)
-        except OutageError as error:
-            return unavailable(f"{error}; {SEND_AGAIN}")
         except UserError as error:
-            return problem(HTTPStatus.BAD_GATEWAY, str(error))
+            return self._failed(error)
         return self._reply(answer)
+
+    async def answer_together(
+        self, values: Sequence[bytes], headers: Headers, tell: Callable[[int, Reply], None]
+    ) -> None:
+        """The same for many events at once: `tell` is called once for each, with its number and its reply, as answers
+        come in; all are told in the end."""
+
+        def tell_answer(valid: int, answer: Answer | BaseException) -> None:
+            reply = self._failed(answer) if isinstance(answer, BaseException) else self._reply(answer)
+            tell(found.positions[valid], reply)
+
+        found = decode_observations(values, self._event_bytes_max)
+        for number, broken in found.rejected:
+            self._publish_rejected(values[number], headers)
+            tell(number, refused(_status_of(broken), broken))
+        valid = Events([values[number] for number in found.positions], found.ids, found.codes)
+        try:
+            client = self._link.client
+        except OutageError as error:
+            for number in found.positions:
+                tell(number, self._failed(error))
+            return
+        await client.ask_together(valid, tell_answer, timeout_s=self._timeout_s, headers=headers)
 
     async def stop(self) -> None:
         for task in self._publishing:
             task.cancel()
         await asyncio.gather(*self._publishing, return_exceptions=True)
+
+    def _failed(self, error: BaseException) -> Reply:
+        if isinstance(error, OutageError):
+            return unavailable(f"{error}; {SEND_AGAIN}")
+        if isinstance(error, UserError):
+            return problem(HTTPStatus.BAD_GATEWAY, str(error))
+        log.error("internal error while answering an event", exc_info=error)
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error of the gateway; see its log")
 
     def _reply(self, answer: Answer) -> Reply:
         match answer:

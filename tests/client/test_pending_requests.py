@@ -51,12 +51,13 @@ class Asked:
 
     def __init__(self, *, home: int | None = 0) -> None:
         self.questions = PendingRequests(TOPIC)
-        self.question = PendingRequest(asyncio.get_running_loop().create_future(), b"a", 5, home)
+        self.answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.question = PendingRequest(self.answered, b"a", 5, home)
         self.questions.add(self.question)
 
     @property
     def answer(self) -> Answer | None:
-        return self.question.answer.result() if self.question.answer.done() else None
+        return self.answered.result() if self.answered.done() else None
 
 
 @pytest.fixture
@@ -146,4 +147,4 @@ async def test_the_same_id_twice_keeps_both_apart(asked: Asked) -> None:
 async def test_a_failure_reaches_everybody_who_waits(asked: Asked) -> None:
     asked.questions.fail(ConnectionError("gone"))
     with pytest.raises(ConnectionError):
-        await asked.question.answer
+        await asked.answered
