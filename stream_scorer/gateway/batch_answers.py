@@ -40,7 +40,7 @@ class Slots:
         self._freed.set()
 
 
-class Chunk:
+class BatchChunk:
     """Events that are asked together, and their answers as lines."""
 
     def __init__(self, events: int, slots: Slots) -> None:
@@ -88,7 +88,7 @@ class Answers:
 
     def __init__(self, ask: AskTogether, slots: Slots, events: AsyncIterator[Sequence[bytes | Reply]]) -> None:
         self._ask, self._slots, self._events = ask, slots, events
-        self._asked: asyncio.Queue[Chunk | None] = asyncio.Queue()
+        self._asked: asyncio.Queue[BatchChunk | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Task[None] | None = None
         # when the last event came, on the monotonic clock
@@ -125,7 +125,7 @@ class Answers:
             self._asked.put_nowait(None)
 
     def _begin(self, events: Sequence[bytes | Reply]) -> None:
-        chunk = Chunk(len(events), self._slots)
+        chunk = BatchChunk(len(events), self._slots)
         task = asyncio.create_task(self._answer(events, chunk))
         self._tasks.add(task)
 
@@ -136,7 +136,7 @@ class Answers:
         task.add_done_callback(ended)
         self._asked.put_nowait(chunk)
 
-    async def _answer(self, events: Sequence[bytes | Reply], chunk: Chunk) -> None:
+    async def _answer(self, events: Sequence[bytes | Reply], chunk: BatchChunk) -> None:
         readable: list[int] = []
         for number, event in enumerate(events):
             if isinstance(event, Reply):

@@ -17,8 +17,8 @@ from stream_scorer.core.records.model_control import (
     AcceptanceTest,
     Canary,
     ControlAct,
+    DeployedModels,
     ModelControl,
-    ModelIds,
     ServedModel,
     encode_control,
 )
@@ -233,7 +233,7 @@ def isinstance_of_reasons(examined: object) -> bool:
 
 
 CHAMPION = ServedModel(name="additive", digest="0" * 64, threshold=0.4)
-EVERYBODY = ModelIds(
+EVERYBODY = DeployedModels(
     champion=CHAMPION,
     canary=Canary(name="trees", digest="1" * 64, threshold=0.4, share=0.1, salt="2" * 32),
     shadows=(CHAMPION,),
@@ -241,9 +241,9 @@ EVERYBODY = ModelIds(
 )
 
 
-@pytest.mark.parametrize("models", [ModelIds(champion=CHAMPION), EVERYBODY], ids=["champion-alone", "all-roles"])
+@pytest.mark.parametrize("models", [DeployedModels(champion=CHAMPION), EVERYBODY], ids=["champion-alone", "all-roles"])
 @pytest.mark.parametrize("offset", [None, 5])
-def test_control_and_switch_records_keep_to_their_schemas(models: ModelIds, offset: int | None) -> None:
+def test_control_and_switch_records_keep_to_their_schemas(models: DeployedModels, offset: int | None) -> None:
     at = "2026-01-02T03:04:05.678Z"
     control = ModelControl(
         format=1,

@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_code import encode_columns, observation_columns
-from stream_scorer.core.records.model_control import ModelIds, ServedModel
+from stream_scorer.core.records.model_control import DeployedModels, ServedModel
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, encode_switch
 from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
 from stream_scorer.core.records.record import ProducerRecord, rfc3339
 from stream_scorer.core.rollout.published_rows import ACTUAL, OBSERVED, PUBLISHED
-from stream_scorer.core.state.model_ids import ModelIds as Numbering
+from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.models.registry.default_model import ensure_default_model
 from stream_scorer.models.registry.model_directory import LoadedModel
 from stream_scorer.models.synthetic.generator import Generator
@@ -170,7 +170,7 @@ async def test_who_served_follows_from_the_switches(hand: Hand) -> None:
                 control_offset=None,
                 state="serving",
                 first=FirstOffsets(first, 0),
-                models=ModelIds(champion=model),
+                models=DeployedModels(champion=model),
                 versions={},
                 worker="w",
                 at=rfc3339(now_ms()),
@@ -221,5 +221,5 @@ async def test_the_command_on_what_a_worker_published(environment: Environment, 
 
 def test_a_drawing_without_outcomes_is_drawn() -> None:
     empty = PartitionRows(0, np.empty(0, dtype=OBSERVED), np.empty(0), np.empty(0, dtype=PUBLISHED))
-    nothing = Retained((empty,), np.empty(0, dtype=ACTUAL), Numbering(), 0, 0)
+    nothing = Retained((empty,), np.empty(0, dtype=ACTUAL), ModelIds(), 0, 0)
     assert b"</svg>" in drawing_of(compare_predictions(nothing, a_model(), 0.5, 1))

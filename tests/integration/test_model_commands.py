@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from stream_scorer.commands.main import app
 from stream_scorer.core.contract.observation_code import observation_columns
-from stream_scorer.core.records.model_control import ModelIds
+from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.core.rollout.evidence import cell_of
 from stream_scorer.errors import ModelError, OvertakenError, SettingsError, TopicsError
 from stream_scorer.models.dataframes import frame_of
@@ -66,9 +66,9 @@ async def said(settings: Settings, *arguments: object) -> Any:
     return json.loads(ran.stdout)
 
 
-def models_of(done: Any) -> ModelIds:
+def models_of(done: Any) -> DeployedModels:
     """The models of a control record that a command printed."""
-    return msgspec.convert(done["control"]["models"], ModelIds)
+    return msgspec.convert(done["control"]["models"], DeployedModels)
 
 
 async def test_a_roll_out_from_the_shell(settings: Settings, worker: WorkerHand, folders: dict[str, Path]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from stream_scorer.core.records.model_control import ModelIds
+from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.core.records.model_evidence import encode_evidence
 from stream_scorer.operations.rollout.evidence_log import POINTS_MAX, EvidenceLog, Pair
 from stream_scorer.operations.rollout.service import Rollout
@@ -29,7 +29,7 @@ async def worker(rollout: Rollout) -> AsyncIterator[WorkerHand]:
         yield worker
 
 
-async def shadowed(rollout: Rollout) -> tuple[ModelIds, int]:
+async def shadowed(rollout: Rollout) -> tuple[DeployedModels, int]:
     await rollout.commit(await rollout.plan_deploy(CHAMPION, "champion"))
     act = await rollout.commit(await rollout.plan_deploy(CANDIDATE, "shadow"))
     return act.control.models, act.offset
@@ -37,7 +37,7 @@ async def shadowed(rollout: Rollout) -> tuple[ModelIds, int]:
 
 async def test_a_lane_is_where_its_last_record_of_the_act_in_force_says(rollout: Rollout, worker: WorkerHand) -> None:
     models, offset = await shadowed(rollout)
-    before = ModelIds(champion=CHAMPION)
+    before = DeployedModels(champion=CHAMPION)
     await worker.switch(before, 0)
     await worker.switch(models, offset, lanes=[0, 1], state="ready")
     await worker.switch(models, offset, lanes=[1])
@@ -75,7 +75,7 @@ async def test_evidence_adds_up_over_lanes_and_the_last_record_of_a_lane_counts(
 
 async def test_evidence_beside_another_champion_is_another_pairs(rollout: Rollout, worker: WorkerHand) -> None:
     await shadowed(rollout)
-    other = ModelIds(champion=a_served_model("former", "d"))
+    other = DeployedModels(champion=a_served_model("former", "d"))
     await worker.count(other, CANDIDATE, CELLS)
     (candidate,) = (await rollout.status()).candidates
     assert candidate.progress.outcomes == 0
@@ -95,7 +95,7 @@ async def test_strangers_records_are_passed_over_and_counted(rollout: Rollout, w
 
 
 def test_a_drawing_of_long_evidence_keeps_its_begin_its_end_and_a_bounded_number_of_points() -> None:
-    models, log = ModelIds(champion=CHAMPION), EvidenceLog("evidence")
+    models, log = DeployedModels(champion=CHAMPION), EvidenceLog("evidence")
     for step in range(1, 4 * POINTS_MAX):
         log.note(0, step, an_evidence(models, CANDIDATE, [step * count for count in CELLS]))
     points = log.points(Pair(CHAMPION.digest, CANDIDATE.digest))

@@ -21,7 +21,7 @@ from stream_scorer.runtime.metrics.definitions import Definition
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.lane_publisher import LanePublishers
 from stream_scorer.runtime.rollout.model_rollout import make_rollout
-from stream_scorer.runtime.rollout.serving_models import LoadedModel
+from stream_scorer.runtime.rollout.serving_models import ServingModel
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store
 from stream_scorer.runtime.state.rocksdb import shared_memory
@@ -74,7 +74,7 @@ class SlowToOpen:
         await self.restored.wait()
         return PendingWrites(await open_store(self._folder, partition, "cluster", shared_memory()))
 
-    async def _ask(self, codes: Codes, model: LoadedModel) -> Probabilities | str:
+    async def _ask(self, codes: Codes, model: ServingModel) -> Probabilities | str:
         return "there is no candidate"
 
     async def _work(self, batch: Batch) -> BatchResult:

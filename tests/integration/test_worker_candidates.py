@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from stream_scorer.core.records.model_control import Canary, ControlAct, ModelIds, ServedModel
+from stream_scorer.core.records.model_control import Canary, ControlAct, DeployedModels, ServedModel
 from stream_scorer.core.records.shadow_prediction import ShadowPrediction, decode_shadow_prediction
 from stream_scorer.core.rollout.assignment import canary_ids
 from stream_scorer.models.artifacts.files import read_files
@@ -71,13 +71,13 @@ async def test_a_canary_has_its_share_and_a_growing_one_keeps_the_earlier_ids(
     environment: Environment, models: Models
 ) -> None:
     deployer, topics = await uploaded(environment, models), environment.topics
-    await deployer.control(ModelIds(champion=models.champion, canary=a_canary(models.other, 0.2)))
+    await deployer.control(DeployedModels(champion=models.champion, canary=a_canary(models.other, 0.2)))
     await environment.start()
     first = events(600)
     await topics.observe(*first)
     await environment.settled()
     second = await deployer.control(
-        ModelIds(champion=models.champion, canary=a_canary(models.other, 0.5)), ControlAct.SHARE
+        DeployedModels(champion=models.champion, canary=a_canary(models.other, 0.5)), ControlAct.SHARE
     )
     await deployer.until_served(second, LANES, state="ready")
     # known ids under another share: nothing is published, though some would be the canary's now
@@ -85,7 +85,7 @@ async def test_a_canary_has_its_share_and_a_growing_one_keeps_the_earlier_ids(
     await environment.settled()
     await topics.observe(*events(600))
     await environment.settled()
-    third = await deployer.control(ModelIds(champion=models.champion, previous=models.other), ControlAct.WITHDRAW)
+    third = await deployer.control(DeployedModels(champion=models.champion, previous=models.other), ControlAct.WITHDRAW)
     await deployer.until_served(third, LANES, state="ready")
     await topics.observe(*events(200))
     account = await environment.account(prediction=1_400, redelivery=600)
@@ -124,7 +124,7 @@ async def test_a_canary_that_raises_is_removed_from_its_lane_and_the_batch_goes_
     faulty = ServedModel(name="faulty", digest=read_files(tmp_path / "faulty")[1], threshold=0.1)
     deployer, topics = await uploaded(environment, models), environment.topics
     await deployer.upload(tmp_path / "faulty", faulty)
-    await deployer.control(ModelIds(champion=models.champion, canary=a_canary(faulty, 0.5)))
+    await deployer.control(DeployedModels(champion=models.champion, canary=a_canary(faulty, 0.5)))
     worker = await environment.start(model__trusted_types=TRUSTED_TYPES)
     await topics.observe(*generated(400, "before-"))
     await environment.settled()
@@ -161,7 +161,7 @@ async def test_shadows_say_what_they_would_have_said_of_everything_that_was_pred
     environment: Environment, models: Models, which: str
 ) -> None:
     deployer = await uploaded(environment, models)
-    await deployer.control(ModelIds(champion=models.champion, shadows=(models.other, models.trees)))
+    await deployer.control(DeployedModels(champion=models.champion, shadows=(models.other, models.trees)))
     await environment.start(models__shadow_predictions=which)
     await environment.topics.observe(*events(500), b"{")
     account = await environment.account(prediction=500, dead_letter=1)
@@ -195,7 +195,7 @@ async def test_a_shadow_that_hangs_is_killed_and_the_third_time_suspended(
     environment: Environment, models: Models
 ) -> None:
     deployer, topics = await uploaded(environment, models), environment.topics
-    await deployer.control(ModelIds(champion=models.champion, shadows=(models.trees,)))
+    await deployer.control(DeployedModels(champion=models.champion, shadows=(models.trees,)))
     worker = await environment.start(models__shadow_budget_ms=300)
     sent = 0
     for strike in (1, 2, 3):
@@ -243,7 +243,7 @@ async def test_a_candidate_that_can_not_be_loaded_is_named_and_served_without(
     deployer = Deployer(environment)
     await deployer.upload(models.folder / "champion", models.champion)
     offset = await deployer.control(
-        ModelIds(champion=models.champion, canary=a_canary(models.other, 0.5), shadows=(models.trees,))
+        DeployedModels(champion=models.champion, canary=a_canary(models.other, 0.5), shadows=(models.trees,))
     )
     await environment.start()
     await environment.topics.observe(*events(300))
@@ -259,7 +259,7 @@ async def test_a_candidate_that_can_not_be_loaded_is_named_and_served_without(
 
 async def test_at_least_once_a_canary_is_refused(environment: Environment, models: Models) -> None:
     deployer = await uploaded(environment, models)
-    await deployer.control(ModelIds(champion=models.champion, canary=a_canary(models.other, 0.5)))
+    await deployer.control(DeployedModels(champion=models.champion, canary=a_canary(models.other, 0.5)))
     await environment.start(worker__delivery="at-least-once")
     await environment.topics.observe(*events(300))
     await environment.settled()
@@ -275,7 +275,7 @@ async def test_a_champion_that_hangs_ends_the_worker_and_dead_letters_nothing(
     environment: Environment, models: Models
 ) -> None:
     deployer = await uploaded(environment, models)
-    await deployer.control(ModelIds(champion=models.trees))
+    await deployer.control(DeployedModels(champion=models.trees))
     worker = await environment.start(models__timeout_ms=500)
     child = await the_child(worker.pid)
     os.kill(child.pid, signal.SIGSTOP)

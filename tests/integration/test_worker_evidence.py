@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stream_scorer.core.contract.observation_code import CODES
-from stream_scorer.core.records.model_control import ModelIds, ServedModel
+from stream_scorer.core.records.model_control import DeployedModels, ServedModel
 from stream_scorer.core.records.model_evidence import CELLS, GROUPS, ModelEvidence, decode_evidence
 from stream_scorer.core.records.shadow_prediction import decode_shadow_prediction
 from stream_scorer.core.rollout.evidence import evidence_of
@@ -148,12 +148,14 @@ async def test_records_hold_what_topics_say_and_a_restart_goes_on_counting(
     environment: Environment, models: Models
 ) -> None:
     deployer = await uploaded(environment, models)
-    await deployer.control(ModelIds(champion=models.champion))
+    await deployer.control(DeployedModels(champion=models.champion))
     worker = await environment.start()
     early = await send(environment, "early-", 400)
     await report(environment, early[:200])
     assert not await records_of(environment, environment.names.model_evidence)
-    offset = await deployer.control(ModelIds(champion=models.champion, shadows=(models.other,), previous=models.trees))
+    offset = await deployer.control(
+        DeployedModels(champion=models.champion, shadows=(models.other,), previous=models.trees)
+    )
     await deployer.until_served(offset, LANES, state="ready")
     ids = await send(environment, "stop-")
     await report(environment, early[200:] + ids)

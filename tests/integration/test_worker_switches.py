@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_scorer.core.records.model_control import ModelIds, ServedModel
+from stream_scorer.core.records.model_control import DeployedModels, ServedModel
 from stream_scorer.core.records.model_switch import ModelSwitch
 from stream_scorer.models.synthetic.generator import Generator
 from stream_scorer.runtime.cluster.topic_admin import apply
@@ -99,7 +99,7 @@ async def test_a_lane_switches_at_a_batch_s_boundary_and_nothing_is_lost_or_scor
     for folder, model, previous in ((folders[1], models[1], None), (folders[0], models[0], models[1])):
         await topics.observe(*events(300))
         await deployer.upload(folder, model)
-        offset = await deployer.control(ModelIds(champion=model, previous=previous))
+        offset = await deployer.control(DeployedModels(champion=model, previous=previous))
         sent += 300
         while not served_by(await deployer.switches(), offset):
             await topics.observe(*events(200))
@@ -123,7 +123,7 @@ async def test_an_idle_lane_says_that_it_is_ready_and_serves_from_its_next_batch
     deployer = Deployer(environment)
     await environment.start(model__folder=str(folders[0]))
     await deployer.upload(folders[1], models[1])
-    offset = await deployer.control(ModelIds(champion=models[1]))
+    offset = await deployer.control(DeployedModels(champion=models[1]))
     await deployer.until_served(offset, LANES, state="ready")
     await environment.topics.observe(*events(200))
     await deployer.until_served(offset, LANES)
@@ -140,9 +140,9 @@ async def test_a_record_that_does_not_count_changes_nothing(
     await environment.start(model__folder=str(folders[0]))
     for folder, model in zip(folders, models, strict=True):
         await deployer.upload(folder, model)
-    first = await deployer.control(ModelIds(champion=models[1]))
-    await deployer.control(ModelIds(champion=models[0]), based_on=None)  # of somebody who did not know of it
-    third = await deployer.control(ModelIds(champion=models[1], previous=models[0]))
+    first = await deployer.control(DeployedModels(champion=models[1]))
+    await deployer.control(DeployedModels(champion=models[0]), based_on=None)  # of somebody who did not know of it
+    third = await deployer.control(DeployedModels(champion=models[1], previous=models[0]))
     await deployer.until_served(third, LANES, state="ready")
     await environment.topics.observe(*events(200))
     account = await environment.account(prediction=200)
@@ -156,7 +156,7 @@ async def test_a_worker_starts_with_what_was_deployed_and_passes_its_own_model_o
 ) -> None:
     deployer = Deployer(environment)
     await deployer.upload(folders[1], models[1])
-    offset = await deployer.control(ModelIds(champion=models[1]))
+    offset = await deployer.control(DeployedModels(champion=models[1]))
     worker = await environment.start(model__folder=str(folders[0]))
     assert "the settings' model is passed over" in worker.log()
     await environment.topics.observe(*events(200))
@@ -177,7 +177,7 @@ async def test_a_champion_that_can_not_be_loaded_is_refused_and_nothing_takes_it
     await environment.settled()
     if spoilt:
         await deployer.upload(folders[1], models[1], spoil=True)
-    offset = await deployer.control(ModelIds(champion=models[1]))
+    offset = await deployer.control(DeployedModels(champion=models[1]))
     assert await ended(worker) == REFUSED
     assert models[1].label in worker.log()
     refused = [one for of_lane in (await deployer.switches()).values() for one in of_lane if one.state == "refused"]
@@ -190,7 +190,7 @@ async def test_a_champion_that_can_not_be_loaded_is_refused_and_nothing_takes_it
     assert len((await environment.topics.read()).predictions) == 200
     # a roll-back is one record; a worker that is started then goes on
     await deployer.upload(folders[0], models[0])
-    await deployer.control(ModelIds(champion=models[0]))
+    await deployer.control(DeployedModels(champion=models[0]))
     await environment.start()
     await environment.account(prediction=400)
 
@@ -201,7 +201,7 @@ async def test_a_lane_never_goes_back_behind_the_control_record_that_served_it(
 ) -> None:
     deployer = Deployer(environment)
     await deployer.upload(folders[1], models[1])
-    await deployer.control(ModelIds(champion=models[1]))
+    await deployer.control(DeployedModels(champion=models[1]))
     worker = await environment.start()
     await environment.topics.observe(*events(200))
     await environment.account(prediction=200)
@@ -221,7 +221,7 @@ async def test_a_lane_that_moves_is_opened_by_a_worker_that_has_its_models(
     await environment.start("a", model__folder=str(folders[0]))
     await topics.observe(*events(200))
     await environment.settled()
-    offset = await deployer.control(ModelIds(champion=models[1]))
+    offset = await deployer.control(DeployedModels(champion=models[1]))
     await deployer.until_served(offset, LANES, state="ready")
     await topics.observe(*events(200))
     await environment.settled()
@@ -250,7 +250,7 @@ async def test_an_outcome_is_joined_with_what_was_published_though_that_model_is
     await environment.settled()
     await stopped(worker)
     await deployer.upload(folders[1], models[1])
-    await deployer.control(ModelIds(champion=models[1]))
+    await deployer.control(DeployedModels(champion=models[1]))
     await environment.start()
     await topics.report(*[an_outcome(f"ev-{number}") for number in range(40)])
     account = await environment.account(prediction=40, joined=40)
@@ -262,7 +262,7 @@ async def test_a_control_record_of_a_later_version_ends_the_worker_and_says_so(
     environment: Environment, folders: tuple[Path, Path], models: tuple[ServedModel, ServedModel]
 ) -> None:
     worker = await environment.start(model__folder=str(folders[0]))
-    await Deployer(environment).control(ModelIds(champion=models[0]), format_=99)
+    await Deployer(environment).control(DeployedModels(champion=models[0]), format_=99)
     assert await ended(worker) == REFUSED
     assert "format 99" in worker.log()
 
@@ -275,13 +275,13 @@ async def test_killed_workers_leave_every_offset_with_the_model_that_its_switch_
     deployer = Deployer(environment)
     for folder, model in zip(folders, models, strict=True):
         await deployer.upload(folder, model)
-    await deployer.control(ModelIds(champion=models[0]))
+    await deployer.control(DeployedModels(champion=models[0]))
     sent = 0
     for round_ in range(6):
         worker = await environment.start(f"worker-{round_ % 2}")
         feeding = asyncio.create_task(feed(environment, 30))
         await asyncio.sleep(0.1)
-        await deployer.control(ModelIds(champion=models[(round_ + 1) % 2], previous=models[round_ % 2]))
+        await deployer.control(DeployedModels(champion=models[(round_ + 1) % 2], previous=models[round_ % 2]))
         await asyncio.sleep(0.05 * round_)
         worker.kill()
         sent += await feeding

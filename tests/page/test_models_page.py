@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from playwright.async_api import async_playwright, expect
 
-from stream_scorer.core.records.model_control import ModelIds
+from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.core.rollout.evidence import cell_of
 from stream_scorer.operations.rollout.service import Rollout, open_rollout, served
 from tests.integration.broker_sources import Broker
@@ -69,7 +69,7 @@ async def page(rollout: Rollout) -> AsyncIterator[Client]:
         yield client
 
 
-async def deployed(rollout: Rollout) -> ModelIds:
+async def deployed(rollout: Rollout) -> DeployedModels:
     """A champion, a canary and a shadow; all lanes but one serve them, and outcomes have come."""
     await rollout.commit(await rollout.plan_deploy(CHAMPION, "champion"), "the first one")
     await rollout.commit(await rollout.plan_deploy(CANARY, "canary", share=0.1), "boosted trees, March to May")

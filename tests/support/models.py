@@ -14,8 +14,8 @@ from stream_scorer.core.records.model_control import (
     FORMAT,
     AcceptanceTest,
     ControlAct,
+    DeployedModels,
     ModelControl,
-    ModelIds,
     ServedModel,
     encode_control,
     environment_of,
@@ -26,7 +26,7 @@ from stream_scorer.core.records.timestamps import rfc3339
 from stream_scorer.models.artifacts.files import FILES, read_files
 from stream_scorer.models.registry.model_directory import save_model
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
-from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels
+from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels
 from tests.support.workers import Environment
 
 WAIT_S_MAX = 60.0
@@ -47,8 +47,8 @@ def champion_alone(
 ) -> ServingModels:
     """One champion, asked on the loop."""
     champion = model or a_served_model()
-    loaded = LoadedModel(champion.label, champion.digest, predict, expensive=False)
-    return ServingModels(control_offset, ModelIds(champion=champion), {champion.digest: loaded})
+    loaded = ServingModel(champion.label, champion.digest, predict, expensive=False)
+    return ServingModels(control_offset, DeployedModels(champion=champion), {champion.digest: loaded})
 
 
 def save_additive(folder: Path, name: str, seed: int, threshold: float = 0.3) -> ServedModel:
@@ -120,7 +120,12 @@ class Deployer:
         await self._send(self.names.models, manifest.key, encode_manifest(manifest))
 
     async def control(
-        self, models: ModelIds, act: ControlAct = ControlAct.DEPLOY, *, based_on: int | None = -1, format_: int = FORMAT
+        self,
+        models: DeployedModels,
+        act: ControlAct = ControlAct.DEPLOY,
+        *,
+        based_on: int | None = -1,
+        format_: int = FORMAT,
     ) -> int:
         """A control record; its offset. `based_on`: by default the last one that this deployer wrote."""
         record = ModelControl(

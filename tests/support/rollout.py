@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from stream_scorer.core.records.model_control import ModelIds, ServedModel
+from stream_scorer.core.records.model_control import DeployedModels, ServedModel
 from stream_scorer.core.records.model_evidence import GROUPS, ModelEvidence, encode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState, encode_switch
 from stream_scorer.models.artifacts.files import CARD, FILES, GOLDEN, PIPELINE, digest_of
@@ -32,7 +32,9 @@ def a_served_model(name: str = "stops", digit: str = "a", threshold: float = 0.4
     return served(name, digit * 64, threshold)
 
 
-def an_evidence(models: ModelIds, candidate: ServedModel, outcomes: Sequence[int], *, lane: int = 0) -> ModelEvidence:
+def an_evidence(
+    models: DeployedModels, candidate: ServedModel, outcomes: Sequence[int], *, lane: int = 0
+) -> ModelEvidence:
     """How many outcomes of each cell a lane has counted, spread over all groups; every stop has one."""
     spread = [count // GROUPS for _ in range(GROUPS) for count in outcomes]
     for cell, count in enumerate(outcomes):
@@ -93,7 +95,7 @@ class WorkerHand:
 
     async def switch(
         self,
-        models: ModelIds,
+        models: DeployedModels,
         control_offset: int | None,
         *,
         lanes: Sequence[int] = range(4),
@@ -118,13 +120,15 @@ class WorkerHand:
                 )
                 await self.producer.send_and_wait(self.names.model_switches, encode_switch(switch), switch.key, lane)
 
-    async def count(self, models: ModelIds, candidate: ServedModel, outcomes: Sequence[int], *, lane: int = 0) -> None:
+    async def count(
+        self, models: DeployedModels, candidate: ServedModel, outcomes: Sequence[int], *, lane: int = 0
+    ) -> None:
         """Say how many outcomes of each cell a lane has counted, spread over all groups."""
         evidence = an_evidence(models, candidate, outcomes, lane=lane)
         async with self.producer.transaction():
             await self.producer.send_and_wait(self.names.model_evidence, encode_evidence(evidence), evidence.key, lane)
 
 
-def digests(models: ModelIds) -> dict[str, str]:
+def digests(models: DeployedModels) -> dict[str, str]:
     """The digest of each role."""
     return {role: model.digest for role, model, _ in in_roles(models)}

@@ -30,7 +30,7 @@ from stream_scorer.commands.options import environment_settings
 from stream_scorer.errors import ModelError
 
 if TYPE_CHECKING:
-    from stream_scorer.operations.rollout.lane_switches import LaneStatus
+    from stream_scorer.operations.rollout.lane_switches import LaneRolloutStatus
     from stream_scorer.operations.rollout.planned_act import PlannedAct
     from stream_scorer.operations.rollout.service import Rollout
     from stream_scorer.runtime.settings.settings import Settings
@@ -210,7 +210,7 @@ async def _done(rollout: "Rollout", planned: "PlannedAct", options: ActOptions) 
         raise typer.Exit(NOT_FINE)
 
 
-def lane_faults(lanes: "list[LaneStatus]") -> list[str]:
+def lane_faults(lanes: "list[LaneRolloutStatus]") -> list[str]:
     """What keeps lanes from serving, one line each."""
     said = []
     for lane in lanes:
@@ -221,10 +221,10 @@ def lane_faults(lanes: "list[LaneStatus]") -> list[str]:
     return said
 
 
-def _lanes_shown() -> "Callable[[list[LaneStatus]], None]":
+def _lanes_shown() -> "Callable[[list[LaneRolloutStatus]], None]":
     said = ""
 
-    def show(lanes: "list[LaneStatus]") -> None:
+    def show(lanes: "list[LaneRolloutStatus]") -> None:
         nonlocal said
         states = [lane.state for lane in lanes]
         now = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))

@@ -30,8 +30,8 @@ from stream_scorer.core.observations.scoring import Probabilities, Scored
 from stream_scorer.core.observations.speakers import (
     CanaryShare,
     Published,
-    Question,
     ScoredSample,
+    ScoreRequest,
     in_order,
     said_by_champion,
     said_with_canary,
@@ -86,7 +86,7 @@ class ScoredBatch(NamedTuple):
     published: Published | None
 
 
-Scoring = Generator[Question, Scored | None, ScoredBatch]
+Scoring = Generator[ScoreRequest, Scored | None, ScoredBatch]
 
 
 def score_batch(
@@ -175,7 +175,7 @@ def score_batch(
 
 def _decide(
     rows: ValidObservations, found: Sequence[bytes | None], clock: WindowClock, repeats_are_conflicts: bool
-) -> Generator[Question, Scored | None, Decided]:
+) -> Generator[ScoreRequest, Scored | None, Decided]:
     arrivals = Arrivals(rows.ids, rows.codes, rows.offsets)
     admission = deduplicate_observations(
         arrivals, found, window_starts_ms=clock.window_starts_ms, repeats_are_conflicts=repeats_are_conflicts
@@ -210,12 +210,12 @@ def _decide(
     )
 
 
-def _ask(rows: ValidObservations, admission: DeduplicationResult) -> Generator[Question, Scored | None, Scored]:
+def _ask(rows: ValidObservations, admission: DeduplicationResult) -> Generator[ScoreRequest, Scored | None, Scored]:
     """Have the new rows scored; the model is not asked about none."""
     if not admission.new:
         return Scored(np.empty(0), {})
     codes = rows.codes if len(admission.new) == len(rows.ids) else [rows.codes[row] for row in admission.new]
-    answer = yield Question(np.array(codes, dtype=np.int64))
+    answer = yield ScoreRequest(np.array(codes, dtype=np.int64))
     if answer is None:
         raise TypeError("the champion's answer is never left out")
     return answer

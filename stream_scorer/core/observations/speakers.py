@@ -18,7 +18,7 @@ from stream_scorer.core.records.record import Publishable
 from stream_scorer.core.rollout.assignment import canary_ids
 
 
-class Question(NamedTuple):
+class ScoreRequest(NamedTuple):
     """Observation codes to be scored, shape (n,), by the model in that role. The answer to one for the canary may be
     None: it failed, and the champion speaks for its share."""
 
@@ -70,9 +70,9 @@ def said_by_champion(probabilities: Probabilities, speaker: ModelIdentity) -> Sa
 
 def said_with_canary(
     accepted: ValidObservations, codes: Codes, champion: Probabilities, speaker: ModelIdentity, canary: CanaryShare
-) -> Generator[Question, Scored | None, Said]:
+) -> Generator[ScoreRequest, Scored | None, Said]:
     """What is published where the canary speaks for its share; the champion for all where it fails at any row."""
-    answer = yield Question(codes, "canary")
+    answer = yield ScoreRequest(codes, "canary")
     if answer is None or answer.rejected:
         return said_by_champion(champion, speaker)
     canaries = canary_ids(canary.salt, accepted.ids, canary.share)

@@ -53,7 +53,7 @@ class Canary(ServedModel, frozen=True, kw_only=True):
     salt: Salt
 
 
-class ModelIds(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DeployedModels(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who serves. `previous`: the champion before, kept loaded for a roll-back."""
 
     champion: ServedModel
@@ -104,7 +104,7 @@ class ModelControl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     environment: str
     based_on: Offset | None
     act: ControlAct
-    models: ModelIds
+    models: DeployedModels
     test: AcceptanceTest
     who: str
     at: str

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from stream_scorer.core.records.decode import Offset, PartitionNumber, decode_or_none
-from stream_scorer.core.records.model_control import FORMAT, ModelIds
+from stream_scorer.core.records.model_control import FORMAT, DeployedModels
 
 SwitchState = Literal["ready", "serving", "refused", "suspended"]
 
@@ -35,7 +35,7 @@ class ModelSwitch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     control_offset: Offset | None
     state: SwitchState
     first: FirstOffsets = msgspec.field(name="from")
-    models: ModelIds
+    models: DeployedModels
     versions: dict[str, str]
     worker: str
     at: str

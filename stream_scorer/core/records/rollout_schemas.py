@@ -12,8 +12,8 @@ from stream_scorer.core.records.model_control import (
     Canary,
     Contrast,
     ControlAct,
+    DeployedModels,
     ModelControl,
-    ModelIds,
     ServedModel,
 )
 from stream_scorer.core.records.model_evidence import CELLS, GROUPS, RECENT_OUTCOMES, ModelEvidence
@@ -57,7 +57,7 @@ SERVING = titled(
     "Models that serve",
     "One champion, at most one canary (for a share of the ids), any number of shadows, and the champion before",
     fields_of(
-        ModelIds,
+        DeployedModels,
         {
             "champion": SERVED_MODEL,
             "canary": fields_of(Canary, CONTROLLED_MODEL),

@@ -9,8 +9,8 @@ import msgspec
 
 from stream_scorer.core.records.model_control import (
     Canary,
+    DeployedModels,
     ModelControl,
-    ModelIds,
     ServedModel,
     UnknownFormat,
     decode_control,
@@ -45,7 +45,7 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
 
 
-def deployed(models: ModelIds, model: ServedModel | Canary, role: str) -> ModelIds | Refusal:
+def deployed(models: DeployedModels, model: ServedModel | Canary, role: str) -> DeployedModels | Refusal:
     """The models with one more, as `champion`, `canary` (then `model` is one) or `shadow`. Deployed again in a role, a
     digest moves to it."""
     others = without(models, model.digest)
@@ -64,14 +64,14 @@ def deployed(models: ModelIds, model: ServedModel | Canary, role: str) -> ModelI
     return replaced(others, canary=model)
 
 
-def shared(models: ModelIds, share: float) -> ModelIds | Refusal:
+def shared(models: DeployedModels, share: float) -> DeployedModels | Refusal:
     """The canary with another share of the ids, by the same salt."""
     if models.canary is None:
         return Refusal("there is no canary: deploy one first (`model deploy SOURCE --as canary`)")
     return replaced(models, canary=msgspec.structs.replace(models.canary, share=share))
 
 
-def promoted(models: ModelIds, digest: str | None = None) -> ModelIds | Refusal:
+def promoted(models: DeployedModels, digest: str | None = None) -> DeployedModels | Refusal:
     """The canary, or the named canary or shadow, as champion; the champion before stays at hand."""
     candidates = [*filter(None, [models.canary]), *models.shadows]
     if digest is None and models.canary is None:
@@ -83,14 +83,14 @@ def promoted(models: ModelIds, digest: str | None = None) -> ModelIds | Refusal:
     return replaced(without(models, chosen.digest), champion=champion, previous=models.champion)
 
 
-def rolled_back(models: ModelIds) -> ModelIds | Refusal:
+def rolled_back(models: DeployedModels) -> DeployedModels | Refusal:
     """The champion before as champion again, and the other way round: nothing is to be loaded."""
     if models.previous is None:
         return Refusal("there is no champion before this one: deploy one (`model deploy SOURCE --as champion`)")
     return replaced(models, champion=models.previous, previous=models.champion)
 
 
-def withdrawn(models: ModelIds, digest: str) -> ModelIds | Refusal:
+def withdrawn(models: DeployedModels, digest: str) -> DeployedModels | Refusal:
     """The models without a candidate, or without the champion before."""
     if digest == models.champion.digest:
         return Refusal(f"{models.champion.label} is the champion: roll back or deploy another one as champion")
@@ -98,9 +98,9 @@ def withdrawn(models: ModelIds, digest: str) -> ModelIds | Refusal:
     return Refusal(f"no model has the digest {digest}: `model status` lists them") if left == models else left
 
 
-def without(models: ModelIds, digest: str) -> ModelIds:
+def without(models: DeployedModels, digest: str) -> DeployedModels:
     """The models with this digest nowhere but in the champion's place."""
-    return ModelIds(
+    return DeployedModels(
         champion=models.champion,
         canary=None if models.canary is None or models.canary.digest == digest else models.canary,
         shadows=tuple(shadow for shadow in models.shadows if shadow.digest != digest),
@@ -108,5 +108,5 @@ def without(models: ModelIds, digest: str) -> ModelIds:
     )
 
 
-def replaced(models: ModelIds, **changes: object) -> ModelIds:
+def replaced(models: DeployedModels, **changes: object) -> DeployedModels:
     return msgspec.structs.replace(models, **changes)

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Final
 
-from stream_scorer.core.records.model_control import ModelIds
+from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.core.records.model_switch import ModelSwitch
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.core.rollout.assignment import canary_ids
@@ -21,7 +21,7 @@ class ServingHistory:
 
     def __init__(self, switches: Iterable[ModelSwitch]) -> None:
         self._begins: dict[int, list[int]] = {}
-        self._models: dict[int, list[ModelIds]] = {}
+        self._models: dict[int, list[DeployedModels]] = {}
         for switch in switches:
             if switch.state not in _SCORING:
                 continue
@@ -37,7 +37,7 @@ class ServingHistory:
     def __bool__(self) -> bool:
         return bool(self._begins)
 
-    def models_at(self, partition: int, offset: int) -> ModelIds | None:
+    def models_at(self, partition: int, offset: int) -> DeployedModels | None:
         """The models that served at this offset; None before the partition's first switch."""
         place = bisect_right(self._begins.get(partition, ()), offset)
         return self._models[partition][place - 1] if place else None

@@ -36,7 +36,7 @@ from stream_scorer.runtime.lanes.score_step import ObservationStep
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.publishing.producer_identity import ProducerIdentity
 from stream_scorer.runtime.publishing.transaction import LaneBatch
-from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels, local_models
+from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels, local_models
 from stream_scorer.runtime.state.pending_writes import PendingWrites
 from stream_scorer.runtime.state.restore import open_store
 from stream_scorer.runtime.state.rocksdb import shared_memory
@@ -90,7 +90,7 @@ async def measure_hot_path(model: Path | None, say: Say) -> HotPathFigures:
 
     folder = ensure_default_model(say) if model is None else model
     loaded = load_model(folder)
-    served = local_models(LoadedModel(loaded.name, loaded.digest, loaded.score, loaded.expensive), loaded.threshold)
+    served = local_models(ServingModel(loaded.name, loaded.digest, loaded.score, loaded.expensive), loaded.threshold)
     paths = []
     for records in BATCHES:
         say(f"Batches of {records:,} records")

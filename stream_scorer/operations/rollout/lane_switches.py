@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from stream_scorer.core.records.model_control import ModelIds
+from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.core.records.model_switch import ModelSwitch, decode_switch
 from stream_scorer.operations.reading.topic_position import TopicPosition
 from stream_scorer.operations.reading.topic_reader import Reader, Record
@@ -16,7 +16,7 @@ from stream_scorer.operations.reading.topic_reader import Reader, Record
 LaneState = Literal["waiting", "ready", "serving", "refused", "suspended"]
 
 
-class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
+class LaneRolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One lane. `state`: how far it is with the control record in force; `waiting`: it has said nothing of it.
     `serving`: the last switch that says which models score there, None where none does yet. `reason`: why one of them
     was refused or suspended; `model`: which."""
@@ -67,7 +67,7 @@ class LaneSwitches:
             if switch.state in ("serving", "suspended"):
                 self._serving[partition] = switch
 
-    def lanes(self, control_offset: int | None) -> list[LaneStatus]:
+    def lanes(self, control_offset: int | None) -> list[LaneRolloutStatus]:
         """Every lane, and how far it is with that control record."""
         found = []
         for partition in range(self._position.partitions):
@@ -75,11 +75,11 @@ class LaneSwitches:
             state: LaneState = "waiting"
             if last is not None and last.control_offset == control_offset:
                 state = last.state
-            found.append(LaneStatus(partition=partition, state=state, serving=serving, last=last))
+            found.append(LaneRolloutStatus(partition=partition, state=state, serving=serving, last=last))
         return found
 
 
-def digests_of(models: ModelIds) -> set[str]:
+def digests_of(models: DeployedModels) -> set[str]:
     """The digests of all models that are loaded."""
     others = (models.canary, models.previous, *models.shadows)
     return {models.champion.digest, *(model.digest for model in others if model is not None)}

@@ -12,8 +12,8 @@ from stream_scorer.core.records.model_control import (
     AcceptanceTest,
     Canary,
     ControlAct,
+    DeployedModels,
     ModelControl,
-    ModelIds,
     ServedModel,
 )
 from stream_scorer.core.rollout import control as rules
@@ -28,7 +28,7 @@ class PlannedAct(msgspec.Struct, frozen=True, kw_only=True):
 
     act: ControlAct
     model: str
-    models: ModelIds
+    models: DeployedModels
     test: AcceptanceTest
     based_on: int | None
     words: str
@@ -58,7 +58,7 @@ def deploy(
                 f"no model is deployed in {environment} yet, so there is nothing to compare {model.label} with: deploy "
                 "the one that serves now first (`stream-scorer model deploy SOURCE --as champion`)"
             )
-        models = ModelIds(champion=model)
+        models = DeployedModels(champion=model)
         words = f"{model.label} becomes the first champion of {environment}; workers ignore their model.folder then"
         return _planned(in_force, ControlAct.DEPLOY, model.label, models, test, words)
     before = in_force.control.models
@@ -149,7 +149,7 @@ def _without(before: InForce, act: ControlAct, digest: str, environment: str) ->
     return _planned(before, act, label, left, before.control.test, words)
 
 
-def label_of(models: ModelIds, digest: str) -> str:
+def label_of(models: DeployedModels, digest: str) -> str:
     """What a model that is deployed is called; its digest where it is not."""
     every = (models.champion, models.canary, models.previous, *models.shadows)
     return next((model.label for model in every if model is not None and model.digest == digest), digest)
@@ -172,14 +172,14 @@ def _spent(test: AcceptanceTest) -> AcceptanceTest:
     return msgspec.structs.replace(test, auto=False)
 
 
-def _possible(models: ModelIds | Refusal) -> ModelIds:
+def _possible(models: DeployedModels | Refusal) -> DeployedModels:
     if isinstance(models, Refusal):
         raise ModelError(models.message)
     return models
 
 
 def _planned(
-    before: InForce | None, act: ControlAct, model: str, models: ModelIds, test: AcceptanceTest, words: str
+    before: InForce | None, act: ControlAct, model: str, models: DeployedModels, test: AcceptanceTest, words: str
 ) -> PlannedAct:
     based_on = None if before is None else before.offset
     return PlannedAct(act=act, model=model, models=models, test=test, based_on=based_on, words=words)

@@ -22,7 +22,7 @@ from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.operations.rollout import planned_act
 from stream_scorer.operations.rollout.control_log import ControlLog, control_producer, overtaken, told
 from stream_scorer.operations.rollout.evidence_log import EvidenceLog, EvidencePoint, Pair
-from stream_scorer.operations.rollout.lane_switches import LaneStatus, LaneSwitches
+from stream_scorer.operations.rollout.lane_switches import LaneRolloutStatus, LaneSwitches
 from stream_scorer.operations.rollout.model_store import ModelStore, NewModel, OnChunk, UploadedModel
 from stream_scorer.operations.rollout.planned_act import PlannedAct
 from stream_scorer.operations.rollout.status import RolloutStatus, in_roles, judged_at_once, status_of
@@ -34,7 +34,7 @@ WAIT_POLL_S: Final = 0.5
 WHY_CHARACTERS_MAX: Final = 300
 
 T = TypeVar("T")
-OnLanes = Callable[[list[LaneStatus]], None]
+OnLanes = Callable[[list[LaneRolloutStatus]], None]
 
 
 class Rollout:
@@ -99,7 +99,7 @@ class Rollout:
         """How many candidates share the errors."""
         return 1 if self._control.in_force is None else judged_at_once(self._control.in_force.control.models)
 
-    def _lanes(self) -> list[LaneStatus]:
+    def _lanes(self) -> list[LaneRolloutStatus]:
         in_force = self._control.in_force
         return self._switches.lanes(None if in_force is None else in_force.offset)
 
@@ -178,7 +178,9 @@ class Rollout:
 
         return await self._with_producer("writing a control record", write)
 
-    async def wait(self, act: InForce, timeout_s: float, on_lanes: OnLanes = lambda lanes: None) -> list[LaneStatus]:
+    async def wait(
+        self, act: InForce, timeout_s: float, on_lanes: OnLanes = lambda lanes: None
+    ) -> list[LaneRolloutStatus]:
         """Wait until every lane serves what an act says, one refuses it, or the time is over; gives the lanes. Raises
         OvertakenError where another act comes meanwhile."""
         deadline = time.monotonic() + timeout_s

@@ -5,11 +5,11 @@ Invariant: everything here comes from committed records; no worker is asked.
 
 import msgspec
 
-from stream_scorer.core.records.model_control import ModelControl, ModelIds, ServedModel
+from stream_scorer.core.records.model_control import DeployedModels, ModelControl, ServedModel
 from stream_scorer.core.rollout.control import InForce
 from stream_scorer.core.rollout.progress import CandidateProgress, progress_of
 from stream_scorer.operations.rollout.evidence_log import EvidenceLog, Pair
-from stream_scorer.operations.rollout.lane_switches import LaneStatus
+from stream_scorer.operations.rollout.lane_switches import LaneRolloutStatus
 
 
 class ModelInRole(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
     control_offset: int | None
     control: ModelControl | None
     models: tuple[ModelInRole, ...]
-    lanes: tuple[LaneStatus, ...]
+    lanes: tuple[LaneRolloutStatus, ...]
     candidates: tuple[CandidateStatus, ...]
     passed_over: int
     late: int
@@ -57,7 +57,7 @@ class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
 def status_of(
     environment: str,
     in_force: InForce | None,
-    lanes: list[LaneStatus],
+    lanes: list[LaneRolloutStatus],
     evidence: EvidenceLog,
     *,
     passed_over: int,
@@ -77,7 +77,7 @@ def status_of(
     )
 
 
-def in_roles(models: ModelIds) -> list[tuple[str, ServedModel, float]]:
+def in_roles(models: DeployedModels) -> list[tuple[str, ServedModel, float]]:
     """Every model with its role and its share of the ids."""
     share = 0.0 if models.canary is None else models.canary.share
     found: list[tuple[str, ServedModel, float]] = [("champion", models.champion, 1 - share)]
@@ -89,7 +89,7 @@ def in_roles(models: ModelIds) -> list[tuple[str, ServedModel, float]]:
     return found
 
 
-def _in_role(role: str, model: ServedModel, share: float, lanes: list[LaneStatus]) -> ModelInRole:
+def _in_role(role: str, model: ServedModel, share: float, lanes: list[LaneRolloutStatus]) -> ModelInRole:
     return ModelInRole(
         role=role,
         name=model.name,
@@ -118,6 +118,6 @@ def _candidates(control: ModelControl, evidence: EvidenceLog) -> list[CandidateS
     return found
 
 
-def judged_at_once(models: ModelIds) -> int:
+def judged_at_once(models: DeployedModels) -> int:
     """How many candidates share the errors. The champion before is none: it is looked at, and not promoted."""
     return max(1, (models.canary is not None) + len(models.shadows))

@@ -14,7 +14,7 @@ from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
-from stream_scorer.runtime.rollout.serving_models import LoadedModel
+from stream_scorer.runtime.rollout.serving_models import ServingModel
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Agents:
         await self._to_score.put(question)  # type: ignore[arg-type]  # typed for events, takes anything
         return await question.answer
 
-    async def ask(self, codes: Codes, model: LoadedModel) -> Probabilities | str:
+    async def ask(self, codes: Codes, model: ServingModel) -> Probabilities | str:
         """What a model says of codes, or why its answer is of no use, beside the batches under way."""
         return await self._observations.ask(codes, model)
 

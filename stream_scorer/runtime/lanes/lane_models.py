@@ -8,7 +8,7 @@ fewer: what was refused or suspended there comes back with another control recor
 from collections.abc import Sequence
 from typing import Final
 
-from stream_scorer.core.records.model_control import ModelIds
+from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState, encode_switch
 from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.core.records.timestamps import rfc3339
@@ -140,7 +140,7 @@ class LaneModels:
         self,
         state: SwitchState,
         control_offset: int | None,
-        ids: ModelIds,
+        ids: DeployedModels,
         first: FirstOffsets,
         now_ms: int,
         model: str = "",

@@ -30,7 +30,7 @@ from stream_scorer.core.records.record import ConsumedRecord
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult, Suspension, note_answers
 from stream_scorer.runtime.lanes.shadow_step import ShadowStep
-from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels
+from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels
 
 T = TypeVar("T")
 # Of models that are asked at one time, each waits in a thread for its process
@@ -119,7 +119,7 @@ class ObservationStep:
                     answer = await self._score_canary(question.codes, models, work)
             step = "encode"
 
-    async def _score(self, codes: Codes, model: LoadedModel) -> Scored:
+    async def _score(self, codes: Codes, model: ServingModel) -> Scored:
         if not model.expensive:
             scored = score(codes, model.predict, self._brake)
         else:
@@ -140,7 +140,7 @@ class ObservationStep:
             return None
         return Scored(answer, {})
 
-    async def ask(self, codes: Codes, model: LoadedModel) -> Probabilities | str:
+    async def ask(self, codes: Codes, model: ServingModel) -> Probabilities | str:
         """What a model says of all rows, or why its answer is of no use. Never raises what it raised."""
         try:
             returned = await self._in_thread(model.predict, codes) if model.expensive else model.predict(codes)

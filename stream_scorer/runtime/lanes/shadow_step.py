@@ -19,14 +19,14 @@ from stream_scorer.core.records.model_control import ServedModel
 from stream_scorer.core.records.timestamps import rfc3339
 from stream_scorer.errors import ModelError
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult, Suspension
-from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels
+from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels
 
 log = logging.getLogger(__name__)
 
 STRIKES_MAX: Final = 3
 
 # A candidate's probabilities for codes, or why its answer is of no use; it never raises what the model raised
-Ask = Callable[[Codes, LoadedModel], Awaitable[Probabilities | str]]
+Ask = Callable[[Codes, ServingModel], Awaitable[Probabilities | str]]
 
 
 class ShadowStep:
@@ -95,7 +95,7 @@ class ShadowStep:
             await asyncio.wait(late)
         return answers
 
-    def _is_there(self, model: LoadedModel) -> bool:
+    def _is_there(self, model: ServingModel) -> bool:
         """Whether it can be asked; one that has ended is started again meanwhile."""
         restarting = self._restarting.get(model.digest)
         if restarting is not None and not restarting.done():
@@ -118,7 +118,7 @@ class ShadowStep:
             task.cancel()
 
 
-async def _restart(model: LoadedModel) -> None:
+async def _restart(model: ServingModel) -> None:
     try:
         await asyncio.to_thread(model.restart)
     except ModelError as error:

@@ -18,8 +18,8 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.rollout.control_topic import ControlTopic
 from stream_scorer.runtime.rollout.evidence_topic import EvidenceTopic
-from stream_scorer.runtime.rollout.model_store import ModelStore
-from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels, models_of
+from stream_scorer.runtime.rollout.model_cache import ModelCache
+from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels, models_of
 from stream_scorer.runtime.rollout.switch_topic import SwitchTopic
 from stream_scorer.runtime.settings.settings import Settings
 
@@ -57,7 +57,7 @@ class ModelRollout:
         control: ControlTopic,
         switches: SwitchTopic,
         evidence: EvidenceTopic,
-        store: ModelStore,
+        store: ModelCache,
         *,
         load_own: Callable[[], ServingModels],
         has_own: bool,
@@ -70,7 +70,7 @@ class ModelRollout:
         self.evidence = evidence
         self._load_own, self._has_own = load_own, has_own
         self._loaded_max, self._canaries_allowed = loaded_max, canaries_allowed
-        self._loaded: dict[str, LoadedModel] = {}
+        self._loaded: dict[str, ServingModel] = {}
         self._progress = asyncio.Event()
         self.current: ServingModels | None = None
         self.refused: RefusedChampion | None = None
@@ -193,7 +193,7 @@ class ModelRollout:
     def _too_many(self) -> str:
         return f"more than models.loaded_max = {self._loaded_max} models are asked for"
 
-    def _leave_behind(self, models: Sequence[LoadedModel]) -> None:
+    def _leave_behind(self, models: Sequence[ServingModel]) -> None:
         if models:
             loop = asyncio.get_running_loop()
             loop.call_later(LEFT_BEHIND_S, lambda: loop.run_in_executor(None, _close_all, models))
@@ -209,7 +209,7 @@ class ModelRollout:
 def make_rollout(settings: Settings, names: TopicNames, load_own: Callable[[], ServingModels]) -> ModelRollout:
     """The roll-out of a worker with these settings; to be called on the event loop."""
     options = client_options(settings.kafka)
-    store = ModelStore(
+    store = ModelCache(
         options,
         names.models,
         folder=settings.state_path / "models",
@@ -229,7 +229,7 @@ def make_rollout(settings: Settings, names: TopicNames, load_own: Callable[[], S
     )
 
 
-def _close_all(models: Sequence[LoadedModel]) -> None:
+def _close_all(models: Sequence[ServingModel]) -> None:
     for model in models:
         model.close()
 

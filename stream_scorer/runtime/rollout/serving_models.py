@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from stream_scorer.core.observations.scoring import Predict
-from stream_scorer.core.records.model_control import ModelIds, ServedModel
+from stream_scorer.core.records.model_control import DeployedModels, ServedModel
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.core.rollout.control import without
 from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
@@ -20,7 +20,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedModel:
+class ServingModel:
     """A model that can be asked. `label`: as predictions name it. `expensive`: it is asked in a thread, so that
     heartbeats go on. `trained_on`: what its traffic is held against, where its card says so. `ended`: why it can't be
     asked any more, None while it can; `close` lets go of it, `restart` starts its process again; both wait."""
@@ -40,7 +40,7 @@ class Champion:
     """The model that predicts, and how it names itself."""
 
     speaker: ModelIdentity
-    loaded: LoadedModel
+    loaded: ServingModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +49,8 @@ class ServingModels:
     settings do. `ids`: as switch records name them; `refused`: label -> why one that was asked for is not there."""
 
     control_offset: int | None
-    ids: ModelIds
-    loaded: dict[str, LoadedModel]
+    ids: DeployedModels
+    loaded: dict[str, ServingModel]
     refused: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -63,19 +63,19 @@ class ServingModels:
         return ServingModels(self.control_offset, without(self.ids, digest), self.loaded, self.refused)
 
 
-def models_of(ids: ModelIds) -> tuple[ServedModel, ...]:
+def models_of(ids: DeployedModels) -> tuple[ServedModel, ...]:
     """All models of a control record, the champion first, then those that matter most; a digest once."""
     named = [ids.champion, *filter(None, (ids.canary, ids.previous)), *ids.shadows]
     return tuple({model.digest: model for model in reversed(named)}.values())[::-1]
 
 
-def local_models(model: LoadedModel, threshold: float) -> ServingModels:
+def local_models(model: ServingModel, threshold: float) -> ServingModels:
     """The worker's own model, as champion alone."""
     name = model.label.rpartition("@")[0]
-    ids = ModelIds(champion=ServedModel(name=name, digest=model.digest, threshold=threshold))
+    ids = DeployedModels(champion=ServedModel(name=name, digest=model.digest, threshold=threshold))
     return ServingModels(None, ids, {model.digest: model})
 
 
-def same_ids(one: ModelIds, other: ModelIds) -> bool:
+def same_ids(one: DeployedModels, other: DeployedModels) -> bool:
     """Whether two say the same, whatever they were decoded of."""
     return msgspec.json.encode(one) == msgspec.json.encode(other)

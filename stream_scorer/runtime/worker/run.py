@@ -28,7 +28,7 @@ from stream_scorer.runtime.lanes.agents import Agents
 from stream_scorer.runtime.lanes.join_step import OutcomeStep
 from stream_scorer.runtime.lanes.score_step import ObservationStep
 from stream_scorer.runtime.metrics.registry import Metrics
-from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels, local_models
+from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels, local_models
 from stream_scorer.runtime.settings.settings import LoggingSettings, Settings, masked
 from stream_scorer.runtime.worker.clock import CheckedClock
 from stream_scorer.runtime.worker.ending_signals import ending_signals
@@ -210,5 +210,5 @@ def _own_models(settings: Settings) -> ServingModels:
         )
     model = load_model(folder, trusted_types=wanted.trusted_types)
     threshold = model.threshold if wanted.threshold is None else wanted.threshold
-    loaded = LoadedModel(model.name, model.digest, model.score, model.expensive, trained_on(model.card))
+    loaded = ServingModel(model.name, model.digest, model.score, model.expensive, trained_on(model.card))
     return local_models(loaded, threshold)

@@ -12,8 +12,8 @@ from stream_scorer.core.records.model_control import (
     AcceptanceTest,
     Canary,
     ControlAct,
+    DeployedModels,
     ModelControl,
-    ModelIds,
     ServedModel,
     UnknownFormat,
     decode_control,
@@ -41,11 +41,11 @@ def a_canary(digit: str = "b", share: float = 0.1) -> Canary:
 
 
 CHAMPION, SHADOW = a_model("a"), a_model("c")
-ALONE = ModelIds(champion=CHAMPION)
-WITH_ALL = ModelIds(champion=CHAMPION, canary=a_canary("b"), shadows=(SHADOW,), previous=a_model("d"))
+ALONE = DeployedModels(champion=CHAMPION)
+WITH_ALL = DeployedModels(champion=CHAMPION, canary=a_canary("b"), shadows=(SHADOW,), previous=a_model("d"))
 
 
-def a_control(based_on: int | None, environment: str = "production", models: ModelIds = ALONE) -> ModelControl:
+def a_control(based_on: int | None, environment: str = "production", models: DeployedModels = ALONE) -> ModelControl:
     return ModelControl(
         format=FORMAT,
         environment=environment,
@@ -74,7 +74,7 @@ def counted(values: list[bytes]) -> list[int]:
 
 
 @pytest.mark.parametrize("models", [ALONE, WITH_ALL], ids=["champion-alone", "all-roles"])
-def test_a_control_record_is_read_as_it_was_written(models: ModelIds) -> None:
+def test_a_control_record_is_read_as_it_was_written(models: DeployedModels) -> None:
     control = a_control(7, models=models)
     assert decode_control(encode_control(control)) == control
 
@@ -110,7 +110,7 @@ def test_a_later_format_is_told_and_never_passed_over() -> None:
 
 
 def test_a_new_champion_keeps_the_one_before_at_hand() -> None:
-    assert deployed(ALONE, SHADOW, "champion") == ModelIds(champion=SHADOW, previous=CHAMPION)
+    assert deployed(ALONE, SHADOW, "champion") == DeployedModels(champion=SHADOW, previous=CHAMPION)
 
 
 def test_the_champion_deployed_again_has_its_new_threshold_and_no_other_predecessor() -> None:
@@ -120,8 +120,8 @@ def test_the_champion_deployed_again_has_its_new_threshold_and_no_other_predeces
 
 
 def test_a_model_has_one_role() -> None:
-    found = deployed(ModelIds(champion=CHAMPION, shadows=(a_model("b"), SHADOW)), a_canary("b"), "canary")
-    assert found == ModelIds(champion=CHAMPION, canary=a_canary("b"), shadows=(SHADOW,))
+    found = deployed(DeployedModels(champion=CHAMPION, shadows=(a_model("b"), SHADOW)), a_canary("b"), "canary")
+    assert found == DeployedModels(champion=CHAMPION, canary=a_canary("b"), shadows=(SHADOW,))
 
 
 def test_there_is_one_canary_at_most() -> None:
@@ -137,14 +137,14 @@ def test_the_champion_is_no_candidate(role: str) -> None:
 
 def test_a_share_changes_by_the_same_salt() -> None:
     found = shared(WITH_ALL, 0.5)
-    assert isinstance(found, ModelIds)
+    assert isinstance(found, DeployedModels)
     assert found.canary == a_canary("b", share=0.5)
 
 
 @pytest.mark.parametrize(("digest", "winner"), [(None, "b"), ("b" * 64, "b"), ("c" * 64, "c")])
 def test_a_promotion_swaps_champions_and_leaves_the_others(digest: str | None, winner: str) -> None:
     found = promoted(WITH_ALL, digest)
-    assert isinstance(found, ModelIds)
+    assert isinstance(found, DeployedModels)
     assert found.champion == a_model(winner)
     assert type(found.champion) is ServedModel
     assert found.previous == CHAMPION
@@ -154,7 +154,7 @@ def test_a_promotion_swaps_champions_and_leaves_the_others(digest: str | None, w
 
 def test_a_roll_back_taken_twice_is_as_if_nothing_had_been() -> None:
     once = rolled_back(WITH_ALL)
-    assert isinstance(once, ModelIds)
+    assert isinstance(once, DeployedModels)
     assert (once.champion, once.previous) == (a_model("d"), CHAMPION)
     assert rolled_back(once) == WITH_ALL
 
@@ -169,7 +169,7 @@ def test_a_candidate_is_withdrawn_and_a_champion_is_not() -> None:
 @pytest.mark.parametrize(
     "refused", [shared(ALONE, 0.5), promoted(ALONE), promoted(ALONE, "c" * 64), rolled_back(ALONE)]
 )
-def test_what_cannot_be_done_says_what_to_do(refused: ModelIds | Refusal) -> None:
+def test_what_cannot_be_done_says_what_to_do(refused: DeployedModels | Refusal) -> None:
     assert isinstance(refused, Refusal)
     assert ": " in refused.message
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stream_scorer.core.records.model_control import Canary, ModelIds, ServedModel
+from stream_scorer.core.records.model_control import Canary, DeployedModels, ServedModel
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch
 from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.core.rollout.assignment import canary_ids
@@ -13,16 +13,16 @@ from stream_scorer.core.rollout.serving_history import ServingHistory, expected_
 SALT = "0f" * 16
 
 
-def models_of(digit: str, canary_share: float | None = None) -> ModelIds:
+def models_of(digit: str, canary_share: float | None = None) -> DeployedModels:
     canary = (
         None
         if canary_share is None
         else Canary(name="new", digest="f" * 64, threshold=0.3, share=canary_share, salt=SALT)
     )
-    return ModelIds(champion=ServedModel(name="stops", digest=digit * 64, threshold=0.4), canary=canary)
+    return DeployedModels(champion=ServedModel(name="stops", digest=digit * 64, threshold=0.4), canary=canary)
 
 
-def a_switch(first: int, models: ModelIds, state: Any = "serving", partition: int = 0) -> ModelSwitch:
+def a_switch(first: int, models: DeployedModels, state: Any = "serving", partition: int = 0) -> ModelSwitch:
     return ModelSwitch(
         partition=partition,
         control_offset=None,
@@ -39,7 +39,7 @@ A, B, C = (models_of(digit) for digit in "abc")
 
 
 @pytest.mark.parametrize(("offset", "expected"), [(9, None), (10, A), (19, A), (20, B), (1_000_000, B)], ids=str)
-def test_a_switch_holds_from_its_offset_to_the_next_one(offset: int, expected: ModelIds | None) -> None:
+def test_a_switch_holds_from_its_offset_to_the_next_one(offset: int, expected: DeployedModels | None) -> None:
     assert ServingHistory([a_switch(10, A), a_switch(20, B)]).models_at(0, offset) == expected
 
 

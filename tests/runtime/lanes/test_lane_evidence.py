@@ -8,14 +8,14 @@ import pytest
 
 from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.core.outcomes.join import JoinResult
-from stream_scorer.core.records.model_control import ModelIds
+from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.core.records.model_evidence import ModelEvidence, decode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets
 from stream_scorer.core.rollout.evidence_counter import ModelPair
-from stream_scorer.core.state.model_ids import ModelIds as ModelNumbers
+from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.lane_evidence import OUTCOMES_A_RECORD, RECORD_EVERY_MS, LaneEvidence
-from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels, models_of
+from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels, models_of
 from tests.support.models import a_served_model, says
 
 CHAMPION, SHADOW = a_served_model("a"), a_served_model("b")
@@ -41,15 +41,15 @@ class CountedLane:
     """A lane's evidence; `failing`: digests of models whose answer is of no use."""
 
     def __init__(self, *, shadows: bool = True) -> None:
-        ids = ModelIds(champion=CHAMPION, shadows=(SHADOW,) if shadows else ())
-        loaded = {model.digest: LoadedModel(model.label, model.digest, says(0.75), False) for model in models_of(ids)}
+        ids = DeployedModels(champion=CHAMPION, shadows=(SHADOW,) if shadows else ())
+        loaded = {model.digest: ServingModel(model.label, model.digest, says(0.75), False) for model in models_of(ids)}
         self.models = ServingModels(3, ids, loaded)
         self.asked, self.failing, self.topic = 0, set[str](), FakeTopic()
         topic: Any = self.topic
         self.evidence = LaneEvidence(2, topic, self._ask, "w")
         self.missing = 0
 
-    async def _ask(self, codes: Codes, model: LoadedModel) -> Probabilities | str:
+    async def _ask(self, codes: Codes, model: ServingModel) -> Probabilities | str:
         self.asked += 1
         return "it raised" if model.digest in self.failing else np.asarray(model.predict(codes))
 
@@ -57,7 +57,7 @@ class CountedLane:
         """The records of a batch with outcomes of observations at these offsets; all were true."""
         state: Any = None
         batch, work = Batch(2, [], [], {}, state, self.models, FIRST), BatchResult()
-        answers = JoinResult(2, ModelNumbers())
+        answers = JoinResult(2, ModelIds())
         answers.first_ones = [(offset, 0, True) for offset in offsets]
         work.joined.append(answers)
         records = await self.evidence.count(batch, work, NEXT, now_ms)

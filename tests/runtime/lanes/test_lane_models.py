@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from stream_scorer.core.records.model_control import AcceptanceTest, Canary, ControlAct, ModelControl, ModelIds
+from stream_scorer.core.records.model_control import AcceptanceTest, Canary, ControlAct, DeployedModels, ModelControl
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, decode_switch
 from stream_scorer.core.records.record import ProducerRecord
 from stream_scorer.core.rollout.control import InForce
 from stream_scorer.runtime.lanes.batch import Suspension
 from stream_scorer.runtime.lanes.lane_models import LaneModels
 from stream_scorer.runtime.rollout.model_rollout import RefusedChampion
-from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels, models_of
+from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels, models_of
 from tests.support.models import a_served_model, says
 
 CHAMPION = a_served_model("a")
@@ -32,9 +32,9 @@ class FakeRollout:
         return self.last
 
 
-def offered(control_offset: int | None, ids: ModelIds | None = None, **refused: str) -> ServingModels:
-    asked = ids or ModelIds(champion=CHAMPION)
-    loaded = {model.digest: LoadedModel(model.label, model.digest, says(0.5), False) for model in models_of(asked)}
+def offered(control_offset: int | None, ids: DeployedModels | None = None, **refused: str) -> ServingModels:
+    asked = ids or DeployedModels(champion=CHAMPION)
+    loaded = {model.digest: ServingModel(model.label, model.digest, says(0.5), False) for model in models_of(asked)}
     return ServingModels(control_offset, asked, loaded, refused)
 
 
@@ -106,7 +106,7 @@ async def test_an_idle_lane_names_a_refused_candidate_once() -> None:
 
 
 async def test_what_was_suspended_stays_so_for_this_control_record_under_a_new_owner_too() -> None:
-    with_canary = offered(5, ModelIds(champion=CHAMPION, canary=CANARY))
+    with_canary = offered(5, DeployedModels(champion=CHAMPION, canary=CANARY))
     models, _ = await opened(current=with_canary)
     switches = told(models, Suspension(CANARY.digest, CANARY.label, "it raised"))
     assert [switch.state for switch in switches] == ["serving", "suspended"]
@@ -118,7 +118,7 @@ async def test_what_was_suspended_stays_so_for_this_control_record_under_a_new_o
     heir, rollout = await opened(switches[-1], with_canary)
     assert heir.serving().ids.canary is None
     assert told(heir) == []
-    rollout.current = offered(6, ModelIds(champion=CHAMPION, canary=CANARY))
+    rollout.current = offered(6, DeployedModels(champion=CHAMPION, canary=CANARY))
     assert heir.serving().ids.canary == CANARY
 
 
@@ -129,7 +129,7 @@ async def test_a_champion_that_can_not_be_loaded_is_refused_once(said_before: bo
         environment="default",
         based_on=None,
         act=ControlAct.DEPLOY,
-        models=ModelIds(champion=CHAMPION),
+        models=DeployedModels(champion=CHAMPION),
         test=AcceptanceTest(),
         who="ann",
         at="2026-01-02T03:04:05.678Z",

@@ -9,8 +9,8 @@ from stream_scorer.core.records.model_control import (
     AcceptanceTest,
     Canary,
     ControlAct,
+    DeployedModels,
     ModelControl,
-    ModelIds,
     ServedModel,
 )
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch
@@ -18,18 +18,18 @@ from stream_scorer.core.rollout.control import InForce
 from stream_scorer.errors import ModelError, RolloutError
 from stream_scorer.runtime.rollout.evidence_topic import EvidenceTopic
 from stream_scorer.runtime.rollout.model_rollout import ModelRollout
-from stream_scorer.runtime.rollout.serving_models import LoadedModel, ServingModels
+from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels
 from tests.support.models import a_served_model, champion_alone, says
 
 CHAMPION, PREVIOUS, SHADOW = a_served_model("a"), a_served_model("b"), a_served_model("c")
 CANARY = Canary(name="trees", digest="d" * 64, threshold=0.5, share=0.1, salt="0" * 32)
-ALL = ModelIds(champion=CHAMPION, canary=CANARY, shadows=(SHADOW,), previous=PREVIOUS)
+ALL = DeployedModels(champion=CHAMPION, canary=CANARY, shadows=(SHADOW,), previous=PREVIOUS)
 
 
 class FakeControl:
     """A control topic of records that count, one after the other."""
 
-    def __init__(self, *models: ModelIds) -> None:
+    def __init__(self, *models: DeployedModels) -> None:
         self.records = [
             InForce(
                 offset,
@@ -89,11 +89,11 @@ class FakeStore:
         self.missing = {model.digest for model in missing}
         self.asked: list[str] = []
 
-    async def load(self, wanted: ServedModel) -> LoadedModel:
+    async def load(self, wanted: ServedModel) -> ServingModel:
         self.asked.append(wanted.label)
         if wanted.digest in self.missing:
             raise ModelError("not uploaded.")
-        return LoadedModel(wanted.label, wanted.digest, says(0.5), expensive=False)
+        return ServingModel(wanted.label, wanted.digest, says(0.5), expensive=False)
 
 
 def a_rollout(
@@ -123,7 +123,7 @@ async def started(rollout: ModelRollout) -> ServingModels:
 async def test_without_a_control_record_the_own_model_serves_and_nothing_is_fetched() -> None:
     store = FakeStore()
     current = await started(a_rollout(FakeControl(), store))
-    assert (current.control_offset, current.ids, store.asked) == (None, ModelIds(champion=PREVIOUS), [])
+    assert (current.control_offset, current.ids, store.asked) == (None, DeployedModels(champion=PREVIOUS), [])
 
 
 async def test_everything_that_a_control_record_names_is_loaded_each_once() -> None:
@@ -135,7 +135,7 @@ async def test_everything_that_a_control_record_names_is_loaded_each_once() -> N
 
 async def test_what_is_loaded_already_is_not_loaded_again_the_own_model_included() -> None:
     control, store = FakeControl(), FakeStore()
-    asked = FakeControl(ModelIds(champion=CHAMPION, previous=PREVIOUS)).in_force
+    asked = FakeControl(DeployedModels(champion=CHAMPION, previous=PREVIOUS)).in_force
     assert asked is not None
     control.records = [asked]
     rollout = a_rollout(control, store)
@@ -148,7 +148,7 @@ async def test_more_models_than_may_be_loaded_are_refused_the_shadows_first() ->
     current = await started(a_rollout(FakeControl(ALL), FakeStore(), loaded_max=3))
     assert list(current.refused) == [SHADOW.label]
     assert "models.loaded_max = 3" in current.refused[SHADOW.label]
-    assert current.ids == ModelIds(champion=CHAMPION, canary=CANARY, previous=PREVIOUS)
+    assert current.ids == DeployedModels(champion=CHAMPION, canary=CANARY, previous=PREVIOUS)
 
 
 async def test_at_least_once_no_canary_is_loaded() -> None:
@@ -160,7 +160,7 @@ async def test_at_least_once_no_canary_is_loaded() -> None:
 
 
 async def test_a_champion_that_can_not_be_loaded_is_no_offer_and_the_one_before_stays_one() -> None:
-    control = FakeControl(ModelIds(champion=CHAMPION), ModelIds(champion=SHADOW, previous=CHAMPION))
+    control = FakeControl(DeployedModels(champion=CHAMPION), DeployedModels(champion=SHADOW, previous=CHAMPION))
     rollout = a_rollout(control, FakeStore(missing=[SHADOW]))
     before = await started(rollout)
     await rollout._adopt(control.step())
@@ -176,7 +176,7 @@ def served_at(offset: int) -> ModelSwitch:
         control_offset=offset,
         state="serving",
         first=FirstOffsets(0, 0),
-        models=ModelIds(champion=CHAMPION),
+        models=DeployedModels(champion=CHAMPION),
         versions={},
         worker="w",
         at="2026-01-02T03:04:05.678Z",
@@ -191,7 +191,7 @@ async def test_a_lane_that_was_served_by_what_is_in_force_opens() -> None:
 
 
 @pytest.mark.parametrize("models", [[], [ALL]], ids=["an empty topic", "a shorter topic"])
-async def test_a_lane_whose_control_record_is_gone_is_refused(models: list[ModelIds]) -> None:
+async def test_a_lane_whose_control_record_is_gone_is_refused(models: list[DeployedModels]) -> None:
     rollout = a_rollout(FakeControl(*models), FakeStore(), last=served_at(7))
     await rollout.start()
     with pytest.raises(RolloutError, match="deleted, cut or restored"):

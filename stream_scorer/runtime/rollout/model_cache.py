@@ -28,7 +28,7 @@ from stream_scorer.models.registry.model_process import host_model
 from stream_scorer.models.registry.reference_distributions import trained_on
 from stream_scorer.private_files import private_folder
 from stream_scorer.runtime.kafka.partition_span import FETCH_WAIT_MS_MAX, records_between, value_of
-from stream_scorer.runtime.rollout.serving_models import LoadedModel
+from stream_scorer.runtime.rollout.serving_models import ServingModel
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ LOOKS: Final = 3
 LOOK_AGAIN_S: Final = 1.0
 
 
-class ModelStore:
+class ModelCache:
     """Loads models by their digests. `folder`: where they are kept, its owner's only; `bytes_max`: the largest that is
     fetched; `timeout_s`: within which a model that is not additive must answer a batch."""
 
@@ -54,7 +54,7 @@ class ModelStore:
         self._options, self._partition, self._folder = options, TopicPartition(topic, 0), folder
         self._bytes_max, self._timeout_s, self._trusted_types = bytes_max, timeout_s, trusted_types
 
-    async def load(self, wanted: ServedModel) -> LoadedModel:
+    async def load(self, wanted: ServedModel) -> ServingModel:
         """The model, checked and warm; loaded in a process of its own. Raises `ModelError`, saying why not."""
         folder = self._folder / wanted.digest
         if not await asyncio.to_thread(_is_kept, folder, wanted.digest):
@@ -66,7 +66,7 @@ class ModelStore:
             if process is not None:
                 process.close()
             raise ModelError(f"{wanted.label} is {hosted.digest} on disk: delete {folder}")
-        return LoadedModel(
+        return ServingModel(
             label=wanted.label,
             digest=wanted.digest,
             predict=hosted.predict,
