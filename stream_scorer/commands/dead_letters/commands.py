@@ -85,7 +85,8 @@ def list_(
 
     No personal data is shown. A dead letter with several reasons is in several groups.
     """
-    from stream_scorer.commands.dead_letters.printing import print_groups, print_json, print_letters, print_producers
+    from stream_scorer.commands.dead_letters.printing import print_groups, print_letters, print_producers
+    from stream_scorer.commands.json_output import print_json
 
     behind = None if before is None else place_from(before)
 
@@ -118,7 +119,8 @@ def show(
 
     Personal data is masked (•••) unless --reveal is given, which the ledger records.
     """
-    from stream_scorer.commands.dead_letters.printing import print_json, print_shown
+    from stream_scorer.commands.dead_letters.printing import print_shown
+    from stream_scorer.commands.json_output import print_json
 
     async def look(service: "DeadLetterService", _: "OnRead") -> object:
         return await (service.reveal(place, why) if reveal else service.show(place))
@@ -143,7 +145,8 @@ def check(
     Publishes nothing. The result depends on masked data, so the ledger records who asked, and when. Exit status 1 if
     one would not pass.
     """
-    from stream_scorer.commands.dead_letters.printing import print_check, print_json
+    from stream_scorer.commands.dead_letters.printing import print_check
+    from stream_scorer.commands.json_output import print_json
     from stream_scorer.operations.dead_letters.replay.dry_run import CheckResult
 
     report = _run(settings, lambda service, on_read: service.check(wanted, fix, on_read, why), who=who, quiet=as_json)
@@ -179,7 +182,8 @@ def replay(
     rest. A record that was replayed operator.replays_max times (3) and failed each time is parked. Exit status 1 if
     it skipped a dead letter that would not pass.
     """
-    from stream_scorer.commands.dead_letters.printing import print_json, print_replay
+    from stream_scorer.commands.dead_letters.printing import print_replay
+    from stream_scorer.commands.json_output import print_json
     from stream_scorer.operations.dead_letters.replay.replay import Skip
 
     async def act(service: "DeadLetterService", on_read: "OnRead") -> object:
@@ -214,7 +218,8 @@ def discard(
     as_json: JsonOption = False,
 ) -> None:
     """Note that dead letters need no more attention. Without --yes, only count them."""
-    from stream_scorer.commands.dead_letters.printing import print_discard, print_json
+    from stream_scorer.commands.dead_letters.printing import print_discard
+    from stream_scorer.commands.json_output import print_json
 
     if not note.strip():
         raise SettingsError("--note is required: say why the dead letters are discarded")
@@ -236,7 +241,8 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show a dead letter's history: its failures, what operators did, and the result of each replay."""
-    from stream_scorer.commands.dead_letters.printing import print_history, print_json
+    from stream_scorer.commands.dead_letters.printing import print_history
+    from stream_scorer.commands.json_output import print_json
 
     found = _run(settings, lambda service, _: service.history(place), quiet=as_json)
     (print_json if as_json else print_history)(found)

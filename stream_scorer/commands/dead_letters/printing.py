@@ -7,7 +7,6 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -37,11 +36,6 @@ SKIPPED = {
     Skip.UNREADABLE: "not written by stream-scorer",
     Skip.GONE: "deleted by the topic's retention",
 }
-
-
-def print_json(found: object) -> None:
-    """As JSON for scripts."""
-    typer.echo(json.dumps(msgspec.to_builtins(found)))
 
 
 def console() -> Console:

@@ -198,7 +198,7 @@ async def _done(rollout: "Rollout", planned: "PlannedAct", options: ActOptions) 
     if options.as_json:
         import msgspec
 
-        from stream_scorer.commands.model.printing import print_json
+        from stream_scorer.commands.json_output import print_json
 
         print_json({"offset": act.offset, "control": act.control, "lanes": msgspec.to_builtins(lanes)})
     else:

@@ -56,7 +56,8 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List the models that were uploaded to Kafka, and which of them are deployed."""
-    from stream_scorer.commands.model.printing import print_json, print_uploads
+    from stream_scorer.commands.json_output import print_json
+    from stream_scorer.commands.model.printing import print_uploads
 
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
@@ -89,7 +90,8 @@ def status(
     Of each condition: its figure, its bounds at all looks, where they must lie, and how many outcomes are missing if
     they look like those that came. Labels exist only where a search happened: a verdict speaks of such stops.
     """
-    from stream_scorer.commands.model.printing import print_json, print_status
+    from stream_scorer.commands.json_output import print_json
+    from stream_scorer.commands.model.printing import print_status
 
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
@@ -116,7 +118,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Load a model and show its name, digest, threshold, form and card. Exit status 1 where it can't be loaded."""
-    from stream_scorer.commands.model.printing import print_json
+    from stream_scorer.commands.json_output import print_json
 
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)
@@ -156,7 +158,7 @@ def verify(
 
     No positive prediction at all is a failure. Exit status: 0 it may be deployed, 1 it may not or can't be loaded.
     """
-    from stream_scorer.commands.model.printing import print_json
+    from stream_scorer.commands.json_output import print_json
 
     quiet_kafka_clients()
     resolved = settings_from(settings, bootstrap=bootstrap, prefix=prefix)

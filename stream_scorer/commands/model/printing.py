@@ -3,10 +3,8 @@
 Invariant: what comes from Kafka reaches the terminal only as printable characters.
 """
 
-import json
 from typing import TYPE_CHECKING
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -20,11 +18,6 @@ if TYPE_CHECKING:
     from stream_scorer.operations.rollout.status import RolloutStatus
 
 LABELS_ONLY = "Outcomes exist only where a search happened: verdicts speak of such stops and of no others."
-
-
-def print_json(found: object) -> None:
-    """As JSON for scripts."""
-    typer.echo(json.dumps(msgspec.to_builtins(found)))
 
 
 def print_uploads(uploads: "list[UploadedModel]", passed_over: int, now: "RolloutStatus") -> None:
