@@ -7,7 +7,7 @@ import secrets
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,37 +21,11 @@ from stream_scorer.models.registry.model_directory import load_model
 from stream_scorer.models.synthetic.generator import Generator
 from tests.integration.test_worker_switches import LANES, events, faults_of
 from tests.models.faulty import TRUSTED_TYPES, save_faulty
-from tests.support.models import Deployer, records_of, save_additive, save_trees
+from tests.support.candidate_models import Models, uploaded
+from tests.support.models import Deployer, records_of
 from tests.support.workers import Environment, ended, until
 
 SALT = "0f" * 16
-
-
-class Models(NamedTuple):
-    """Model directories, and how control records name what is in them."""
-
-    folder: Path
-    champion: ServedModel
-    other: ServedModel
-    trees: ServedModel
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    folder = tmp_path_factory.mktemp("models")
-    return Models(
-        folder,
-        save_additive(folder / "champion", "champion", seed=1),
-        save_additive(folder / "other", "other", seed=2, threshold=0.25),
-        save_trees(folder / "trees", "trees"),
-    )
-
-
-async def uploaded(environment: Environment, models: Models) -> Deployer:
-    deployer = Deployer(environment)
-    for name, model in (("champion", models.champion), ("other", models.other), ("trees", models.trees)):
-        await deployer.upload(models.folder / name, model)
-    return deployer
 
 
 def a_canary(model: ServedModel, share: float) -> Canary:

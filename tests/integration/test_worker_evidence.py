@@ -2,7 +2,6 @@
 outcomes."""
 
 import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,39 +15,13 @@ from stream_scorer.core.rollout.evidence import evidence_of
 from stream_scorer.models.registry.model_directory import load_model
 from tests.integration.test_worker_switches import LANES, events
 from tests.support.builders import an_outcome
-from tests.support.models import Deployer, records_of, save_additive, save_trees
+from tests.support.candidate_models import Models, uploaded
+from tests.support.models import records_of
 from tests.support.workers import Environment, stopped
 
 # So many that each of four lanes has more than the outcomes after which a record is due
 STOPS = 5_200
 GROUP_CODES = CODES // GROUPS
-
-
-class Models(NamedTuple):
-    """Model directories, and how control records name what is in them."""
-
-    folder: Path
-    champion: ServedModel
-    other: ServedModel
-    trees: ServedModel
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    folder = tmp_path_factory.mktemp("models")
-    return Models(
-        folder,
-        save_additive(folder / "champion", "champion", seed=1),
-        save_additive(folder / "other", "other", seed=2, threshold=0.25),
-        save_trees(folder / "trees", "trees"),
-    )
-
-
-async def uploaded(environment: Environment, models: Models) -> Deployer:
-    deployer = Deployer(environment)
-    for name, model in (("champion", models.champion), ("other", models.other), ("trees", models.trees)):
-        await deployer.upload(models.folder / name, model)
-    return deployer
 
 
 async def evidence(environment: Environment, candidate: ServedModel) -> dict[int, list[ModelEvidence]]:

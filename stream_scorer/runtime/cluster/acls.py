@@ -64,7 +64,7 @@ WHO: Final = {
     Role.GATEWAY: "`stream-scorer gateway`",
     Role.CONSUMER: "reads predictions and outcome updates",
     Role.OPERATOR: "inspects records and dead letters, audits, replays and discards",
-    Role.DEPLOYER: "deploys, promotes and withdraws models; a worker too, where the judge decides by itself",
+    Role.DEPLOYER: "deploys, promotes and withdraws models",
     Role.ADMIN: "runs `stream-scorer topics apply`",
 }
 
