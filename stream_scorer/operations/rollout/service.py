@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records.model_control import AcceptanceTest, ServedModel, environment_of
 from stream_scorer.core.records.timestamps import rfc3339
+from stream_scorer.core.rollout.contrasts import contrasts_of
 from stream_scorer.core.rollout.control import InForce
 from stream_scorer.errors import ModelError, OvertakenError, SettingsError
 from stream_scorer.operations.dead_letters.service import user
@@ -119,7 +120,11 @@ class Rollout:
                 "two models. Deploy a shadow or the champion, or use exactly-once"
             )
         business = self.settings.business
-        test = AcceptanceTest(floor=business.success_rate_min, gap_max=business.group_gap_max)
+        test = AcceptanceTest(
+            floor=business.success_rate_min,
+            gap_max=business.group_gap_max,
+            contrasts=contrasts_of(self.settings.models.contrasts),
+        )
         in_force = await self._in_force()
         return planned_act.deploy(in_force, model, role, share=share, test=test, environment=self.environment)
 
