@@ -1,5 +1,5 @@
-"""A rolling upgrade from the release whose workers knew no deployed models: its topics grow, its workers and ours share
-the group, and models are deployed once the last of them is gone.
+"""A rolling upgrade from the release before, whose workers knew no deployed models: its topics grow, its workers and
+ours share the group, one of them is killed, and models are deployed once the last of the old ones is gone.
 """
 
 import asyncio
@@ -53,12 +53,10 @@ async def grow_switches(environment: Environment) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.fault(
-    "a rolling upgrade from workers that know no deployed models, then a deploy",
-    promise="nothing lost, nothing doubled",
-)
-async def test_models_are_deployed_after_a_rolling_upgrade(
-    broker: Broker, prefix: str, tmp_path: Path, release_before: Path, models: Models
+@pytest.mark.parametrize("killed", ["the old one", "the new one"])
+@pytest.mark.fault("a rolling upgrade from the release before", promise="nothing lost, nothing doubled")
+async def test_workers_of_the_release_before_and_of_this_one_share_a_group_and_models_are_deployed(
+    broker: Broker, prefix: str, tmp_path: Path, release_before: Path, models: Models, killed: str
 ) -> None:
     apply_old_topics(release_before, broker.bootstrap, prefix)
     async with Environment(broker.bootstrap, prefix, tmp_path, {}) as environment:  # `topics apply` of this release
@@ -74,9 +72,14 @@ async def test_models_are_deployed_after_a_rolling_upgrade(
         new = await environment.start("new", **own)
         await topics.read_until(lambda read: len(read.predictions) > 1_500, "both are at work")
         assert old.exit_status() is None
+        gone, left = (old, new) if killed == "the old one" else (new, old)
+        gone.kill()
         await feeding
         await environment.settled()
-        assert await stopped(old) == 0
+        assert left.exit_status() is None
+        # the upgrade goes on: the last of the old ones goes in order
+        assert await stopped(left) == 0
+        newer = await environment.start("newer", **own)
         await feed(topics, traffic(1_000, seed=2, id_prefix="alone-"))
         deployer = await uploaded(environment, models)
         offset = await deployer.control(DeployedModels(champion=models.other, previous=models.champion))
@@ -84,8 +87,8 @@ async def test_models_are_deployed_after_a_rolling_upgrade(
             while not all(lane.has_loaded(models.other.digest) for lane in (await rollout.status()).lanes):
                 await asyncio.sleep(0.1)
         await feed(topics, traffic(1_000, seed=3, id_prefix="deployed-"))
-        account = await environment.account()
-        assert new.exit_status() is None
+        account = await environment.account(other_timestamps=True)
+        assert newer.exit_status() is None
         said = {one["id"]: one["model"] for one in predictions_of(account.read)}
         assert len(said) > 5_500
         for id_, model in said.items():

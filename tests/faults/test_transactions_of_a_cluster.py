@@ -1,5 +1,5 @@
 """What happens to a cluster while workers commit to it: a coordinator dies, a partition has no leader, the version of
-its transactions changes, producer ids change, and workers of the release before take part.
+its transactions changes, and producer ids change.
 """
 
 import asyncio
@@ -11,14 +11,12 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import CoordinationType
 
-from stream_scorer.operations.harness.service_process import environ_of_tree
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.runtime.cluster.topic_definitions import definitions_for
 from stream_scorer.runtime.kafka.protocol.client import ProtocolClient
 from stream_scorer.runtime.publishing.producer_identity import initialise
 from tests.runtime.publishing.features import set_transaction_version
-from tests.support.models import records_of
 from tests.support.traffic import feed, send, traffic
 from tests.support.workers import Environment, an_environment, stopped, until
 
@@ -170,31 +168,3 @@ async def nearly_used_up(client: ProtocolClient, transactional_id: str) -> int:
     while producer.epoch < EPOCH_MAX - 20:
         producer = await initialise(client, transactional_id, 10_000)
     return producer.id
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("killed", ["the old one", "the new one"])
-@pytest.mark.fault("a rolling upgrade from the release before", promise="nothing lost, nothing doubled")
-async def test_workers_of_the_release_before_and_of_this_one_share_a_group(
-    environment: Environment, release_before: Path, killed: str
-) -> None:
-    topics = environment.topics
-    old = environment.worker("old", **SETTINGS)
-    old._environ |= environ_of_tree(release_before)
-    old.start()
-    await asyncio.to_thread(old.wait_ready)
-    feeding = asyncio.create_task(feed(topics, traffic(6_000)))
-    await topics.read_until(lambda read: len(read.predictions) > 300, "the old one is at work")
-    assert not await records_of(environment, environment.names.model_switches)  # which it does not know
-    new = await environment.start("new", **SETTINGS)
-    await topics.read_until(lambda read: len(read.predictions) > 1_500, "both are at work")
-    gone, left = (old, new) if killed == "the old one" else (new, old)
-    gone.kill()
-    await feeding
-    await environment.settled()
-    assert left.exit_status() is None
-    # the upgrade goes on: the last of the old ones goes in order
-    assert await stopped(left) == 0
-    await environment.start("newer", **SETTINGS)
-    result = await environment.account()
-    assert result.ended["prediction"] > 5_500
