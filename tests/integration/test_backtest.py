@@ -1,6 +1,8 @@
 """Backtests on a real Kafka: decisions and outcomes that are known by hand, and predictions forged in every way."""
 
+import asyncio
 import json
+import multiprocessing
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_code import encode_columns, observation_columns
+from stream_scorer.core.contract.observation_events import decode_event
 from stream_scorer.core.records.model_control import DeployedModels, ServedModel
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, encode_switch
+from stream_scorer.core.records.outcome_update import Joined, encode_update
 from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
-from stream_scorer.core.records.record import ProducerRecord, rfc3339
-from stream_scorer.core.rollout.published_rows import ACTUAL, OBSERVED, PUBLISHED
+from stream_scorer.core.records.record import ProducerRecord, Source, rfc3339
+from stream_scorer.core.rollout.published_rows import ACTUAL, OBSERVED, PUBLISHED, with_outcomes
 from stream_scorer.core.state.model_ids import ModelIds
+from stream_scorer.errors import OutageError
 from stream_scorer.models.registry.default_model import ensure_default_model
 from stream_scorer.models.registry.model_directory import LoadedModel
 from stream_scorer.models.synthetic.generator import Generator
@@ -23,7 +28,8 @@ from stream_scorer.operations.audit.evidence import At
 from stream_scorer.operations.backtest.as_served import AsServedReport, as_served
 from stream_scorer.operations.backtest.candidate import AcceptanceLimits, BacktestReport, backtest, compare_predictions
 from stream_scorer.operations.backtest.drawing import drawing_of
-from stream_scorer.operations.backtest.retained_rows import PartitionRows, Range, Retained
+from stream_scorer.operations.backtest.retained_rows import PartitionRows, Range, Retained, RetainedReader
+from stream_scorer.operations.reading.topic_reader import Reader
 from tests.integration.broker_sources import Broker
 from tests.integration.test_documented_commands import in_the_shell, run
 from tests.integration.topic_writer import Hand, Written, home, now_ms, writing
@@ -183,6 +189,83 @@ async def test_who_served_follows_from_the_switches(hand: Hand) -> None:
     report = await served(hand, a_model(), a_model(after.label, 0.3))
     assert (report.switches, report.predictions, report.same, report.other_model) == (2, 4, 3, 1)
     assert report.places == (events[2].name,)
+
+
+async def test_several_processes_read_what_one_reads(hand: Hand) -> None:
+    """Rows by rows: ids have other numbers there, as they would in any other process, so outcomes show they agree."""
+    speakers = SERVED, ModelIdentity("another@bbbbbbbbbbbb", "canary", 0.3)
+    async with hand.producer.transaction():
+        for number in range(60):
+            id_, speaker = f"id-{number}", speakers[number % 2]
+            event = await observed(hand, id_, 20 + number)
+            await predicted(hand, event, id_, speaker=speaker)
+            await joined(hand, event, id_, found=number % 3 == 0)
+        await hand.observe(b"{", 2)
+    (alone, _), (together, processes) = [await retained(hand, records_min) for records_min in (10**9, 0)]
+    assert processes > 1
+    assert (alone.unreadable, alone.records_read) == (together.unreadable, together.records_read) == (1, 181)
+    for ours, theirs in zip(alone.partitions, together.partitions, strict=True):
+        assert ours.number == theirs.number
+        assert ours.observed[["offset", "code"]].tolist() == theirs.observed[["offset", "code"]].tolist()
+        assert ours.probas.tolist() == theirs.probas.tolist()
+        assert [said(row, alone) for row in ours.published] == [said(row, together) for row in theirs.published]
+        rows, actual = with_outcomes(ours.published, alone.actual)
+        rows_of_theirs, actual_of_theirs = with_outcomes(theirs.published, together.actual)
+        assert rows.tolist() == rows_of_theirs.tolist() == list(range(len(ours.published)))
+        assert actual.tolist() == actual_of_theirs.tolist()
+
+
+async def test_a_reading_process_that_is_killed_is_an_outage_and_leaves_none_behind(hand: Hand) -> None:
+    async with hand.producer.transaction():  # which is still open, so that all of them wait
+        for number in range(12):
+            await observed(hand, f"id-{number}", 40)
+        reading = asyncio.create_task(retained(hand, records_min=0))
+        while not (processes := multiprocessing.active_children()):
+            await asyncio.sleep(0.01)
+            assert not reading.done()
+        processes[0].kill()
+        with pytest.raises(OutageError, match="a process that reads the topics has ended"):
+            await reading
+    assert multiprocessing.active_children() == []
+
+
+async def retained(hand: Hand, records_min: int) -> tuple[Retained, int]:
+    """What is read, and the most processes that were at it."""
+    most = 0
+
+    def count(read: int, offsets: int) -> None:
+        nonlocal most
+        most = max(most, len(multiprocessing.active_children()))
+
+    async with Reader(hand.options) as reader:
+        how: dict[str, Any] = {"event_bytes_max": EVENT_BYTES_MAX, "framed": False}
+        retained_reader = RetainedReader(reader, hand.names, **how, on_read=count, kafka=hand.settings.kafka)
+        return await retained_reader.read(EVERYTHING, by_age, records_min=records_min), most
+
+
+def said(row: Any, found: Retained) -> tuple[Any, ...]:
+    columns = ("source", "scored_ms", "code", "proba", "threshold", "prediction")
+    return (*(row[column].item() for column in columns), found.models[int(row["model"])])
+
+
+async def joined(hand: Hand, event: Written, id_: str, *, found: bool) -> None:
+    update = Joined(
+        id=id_,
+        revision=1,
+        true_class=found,
+        prediction=found,
+        proba=0.5,
+        correct=True,
+        model=SERVED.model,
+        role=SERVED.role,
+        observation=decode_event(event.value or b"").observation,
+        scored_at=rfc3339(event.timestamp),
+        outcome_at=rfc3339(event.timestamp),
+        delay_s=0.0,
+        source=Source(event.partition, 0),
+    )
+    record = ProducerRecord(id_.encode(), encode_update(update), event.timestamp)
+    await hand.write(hand.names.outcome_updates, event.partition, record)
 
 
 async def test_the_command_on_what_a_worker_published(environment: Environment, tmp_path: Path) -> None:

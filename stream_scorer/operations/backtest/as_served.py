@@ -24,6 +24,7 @@ from stream_scorer.operations.backtest.retained_rows import (
 )
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
+from stream_scorer.runtime.settings.settings import KafkaSettings
 
 TOLERANCE: Final = 1e-9
 NAMED_MAX: Final = 20
@@ -69,12 +70,16 @@ async def as_served(
     event_bytes_max: int,
     framed: bool = False,
     on_read: OnRead = lambda read, offsets: None,
+    kafka: KafkaSettings | None = None,
 ) -> AsServedReport:
-    """Compare the range's published predictions with what these models say; `options` are aiokafka's client options.
+    """Compare the range's published predictions with what these models say; `options` are aiokafka's client options,
+    `kafka` the settings that they are of, where several processes may read.
     Raises TopicsError where the topics are not there, OutageError where Kafka does not answer."""
     started, loaded = time.monotonic(), {model.name: model for model in models}
     async with Reader(options) as reader:
-        retained_reader = RetainedReader(reader, names, event_bytes_max=event_bytes_max, framed=framed, on_read=on_read)
+        retained_reader = RetainedReader(
+            reader, names, event_bytes_max=event_bytes_max, framed=framed, on_read=on_read, kafka=kafka
+        )
         switches = await retained_reader.switches()
         history = ServingHistory(switches)
         retained = await retained_reader.read(asked, with_outcomes=False, history=history)

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records.model_control import AcceptanceTest, ServedModel, environment_of
 from stream_scorer.core.records.timestamps import rfc3339
+from stream_scorer.core.rollout.contrasts import contrasts_of
 from stream_scorer.core.rollout.control import InForce, in_roles, judged_at_once
 from stream_scorer.core.rollout.evidence_counter import pair_of
 from stream_scorer.errors import ModelError, OvertakenError, SettingsError
@@ -125,7 +126,12 @@ class Rollout:
         if auto:
             self._refuse_automatic(role)
         business = self.settings.business
-        test = AcceptanceTest(floor=business.success_rate_min, gap_max=business.group_gap_max, auto=auto)
+        test = AcceptanceTest(
+            floor=business.success_rate_min,
+            gap_max=business.group_gap_max,
+            contrasts=contrasts_of(self.settings.models.contrasts),
+            auto=auto,
+        )
         in_force = await self._in_force()
         return planned_act.deploy(in_force, model, role, share=share, test=test, environment=self.environment)
 
