@@ -185,8 +185,9 @@ class Judge:
 
 
 async def write_control(options: Mapping[str, Any], topic: str, control: ModelControl) -> int:
-    """Write a control record; its offset. Raises KafkaError."""
-    producer = AIOKafkaProducer(**options, enable_idempotence=True, acks="all")
+    """Write a control record; its offset. Raises KafkaError. One that a retry writes twice counts once: the second is
+    based on a record that is not in force any more."""
+    producer = AIOKafkaProducer(**options, acks="all")
     await producer.start()
     try:
         return int((await producer.send_and_wait(topic, encode_control(control), control.key, 0)).offset)
