@@ -128,6 +128,13 @@ def candidates() -> tuple[Panel, ...]:
             limit=1,
             links=(suspended,),
         ),
+        Panel(
+            "Automatic decisions",
+            "What the judge did within an hour: candidates promoted and withdrawn, decisions that another act was "
+            "quicker than, that it may not write, and its own failures",
+            (Query(f"sum by (event) (increase({catalogue.JUDGE_EVENTS.name}{{{LIVE}}}[1h]))", "{{event}}"),),
+            links=(suspended,),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from stream_scorer.core.records.model_evidence import ModelEvidence, decode_evidence
 from stream_scorer.core.rollout.evidence import EvidenceCounts, evidence_of, no_evidence, total_evidence
+from stream_scorer.core.rollout.evidence_counter import ModelPair, pair_of
 from stream_scorer.operations.reading.topic_position import TopicPosition
 from stream_scorer.operations.reading.topic_reader import Reader, Record
 
@@ -16,13 +17,6 @@ from stream_scorer.operations.reading.topic_reader import Reader, Record
 TAIL_OFFSETS: Final = 5_000
 # Points of a picture that are kept; every second one goes where there are more
 POINTS_MAX: Final = 240
-
-
-class Pair(NamedTuple):
-    """Digests of a champion and a candidate."""
-
-    champion: str
-    candidate: str
 
 
 class EvidencePoint(NamedTuple):
@@ -60,7 +54,7 @@ class EvidenceLog:
 
     def __init__(self, topic: str) -> None:
         self._position = TopicPosition(topic, tail=TAIL_OFFSETS, stable=True)
-        self._pairs: dict[Pair, _Growth] = {}
+        self._pairs: dict[ModelPair, _Growth] = {}
         self.passed_over = 0
 
     async def refresh(self, reader: Reader) -> None:
@@ -74,7 +68,7 @@ class EvidenceLog:
 
     def note(self, partition: int, at_ms: int, record: ModelEvidence) -> None:
         """Take in a lane's next record, of a time in ms since 1970."""
-        pair = Pair(record.champion.digest, record.candidate.digest)
+        pair = pair_of(record.champion, record.candidate)
         self._pairs.setdefault(pair, _Growth()).note(partition, at_ms, record)
 
     def _decoded(self, partition: int, records: Iterable[Record]) -> Iterable[tuple[int, int, ModelEvidence]]:
@@ -85,12 +79,12 @@ class EvidenceLog:
             else:
                 yield partition, record.timestamp, evidence
 
-    def total(self, pair: Pair) -> EvidenceCounts:
+    def total(self, pair: ModelPair) -> EvidenceCounts:
         """What all lanes have counted for a pair; nothing where they have said nothing of it."""
         growth = self._pairs.get(pair)
         return no_evidence() if growth is None else growth.total()
 
-    def points(self, pair: Pair) -> list[EvidencePoint]:
+    def points(self, pair: ModelPair) -> list[EvidencePoint]:
         """How it grew, oldest first; the last one is what is known now."""
         growth = self._pairs.get(pair)
         if growth is None:

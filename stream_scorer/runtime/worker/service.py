@@ -135,6 +135,7 @@ class WorkerService(faust.Service):
         watch = TopicWatch(consumer_loop.consumer, self._names)
         self._rollout = rollout = make_rollout(self.settings, self._names, self._load_own)
         rollout.changed = self._models_changed
+        rollout.judge.noted = self.metrics.judged
         await self._check_topics(watch)
         clock_watch = ClockWatch(self.settings, self._clock)
         await asyncio.gather(rollout.start(), clock_watch.ask())
@@ -147,6 +148,7 @@ class WorkerService(faust.Service):
         asking = asyncio.create_task(clock_watch.run())
         watching, running = asyncio.create_task(watch.run()), asyncio.create_task(consumer_loop.run())
         following = asyncio.create_task(rollout.run())
+        judging = asyncio.create_task(rollout.judge.run(self._owns_first_lane))
         try:
             await asyncio.wait((running, watching, following), return_when=asyncio.FIRST_COMPLETED)
             # a topic made anew tells more than what the reader found there
@@ -154,7 +156,7 @@ class WorkerService(faust.Service):
                 if ended.done():
                     ended.result()
         finally:
-            await _cancelled(collecting, asking, watching, running, following)
+            await _cancelled(collecting, asking, watching, running, following, judging)
 
     def _models_changed(self, models: ServingModels | None) -> None:
         """Show who serves, and let the lanes look."""
@@ -194,6 +196,10 @@ class WorkerService(faust.Service):
 
     def _lanes(self) -> Mapping[int, Lane]:
         return self._consumer_loop.lanes if self._consumer_loop is not None else {}
+
+    def _owns_first_lane(self) -> bool:
+        first = self._lanes().get(0)
+        return first is not None and first.open
 
     def _open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
         return self._lane_factory.open_lane(partition, consumer)
