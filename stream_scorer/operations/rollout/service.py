@@ -25,11 +25,12 @@ from stream_scorer.operations.rollout import planned_act
 from stream_scorer.operations.rollout.control_log import ControlLog, control_producer, overtaken, told
 from stream_scorer.operations.rollout.evidence_log import EvidenceLog, EvidencePoint
 from stream_scorer.operations.rollout.lane_switches import LaneRolloutStatus, LaneSwitches
-from stream_scorer.operations.rollout.model_store import ModelStore, NewModel, OnChunk, UploadedModel
+from stream_scorer.operations.rollout.model_store import ModelStore, NewModel, OnChunk
 from stream_scorer.operations.rollout.planned_act import PlannedAct
 from stream_scorer.operations.rollout.status import RolloutStatus, status_of
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
+from stream_scorer.runtime.rollout.model_topic import UploadedModel
 from stream_scorer.runtime.settings.settings import Settings
 
 WAIT_POLL_S: Final = 0.5

@@ -10,9 +10,9 @@ from stream_scorer.core.rollout.control import InForce, judged_at_once
 from stream_scorer.operations.console.evidence_charts import EvidenceChart, evidence_charts
 from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.rollout.evidence_log import EvidencePoint
-from stream_scorer.operations.rollout.model_store import UploadedModel
 from stream_scorer.operations.rollout.service import Rollout
 from stream_scorer.operations.rollout.status import CandidateStatus, RolloutStatus
+from stream_scorer.runtime.rollout.model_topic import UploadedModel
 
 ACTS_SHOWN_MAX: Final = 30
 UPLOADS_SHOWN_MAX: Final = 200
