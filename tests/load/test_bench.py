@@ -1,8 +1,10 @@
 """The benchmark itself: small runs, to see that what it counts is there; its figures belong to a quiet machine."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_scorer.operations.bench.comparison import medians, numbers_of
 from stream_scorer.operations.bench.hot_path import PARTS
+from stream_scorer.operations.harness.service_process import environ_of_tree
 from tests.integration.broker_sources import Broker
+from tests.support.workers import ROOT
 
 EVENTS = 20_000
 
@@ -85,6 +89,21 @@ def test_a_revision_is_measured_in_turns_with_this_tree(broker: Broker) -> None:
     assert said["before"]["predictions"] == said["now"]["predictions"] > 4_500
     assert said["ratio"]["predictions"] == 1.0
     assert said["now"]["events_per_s"] > 0
+
+
+def test_another_tree_s_worker_is_that_tree_s_even_from_within_this_one(tmp_path: Path) -> None:
+    (tmp_path / "stream_scorer").mkdir()
+    (tmp_path / "stream_scorer" / "__init__.py").touch()
+    (tmp_path / "stream_scorer" / "__main__.py").write_text("print('the other one')")
+    ran = subprocess.run(
+        [sys.executable, "-m", "stream_scorer", "--help"],
+        cwd=ROOT,
+        env=os.environ | environ_of_tree(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "the other one\n"
 
 
 def test_a_revision_that_is_not_there_is_refused() -> None:
