@@ -163,11 +163,13 @@ class WorkerService(faust.Service):
             shown = {(speaker.model, "champion"): models.champion.loaded}
             if (canary := models.ids.canary) is not None:
                 shown[canary.label, "canary"] = models.loaded[canary.digest]
+            shown |= {(shadow.label, "shadow"): models.loaded[shadow.digest] for shadow in models.ids.shadows}
             for model, role in self._shown - set(shown):
                 self.metrics.model_unloaded(model, role)
             for (model, role), loaded in shown.items():
                 self.metrics.model_loaded(model, role, loaded.trained_on)
             self._shown, self.speaker = set(shown), speaker
+            self.metrics.set(catalogue.MODELS_REFUSED, len(models.refused))
             offset = models.control_offset
             self.metrics.set(catalogue.CONTROL_OFFSET, -1 if offset is None else offset)
             log.info("model %s is warm, threshold %s", speaker.model, speaker.threshold)
