@@ -111,9 +111,9 @@ class LaneEvidence:
                 if candidate.digest == models.ids.previous.digest and not loaded.expensive:
                     answer = await self._ask(published.codes, loaded)
             if answer is not None and not isinstance(answer, str):
-                counter.count_scored(published.champion[others], answer[others])
+                codes, said = published.codes[others], answer[others]
+                counter.count_scored(codes, published.champion[others], said)
                 if (shadow := _as_shadow(models, candidate)) is not None:
-                    codes, said = published.codes[others], answer[others]
                     work.stats.counted.count_predictions(shadow, codes, said >= candidate.threshold)
                     work.stats.shadow_scored.append((shadow, codes, said))
                 self._unrecorded.add(counter.pair)
