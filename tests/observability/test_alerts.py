@@ -130,6 +130,10 @@ def in_flight(now: str) -> World:
     }
 
 
+def judge(event: str) -> str:
+    return series(catalogue.JUDGE_EVENTS.name, event=event)
+
+
 ENDS = catalogue.OBSERVATION_ENDS
 TREES = {"model": "trees@ba9876543210", "role": "canary"}
 
@@ -459,6 +463,9 @@ CASES = [
         | {series(catalogue.OBSERVATIONS.name, of, end=one): steady(9) for of in (A, B) for one in ENDS},
         Time("1h"),
     ),
+    Case("StreamScorerJudgeFails", "no right", True, {judge("missing_right"): growing(12)}, Time("1h")),
+    Case("StreamScorerJudgeFails", "a broker was away", False, {judge("fault"): "0+0x30 6 12 20+0x100"}, Time("1h")),
+    Case("StreamScorerJudgeFails", "others are quicker", False, {judge("overtaken"): growing(12)}, Time("1h")),
     Case("StreamScorerCandidateRefused", "by one worker", True, {series(catalogue.MODELS_REFUSED.name, B): steady(1)}),
     Case(
         "StreamScorerCandidateRefused", "until the next act", False, both(catalogue.MODELS_REFUSED.name, "1 1 0+0x100")

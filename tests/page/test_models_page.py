@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from playwright.async_api import async_playwright, expect
 
-from stream_scorer.core.records.model_control import DeployedModels
+from stream_scorer.core.records.model_control import ControlAct, DeployedModels
 from stream_scorer.core.rollout.evidence import cell_of
 from stream_scorer.operations.rollout.service import Rollout, open_rollout, served
 from tests.integration.broker_sources import Broker
@@ -158,6 +158,22 @@ async def test_every_button_does_what_it_said(
     await post(page, "/models/act", fields_of(shown), 303)
     found = {model.role: model.label for model in (await rollout.status()).models}
     assert found.items() >= roles.items()
+
+
+async def test_automatic_decisions_are_switched_on_and_off(page: Client, rollout: Rollout) -> None:
+    await rollout.commit(await rollout.plan_deploy(CHAMPION, "champion"))
+    model = a_new_model("uploaded")
+    await rollout.upload(model)
+    form = {"do": "deploy", "model": model.digest, "role": "shadow", "auto": "1"}
+    shown = await post(page, "/models/plan", form)
+    assert "the judge promotes a candidate by itself, once" in shown
+    await post(page, "/models/act", fields_of(shown), 303)
+    assert "Automatic decisions are on" in await text(page)
+    shown = await post(page, "/models/plan", {"do": "auto"})
+    await post(page, "/models/act", fields_of(shown), 303)
+    control = (await rollout.status()).control
+    assert control is not None
+    assert (control.act, control.test.auto) == (ControlAct.AUTO, False)
 
 
 async def test_an_uploaded_model_is_deployed_and_rolled_back(page: Client, rollout: Rollout) -> None:

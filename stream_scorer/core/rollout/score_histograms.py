@@ -24,6 +24,7 @@ SCORES_SHAPE: Final = (2, SINGLE_GROUPS, PROBABILITY_BUCKETS)
 CALIBRATION_SHAPE: Final = (*SCORES_SHAPE, 2)  # outcomes, and how many of them were true
 
 _GROUP_STRIDE: Final = STRIDES[2]
+_CELLS: Final = GROUPS * PROBABILITY_BUCKETS
 
 
 class ScoreHistograms(NamedTuple):
@@ -33,21 +34,9 @@ class ScoreHistograms(NamedTuple):
     scores: Counts
     calibration: Counts
 
-    def __add__(self, other: object) -> "ScoreHistograms":
-        if not isinstance(other, ScoreHistograms):
-            return NotImplemented
+    def plus(self, other: "ScoreHistograms") -> "ScoreHistograms":
+        """Both together."""
         return ScoreHistograms(self.scores + other.scores, self.calibration + other.calibration)
-
-    def add_scored(self, codes: Codes, champion: Probabilities, candidate: Probabilities) -> None:
-        """Count stops that both spoke of; all of shape (n,)."""
-        for model, probabilities in enumerate((champion, candidate)):
-            self.scores[model] += _by_single_groups(codes, probabilities)
-
-    def add_outcomes(self, codes: Codes, champion: Probabilities, candidate: Probabilities, actual: Decisions) -> None:
-        """Count joined outcomes; all of shape (n,)."""
-        for model, probabilities in enumerate((champion, candidate)):
-            self.calibration[model, ..., 0] += _by_single_groups(codes, probabilities)
-            self.calibration[model, ..., 1] += _by_single_groups(codes[actual], probabilities[actual])
 
 
 def no_histograms() -> ScoreHistograms:
@@ -64,8 +53,38 @@ def histograms_of(record: ModelEvidence) -> ScoreHistograms:
     return found
 
 
-def _by_single_groups(codes: Codes, probabilities: Probabilities) -> Counts:
-    """How many there are in each group of each column and each tenth, shape (groups, tenths)."""
-    cells = codes // _GROUP_STRIDE * PROBABILITY_BUCKETS + probability_buckets(probabilities)
-    cube = np.bincount(cells, minlength=GROUPS * PROBABILITY_BUCKETS).reshape(*GROUP_SIZES, PROBABILITY_BUCKETS)
-    return np.concatenate([cube.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)])
+class ScoreCounter:
+    """Counts on from `begun`. A batch costs one count for each model; groups are added up when somebody looks."""
+
+    def __init__(self, begun: ScoreHistograms) -> None:
+        self._begun = begun
+        self._scored = np.zeros((2, _CELLS), dtype=np.int64)
+        self._joined = np.zeros((2, 2, _CELLS), dtype=np.int64)  # outcomes, and those that were true
+
+    def add_scored(self, codes: Codes, champion: Probabilities, candidate: Probabilities) -> None:
+        """Count stops that both spoke of; all of shape (n,)."""
+        for model, probabilities in enumerate((champion, candidate)):
+            self._scored[model] += np.bincount(_cells(codes, probabilities), minlength=_CELLS)
+
+    def add_outcomes(self, codes: Codes, champion: Probabilities, candidate: Probabilities, actual: Decisions) -> None:
+        """Count joined outcomes; all of shape (n,)."""
+        for model, probabilities in enumerate((champion, candidate)):
+            cells = _cells(codes, probabilities)
+            self._joined[model, 0] += np.bincount(cells, minlength=_CELLS)
+            self._joined[model, 1] += np.bincount(cells[actual], minlength=_CELLS)
+
+    def histograms(self) -> ScoreHistograms:
+        """All that was counted."""
+        calibration = np.moveaxis(_by_single_groups(self._joined), 1, -1)
+        return self._begun.plus(ScoreHistograms(_by_single_groups(self._scored), calibration))
+
+
+def _cells(codes: Codes, probabilities: Probabilities) -> NDArray[np.int64]:
+    """Group of all three columns · tenths + tenth."""
+    return np.asarray(codes // _GROUP_STRIDE * PROBABILITY_BUCKETS + probability_buckets(probabilities))
+
+
+def _by_single_groups(counts: Counts) -> Counts:
+    """Counts by cell, shape (…, cells), as counts by the groups of each column, shape (…, groups, tenths)."""
+    cube = counts.reshape(*counts.shape[:-1], *GROUP_SIZES, PROBABILITY_BUCKETS)
+    return np.concatenate([cube.sum(axis=tuple({-4, -3, -2} - {axis})) for axis in (-4, -3, -2)], axis=-2)

@@ -69,6 +69,13 @@ def serving() -> tuple[Panel, ...]:
             links=(suspended,),
         ),
         Panel(
+            "Automatic decisions",
+            "What the judge did within an hour: candidates promoted and withdrawn, decisions that another act was "
+            "quicker than, that it may not write, and its own failures",
+            (Query(f"sum by (event) (increase({catalogue.JUDGE_EVENTS.name}{{{LIVE}}}[1h]))", "{{event}}"),),
+            links=(runbook("StreamScorerJudgeFails"),),
+        ),
+        Panel(
             "Refused",
             "Candidates that a worker could not load",
             (Query(f"{catalogue.MODELS_REFUSED.name}{{{LIVE}}}", "{{instance}}"),),

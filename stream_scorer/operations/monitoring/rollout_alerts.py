@@ -12,6 +12,9 @@ from stream_scorer.runtime.metrics import evidence_catalogue as evidence
 # Evidence records come once a minute where a lane predicts; so many predictions of half an hour are not to be missed
 STALLED_PREDICTIONS_MIN: Final = 1_000
 
+# Within half an hour; the judge tries again every five seconds, and a broker that restarts costs it a few tries
+JUDGE_FAILURES_MAX: Final = 30
+
 CANDIDATE: Final = 'role!="previous"'
 BY_CANDIDATE: Final = "job, model, role"
 
@@ -24,6 +27,7 @@ def verdict_alerts(pace: RulePace) -> tuple[Alert, ...]:
     """What follows from the evidence. Where the judge may decide by itself it does so within the wait."""
     unfair = f'{evidence.CONDITION_OPPOSED.name}{{condition=~"gap_.+", {CANDIDATE}}}'
     half_hour = span(pace.half_hour_s)
+    failed = f'{catalogue.JUDGE_EVENTS.name}{{event=~"missing_right|fault"}}'
     scored, predicted = evidence.CANDIDATE_SCORED.name, f'{catalogue.OBSERVATIONS.name}{{end="predicted"}}'
     served = f'max by ({BY_CANDIDATE}) ({catalogue.MODEL_LOADED.name}{{role=~"canary|shadow"}}) == 1'
     busy = f"sum by (job) (increase({predicted}[{half_hour}])) > {STALLED_PREDICTIONS_MIN}"
@@ -62,6 +66,14 @@ def verdict_alerts(pace: RulePace) -> tuple[Alert, ...]:
             "Outcomes can't compare {{ $labels.model }} ({{ $labels.role }}) with the champion ({{ $labels.guard }})",
             "Which stops get an outcome depends on what the models say, or they are others than the champion was made "
             "for. Nothing is decided while that holds.",
+        ),
+        Alert(
+            "StreamScorerJudgeFails",
+            f"sum by (job, event) (increase({failed}[{half_hour}])) > {JUDGE_FAILURES_MAX}",
+            "0s",
+            "ticket",
+            "The judge can't do its work ({{ $labels.event }})",
+            "Scoring goes on; a candidate that is shown to be better or worse stays as it is until a person acts.",
         ),
         Alert(
             "StreamScorerEvidenceStalled",

@@ -27,6 +27,7 @@ REFUSALS: Final = ("unknown_offset", "beyond_end", "recreated_topic")
 STEPS: Final = ("fetch", "decode", "validate", "admit", "predict", "encode", "shadow", "join", "publish", "commit")
 OBSERVATION_ENDS: Final = ("predicted", "dead_lettered", "redelivered", "moved")
 OUTCOME_ENDS: Final = ("joined", "corrected", "repeated", "awaiting", "unknown", "dead_lettered", "moved")
+JUDGE_ENDS: Final = ("promoted", "withdrawn", "overtaken", "missing_right", "fault")
 STAGES_OF_CODES: Final = {
     Code.NOT_JSON: Stage.DECODE,
     Code.TOO_LARGE: Stage.DECODE,
@@ -83,6 +84,14 @@ SHADOWS_MISSING = counter(
 SUSPENSIONS = counter("model_suspensions", "1", "Candidates that a lane goes on without, because they failed")
 MODELS_REFUSED = gauge(
     "models_refused", "1", "Candidates of the control record in force that this worker could not load"
+)
+JUDGE_EVENTS = counter(
+    "judge_events",
+    "1",
+    "What became of automatic decisions: overtaken, another act was quicker; missing_right, this worker may not write "
+    "control records; fault, the judge failed and tried again",
+    "event",
+    of=singles(JUDGE_ENDS),
 )
 CONTROL_OFFSET = gauge(
     "model_control_offset", "1", "Offset of the control record whose models are loaded; -1: the settings' model"
@@ -267,6 +276,7 @@ CATALOGUE: Final = (
     SHADOWS_MISSING,
     SUSPENSIONS,
     MODELS_REFUSED,
+    JUDGE_EVENTS,
     CONTROL_OFFSET,
     CODE_FIRST_SEEN,
     BREAKER_TRIPS,

@@ -61,6 +61,10 @@ class Metrics:
     def suspended(self, models: int) -> None:
         self._figures[catalogue.SUSPENSIONS].add(models)
 
+    def judged(self, event: str) -> None:
+        """The judge promoted or withdrew a candidate, or could not."""
+        self._figures[catalogue.JUDGE_EVENTS].add(1.0, event)
+
     def model_unloaded(self, model: str, role: str) -> None:
         self.models.unload((model, role))
 

@@ -6,13 +6,13 @@ from typing import Final, NamedTuple
 from aiohttp import web
 
 from stream_scorer.core.records.model_control import ModelControl
-from stream_scorer.core.rollout.control import InForce
+from stream_scorer.core.rollout.control import InForce, judged_at_once
 from stream_scorer.operations.console.evidence_charts import EvidenceChart, evidence_charts
 from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.rollout.evidence_log import EvidencePoint
 from stream_scorer.operations.rollout.model_store import UploadedModel
 from stream_scorer.operations.rollout.service import Rollout
-from stream_scorer.operations.rollout.status import CandidateStatus, RolloutStatus, judged_at_once
+from stream_scorer.operations.rollout.status import CandidateStatus, RolloutStatus
 
 ACTS_SHOWN_MAX: Final = 30
 UPLOADS_SHOWN_MAX: Final = 200
