@@ -136,7 +136,7 @@ async def test_only_candidates_are_decided_on_automatically_and_a_promotion_ends
         await rollout.plan_auto(on=True)
     act = await rollout.commit(await rollout.plan_deploy(CANDIDATE, "shadow", auto=True))
     assert act.control.test.auto
-    with pytest.raises(ModelError, match="are on in .* already"):
+    with pytest.raises(ModelError, match=r"are on in .* already"):
         await rollout.plan_auto(on=True)
     planned = await rollout.plan_deploy(THIRD, "shadow")
     assert "nothing is promoted or withdrawn by itself any more" in planned.words

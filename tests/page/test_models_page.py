@@ -116,8 +116,8 @@ async def test_who_serves_where_and_what_is_missing(page: Client, rollout: Rollo
         assert model.label in found
     assert "boosted trees, March to May" in found
     assert f"{CHAMPION.label} predicts the stops of" in found
-    assert f"but for 10\u202f% of the ids: there the canary {CANARY.label} does." in found
-    assert "ann made it champion (deploy): the first one." in found
+    assert f"but for 10 % of the ids: there the canary {CANARY.label} does." in found
+    assert f"{CHAMPION.label} became champion with the act “deploy” by ann: the first one." in found
     assert f"{SHADOW.label} is a shadow: scored, not published." in found
     assert found.count('<svg class="calibration"') == 2
     assert found.count('<svg class="distribution"') == 2 * 9

@@ -10,7 +10,6 @@ from stream_scorer.core.records.model_control import ModelControl, ServedModel
 from stream_scorer.core.rollout.control import InForce, judged_at_once
 from stream_scorer.core.rollout.score_histograms import ScoreHistograms
 from stream_scorer.operations.console.evidence_charts import EvidenceChart, evidence_charts
-from stream_scorer.operations.console.formatting import share
 from stream_scorer.operations.console.request_context import RequestContext
 from stream_scorer.operations.console.score_charts import ScoreCharts, score_charts
 from stream_scorer.operations.rollout.evidence_log import EvidencePoint
@@ -90,14 +89,14 @@ def summary_of(status: RolloutStatus, control: ModelControl, acts: Sequence[InFo
     if models.canary is None:
         sentences = [f"{champion} predicts every stop of {status.environment}."]
     else:
-        part = share(models.canary.share, 0)
+        part = f"{models.canary.share * 100:g} %"
         sentences = [
             f"{champion} predicts the stops of {status.environment}, but for {part} of the ids: there the canary "
             f"{models.canary.label} does."
         ]
     if (began := _begun(models.champion, acts)) is not None:
         why = f": {began.why}" if began.why else ""
-        sentences.append(f"{began.who} made it champion ({began.act.value}){why}.")
+        sentences.append(f"{champion} became champion with the act “{began.act.value}” by {began.who}{why}.")
     if models.shadows:
         named = " and ".join(shadow.label for shadow in models.shadows)
         sentences.append(
