@@ -18,6 +18,7 @@ from stream_scorer.core.records.timestamps import rfc3339
 from stream_scorer.core.rollout.contrasts import contrasts_of
 from stream_scorer.core.rollout.control import InForce, in_roles, judged_at_once
 from stream_scorer.core.rollout.evidence_counter import pair_of
+from stream_scorer.core.rollout.score_histograms import ScoreHistograms, no_histograms
 from stream_scorer.errors import ModelError, OvertakenError, SettingsError
 from stream_scorer.operations.dead_letters.service import user
 from stream_scorer.operations.reading.topic_reader import Reader
@@ -98,6 +99,15 @@ class Rollout:
         models = self._control.in_force.control.models
         found = (model for _, model, _ in in_roles(models)[1:] if model.digest == candidate)
         return [point for model in found for point in self._evidence.points(pair_of(models.champion, model))]
+
+    def histograms(self, candidate: str) -> ScoreHistograms:
+        """How the probabilities of a candidate and of today's champion lie, as of the last look."""
+        if self._control.in_force is not None:
+            models = self._control.in_force.control.models
+            for _, model, _ in in_roles(models)[1:]:
+                if model.digest == candidate:
+                    return self._evidence.histograms(pair_of(models.champion, model))
+        return no_histograms()
 
     def judged_at_once(self) -> int:
         """How many candidates share the errors."""
