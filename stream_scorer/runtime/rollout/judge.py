@@ -194,4 +194,4 @@ async def write_control(options: Mapping[str, Any], topic: str, control: ModelCo
     try:
         return int((await producer.send_and_wait(topic, encode_control(control), control.key, 0)).offset)
     finally:
-        await producer.stop()
+        await asyncio.shield(producer.stop())
