@@ -94,6 +94,16 @@ def test_histograms_hold_each_stop_once_in_each_column(seen: list[Any]) -> None:
     assert found.scores[1, GROUP_SIZES[0] + sex].sum() == sum((row[0] // STRIDES[1]) % 2 == sex for row in seen)
 
 
+def test_with_histograms_a_record_is_less_than_twice_as_large() -> None:
+    random, counter = np.random.default_rng(3), a_counter()
+    codes, champion = random.integers(0, CODES, 100_000), random.beta(2, 3, 100_000)
+    counter.count_outcomes(codes, champion, random.beta(2, 3, 100_000), random.random(100_000) < champion)
+    counter.count_scored(codes, champion, random.beta(2, 3, 100_000))
+    record = recorded(counter)
+    bare = msgspec.structs.replace(record, scores=msgspec.UNSET, calibration=msgspec.UNSET)
+    assert len(encode_evidence(record)) < 2 * len(encode_evidence(bare))
+
+
 def test_a_record_of_an_earlier_version_is_read_on_from_without_its_histograms() -> None:
     counter = a_counter()
     count(counter, [(0, 0.75, 0.25, True)] * 3)
