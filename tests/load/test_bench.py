@@ -149,3 +149,19 @@ async def test_benchmark_leaves_no_topics_behind(broker: Broker) -> None:
         assert not [topic for topic in await admin.list_topics() if topic.startswith("bench-")]
     finally:
         await admin.close()
+
+
+def test_a_backtest_finds_everything_that_was_predicted_and_joined(broker: Broker) -> None:
+    said = run_bench(broker, "--backtest", "--events", str(EVENTS), "--rounds", "1")
+    assert (said["observations"], said["unaccounted"]) == (EVENTS, 0)
+    assert 0.2 < said["outcomes"] / EVENTS < 0.3
+    assert min(said["observations_per_s"], said["alone_per_s"]) > 0
+    assert all(cost >= 0 for cost in said["part_us"].values())
+    assert said["part_us"]["decode predictions"] > 0
+
+
+def test_shadows_are_asked_about_every_observation(broker: Broker) -> None:
+    said = run_bench(broker, "--shadows", "1", "--events", str(EVENTS), "--rounds", "1", "--broken-share", "0")
+    assert (said["unaccounted"], said["duplicated"], said["shadows_missing"]) == (0, 0, 0)
+    assert [each["shadow_predictions"] for each in said["figures"]] == [0, EVENTS]
+    assert said["ratio"][0] == 1.0

@@ -115,6 +115,12 @@ async def test_who_serves_where_and_what_is_missing(page: Client, rollout: Rollo
     for model in (CHAMPION, CANARY, SHADOW):
         assert model.label in found
     assert "boosted trees, March to May" in found
+    assert f"{CHAMPION.label} predicts the stops of" in found
+    assert f"but for 10 % of the ids: there the canary {CANARY.label} does." in found
+    assert f"{CHAMPION.label} became champion with the act “deploy” by ann: the first one." in found
+    assert f"{SHADOW.label} is a shadow: scored, not published." in found
+    assert found.count('<svg class="calibration"') == 2
+    assert found.count('<svg class="distribution"') == 2 * 9
     assert found.count('<svg class="evidence"') == 12  # six for each candidate
     assert re.search(r"gain after 4\u202f\d+ outcomes: 0\.\d+, bounds 0\.\d+ to 0\.\d+, must be at least 0\.000", found)
     assert "shown better" in found or "undecided" in found

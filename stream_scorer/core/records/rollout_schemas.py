@@ -19,7 +19,7 @@ from stream_scorer.core.records.model_control import (
     ModelControl,
     ServedModel,
 )
-from stream_scorer.core.records.model_evidence import CELLS, GROUPS, RECENT_OUTCOMES, ModelEvidence
+from stream_scorer.core.records.model_evidence import CALIBRATION, CELLS, GROUPS, RECENT_OUTCOMES, SCORES, ModelEvidence
 from stream_scorer.core.records.model_manifest import CHUNK_BYTES_MAX, ModelFile, ModelManifest
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState
 from stream_scorer.core.records.schema_parts import (
@@ -220,6 +220,14 @@ def model_evidence() -> Schema:
         "residual_squares": {"type": "number", "minimum": 0},
         "worker": TEXT,
         "at": TIME,
+        "scores": counts(
+            SCORES,
+            "Stops that both spoke of, by model (champion, candidate), group (each race, each sex, each ethnicity) and "
+            "tenth of its probability, the last fastest",
+        ),
+        "calibration": counts(
+            CALIBRATION, "First revisions, by the same and by what is counted: outcomes, and those that were true"
+        ),
     }
     description = "What one lane's outcomes say of champion and candidate, cumulative: the last record of a pair counts"
     return titled("Model evidence", description, fields_of(ModelEvidence, described))

@@ -71,7 +71,8 @@ def oldest_ms(*queues: Sequence[Record]) -> int | None:
 @dataclass(slots=True)
 class BatchStats:
     """What is to be counted once the batch is committed, by where its records ended. `scored`: for each model its
-    predictions' observation numbers and probabilities; `unscored`: ids that it failed at; `quarantined`: records
+    predictions' observation numbers and probabilities; `shadow_scored`: the same of what shadows would have said, in
+    `counted` too; `unscored`: ids that it failed at; `quarantined`: records
     of batches that were not unfolded; `shadow_predictions`: records of them; `shadows_missing`: predictions that
     shadows owe."""
 
@@ -85,6 +86,7 @@ class BatchStats:
     unscored: Sequence[bytes] = ()
     predicted_ms: Sequence[int] = ()
     scored: list[tuple[Model, Codes, Probabilities]] = field(default_factory=list)
+    shadow_scored: list[tuple[Model, Codes, Probabilities]] = field(default_factory=list)
     steps_s: dict[str, float] = field(default_factory=dict)
     counted: QualityCounts = field(default_factory=QualityCounts)
     retracted: QualityCounts = field(default_factory=QualityCounts)

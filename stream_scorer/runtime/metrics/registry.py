@@ -19,6 +19,7 @@ from stream_scorer.models.registry.reference_distributions import ReferenceDistr
 from stream_scorer.runtime.lanes.batch import Batch, BatchStats
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition, Labels
+from stream_scorer.runtime.metrics.evidence_metrics import EvidenceMetrics
 from stream_scorer.runtime.metrics.exposition import Histogram, Series, family_text, series_lines
 from stream_scorer.runtime.metrics.model_metrics import ModelMetrics
 from stream_scorer.runtime.settings.sections import BusinessSettings
@@ -48,6 +49,7 @@ class Metrics:
         self._codes_seen: set[Code] = set()
         self._features = FeatureCounts()
         self.models = ModelMetrics()
+        self.evidence = EvidenceMetrics()
         build = replace(catalogue.BUILD, combinations=((stream_scorer.__version__, contract_digest()),))
         self._build = family_text(build, series_lines(build, (), [1.0]))
         self._process = CollectorRegistry()
@@ -120,6 +122,8 @@ class Metrics:
         for model, codes, probabilities in stats.scored:
             self._features.add(codes)
             self.models.scored(model, codes, probabilities)
+        for model, codes, probabilities in stats.shadow_scored:
+            self.models.scored(model, codes, probabilities)
         self.models.add(stats.counted, stats.retracted)
 
     def counts(self, counter: Definition) -> dict[Labels, int]:
@@ -143,6 +147,7 @@ class Metrics:
             *(family_text(one.definition, one.lines()) for one in plain),
             family_text(catalogue.FEATURES, features),
             *self.models.texts(),
+            *self.evidence.texts(),
             self._build,
         ]
         return "".join(texts).encode() + generate_latest(self._process)
