@@ -4,8 +4,9 @@ switch, and in those in which a worker loads a model of a hundred trees.
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -100,8 +101,8 @@ class _Switches:
         self.calm = Window(begin, time.perf_counter() - started)
         self._say(f"{plan.switches} switches of the champion")
         for number in range(plan.switches):
-            model = (other, one)[number % 2]
-            self.switching.append(await self._act(started, lambda model=model: self._deploy(model, "champion")))
+            deploy = functools.partial(self._deploy, (other, one)[number % 2], "champion")
+            self.switching.append(await self._act(started, deploy))
         self._say(f"{plan.switches} times a model of {TREES} trees is loaded")
         for _ in range(plan.switches):
             self.loading.append(await self._act(started, lambda: self._deploy(trees, "shadow")))
@@ -111,10 +112,10 @@ class _Switches:
         name = model.name.partition("@")[0]
         return await self._rollout.plan_deploy(served(name, model.digest, model.threshold), role)
 
-    async def _act(self, started: float, planned: Callable[[], Any]) -> Window:
-        act_planned = await planned()
+    async def _act(self, started: float, plan: Callable[[], Awaitable[PlannedAct]]) -> Window:
+        planned = await plan()
         begin = time.perf_counter() - started
-        act = await self._rollout.commit(act_planned, "a benchmark")
+        act = await self._rollout.commit(planned, "a benchmark")
         lanes = await self._rollout.wait(act, SWITCH_S_MAX)
         if any(lane.state != "serving" for lane in lanes):
             raise OutageError(f"the worker has not switched within {SWITCH_S_MAX:.0f} s: {lanes}")
