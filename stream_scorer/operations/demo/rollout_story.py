@@ -123,7 +123,7 @@ class RolloutStory:
         if (control := await self._decided(lambda models: too_few.served.digest not in digests_of(models))) is None:
             return
         self._begin()
-        self.progress.withdrawn_at = self._show(control)
+        self.progress.withdrawn_at = self._show(too_few)
         await self._read()
         self._begin()
         await self._deploy(challenger, "canary", FIRST_SHARE)
@@ -133,7 +133,7 @@ class RolloutStory:
         if control is None:
             return
         self._begin()
-        self.progress.promoted_at = self._show(control)
+        self.progress.promoted_at = self._show(challenger)
         await self._read()
         self.progress.ended = True
 
@@ -199,9 +199,14 @@ class RolloutStory:
     def _is_promoted(self, models: DeployedModels) -> bool:
         return models.champion.digest == self.models.challenger.served.digest
 
-    def _show(self, control: ModelControl) -> int | None:
-        """Show what the judge decided by; how many outcomes. None where a person has decided."""
-        if (said := control.evidence) is None:
+    def _show(self, model: StoryModel) -> int | None:
+        """Show what the judge decided on a model by; how many outcomes. None where a person has decided."""
+        decided = [
+            act.control
+            for act in self._rollout.acts()
+            if act.control.evidence is not None and act.control.evidence.candidate.digest == model.served.digest
+        ]
+        if not decided or (said := decided[-1].evidence) is None:
             return None
         counts = evidence_decided_by(said)
         self.progress.decided = CandidateStatus(
@@ -209,6 +214,6 @@ class RolloutStory:
             digest=said.candidate.digest,
             role="",
             champion=said.champion.label,
-            progress=progress_of(counts, said.champion.threshold, control.test, said.candidates),
+            progress=progress_of(counts, said.champion.threshold, decided[-1].test, said.candidates),
         )
         return int(counts.cells.sum())
