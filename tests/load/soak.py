@@ -41,7 +41,8 @@ class MemoryCurve(NamedTuple):
         window = max(1, len(samples) // WINDOWS)
         begin = (len(samples) - window) // 2
         parts = samples[:window], samples[begin : begin + window], samples[-window:]
-        return cls(*(median(part) for part in parts), peak=max(samples))
+        first, middle, last = (median(part) for part in parts)
+        return cls(first, middle, last, max(samples))
 
     @property
     def is_flat(self) -> bool:
