@@ -158,6 +158,7 @@ async def _backtest(
             event_bytes_max=resolved.worker.event_bytes_max,
             framed=resolved.worker.schema_registry_frames,
             on_read=on_read,
+            kafka=resolved.kafka,
         )
 
 
@@ -178,6 +179,7 @@ async def _as_served(
             event_bytes_max=resolved.worker.event_bytes_max,
             framed=resolved.worker.schema_registry_frames,
             on_read=on_read,
+            kafka=resolved.kafka,
         )
 
 

@@ -13,6 +13,7 @@ import typer
 
 from stream_scorer.commands.file_options import AnywayOption, ColumnsOption, EncodingOption, checked_stops
 from stream_scorer.commands.options import JsonOption
+from stream_scorer.errors import SettingsError
 
 if TYPE_CHECKING:
     from stream_scorer.operations.demo.live_counts import LiveCounts
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 FRAMES_PER_S = 4
 LINE_EVERY_S = 2.0
+RATE, ROLLOUT_RATE = 200.0, 400.0
 
 Show = Callable[["LiveCounts", "Scene"], None]
 
@@ -34,7 +36,17 @@ def demo(
     seconds: Annotated[
         float | None, typer.Option(min=1, help="Seconds to run before it counts and stops. Default: until Ctrl-C.")
     ] = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Observations per second.")] = 200.0,
+    rollout: Annotated[
+        bool,
+        typer.Option(
+            "--rollout",
+            help="Put models into production meanwhile, told as a story of about two minutes (or --seconds): shadows, "
+            "evidence, a withdrawal, a canary, a promotion.",
+        ),
+    ] = False,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Observations per second. Default: 200, with --rollout 400.")
+    ] = None,
     csv: Annotated[
         Path | None, typer.Option(help="Send the rows of this CSV file, each once, instead of generated stops.")
     ] = None,
@@ -67,15 +79,20 @@ def demo(
     from stream_scorer.commands.kafka_log_level import quiet_kafka_clients
     from stream_scorer.operations.demo.run import DemoPlan
 
+    if rollout and (csv is not None or model is not None or not outcomes):
+        raise SettingsError(
+            "--rollout brings its own models, stops and outcomes: leave --csv, --model and --no-outcomes out"
+        )
     quiet_kafka_clients()
     plan = DemoPlan(
-        rate=rate,
+        rate=rate or (ROLLOUT_RATE if rollout else RATE),
         seconds=seconds,
         http_port=http_port,
         gateway_port=gateway_port,
         model=model,
         with_outcomes=outcomes,
         bootstrap=bootstrap,
+        rollout=rollout,
     )
     with ExitStack() as stack:
         if csv is not None:
@@ -101,6 +118,7 @@ def _live() -> Iterator[Show]:
     from rich.console import Console
     from rich.live import Live
 
+    from stream_scorer.operations.demo.rollout_view import render_story
     from stream_scorer.operations.demo.terminal_view import render
 
     console = Console()
@@ -113,7 +131,8 @@ def _live() -> Iterator[Show]:
             live.start()
         if time.monotonic() - shown_at >= 1 / FRAMES_PER_S:
             shown_at = time.monotonic()
-            live.update(render(seen, scene, height=console.height), refresh=True)
+            draw = render if scene.story is None else render_story
+            live.update(draw(seen, scene, height=console.height), refresh=True)
 
     try:
         yield show
@@ -124,6 +143,7 @@ def _live() -> Iterator[Show]:
 @contextmanager
 def _lines() -> Iterator[Show]:
     """A line now and then on standard error, for where there is no terminal or standard output is for a script."""
+    from stream_scorer.operations.demo.rollout_view import story_line
     from stream_scorer.operations.demo.terminal_view import line
 
     shown_at = 0.0
@@ -132,7 +152,7 @@ def _lines() -> Iterator[Show]:
         nonlocal shown_at
         if time.monotonic() - shown_at >= LINE_EVERY_S:
             shown_at = time.monotonic()
-            typer.echo(line(seen, scene), err=True)
+            typer.echo(line(seen, scene) + story_line(scene), err=True)
 
     yield show
 

@@ -1,21 +1,29 @@
 """Backtests on a real Kafka: decisions and outcomes that are known by hand, and predictions forged in every way."""
 
+import asyncio
 import json
+import multiprocessing
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_code import encode_columns, observation_columns
+from stream_scorer.core.contract.observation_events import decode_event
 from stream_scorer.core.records.model_control import DeployedModels, ServedModel
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, encode_switch
+from stream_scorer.core.records.outcome_update import Joined, encode_update
 from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
-from stream_scorer.core.records.record import ProducerRecord, rfc3339
-from stream_scorer.core.rollout.published_rows import ACTUAL, OBSERVED, PUBLISHED
+from stream_scorer.core.records.record import ProducerRecord, Source, rfc3339
+from stream_scorer.core.rollout.published_rows import ACTUAL, OBSERVED, PUBLISHED, with_outcomes
 from stream_scorer.core.state.model_ids import ModelIds
+from stream_scorer.errors import OutageError
+from stream_scorer.models.artifacts.model_card import library_versions
 from stream_scorer.models.registry.default_model import ensure_default_model
 from stream_scorer.models.registry.model_directory import LoadedModel
 from stream_scorer.models.synthetic.generator import Generator
@@ -23,7 +31,8 @@ from stream_scorer.operations.audit.evidence import At
 from stream_scorer.operations.backtest.as_served import AsServedReport, as_served
 from stream_scorer.operations.backtest.candidate import AcceptanceLimits, BacktestReport, backtest, compare_predictions
 from stream_scorer.operations.backtest.drawing import drawing_of
-from stream_scorer.operations.backtest.retained_rows import PartitionRows, Range, Retained
+from stream_scorer.operations.backtest.retained_rows import PartitionRows, Range, Retained, RetainedReader
+from stream_scorer.operations.reading.topic_reader import Reader
 from tests.integration.broker_sources import Broker
 from tests.integration.test_documented_commands import in_the_shell, run
 from tests.integration.topic_writer import Hand, Written, home, now_ms, writing
@@ -153,6 +162,48 @@ async def test_no_prediction_is_no_success(hand: Hand) -> None:
     assert not (await served(hand, a_model())).is_same
 
 
+async def switched(hand: Hand, first: int, model: ServedModel, **versions: str) -> None:
+    """Write that the partition of `same` is served by a model from this offset on."""
+    switch = ModelSwitch(
+        partition=home("same"),
+        control_offset=None,
+        state="serving",
+        first=FirstOffsets(first, 0),
+        models=DeployedModels(champion=model),
+        versions=library_versions() | versions,
+        worker="w",
+        at=rfc3339(now_ms()),
+    )
+    await hand.write(hand.names.model_switches, 0, ProducerRecord(switch.key, encode_switch(switch), now_ms()))
+
+
+async def test_where_other_versions_scored_decisions_are_compared_and_probabilities_are_not(hand: Hand) -> None:
+    model = ServedModel(name="served", digest="a" * 64, threshold=0.5)
+    async with hand.producer.transaction():
+        events = [await observed(hand, "same", age) for age in (40, 60, 60, 80)]
+        await switched(hand, events[0].offset, model)
+        await switched(hand, events[1].offset, model, numpy="1.0")
+        await predicted(hand, events[0], "same", proba=0.4)
+        await predicted(hand, events[1], "same", proba=0.600_001)
+        await predicted(hand, events[2], "same", proba=0.400_001)
+        await predicted(hand, events[3], "same")
+    report = await served(hand, a_model())
+    assert (report.predictions, report.other_versions, report.same) == (4, 3, 3)
+    assert (report.other_proba, report.other_decision, report.places) == (0, 1, (events[2].name,))
+
+
+async def test_an_observation_that_retention_has_deleted_is_scored_by_its_number_and_said(hand: Hand) -> None:
+    async with hand.producer.transaction():
+        for number in range(4):
+            await predicted(hand, await observed(hand, "same", 20 + number), "same")
+    admin = AIOKafkaAdminClient(**hand.options)
+    await admin.start()
+    await admin.delete_records({TopicPartition(hand.names.observations, home("same")): RecordsToDelete(2)})
+    await admin.close()
+    report = await served(hand, a_model())
+    assert (report.predictions, report.same, report.not_retained) == (4, 4, 2)
+
+
 async def test_who_served_follows_from_the_switches(hand: Hand) -> None:
     """Two models, switched at an offset; one prediction too late by the model from before the switch."""
     before, after = (
@@ -165,24 +216,87 @@ async def test_who_served_follows_from_the_switches(hand: Hand) -> None:
         for event, speaker in zip(events, (SERVED, SERVED, SERVED, later), strict=True):
             await predicted(hand, event, "same", speaker=speaker)
         for first, model in ((events[0].offset, before), (events[2].offset, after)):
-            switch = ModelSwitch(
-                partition=home("same"),
-                control_offset=None,
-                state="serving",
-                first=FirstOffsets(first, 0),
-                models=DeployedModels(champion=model),
-                versions={},
-                worker="w",
-                at=rfc3339(now_ms()),
-            )
-            await hand.write(
-                hand.names.model_switches,
-                0,
-                ProducerRecord(switch.key, encode_switch(switch), now_ms()),
-            )
+            await switched(hand, first, model)
     report = await served(hand, a_model(), a_model(after.label, 0.3))
     assert (report.switches, report.predictions, report.same, report.other_model) == (2, 4, 3, 1)
     assert report.places == (events[2].name,)
+
+
+async def test_several_processes_read_what_one_reads(hand: Hand) -> None:
+    """Rows by rows: ids have other numbers there, as they would in any other process, so outcomes show they agree."""
+    speakers = SERVED, ModelIdentity("another@bbbbbbbbbbbb", "canary", 0.3)
+    async with hand.producer.transaction():
+        for number in range(60):
+            id_, speaker = f"id-{number}", speakers[number % 2]
+            event = await observed(hand, id_, 20 + number)
+            await predicted(hand, event, id_, speaker=speaker)
+            await joined(hand, event, id_, found=number % 3 == 0)
+        await hand.observe(b"{", 2)
+    (alone, _), (together, processes) = [await retained(hand, records_min) for records_min in (10**9, 0)]
+    assert processes > 1
+    assert (alone.unreadable, alone.records_read) == (together.unreadable, together.records_read) == (1, 181)
+    for ours, theirs in zip(alone.partitions, together.partitions, strict=True):
+        assert ours.number == theirs.number
+        assert ours.observed[["offset", "code"]].tolist() == theirs.observed[["offset", "code"]].tolist()
+        assert ours.probas.tolist() == theirs.probas.tolist()
+        assert [said(row, alone) for row in ours.published] == [said(row, together) for row in theirs.published]
+        rows, actual = with_outcomes(ours.published, alone.actual)
+        rows_of_theirs, actual_of_theirs = with_outcomes(theirs.published, together.actual)
+        assert rows.tolist() == rows_of_theirs.tolist() == list(range(len(ours.published)))
+        assert actual.tolist() == actual_of_theirs.tolist()
+
+
+async def test_a_reading_process_that_is_killed_is_an_outage_and_leaves_none_behind(hand: Hand) -> None:
+    async with hand.producer.transaction():  # which is still open, so that all of them wait
+        for number in range(12):
+            await observed(hand, f"id-{number}", 40)
+        reading = asyncio.create_task(retained(hand, records_min=0))
+        while not (processes := multiprocessing.active_children()):
+            await asyncio.sleep(0.01)
+            assert not reading.done()
+        processes[0].kill()
+        with pytest.raises(OutageError, match="a process that reads the topics has ended"):
+            await reading
+    assert multiprocessing.active_children() == []
+
+
+async def retained(hand: Hand, records_min: int) -> tuple[Retained, int]:
+    """What is read, and the most processes that were at it."""
+    most = 0
+
+    def count(read: int, offsets: int) -> None:
+        nonlocal most
+        most = max(most, len(multiprocessing.active_children()))
+
+    async with Reader(hand.options) as reader:
+        how: dict[str, Any] = {"event_bytes_max": EVENT_BYTES_MAX, "framed": False}
+        retained_reader = RetainedReader(reader, hand.names, **how, on_read=count, kafka=hand.settings.kafka)
+        return await retained_reader.read(EVERYTHING, by_age, records_min=records_min), most
+
+
+def said(row: Any, found: Retained) -> tuple[Any, ...]:
+    columns = ("source", "scored_ms", "code", "proba", "threshold", "prediction")
+    return (*(row[column].item() for column in columns), found.models[int(row["model"])])
+
+
+async def joined(hand: Hand, event: Written, id_: str, *, found: bool) -> None:
+    update = Joined(
+        id=id_,
+        revision=1,
+        true_class=found,
+        prediction=found,
+        proba=0.5,
+        correct=True,
+        model=SERVED.model,
+        role=SERVED.role,
+        observation=decode_event(event.value or b"").observation,
+        scored_at=rfc3339(event.timestamp),
+        outcome_at=rfc3339(event.timestamp),
+        delay_s=0.0,
+        source=Source(event.partition, 0),
+    )
+    record = ProducerRecord(id_.encode(), encode_update(update), event.timestamp)
+    await hand.write(hand.names.outcome_updates, event.partition, record)
 
 
 async def test_the_command_on_what_a_worker_published(environment: Environment, tmp_path: Path) -> None:

@@ -121,7 +121,28 @@ async def test_at_least_once_has_no_canary(broker: Broker, prefix: str) -> None:
         await deploy_champion(rollout)
         with pytest.raises(SettingsError, match="at-least-once no canary"):
             await rollout.plan_deploy(CANDIDATE, "canary", share=0.1)
+        with pytest.raises(SettingsError, match="at-least-once nothing can be promoted or withdrawn automatically"):
+            await rollout.plan_deploy(CANDIDATE, "shadow", auto=True)
         await rollout.commit(await rollout.plan_deploy(CANDIDATE, "shadow"))
+        with pytest.raises(SettingsError, match="at-least-once nothing can be"):
+            await rollout.plan_auto(on=True)
+
+
+async def test_only_candidates_are_decided_on_automatically_and_a_promotion_ends_it(rollout: Rollout) -> None:
+    with pytest.raises(SettingsError, match="deploy a shadow or a canary with --auto"):
+        await rollout.plan_deploy(CHAMPION, "champion", auto=True)
+    await deploy_champion(rollout)
+    with pytest.raises(ModelError, match="there is no candidate to decide on"):
+        await rollout.plan_auto(on=True)
+    act = await rollout.commit(await rollout.plan_deploy(CANDIDATE, "shadow", auto=True))
+    assert act.control.test.auto
+    with pytest.raises(ModelError, match=r"are on in .* already"):
+        await rollout.plan_auto(on=True)
+    planned = await rollout.plan_deploy(THIRD, "shadow")
+    assert "nothing is promoted or withdrawn by itself any more" in planned.words
+    assert not planned.test.auto
+    assert not (await rollout.plan_promote(CANDIDATE.label, force=True)).test.auto
+    assert (await rollout.plan_withdraw(CANDIDATE.label)).test.auto
 
 
 async def test_strangers_records_are_passed_over_and_those_of_a_later_version_are_not(rollout: Rollout) -> None:

@@ -88,6 +88,33 @@ def test_realistic_stream_with_outcomes_adds_up_and_leaves_nothing_running() -> 
     assert not psutil.wait_procs(started, timeout=10)[1]
 
 
+def test_a_roll_out_is_told_to_its_end_and_adds_up() -> None:
+    with running_demo("--rollout", "--seconds", "6", "--rate", "1500") as demo:
+        for title in (
+            "one-column is the champion",
+            "small-sample and all-columns come as shadows",
+            "small-sample is withdrawn",
+            "all-columns becomes the canary",
+            "all-columns is promoted",
+        ):
+            wait_for_line(demo, title)
+        said = summary_of(demo)
+    assert_adds_up(said)
+    rollout = said["rollout"]
+    assert (rollout["withdrawn"], rollout["promoted"]) == ("small-sample", "all-columns")
+    assert 0 < rollout["withdrawn_after_outcomes"] < rollout["promoted_after_outcomes"]
+    published = {label.partition("@")[0]: count for label, count in rollout["published"].items()}
+    assert set(published) == {"one-column", "all-columns"}  # no prediction of the one that was withdrawn
+    assert sum(published.values()) == rollout["same"] == rollout["predictions"] == said["predictions"]
+
+
+def test_a_roll_out_brings_its_own_models_and_stops() -> None:
+    command = [sys.executable, "-m", "stream_scorer", "demo", "--rollout", "--no-outcomes"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "brings its own" in ended.stderr
+
+
 def test_the_curl_line_that_it_shows_gets_a_prediction_which_is_counted_too() -> None:
     with running_demo("--rate", "50") as demo:
         line = wait_for_line(demo, "Gateway: http://").partition(", or: ")[2]

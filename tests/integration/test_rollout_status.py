@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from stream_scorer.core.records.model_control import DeployedModels
+from stream_scorer.core.records.model_control import Contrast, DeployedModels
 from stream_scorer.core.records.model_evidence import encode_evidence
-from stream_scorer.operations.rollout.evidence_log import POINTS_MAX, EvidenceLog, Pair
+from stream_scorer.core.rollout.evidence_counter import pair_of
+from stream_scorer.operations.rollout.evidence_log import POINTS_MAX, EvidenceLog
 from stream_scorer.operations.rollout.service import Rollout
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from tests.integration.broker_sources import Broker
@@ -98,9 +99,16 @@ def test_a_drawing_of_long_evidence_keeps_its_begin_its_end_and_a_bounded_number
     models, log = DeployedModels(champion=CHAMPION), EvidenceLog("evidence")
     for step in range(1, 4 * POINTS_MAX):
         log.note(0, step, an_evidence(models, CANDIDATE, [step * count for count in CELLS]))
-    points = log.points(Pair(CHAMPION.digest, CANDIDATE.digest))
+    points = log.points(pair_of(CHAMPION, CANDIDATE))
     counted = [int(point.counts.cells.sum()) for point in points]
     assert POINTS_MAX / 4 < len(points) <= POINTS_MAX
     assert counted == sorted(counted)
     assert counted[-1] == (4 * POINTS_MAX - 1) * sum(CELLS)
     assert counted[0] < counted[-1] / 10
+
+
+async def test_contrasts_are_those_of_the_settings_when_a_model_is_deployed(broker: Broker, prefix: str) -> None:
+    async with rollout_on(broker.bootstrap, prefix, models__contrasts=("SubjectRaceCode:B-A",)) as rollout:
+        act = await rollout.commit(await rollout.plan_deploy(a_served_model(), "champion"))
+        shared = await rollout.commit(await rollout.plan_deploy(a_served_model("other", "b"), "shadow"))
+    assert act.control.test.contrasts == shared.control.test.contrasts == (Contrast("SubjectRaceCode", "B", "A"),)

@@ -267,29 +267,6 @@ async def test_a_control_record_of_a_later_version_ends_the_worker_and_says_so(
     assert "format 99" in worker.log()
 
 
-@pytest.mark.long
-@pytest.mark.fault("workers killed while they switch", promise="every prediction is by the model of its switch")
-async def test_killed_workers_leave_every_offset_with_the_model_that_its_switch_names(
-    environment: Environment, folders: tuple[Path, Path], models: tuple[ServedModel, ServedModel]
-) -> None:
-    deployer = Deployer(environment)
-    for folder, model in zip(folders, models, strict=True):
-        await deployer.upload(folder, model)
-    await deployer.control(DeployedModels(champion=models[0]))
-    sent = 0
-    for round_ in range(6):
-        worker = await environment.start(f"worker-{round_ % 2}")
-        feeding = asyncio.create_task(feed(environment, 30))
-        await asyncio.sleep(0.1)
-        await deployer.control(DeployedModels(champion=models[(round_ + 1) % 2], previous=models[round_ % 2]))
-        await asyncio.sleep(0.05 * round_)
-        worker.kill()
-        sent += await feeding
-    await environment.start("last")
-    account = await environment.account(prediction=sent)
-    assert not faults_of(account, await deployer.switches())
-
-
 async def recreate(environment: Environment, topic: str) -> None:
     """Delete a topic, and make it as it was made before."""
     admin = AIOKafkaAdminClient(bootstrap_servers=environment.bootstrap)
@@ -301,11 +278,3 @@ async def recreate(environment: Environment, topic: str) -> None:
         await apply(environment.settings)
     finally:
         await admin.close()
-
-
-async def feed(environment: Environment, times: int) -> int:
-    sent = 0
-    for _ in range(times):
-        sent += len(await environment.topics.observe(*events(50)))
-        await asyncio.sleep(0.01)
-    return sent

@@ -15,13 +15,16 @@ import secrets
 import time
 from typing import Any, Final
 
-from locust import FastHttpUser, constant, tag, task
+from locust import FastHttpUser, constant, constant_throughput, tag, task
 from locust.contrib.fasthttp import FastResponse
 
 AGAIN: Final = {0, 429, 503, 504}
 TRIES_MAX: Final = 60
 RETRY_WAIT_S: Final = 1.0
 BATCH_EVENTS: Final = 500
+# Requests a second of each user; 0: one after the other. A batch counts as twenty
+PACE: Final = float(os.environ.get("STREAM_SCORER_LOAD_PACE", "0"))
+BATCH_PACE: Final = PACE / 20
 # Of what a known id is asked for
 OUTCOME_SHARE, LOOKUP_SHARE, REPEAT_SHARE, BROKEN_SHARE = 0.3, 0.2, 0.05, 0.03
 
@@ -67,10 +70,10 @@ answered = Answered()
 
 
 class GatewayUser(FastHttpUser):
-    """Somebody who sends without a pause, and sends again what was not answered."""
+    """Somebody who sends again what was not answered."""
 
     abstract = True
-    wait_time = constant(0)
+    wait_time = constant_throughput(PACE) if PACE else constant(0)
 
     def on_start(self) -> None:
         self.draw = random.Random(secrets.randbits(32))
@@ -119,6 +122,7 @@ class BatchUser(GatewayUser):
     """Lines of JSON, many at once."""
 
     weight = 1
+    wait_time = constant_throughput(BATCH_PACE) if BATCH_PACE else constant(0)
 
     @tag("batch")
     @task
@@ -144,7 +148,7 @@ class MixedUser(GatewayUser):
 
     @tag("mixed")
     @task
-    def stop(self) -> None:
+    def with_outcome(self) -> None:
         event = an_event(self.draw)
         self.predict(event)
         if self.draw.random() < OUTCOME_SHARE:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from playwright.async_api import async_playwright, expect
 
-from stream_scorer.core.records.model_control import DeployedModels
+from stream_scorer.core.records.model_control import ControlAct, DeployedModels
 from stream_scorer.core.rollout.evidence import cell_of
 from stream_scorer.operations.rollout.service import Rollout, open_rollout, served
 from tests.integration.broker_sources import Broker
@@ -115,6 +115,12 @@ async def test_who_serves_where_and_what_is_missing(page: Client, rollout: Rollo
     for model in (CHAMPION, CANARY, SHADOW):
         assert model.label in found
     assert "boosted trees, March to May" in found
+    assert f"{CHAMPION.label} predicts the stops of" in found
+    assert f"but for 10 % of the ids: there the canary {CANARY.label} does." in found
+    assert f"{CHAMPION.label} became champion with the act “deploy” by ann: the first one." in found
+    assert f"{SHADOW.label} is a shadow: scored, not published." in found
+    assert found.count('<svg class="calibration"') == 2
+    assert found.count('<svg class="distribution"') == 2 * 9
     assert found.count('<svg class="evidence"') == 12  # six for each candidate
     assert re.search(r"gain after 4\u202f\d+ outcomes: 0\.\d+, bounds 0\.\d+ to 0\.\d+, must be at least 0\.000", found)
     assert "shown better" in found or "undecided" in found
@@ -158,6 +164,22 @@ async def test_every_button_does_what_it_said(
     await post(page, "/models/act", fields_of(shown), 303)
     found = {model.role: model.label for model in (await rollout.status()).models}
     assert found.items() >= roles.items()
+
+
+async def test_automatic_decisions_are_switched_on_and_off(page: Client, rollout: Rollout) -> None:
+    await rollout.commit(await rollout.plan_deploy(CHAMPION, "champion"))
+    model = a_new_model("uploaded")
+    await rollout.upload(model)
+    form = {"do": "deploy", "model": model.digest, "role": "shadow", "auto": "1"}
+    shown = await post(page, "/models/plan", form)
+    assert "the judge promotes a candidate by itself, once" in shown
+    await post(page, "/models/act", fields_of(shown), 303)
+    assert "Automatic decisions are on" in await text(page)
+    shown = await post(page, "/models/plan", {"do": "auto"})
+    await post(page, "/models/act", fields_of(shown), 303)
+    control = (await rollout.status()).control
+    assert control is not None
+    assert (control.act, control.test.auto) == (ControlAct.AUTO, False)
 
 
 async def test_an_uploaded_model_is_deployed_and_rolled_back(page: Client, rollout: Rollout) -> None:

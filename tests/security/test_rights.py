@@ -16,6 +16,14 @@ from aiokafka.errors import KafkaError
 from stream_scorer.client import Client, Predicted, Redelivered, Rejected, TimedOut
 from stream_scorer.client.stop_lookup import StopLookup
 from stream_scorer.core.quality.windowed_evaluation import Window
+from stream_scorer.core.records.model_control import (
+    FORMAT,
+    AcceptanceTest,
+    ControlAct,
+    DeployedModels,
+    ModelControl,
+    environment_of,
+)
 from stream_scorer.errors import SettingsError, TopicsError, UserError
 from stream_scorer.gateway.outcome_replies import OutcomeReplies, Waiting
 from stream_scorer.models.artifacts.files import FILES, read_files
@@ -37,13 +45,15 @@ from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.errors import to_user_error
 from stream_scorer.runtime.kafka.protocol.client import ProtocolClient
 from stream_scorer.runtime.publishing.producer_identity import initialise
+from stream_scorer.runtime.rollout.judge import write_control
 from stream_scorer.runtime.settings.settings import Settings
 from tests.integration.topic_writer import elsewhere
 from tests.security.acl_grants import granting
 from tests.security.conftest import Locked, password_of
 from tests.support.builders import an_event, an_outcome
-from tests.support.rollout import a_new_model
-from tests.support.workers import ended
+from tests.support.judges import WORSE, a_judge
+from tests.support.rollout import a_new_model, a_served_model, rollout_on, worker_hand
+from tests.support.workers import ended, until
 
 PREFIX = "locked."
 NAMES = TopicNames(PREFIX)
@@ -215,7 +225,23 @@ async def deploy(settings: Settings) -> None:
     await retained_stops(settings, Window())
 
 
+async def decide(settings: Settings) -> None:
+    """What a judge writes; here it is too late to count."""
+    control = ModelControl(
+        format=FORMAT,
+        environment=environment_of(PREFIX),
+        based_on=1 << 40,
+        act=ControlAct.WITHDRAW,
+        models=DeployedModels(champion=a_served_model()),
+        test=AcceptanceTest(),
+        who="judge",
+        at="2026-11-27T08:00:00.000Z",
+    )
+    await write_control(client_options(settings.kafka), NAMES.model_control, control)
+
+
 WORK: dict[Role, Work] = {
+    Role.JUDGE: decide,
     Role.PRODUCER: produce,
     Role.ASKING_PRODUCER: ask,
     Role.GATEWAY: serve,
@@ -316,6 +342,26 @@ async def test_with_the_rights_of_the_table_everybody_can_do_their_work(
     for role, work in WORK.items():
         await work(settings_in(granted, role, tmp_path))
     assert working.exit_status() is None
+
+
+async def test_a_judge_that_may_not_write_says_so_until_it_may(granted: Locked) -> None:
+    prefix = "judged."
+    topic, worker = TopicNames(prefix).model_control, granted.settings_of(Role.WORKER, prefix)
+    async with granting(granted.inner) as administrator:
+        await administrator.grant(Role.WORKER, rights_of(Role.WORKER, prefix))
+    async with rollout_on(granted.inner, prefix) as rollout, worker_hand(rollout.settings) as hand:
+        champion, candidate = a_served_model("champion", "a"), a_served_model("candidate", "b")
+        await rollout.commit(await rollout.plan_deploy(champion, "champion"))
+        act = await rollout.commit(await rollout.plan_deploy(candidate, "shadow", auto=True))
+        write = partial(write_control, client_options(worker.kafka), topic)
+        async with a_judge(rollout.settings, write) as running:
+            await hand.count(act.control.models, candidate, WORSE)
+            await until(lambda: "role judge" in running.held_up(), "it says which right is missing")
+            assert set(running.told) == {"missing_right"}
+            async with granting(granted.inner) as administrator:
+                await administrator.grant(Role.WORKER, rights_of(Role.JUDGE, prefix))
+            await until(lambda: "withdrawn" in running.told, "it withdraws the candidate")
+            assert running.held_up() == ""
 
 
 # Without it they know less, and nothing fails: see below

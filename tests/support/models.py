@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from numpy.typing import NDArray
 
 from stream_scorer.core.observations.scoring import Codes
 from stream_scorer.core.records.model_control import (
@@ -53,6 +54,18 @@ def champion_alone(
 
 def save_additive(folder: Path, name: str, seed: int, threshold: float = 0.3) -> ServedModel:
     """A real model directory; another seed is another model."""
+    from stream_scorer.core.contract.columns import COLUMN_NAMES
+    from stream_scorer.models.synthetic.generator import Generator
+
+    codes = Generator(seed).codes(2_000)
+    classes = np.random.default_rng(seed).random(len(codes)) < 0.3
+    return save_fitted(folder, name, codes, classes, COLUMN_NAMES[:4], threshold=threshold)
+
+
+def save_fitted(
+    folder: Path, name: str, codes: Codes, classes: NDArray[np.bool_], columns: Sequence[str], *, threshold: float
+) -> ServedModel:
+    """A real model directory of a logistic regression that was fitted to these outcomes and sees these columns."""
     from sklearn.compose import ColumnTransformer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -60,11 +73,8 @@ def save_additive(folder: Path, name: str, seed: int, threshold: float = 0.3) ->
 
     from stream_scorer.core.contract.columns import COLUMN_NAMES
     from stream_scorer.models.dataframes import frame_of
-    from stream_scorer.models.synthetic.generator import Generator
 
-    codes = Generator(seed).codes(2_000)
-    classes = np.random.default_rng(seed).random(len(codes)) < 0.3
-    encode = ColumnTransformer([("columns", OneHotEncoder(handle_unknown="ignore"), list(COLUMN_NAMES[:4]))])
+    encode = ColumnTransformer([("columns", OneHotEncoder(handle_unknown="ignore"), list(columns))])
     pipeline = make_pipeline(encode, LogisticRegression(max_iter=200))
     pipeline.fit(frame_of(codes, COLUMN_NAMES), classes)
     digest = save_model(folder, pipeline, name=name, threshold=threshold)
@@ -126,6 +136,7 @@ class Deployer:
         *,
         based_on: int | None = -1,
         format_: int = FORMAT,
+        test: AcceptanceTest | None = None,
     ) -> int:
         """A control record; its offset. `based_on`: by default the last one that this deployer wrote."""
         record = ModelControl(
@@ -134,7 +145,7 @@ class Deployer:
             based_on=self.last if based_on == -1 else based_on,
             act=act,
             models=models,
-            test=AcceptanceTest(),
+            test=test or AcceptanceTest(),
             who="a test",
             at=rfc3339(time.time_ns() // 1_000_000),
         )

@@ -7,12 +7,12 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from stream_scorer.core.records.model_control import DeployedModels, ServedModel
-from stream_scorer.core.records.model_evidence import GROUPS, ModelEvidence, encode_evidence
+from stream_scorer.core.records.model_evidence import GROUPS, SCORES, ModelEvidence, encode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState, encode_switch
+from stream_scorer.core.rollout.control import in_roles
 from stream_scorer.models.artifacts.files import CARD, FILES, GOLDEN, PIPELINE, digest_of
 from stream_scorer.operations.rollout.model_store import NewModel
 from stream_scorer.operations.rollout.service import Rollout, open_rollout, served
-from stream_scorer.operations.rollout.status import in_roles
 from stream_scorer.runtime.cluster.topic_admin import TopicNames, apply
 from stream_scorer.runtime.settings.settings import Settings, load_settings
 
@@ -33,7 +33,12 @@ def a_served_model(name: str = "stops", digit: str = "a", threshold: float = 0.4
 
 
 def an_evidence(
-    models: DeployedModels, candidate: ServedModel, outcomes: Sequence[int], *, lane: int = 0
+    models: DeployedModels,
+    candidate: ServedModel,
+    outcomes: Sequence[int],
+    *,
+    lane: int = 0,
+    residual_sum: float = 0.0,
 ) -> ModelEvidence:
     """How many outcomes of each cell a lane has counted, spread over all groups; every stop has one."""
     spread = [count // GROUPS for _ in range(GROUPS) for count in outcomes]
@@ -49,10 +54,12 @@ def an_evidence(
         outcomes=tuple(spread),
         recent="".join(str(cell) * min(count, 200) for cell, count in enumerate(outcomes)),
         scored=tuple(outcomes[2 * says] + outcomes[2 * says + 1] for says in range(4)),
-        residual_sum=0.0,
+        residual_sum=residual_sum,
         residual_squares=total * 0.2,
         worker="worker-1",
         at=AT,
+        scores=tuple(total for _ in range(SCORES)),
+        calibration=tuple(count for _ in range(SCORES) for count in (total, total // 2)),
     )
 
 
@@ -121,10 +128,16 @@ class WorkerHand:
                 await self.producer.send_and_wait(self.names.model_switches, encode_switch(switch), switch.key, lane)
 
     async def count(
-        self, models: DeployedModels, candidate: ServedModel, outcomes: Sequence[int], *, lane: int = 0
+        self,
+        models: DeployedModels,
+        candidate: ServedModel,
+        outcomes: Sequence[int],
+        *,
+        lane: int = 0,
+        residual_sum: float = 0.0,
     ) -> None:
         """Say how many outcomes of each cell a lane has counted, spread over all groups."""
-        evidence = an_evidence(models, candidate, outcomes, lane=lane)
+        evidence = an_evidence(models, candidate, outcomes, lane=lane, residual_sum=residual_sum)
         async with self.producer.transaction():
             await self.producer.send_and_wait(self.names.model_evidence, encode_evidence(evidence), evidence.key, lane)
 

@@ -1,4 +1,4 @@
-"""`stream-scorer model deploy`, `share`, `promote`, `rollback`, `withdraw`, `stop`: one control record each.
+"""`stream-scorer model deploy`, `share`, `promote`, `rollback`, `withdraw`, `stop`, `auto`: one control record each.
 
 Invariant: what will happen is said in one line before it does, and only what counts is called done.
 """
@@ -48,8 +48,15 @@ class RoleChoice(StrEnum):
     CHAMPION = "champion"
 
 
+class AutoChoice(StrEnum):
+    """Who decides: the judge, or people."""
+
+    ON = "on"
+    OFF = "off"
+
+
 def register(model: typer.Typer) -> None:
-    for command in (deploy, share, promote, rollback, withdraw, stop):
+    for command in (deploy, share, promote, rollback, withdraw, stop, auto):
         model.command()(command)
 
 
@@ -68,6 +75,13 @@ def deploy(
     share_percent: Annotated[
         float, typer.Option("--share", metavar="PERCENT", min=0, max=100, help="The canary's share of the ids.")
     ] = 5.0,
+    auto: Annotated[
+        bool,
+        typer.Option(
+            "--auto",
+            help="Promote it once every condition is shown, withdraw it once a harm is, or that no gain is in sight.",
+        ),
+    ] = False,
     threshold: ThresholdOption = None,
     labelled: LabelledOption = None,
     begin: FromOption = None,
@@ -107,7 +121,7 @@ def deploy(
         name, _, _ = loaded.name.rpartition("@")
         model = served(name, digest, found.threshold)
         async with open_rollout(settings, who=options.who) as rollout:
-            planned = await rollout.plan_deploy(model, role.value, share=share_percent / 100)
+            planned = await rollout.plan_deploy(model, role.value, share=share_percent / 100, auto=auto)
             confirm(planned, options.yes)
             await rollout.upload(NewModel(name, digest, loaded.threshold, loaded.form, contents), _chunk_shown)
             await _done(rollout, planned, options)
@@ -170,6 +184,19 @@ def stop(
 ) -> None:
     """Unload a shadow, the canary, or the champion before."""
     _act(settings, lambda rollout: rollout.plan_stop(model), options)
+
+
+@with_options(settings=environment_settings, options=act_options)
+def auto(
+    *,
+    decides: Annotated[
+        AutoChoice, typer.Argument(metavar="on|off", help="Whether the judge promotes and withdraws by itself.")
+    ],
+    options: ActOptions,
+    settings: "Settings",
+) -> None:
+    """Let the judge promote and withdraw candidates by itself, or let people decide. A promotion switches it off."""
+    _act(settings, lambda rollout: rollout.plan_auto(on=decides is AutoChoice.ON), options)
 
 
 def _act(settings: "Settings", plan: Plan, options: ActOptions) -> None:

@@ -14,8 +14,8 @@ from stream_scorer.commands.terminal_text import printable
 
 if TYPE_CHECKING:
     from stream_scorer.core.rollout.progress import CandidateProgress, ConditionProgress
-    from stream_scorer.operations.rollout.model_store import UploadedModel
     from stream_scorer.operations.rollout.status import RolloutStatus
+    from stream_scorer.runtime.rollout.model_topic import UploadedModel
 
 LABELS_ONLY = "Outcomes exist only where a search happened: verdicts speak of such stops and of no others."
 
@@ -58,6 +58,8 @@ def print_status(found: "RolloutStatus") -> None:
         f"{found.environment}: {control.act.value} by {printable(control.who)} at {printable(control.at)} "
         f"(control record {found.control_offset}){why}"
     )
+    if found.candidates:
+        typer.echo(f"automatic decisions: {automatic(control.test.auto)}")
     out = console()
     models = _table("ROLE", "MODEL", "THRESHOLD", "IDS", "LOADED ON", right=("THRESHOLD", "IDS"))
     for each in found.models:
@@ -83,6 +85,8 @@ def print_status(found: "RolloutStatus") -> None:
     for candidate in found.candidates:
         typer.echo()
         _print_candidate(out, f"{candidate.model} ({candidate.role}) beside {candidate.champion}", candidate.progress)
+        if candidate.suspended_since is not None:
+            typer.echo(f"  a guard holds since {candidate.suspended_since}: nobody decides by these outcomes")
     if found.candidates:
         typer.echo()
         typer.echo(LABELS_ONLY)
@@ -107,6 +111,11 @@ def _print_candidate(out: Console, title: str, progress: "CandidateProgress") ->
             "0" if each.shown else "not in sight" if each.expected_outcomes is None else f"{each.expected_outcomes:,}",
         )
     out.print(table)
+
+
+def automatic(auto: bool) -> str:
+    """Who promotes and withdraws."""
+    return "on, the judge promotes once and withdraws" if auto else "off, people promote and withdraw"
 
 
 def verdict(progress: "CandidateProgress") -> str:

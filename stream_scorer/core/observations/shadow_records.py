@@ -5,6 +5,7 @@ Invariant: whatever was published stands in the record, with who said it; a cand
 
 import re
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,6 +18,9 @@ from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.core.records.record import NO_HEADERS, Publishable
 
 _encode: Final = msgspec.json.Encoder().encode
+# What a candidate says of a row: nothing where it is the one who was published
+SILENT, NO, YES = range(3)
+SAYINGS: Final = 3
 _TO_ESCAPE: Final = re.compile(rb'["\\\x00-\x1f]')
 
 
@@ -55,76 +59,76 @@ def shadow_records(
     """One encoded `ShadowPrediction` for each row that a candidate speaks of, in the order of offsets.
     `only_disagreements`: for those where one decides otherwise than what was published.
 
-    The hot path of a worker with shadows: as in `encode_predictions`, what the batch shares is encoded once.
+    The hot path of a worker with shadows. As in `encode_predictions`, what rows share is encoded once: there is a
+    template for each way in which speaker and candidates decide together, and a record is its own numbers set into it.
     """
     if not candidates:
         return []
-    rows, count = published.rows, len(published.codes)
+    count = len(published.codes)
     speakers, said, spoken_by = [champion], published.champion, np.zeros(count, dtype=np.int64)
     if canary is not None and published.canary is not None:
         speakers.append(canary)
         said = np.where(published.canaries, published.canary, published.champion)
         spoken_by = published.canaries.astype(np.int64)
     decisions = said >= np.array([speaker.threshold for speaker in speakers])[spoken_by]
-    heads = [[_published(speaker, decided) for decided in (False, True)] for speaker in speakers]
-    differs = np.zeros(count, dtype=np.bool_)
-    texts: list[list[bytes]] = [[] for _ in range(count)]
+    together = spoken_by * 2 + decisions
+    written = np.zeros(count, dtype=np.bool_)
     for candidate in candidates:
         decided = candidate.probabilities >= candidate.threshold
         speaks = np.ones(count, dtype=np.bool_) if candidate.rows is None else candidate.rows
-        differs |= speaks & (decided != decisions)
-        ends = _candidate(candidate)
-        numbers = _numbers(candidate.probabilities)
-        for row, (number, is_positive, does_speak) in enumerate(
-            zip(numbers, decided.tolist(), speaks.tolist(), strict=True)
-        ):
-            if does_speak:
-                texts[row].append(ends[is_positive] % number)
+        together = together * SAYINGS + np.where(speaks, YES * decided + NO * ~decided, SILENT)
+        written |= speaks & (decided != decisions) if only_disagreements else speaks
+    rows = np.flatnonzero(written)
+    if not len(rows):
+        return []
     head = b'{"id":"%%b","observation_code":%%d,"source":{"partition":%d,"offset":%%d},"scored_at":%b,' % (
         partition,
         _encode(scored_at),
     )
-    ids = rows.ids
+    templates = {
+        number: head + _template(number, speakers, candidates) for number in np.unique(together[rows]).tolist()
+    }
+    chosen = published.rows.at(rows.tolist())
+    ids = chosen.ids
     if _TO_ESCAPE.search(b"".join(ids)):
         ids = [_encode(id_.decode())[1:-1] for id_ in ids]
-    written = differs.tolist() if only_disagreements else [bool(text) for text in texts]
-    return [
-        (
-            rows.ids[row],
-            head % (ids[row], rows.codes[row], rows.offsets[row])
-            + heads[speaker][decided] % number
-            + b",".join(texts[row])
-            + b"]}",
-            rows.records[row].timestamp,
-            NO_HEADERS,
-        )
-        for row, (speaker, decided, number, is_written) in enumerate(
-            zip(spoken_by.tolist(), decisions.tolist(), _numbers(said), written, strict=True)
-        )
-        if is_written
-    ]
+    numbers = [_numbers(probabilities[rows]) for probabilities in (said, *(one.probabilities for one in candidates))]
+    own = zip(ids, chosen.codes, chosen.offsets, *numbers, strict=True)
+    values = [templates[number] % texts for number, texts in zip(together[rows].tolist(), own, strict=True)]
+    times = [record.timestamp for record in chosen.records]
+    return list(zip(chosen.ids, values, times, repeat(NO_HEADERS), strict=False))
 
 
 def _numbers(probabilities: Probabilities) -> list[bytes]:
     """Each as JSON writes it, by one call."""
-    return _encode(probabilities.tolist())[1:-1].split(b",") if len(probabilities) else []
+    return _encode(probabilities.tolist())[1:-1].split(b",")
 
 
-def _published(speaker: ModelIdentity, decision: bool) -> bytes:
-    """The part of a record that says what was published, with a hole for the probability."""
-    model, role = _encode(speaker.model), _encode(speaker.role)
-    shared = b'"published":{"model":%b,"role":%b,"prediction":%b' % (model, role, _encode(decision))
-    return shared.replace(b"%", b"%%") + b',"proba":%b},"shadows":['
-
-
-def _candidate(candidate: Candidate) -> tuple[bytes, bytes]:
-    """What a candidate says, with a hole for the probability: for a negative and a positive decision."""
-    model, threshold = _encode(candidate.label), _encode(candidate.threshold)
-    negative, positive = (
-        (b'{"model":%b,"prediction":%b,"proba":' % (model, _encode(decision))).replace(b"%", b"%%")
-        + b'%b,"threshold":'
-        + threshold
-        + b"}"
-        for decision in (False, True)
+def _template(together: int, speakers: Sequence[ModelIdentity], candidates: Sequence[Candidate]) -> bytes:
+    """The part of a record that says what was published and what candidates say, with a hole for each probability;
+    `together`: who has spoken, what was decided, and what each candidate says, as one number."""
+    says = []
+    for _ in candidates:
+        together, one = divmod(together, SAYINGS)
+        says.append(one)
+    speaker, decision = speakers[together >> 1], bool(together & 1)
+    text = b'"published":{"model":%b,"role":%b,"prediction":%b' % (
+        _encode(speaker.model),
+        _encode(speaker.role),
+        _encode(decision),
     )
-    return negative, positive
+    text = _literal(text) + b',"proba":%b},"shadows":['
+    is_first = True
+    for candidate, one in zip(candidates, reversed(says), strict=True):
+        if one == SILENT:
+            text += b"%.0b"  # takes the candidate's number and writes nothing
+            continue
+        said = b'{"model":%b,"prediction":%b,"proba":' % (_encode(candidate.label), _encode(one == YES))
+        text += (b"" if is_first else b",") + _literal(said) + b'%b,"threshold":' + _encode(candidate.threshold) + b"}"
+        is_first = False
+    return text + b"]}"
+
+
+def _literal(text: bytes) -> bytes:
+    """Text that stands in a template as it is."""
+    return text.replace(b"%", b"%%")

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from stream_scorer.core.records.decode import Count, Offset, decode_or_none
+from stream_scorer.core.records.decode import Count, Offset, PartitionNumber, decode_or_none
 
 FORMAT: Final = 1
 DIGEST_DIGITS: Final = 12  # of a digest's 64, in the name that predictions carry
@@ -96,9 +96,48 @@ class AcceptanceTest(msgspec.Struct, frozen=True, kw_only=True):
     auto: bool = False
 
 
+class EvidencePosition(msgspec.Struct, frozen=True):
+    """Where a lane's last evidence record of a pair stands in the topic of evidence."""
+
+    partition: PartitionNumber
+    offset: Offset
+
+
+class ConditionVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found of one condition, as `core/rollout/rule.py` has it."""
+
+    name: str
+    value: float
+    shown: bool
+    opposed: bool
+    judged: bool
+
+
+class DecisionEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the judge decided by: the sums over the lanes' last evidence records of a pair, which stand at `records`.
+    From these counts and the control record's test the rule gives the same verdict again.
+
+    `candidates`: how many shared the errors. `outcomes`, `scored`, `residual_sum`, `residual_squares`: as in evidence
+    records; `recent`: how many of the last outcomes fell into each cell. `futile`: no gain is in sight.
+    """
+
+    champion: ServedModel
+    candidate: ServedModel
+    candidates: Annotated[int, msgspec.Meta(ge=1)]
+    records: tuple[EvidencePosition, ...]
+    outcomes: tuple[Count, ...]
+    recent: tuple[Count, ...]
+    scored: tuple[Count, ...]
+    residual_sum: float
+    residual_squares: float
+    futile: bool
+    conditions: tuple[ConditionVerdict, ...]
+
+
 class ModelControl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One act on the models of an environment. `based_on`: the offset of the last record that counted, None where none
-    did; a record that is based on another one does not count."""
+    did; a record that is based on another one does not count. `evidence`: what the judge decided by, None where a
+    person did."""
 
     format: Annotated[int, msgspec.Meta(ge=1)]
     environment: str
@@ -109,6 +148,7 @@ class ModelControl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     who: str
     at: str
     why: str = ""
+    evidence: DecisionEvidence | None = None
 
     @property
     def key(self) -> bytes:

@@ -10,13 +10,16 @@ from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.records.model_control import (
     AcceptanceTest,
     Canary,
+    ConditionVerdict,
     Contrast,
     ControlAct,
+    DecisionEvidence,
     DeployedModels,
+    EvidencePosition,
     ModelControl,
     ServedModel,
 )
-from stream_scorer.core.records.model_evidence import CELLS, GROUPS, RECENT_OUTCOMES, ModelEvidence
+from stream_scorer.core.records.model_evidence import CALIBRATION, CELLS, GROUPS, RECENT_OUTCOMES, SCORES, ModelEvidence
 from stream_scorer.core.records.model_manifest import CHUNK_BYTES_MAX, ModelFile, ModelManifest
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState
 from stream_scorer.core.records.schema_parts import (
@@ -88,6 +91,36 @@ def acceptance_test() -> Schema:
     }
 
 
+def decision_evidence() -> Schema:
+    condition: Described = {
+        "name": TEXT,
+        "value": {"type": "number"},
+        **dict.fromkeys(("shown", "opposed", "judged"), BOOLEAN),
+    }
+    position: Described = {"partition": COUNT, "offset": COUNT}
+    counts: Schema = {"type": "array", "items": COUNT}
+    described: Described = {
+        "champion": SERVED_MODEL,
+        "candidate": SERVED_MODEL,
+        "candidates": {"type": "integer", "minimum": 1, "description": "How many shared the errors"},
+        "records": {
+            "type": "array",
+            "items": fields_of(EvidencePosition, position),
+            "description": "Where the lanes' evidence records stand whose sums these are",
+        },
+        "outcomes": counts | {"description": "As in evidence records"},
+        "recent": counts | {"description": "How many of the last outcomes fell into each cell"},
+        "scored": counts | {"description": "As in evidence records"},
+        "residual_sum": {"type": "number"},
+        "residual_squares": {"type": "number", "minimum": 0},
+        "futile": BOOLEAN | {"description": "No gain is in sight"},
+        "conditions": {"type": "array", "items": fields_of(ConditionVerdict, condition)},
+    }
+    return fields_of(DecisionEvidence, described) | {
+        "description": "What the judge decided by; left out where a person decided"
+    }
+
+
 def model_control() -> Schema:
     based_on = {"description": "The offset of the last record that counted; null where none did"}
     described: Described = {
@@ -100,6 +133,7 @@ def model_control() -> Schema:
         "who": TEXT,
         "at": TIME,
         "why": TEXT,
+        "evidence": decision_evidence(),
     }
     description = (
         "Which models should serve in an environment; all records are kept. A record counts only if it is based on "
@@ -186,6 +220,14 @@ def model_evidence() -> Schema:
         "residual_squares": {"type": "number", "minimum": 0},
         "worker": TEXT,
         "at": TIME,
+        "scores": counts(
+            SCORES,
+            "Stops that both spoke of, by model (champion, candidate), group (each race, each sex, each ethnicity) and "
+            "tenth of its probability, the last fastest",
+        ),
+        "calibration": counts(
+            CALIBRATION, "First revisions, by the same and by what is counted: outcomes, and those that were true"
+        ),
     }
     description = "What one lane's outcomes say of champion and candidate, cumulative: the last record of a pair counts"
     return titled("Model evidence", description, fields_of(ModelEvidence, described))

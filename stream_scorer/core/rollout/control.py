@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from stream_scorer.core.records.model_control import (
+    AcceptanceTest,
     Canary,
     DeployedModels,
     ModelControl,
@@ -73,10 +74,9 @@ def shared(models: DeployedModels, share: float) -> DeployedModels | Refusal:
 
 def promoted(models: DeployedModels, digest: str | None = None) -> DeployedModels | Refusal:
     """The canary, or the named canary or shadow, as champion; the champion before stays at hand."""
-    candidates = [*filter(None, [models.canary]), *models.shadows]
     if digest is None and models.canary is None:
         return Refusal("there is no canary: say which shadow should be promoted")
-    chosen = next((each for each in candidates if digest in (None, each.digest)), None)
+    chosen = next((each for each in candidates_of(models) if digest in (None, each.digest)), None)
     if chosen is None:
         return Refusal(f"no candidate has the digest {digest}: `model status` lists them")
     champion = ServedModel(name=chosen.name, digest=chosen.digest, threshold=chosen.threshold)
@@ -110,3 +110,30 @@ def without(models: DeployedModels, digest: str) -> DeployedModels:
 
 def replaced(models: DeployedModels, **changes: object) -> DeployedModels:
     return msgspec.structs.replace(models, **changes)
+
+
+def in_roles(models: DeployedModels) -> list[tuple[str, ServedModel, float]]:
+    """Every model with its role and its share of the ids."""
+    share = 0.0 if models.canary is None else models.canary.share
+    found: list[tuple[str, ServedModel, float]] = [("champion", models.champion, 1 - share)]
+    if models.canary is not None:
+        found.append(("canary", models.canary, share))
+    found += [("shadow", shadow, 0.0) for shadow in models.shadows]
+    if models.previous is not None:
+        found.append(("previous", models.previous, 0.0))
+    return found
+
+
+def candidates_of(models: DeployedModels) -> tuple[ServedModel, ...]:
+    """Who may become champion: the canary, then the shadows. The champion before is looked at, and is none."""
+    return (*filter(None, [models.canary]), *models.shadows)
+
+
+def judged_at_once(models: DeployedModels) -> int:
+    """How many candidates share the errors."""
+    return max(1, len(candidates_of(models)))
+
+
+def without_auto(test: AcceptanceTest) -> AcceptanceTest:
+    """The test once the right to decide by itself is spent, or was taken away."""
+    return msgspec.structs.replace(test, auto=False)

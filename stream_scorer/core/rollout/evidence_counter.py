@@ -15,6 +15,7 @@ from stream_scorer.core.records.model_control import ServedModel
 from stream_scorer.core.records.model_evidence import CELLS, GROUPS, RECENT_OUTCOMES, ModelEvidence
 from stream_scorer.core.records.model_switch import FirstOffsets
 from stream_scorer.core.rollout.evidence import RecentCells
+from stream_scorer.core.rollout.score_histograms import ScoreCounter, histograms_of, no_histograms
 
 Probabilities = NDArray[np.float64]
 
@@ -39,6 +40,7 @@ class EvidenceCounter:
         self._scored = np.zeros(4, dtype=np.int64)
         self._recent = RecentCells(RECENT_OUTCOMES, "" if recorded is None else recorded.recent)
         self._residual_sum = self._residual_squares = 0.0
+        self._scores = ScoreCounter(no_histograms() if recorded is None else histograms_of(recorded))
         if recorded is not None:
             self._outcomes += recorded.outcomes
             self._scored += recorded.scored
@@ -54,16 +56,19 @@ class EvidenceCounter:
         self._outcomes += np.bincount(codes // _GROUP_STRIDE * CELLS + cells, minlength=GROUPS * CELLS)
         for cell in cells[-RECENT_OUTCOMES:].tolist():
             self._recent.add(cell)
+        self._scores.add_outcomes(codes, champion, candidate, actual)
         residuals = actual - champion
         self._residual_sum += float(residuals.sum())
         self._residual_squares += float(residuals @ residuals)
 
-    def count_scored(self, champion: Probabilities, candidate: Probabilities) -> None:
-        """Count stops that both models spoke of, whether an outcome comes or not. Both of shape (n,)."""
+    def count_scored(self, codes: Codes, champion: Probabilities, candidate: Probabilities) -> None:
+        """Count stops that both models spoke of, whether an outcome comes or not. All of shape (n,)."""
+        self._scores.add_scored(codes, champion, candidate)
         self._scored += np.bincount(self._says(champion, candidate), minlength=4)
 
     def record(self, partition: int, next_: FirstOffsets, worker: str, at: str) -> ModelEvidence:
         """All that was counted, as a record. `next_`: the offsets behind what was counted; `at`: RFC 3339 in UTC."""
+        histograms = self._scores.histograms()
         return ModelEvidence(
             partition=partition,
             champion=self.pair.champion,
@@ -77,6 +82,8 @@ class EvidenceCounter:
             residual_squares=self._residual_squares,
             worker=worker,
             at=at,
+            scores=tuple(histograms.scores.ravel().tolist()),
+            calibration=tuple(histograms.calibration.ravel().tolist()),
         )
 
     def _says(self, champion: Probabilities, candidate: Probabilities) -> NDArray[np.int64]:

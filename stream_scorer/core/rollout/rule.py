@@ -25,7 +25,6 @@ GROUP_POSITIVES_MIN: Final = 100
 RECENT_OUTCOMES: Final = 2_000
 # Guards look at sums that are normal only by their number.
 GUARD_OUTCOMES_MIN: Final = 200
-OTHER_HARMS: Final = 16  # α is split: half for the gain, a sixteenth for each of the eight others
 _GROUP_AXES: Final = {column.name: axis - 4 for axis, column in enumerate(COLUMNS[:3])}
 
 
@@ -69,13 +68,19 @@ def combine(evidence: EvidenceCounts, threshold: float, test: AcceptanceTest, ca
     """What the evidence shows. `threshold`: the champion's. `candidates`: how many are judged at once, for they share
     the errors."""
     alpha = test.alpha / candidates
+    # α is split: half for harm to the gain, half for that to success rate, recall, and each contrast both ways
+    other_alpha = alpha / (2 * (2 + 2 * len(test.contrasts)))
     cells, m, c, y = evidence.cells, CHAMPION_SAYS, CANDIDATE_SAYS, OUTCOME
     gain = (c - m) * (y - threshold)
     conditions = (
         _by_bets("gain", cells, gain, alpha, alpha / 2),
-        _by_bets("success_rate", cells, c * (y - test.floor + test.success_rate_margin), alpha, alpha / OTHER_HARMS),
-        _by_bets("recall", cells, y * (c - m + test.recall_margin), alpha, alpha / OTHER_HARMS),
-        *(_gap(evidence, contrast, sign, test.gap_max, alpha) for contrast in test.contrasts for sign in (1, -1)),
+        _by_bets("success_rate", cells, c * (y - test.floor + test.success_rate_margin), alpha, other_alpha),
+        _by_bets("recall", cells, y * (c - m + test.recall_margin), alpha, other_alpha),
+        *(
+            _gap(evidence, contrast, sign, test.gap_max, alpha, other_alpha)
+            for contrast in test.contrasts
+            for sign in (1, -1)
+        ),
         _recent(evidence.recent, gain),
     )
     futile = log_evidence(cells, test.gain_min - gain) >= np.log(1 / alpha)
@@ -144,7 +149,9 @@ def gap_figures(evidence: EvidenceCounts, contrast: Contrast) -> GapFigures:
     return GapFigures(own, own_variance, beyond, beyond_variance, judged)
 
 
-def _gap(evidence: EvidenceCounts, contrast: Contrast, sign: int, gap_max: float, alpha: float) -> Condition:
+def _gap(
+    evidence: EvidenceCounts, contrast: Contrast, sign: int, gap_max: float, alpha: float, opposed_alpha: float
+) -> Condition:
     """That the candidate's gap between two groups is small, or not much above its champion's; `value` is its gap."""
     outcomes = evidence.cells.sum(axis=-1).astype(np.float64)
     own, own_variance, beyond, beyond_variance, judged = gap_figures(evidence, contrast)
@@ -154,7 +161,7 @@ def _gap(evidence: EvidenceCounts, contrast: Contrast, sign: int, gap_max: float
         return np.asarray(value + half_width(outcomes, variance, alpha / 2) <= gap_max)
 
     def is_above(value: Floats, variance: Floats) -> Booleans:
-        return np.asarray(value - half_width(outcomes, variance, alpha / OTHER_HARMS) > gap_max)
+        return np.asarray(value - half_width(outcomes, variance, opposed_alpha) > gap_max)
 
     return Condition(
         gap_name(contrast, sign),

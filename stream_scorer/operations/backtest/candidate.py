@@ -23,6 +23,7 @@ from stream_scorer.models.training.evaluation import area_and_precision
 from stream_scorer.operations.backtest.retained_rows import OnRead, Range, Retained, RetainedReader, scored_observations
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
+from stream_scorer.runtime.settings.settings import KafkaSettings
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -98,14 +99,16 @@ async def backtest(
     event_bytes_max: int,
     framed: bool = False,
     on_read: OnRead = lambda read, offsets: None,
+    kafka: KafkaSettings | None = None,
 ) -> BacktestReport:
-    """Score the range's observations with the model, and compare; `options` are aiokafka's client options. A gap looks
-    at groups with `group_positives_min` positive predictions that have an outcome. Raises TopicsError where the topics
-    are not there, OutageError where Kafka does not answer."""
+    """Score the range's observations with the model, and compare; `options` are aiokafka's client options, `kafka` the
+    settings that they are of, where several processes may read. A gap looks at groups with `group_positives_min`
+    positive predictions that have an outcome. Raises TopicsError where the topics are not there, OutageError where
+    Kafka does not answer."""
     started = time.monotonic()
     async with Reader(options) as reader:
         retained = await RetainedReader(
-            reader, names, event_bytes_max=event_bytes_max, framed=framed, on_read=on_read
+            reader, names, event_bytes_max=event_bytes_max, framed=framed, on_read=on_read, kafka=kafka
         ).read(asked, model.score)
     report = compare_predictions(
         retained, model, model.threshold if threshold is None else threshold, group_positives_min

@@ -3,9 +3,8 @@
 Invariant: a prediction is read wherever it lies behind its observation, also beyond the range's end.
 """
 
-import gc
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,29 +12,26 @@ from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
 from stream_scorer.core.records.model_switch import ModelSwitch, decode_switch
-from stream_scorer.core.rollout.published_rows import (
-    ACTUAL,
-    NO_HISTORY,
-    OBSERVED,
-    PUBLISHED,
-    Instants,
-    Rows,
-    actual_rows,
-    observed_rows,
-    published_rows,
-)
+from stream_scorer.core.rollout.published_rows import ACTUAL, NO_HISTORY, OBSERVED, PUBLISHED, Rows
 from stream_scorer.core.rollout.serving_history import ServingHistory
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.errors import TopicsError
 from stream_scorer.operations.audit.evidence import At
-from stream_scorer.operations.reading.topic_reader import Reader, Record, Span, Spans
+from stream_scorer.operations.backtest.parallel_read import read_together
+from stream_scorer.operations.backtest.row_batches import ReadPlan, RowBatch, no_collector, renumbered, row_batches
+from stream_scorer.operations.reading.topic_reader import Reader, Span, Spans
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
+from stream_scorer.runtime.settings.settings import KafkaSettings
 
 # Records read so far, offsets in all
 OnRead = Callable[[int, int], None]
 Score = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 # Observations at a time for the model: what arrives in one fetch is fewer
 ROWS_MIN: Final = 8_192
+# Below so many offsets other processes take longer to start than they save
+RECORDS_MIN: Final = 300_000
+# More than these wait for one broker
+PROCESSES: Final = min(4, os.cpu_count() or 1)
 
 
 class Range(NamedTuple):
@@ -67,7 +63,7 @@ class Retained(NamedTuple):
 
 
 class RetainedReader:
-    """Reads a range with one connection."""
+    """Reads a range: a long one in several processes where `kafka` is given, which they connect with."""
 
     def __init__(
         self,
@@ -77,10 +73,10 @@ class RetainedReader:
         event_bytes_max: int,
         framed: bool,
         on_read: OnRead = lambda read, offsets: None,
+        kafka: KafkaSettings | None = None,
     ) -> None:
-        self._reader, self._names, self._on_read = reader, names, on_read
+        self._reader, self._names, self._on_read, self._kafka = reader, names, on_read, kafka
         self._event_bytes_max, self._framed = event_bytes_max, framed
-        self._offsets = 0
 
     async def read(
         self,
@@ -89,49 +85,31 @@ class RetainedReader:
         *,
         with_outcomes: bool = True,
         history: ServingHistory = NO_HISTORY,
+        records_min: int = RECORDS_MIN,
     ) -> Retained:
         """Everything of the range. `score` is asked about each observation as it is read; `history` says who should
-        have published. Raises TopicsError where the topics are not there, OutageError where Kafka does not answer."""
-        with _no_collector():
-            return await self._read(asked, score, with_outcomes, history)
-
-    async def _read(self, asked: Range, score: Score | None, with_outcomes: bool, history: ServingHistory) -> Retained:
+        have published; below `records_min` this process reads alone. Raises TopicsError where the topics are not
+        there, OutageError where Kafka does not answer."""
         names = self._names
         outputs = (names.predictions, names.outcome_updates) if with_outcomes else (names.predictions,)
-        inputs = await self._asked(await self._reader.spans((names.observations,)), asked)
-        spans = await self._reader.spans(outputs)
-        self._offsets = sum(span.end - span.begin for span in (*inputs.values(), *spans.values()))
-        observed: dict[int, _Scored] = {partition.partition: _Scored(score) for partition in inputs}
-        first_ms: int | None = None
-        unreadable = 0
-        async for partition, records in self._batches(inputs):
-            rows = observed_rows(records, self._event_bytes_max, self._framed)
-            unreadable += len(records) - len(rows)
-            observed[partition.partition].add(rows)
-            earliest = min(record.timestamp for record in records)
-            first_ms = earliest if first_ms is None else min(first_ms, earliest)
-        # An output carries its observation's time or a later one, so none of the range's lies before it.
-        if first_ms is not None and first_ms >= 0 and asked.begin != At():
-            begins = await self._reader.offsets_at(spans, first_ms)
-            spans = {partition: span._replace(begin=begins[partition]) for partition, span in spans.items()}
-        models, instants = ModelIds(), Instants()
-        published: dict[int, list[Rows]] = {partition.partition: [] for partition in inputs}
-        actual: list[Rows] = [np.empty(0, dtype=ACTUAL)]
-        async for partition, records in self._batches(spans):
-            number = partition.partition
-            if partition.topic == names.outcome_updates:
-                actual.append(actual_rows(records, instants))
-            elif number in published:
-                span = inputs[TopicPartition(names.observations, number)]
-                if asked.begin == At():  # those of observations that retention has deleted too
-                    span = span._replace(begin=0)
-                rows = published_rows(records, number, models, instants, history)
-                published[number].append(rows[(rows["source"] >= span.begin) & (rows["source"] < span.end)])
-        partitions = [
-            PartitionRows(number, *observed[number].joined(), _joined(published[number], PUBLISHED))
-            for number in sorted(observed)
-        ]
-        return Retained(tuple(partitions), np.concatenate(actual), models, unreadable, self._reader.records_read)
+        plan = ReadPlan(
+            names,
+            await self._asked(await self._reader.spans((names.observations,)), asked),
+            await self._reader.spans(outputs),
+            is_from_the_start=asked.begin == At(),
+            history=history,
+            event_bytes_max=self._event_bytes_max,
+            framed=self._framed,
+        )
+        collected = _Collected(plan, score, self._on_read)
+        shares = plan.shares(PROCESSES) if self._kafka is not None and plan.offsets >= records_min else []
+        if self._kafka is not None and len(shares) > 1:
+            await read_together(self._kafka, shares, collected.add)
+        else:
+            with no_collector():
+                async for batch in row_batches(self._reader, plan):
+                    collected.add(batch)
+        return collected.retained()
 
     async def switches(self) -> list[ModelSwitch]:
         """What is said of switches of models, each partition's in order; none where there is no such topic."""
@@ -157,10 +135,37 @@ class RetainedReader:
             return await self._reader.offsets_at(spans, at.time_ms)
         return {} if at.offset is None else dict.fromkeys(spans, at.offset)
 
-    async def _batches(self, spans: Spans) -> AsyncIterator[tuple[TopicPartition, list[Record]]]:
-        async for partition, records in self._reader.read(spans, whole_batches=True):
-            yield partition, records
-            self._on_read(self._reader.records_read, self._offsets)
+
+class _Collected:
+    """Rows of all partitions as they come, their models numbered alike; observations are scored in batches."""
+
+    def __init__(self, plan: ReadPlan, score: Score | None, on_read: OnRead) -> None:
+        self._observed = {partition.partition: _Scored(score) for partition in plan.inputs}
+        self._published: dict[int, list[Rows]] = {number: [] for number in self._observed}
+        self._actual: list[Rows] = [np.empty(0, dtype=ACTUAL)]
+        self._models = ModelIds()
+        self._offsets, self._on_read = plan.offsets, on_read
+        self._unreadable = self._records_read = 0
+
+    def add(self, batch: RowBatch) -> None:
+        self._records_read += batch.records
+        if batch.kind == "observed":
+            self._unreadable += batch.records - len(batch.rows)
+            self._observed[batch.partition].add(batch.rows)
+        elif batch.kind == "actual":
+            self._actual.append(batch.rows)
+        else:
+            self._published[batch.partition].append(renumbered(batch.rows, batch.models, self._models))
+        self._on_read(self._records_read, self._offsets)
+
+    def retained(self) -> Retained:
+        partitions = [
+            PartitionRows(number, *scored.joined(), _joined(self._published[number], PUBLISHED))
+            for number, scored in sorted(self._observed.items())
+        ]
+        return Retained(
+            tuple(partitions), np.concatenate(self._actual), self._models, self._unreadable, self._records_read
+        )
 
 
 class _Scored:
@@ -190,18 +195,6 @@ class _Scored:
 
 def _joined(rows: list[Rows], kind: np.dtype[np.void]) -> Rows:
     return np.concatenate(rows) if rows else np.empty(0, dtype=kind)
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Without the collector, which would look through millions of records again and again that are in no cycle."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def scored_observations(rows: PartitionRows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

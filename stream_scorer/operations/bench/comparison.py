@@ -42,7 +42,7 @@ FAULTS: Final = ("unaccounted", "duplicated", "unanswered")
 async def compare(measure: Measure, revision: str, rounds: int, bootstrap: str | None, say: Say) -> Comparison:
     """Measure both in turns, so that what changes on the machine meanwhile changes for both."""
     runs: dict[str, list[dict[str, float]]] = {"before": [], "now": []}
-    async with _broker(bootstrap, say) as address:
+    async with bench_broker(bootstrap, say) as address:
         with source_tree(revision) as tree:
             for number in range(rounds):
                 for name, measured in (("before", tree), ("now", None)):
@@ -92,7 +92,8 @@ def source_tree(revision: str) -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def _broker(bootstrap: str | None, say: Say) -> AsyncIterator[str]:
+async def bench_broker(bootstrap: str | None, say: Say) -> AsyncIterator[str]:
+    """The address of one broker for several measurements."""
     from stream_scorer.operations.local_broker import LocalBroker
 
     if bootstrap is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stream_scorer.operations.harness.service_process import environ_of_tree
 from stream_scorer.operations.harness.temporary_topics import delete_topics, temporary_prefix
 from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.operations.sending.event_sender import EventSender
@@ -21,9 +22,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class BenchEnvironment:
-    """Where a benchmark runs. The worker is not started yet; `another` makes one more of the same group, by a name."""
+    """Where a benchmark runs. The worker is not started yet; `another` makes one more of the same group, by a name.
+    `model`: the directory of the model that it serves."""
 
     settings: Settings
+    model: Path
     names: TopicNames
     partitions: int
     worker: WorkerProcess
@@ -40,16 +43,18 @@ async def stage(
     say: Say,
     partitions: int | None = None,
     tree: Path | None = None,
+    only_disagreements: bool = False,
 ) -> AsyncIterator[BenchEnvironment]:
     """Topics under a prefix that nobody else has, on `bootstrap` or on a local broker, deleted afterwards; the worker
-    ends with the stage. `tree`: the source tree whose worker is measured, this one if none is named.
+    ends with the stage. `tree`: the source tree whose worker is measured, this one if none is named;
+    `only_disagreements`: the worker writes shadow predictions only where decisions differ.
     """
     from stream_scorer.models.registry.default_model import ensure_default_model
     from stream_scorer.operations.local_broker import LocalBroker
 
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(folder_for_worker("bench"))
-        model = model or await asyncio.to_thread(ensure_default_model, say)
+        served = await asyncio.to_thread(ensure_default_model, say) if model is None else model
         if bootstrap is None:
             say("Starting Apache Kafka on this machine")
             bootstrap = (await asyncio.to_thread(stack.enter_context, LocalBroker(tuned=True, progress=say))).bootstrap
@@ -63,8 +68,10 @@ async def stage(
         if partitions is not None:
             overrides["topics.partitions"] = partitions
             environ["STREAM_SCORER_TOPICS_PARTITIONS"] = str(partitions)
+        if only_disagreements:
+            environ["STREAM_SCORER_MODELS_SHADOW_PREDICTIONS"] = "disagreements"
         if tree is not None:
-            environ["PYTHONPATH"] = str(tree)
+            environ |= environ_of_tree(tree)
         settings = load_settings(None, {}, overrides)
         await apply(settings)
         workers: list[WorkerProcess] = []
@@ -74,7 +81,7 @@ async def stage(
                 WorkerProcess(
                     bootstrap,
                     prefix=prefix,
-                    model=model,
+                    model=served,
                     folder=folder,
                     name=name,
                     arguments=["--delivery", delivery],
@@ -87,7 +94,7 @@ async def stage(
         names = TopicNames(prefix)
         partitions = next(topic.partitions for topic in definitions_for(settings) if topic.name == names.observations)
         try:
-            yield BenchEnvironment(settings, names, partitions, worker, settings.state_path, another)
+            yield BenchEnvironment(settings, served, names, partitions, worker, settings.state_path, another)
         finally:
             for each in workers:
                 if each.is_started:

@@ -10,6 +10,7 @@ import msgspec
 
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.bench.environment import BenchEnvironment, Say, fill, stage
+from stream_scorer.operations.bench.shadow_models import deploy_shadows
 from stream_scorer.operations.bench.throughput import ID_PREFIX, watch
 from stream_scorer.operations.sending.event_sources import encode_outcome, generated_events
 from stream_scorer.operations.sending.schedule import ScheduledEvent
@@ -39,9 +40,14 @@ class JoinFigures(msgspec.Struct, kw_only=True):
     duplicated: int
 
 
-async def measure_joins(ids: int, model: Path | None, bootstrap: str | None, say: Say) -> JoinFigures:
-    """Score, restore, join, start again with what is there, restore again; then account for every record."""
+async def measure_joins(
+    ids: int, model: Path | None, bootstrap: str | None, say: Say, *, shadows: int = 0
+) -> JoinFigures:
+    """Score, restore, join, start again with what is there, restore again; then account for every record. `shadows`:
+    how many are deployed beside the champion."""
     async with stage(bootstrap=bootstrap, delivery="exactly-once", model=model, say=say) as on:
+        if shadows:
+            await deploy_shadows(on, shadows)
         await fill(on, _observations(ids, on.names.observations))
         say(f"{ids:,} observations are waiting")
         scored_per_s, scoring_bytes = await _work_off(on, on.names.observations, ids)

@@ -4,6 +4,7 @@ offsets tell from outside.
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from stream_scorer.core.records.partitioner import partition_of
 from stream_scorer.errors import OutageError
 from stream_scorer.operations.audit.report import audit
 from stream_scorer.operations.bench.environment import BenchEnvironment, Say, fill, stage
+from stream_scorer.operations.bench.shadow_models import deploy_shadows
 from stream_scorer.operations.reading.group_offsets import GroupPosition
-from stream_scorer.operations.sending.event_sources import generated_events
+from stream_scorer.operations.sending.event_sources import SourceEvent, generated_events
 from stream_scorer.operations.sending.schedule import ScheduledEvent
 from stream_scorer.runtime.kafka.client import client_options
 
@@ -26,6 +28,8 @@ SETTLED_S = 1.0
 STALLED_S = 30.0
 # 12 bytes with the generator's eight digits
 ID_PREFIX = "evt-"
+SHADOW_PREDICTIONS = "stream_scorer_shadow_predictions_total"
+SHADOWS_MISSING = "stream_scorer_shadows_missing_total"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class BacklogPlan:
     seed: int = 7
     partitions: int | None = None
     tree: Path | None = None
+    shadows: int = 0
+    only_disagreements: bool = False
 
 
 class BacklogFigures(msgspec.Struct, kw_only=True):
@@ -62,6 +68,8 @@ class BacklogFigures(msgspec.Struct, kw_only=True):
     moved: int
     unaccounted: int
     duplicated: int
+    shadow_predictions: int
+    shadows_missing: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,10 @@ async def measure_backlog(plan: BacklogPlan, say: Say) -> BacklogFigures:
         say=say,
         partitions=plan.partitions,
         tree=plan.tree,
+        only_disagreements=plan.only_disagreements,
     ) as on:
+        if plan.shadows:
+            await deploy_shadows(on, plan.shadows)
         filled_per_s = await _fill(plan, on)
         say(f"{plan.events:,} events are waiting ({filled_per_s:,.0f} a second); starting the worker")
         watching = asyncio.create_task(watch(on, on.names.observations))
@@ -106,6 +117,7 @@ async def measure_backlog(plan: BacklogPlan, say: Say) -> BacklogFigures:
         progress = await watching
         cpu_s, memory = on.worker.cpu_seconds(), on.worker.memory_peak_bytes()
         say(f"Committed after {progress.seconds:.2f} s; counting where every record ended")
+        shadow = {name: _total(on.worker.metrics(), name) for name in (SHADOW_PREDICTIONS, SHADOWS_MISSING)}
         await asyncio.to_thread(on.worker.stop)
         report = await audit(client_options(on.settings.kafka), on.names, on.settings.group_name, count_unread=True)
         return BacklogFigures(
@@ -123,19 +135,33 @@ async def measure_backlog(plan: BacklogPlan, say: Say) -> BacklogFigures:
             moved=report.ended["move"],
             unaccounted=report.unaccounted,
             duplicated=report.duplicated + report.predicted_twice,
+            shadow_predictions=shadow[SHADOW_PREDICTIONS],
+            shadows_missing=shadow[SHADOWS_MISSING],
         )
+
+
+def _total(metrics: str, name: str) -> int:
+    """A counter without labels, as the worker says it."""
+    found = re.search(rf"^{name} ([0-9.e+]+)$", metrics, re.MULTILINE)
+    return 0 if found is None else int(float(found[1]))
 
 
 async def _fill(plan: BacklogPlan, on: BenchEnvironment) -> float:
     """Events a second that went in."""
     started = time.perf_counter()
-    delivered = await fill(on, _events(plan, on.names.observations, on.partitions))
+    delivered = await fill(on, events_of(plan, on.names.observations, on.partitions))
     return delivered / (time.perf_counter() - started)
 
 
-def _events(plan: BacklogPlan, topic: str, partitions: int) -> Iterator[ScheduledEvent]:
+def generated(plan: BacklogPlan) -> Iterator[SourceEvent]:
+    """The backlog's events, the same at each call."""
+    return generated_events(plan.events, seed=plan.seed, broken_share=plan.broken_share, id_prefix=ID_PREFIX)
+
+
+def events_of(plan: BacklogPlan, topic: str, partitions: int) -> Iterator[ScheduledEvent]:
+    """The backlog as it is sent, some of it on a wrong partition."""
     draw = random.Random(plan.seed)
-    for event in generated_events(plan.events, seed=plan.seed, broken_share=plan.broken_share, id_prefix=ID_PREFIX):
+    for event in generated(plan):
         wrong = None
         if plan.moved_share and draw.random() < plan.moved_share:
             wrong = (partition_of(event.key or b"", partitions) + draw.randrange(1, partitions)) % partitions

@@ -77,6 +77,7 @@ class LiveCounts:
     right: int = 0  # of those, how many were right
     per_second: deque[int] = field(default_factory=lambda: deque([0], maxlen=HISTORY_S))
     model: str = ""
+    by_model: Counter[str] = field(default_factory=Counter)  # predictions by the model that was published
     first_prediction_at: float | None = None
 
     @property
@@ -91,6 +92,7 @@ class LiveCounts:
         self.per_second[-1] += 1
         self.positives += prediction.prediction
         self.model = prediction.model
+        self.by_model[prediction.model] += 1
         self.latencies_ms.append(latency_ms)
         self.recent_ms.append(latency_ms)
         self.last.append(TimedPrediction(prediction, latency_ms))

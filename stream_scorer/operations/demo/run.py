@@ -15,7 +15,10 @@ from typing import Any, TypeVar
 from stream_scorer.gateway.openapi import EXAMPLE
 from stream_scorer.models.stops_csv.stops import StopsFile
 from stream_scorer.operations.demo.live_counts import LiveCounts, Watcher
-from stream_scorer.operations.demo.scenario import FAITHFUL, FaultShares, Play
+from stream_scorer.operations.demo.rollout_models import StoryModels, train_story_models
+from stream_scorer.operations.demo.rollout_story import RolloutStory
+from stream_scorer.operations.demo.rollout_summary import sum_up
+from stream_scorer.operations.demo.scenario import FAITHFUL, MANY_OUTCOMES, FaultShares, Play
 from stream_scorer.operations.demo.summary import DemoSummary, count_up
 from stream_scorer.operations.demo.supervisor import Supervisor
 from stream_scorer.operations.demo.terminal_view import Scene
@@ -26,6 +29,7 @@ from stream_scorer.operations.harness.service_process import ServiceProcess
 from stream_scorer.operations.harness.signals import interrupts
 from stream_scorer.operations.harness.temporary_topics import delete_topics, temporary_prefix
 from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
+from stream_scorer.operations.rollout.service import open_rollout
 from stream_scorer.operations.sending.event_sender import EventSender
 from stream_scorer.operations.sending.event_sources import csv_events
 from stream_scorer.operations.sending.schedule import ScheduledEvent
@@ -40,6 +44,9 @@ DELAY_S_MAX = 5.0
 DRAIN_S_MAX = 60.0
 DRAIN_POLL_S = 0.5
 SCENE_S = 0.2
+# How long a roll-out takes, and who is said to have acted
+STORY_S = 120.0
+STORY_TELLER = "the demo"
 # short enough to be typed, too long to be guessed in a demo's time
 ACT_TOKEN_BYTES = 8
 
@@ -52,7 +59,7 @@ Show = Callable[[LiveCounts, Scene], None]
 class DemoPlan:
     """The options of a demo. `rate` in observations a second; without `seconds` it ends with the `rows` of `csv`, or
     when interrupted. On the Kafka at `bootstrap` it plays in topics of its own, deleted afterwards; without one it
-    starts a Kafka.
+    starts a Kafka. With `rollout` models are put into production meanwhile, for about `seconds` or two minutes.
     """
 
     rate: float
@@ -64,6 +71,7 @@ class DemoPlan:
     with_outcomes: bool = True
     model: Path | None = None
     bootstrap: str | None = None
+    rollout: bool = False
     seed: int = 1
 
 
@@ -73,17 +81,31 @@ async def run_demo(plan: DemoPlan, *, say: Say, show: Show) -> DemoSummary:
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(folder_for_worker("demo"))
-        bootstrap, model = await _set_up(plan, stack, say)
+        bootstrap, model, models = await _set_up(plan, stack, folder, say)
         settings = _settings(plan, bootstrap, folder)
         await apply(settings)
         try:
-            return await _perform(plan, settings, model, folder, say, show)
+            async with contextlib.AsyncExitStack() as opened:
+                story = None
+                if models is not None:
+                    rollout = await opened.enter_async_context(open_rollout(settings, who=STORY_TELLER))
+                    story = RolloutStory(rollout, models, plan.seconds or STORY_S)
+                    story.told = lambda chapter: say(f"{chapter.title}. {chapter.told}")
+                return await _perform(plan, settings, model, folder, story, say, show)
         finally:
             if plan.bootstrap:
                 await delete_topics(settings)
 
 
-async def _perform(plan: DemoPlan, settings: Settings, model: Path, folder: Path, say: Say, show: Show) -> DemoSummary:
+async def _perform(
+    plan: DemoPlan,
+    settings: Settings,
+    model: Path,
+    folder: Path,
+    story: RolloutStory | None,
+    say: Say,
+    show: Show,
+) -> DemoSummary:
     bootstrap, prefix, file = settings.kafka.bootstrap, settings.topics.prefix, folder / "settings.toml"
     with contextlib.ExitStack() as stack:
         say("Starting the worker")
@@ -115,9 +137,11 @@ async def _perform(plan: DemoPlan, settings: Settings, model: Path, folder: Path
             page=console.http_address or "",
             gateway=gateway.http_address or "",
             act_token=act_token,
+            prefix=prefix,
+            story=None if story is None else story.progress,
         )
         supervisors = Supervisor(worker), Supervisor(console), Supervisor(gateway)
-        return await _play(plan, settings, supervisors, scene, interrupted, show, warmed_up)
+        return await _play(plan, settings, supervisors, scene, story, interrupted, show, warmed_up)
 
 
 def curl_line(address: str) -> str:
@@ -132,24 +156,33 @@ async def _ready(process: ServiceProcess) -> None:
     process.keep_port()
 
 
-async def _set_up(plan: DemoPlan, stack: contextlib.ExitStack, say: Say) -> tuple[str, Path]:
-    """The broker's address and the model, both at once: each takes seconds."""
+async def _set_up(
+    plan: DemoPlan, stack: contextlib.ExitStack, folder: Path, say: Say
+) -> tuple[str, Path, StoryModels | None]:
+    """The broker's address and the models, both at once: each takes seconds."""
     from stream_scorer.models.registry.default_model import ensure_default_model
     from stream_scorer.operations.local_broker import LocalBroker
 
-    model = asyncio.to_thread(ensure_default_model, say) if plan.model is None else asyncio.sleep(0, plan.model)
+    async def models() -> tuple[Path, StoryModels | None]:
+        if plan.rollout:
+            trained = await asyncio.to_thread(train_story_models, folder / "models", say)
+            return trained.champion.folder, trained
+        if plan.model is not None:
+            return plan.model, None
+        return await asyncio.to_thread(ensure_default_model, say), None
+
     if plan.bootstrap:
-        return plan.bootstrap, await model
+        return plan.bootstrap, *await models()
     say("Starting Apache Kafka on this machine")
     broker = LocalBroker(progress=say)
     started = time.monotonic()
     starting = asyncio.to_thread(stack.enter_context, broker)
-    _, folder = await asyncio.gather(starting, model)
+    _, (model, story_models) = await asyncio.gather(starting, models())
     say(
-        f"Apache Kafka {broker.version} on {broker.bootstrap} and the model {folder.name} "
+        f"Apache Kafka {broker.version} on {broker.bootstrap} and the model {model.name} "
         f"after {time.monotonic() - started:.1f} s"
     )
-    return broker.bootstrap, folder
+    return broker.bootstrap, model, story_models
 
 
 def _settings(plan: DemoPlan, bootstrap: str, folder: Path) -> Settings:
@@ -169,6 +202,7 @@ async def _play(
     settings: Settings,
     supervisors: tuple[Supervisor, Supervisor, Supervisor],
     scene: Scene,
+    story: RolloutStory | None,
     interrupted: asyncio.Event,
     show: Show,
     warmed_up: int,
@@ -187,19 +221,32 @@ async def _play(
             scene.restarts = of_worker.restarts
             show(watcher.seen, scene)
 
+        telling = [] if story is None else [story.watch(), _tell(story, interrupted)]
         async with _beside(
-            watcher.run(), *(supervisor.run() for supervisor in (of_worker, *others)), _repeat(refresh)
+            watcher.run(), *(supervisor.run() for supervisor in (of_worker, *others)), _repeat(refresh), *telling
         ) as beside:
             scene.state = "playing"
             await beside.until(play(sender, _timeline(plan, names), paced=True, is_over=interrupted.is_set))
             scene.state = "waiting until every record that was sent has ended"
             summary = await beside.until(_drain(settings, watcher.seen, warmed_up, outcomes_expire=plan.csv is None))
+            if story is not None:
+                scene.state = "reading every prediction again"
+                summary.rollout = await beside.until(sum_up(story, settings, watcher.seen.by_model))
         refresh()
     summary.worker_restarts = of_worker.restarts
     return summary
 
 
+async def _tell(story: RolloutStory, over: asyncio.Event) -> None:
+    """Tell the story, then end the play."""
+    await story.run()
+    over.set()
+    await asyncio.Event().wait()
+
+
 def _timeline(plan: DemoPlan, names: TopicNames) -> Iterator[ScheduledEvent]:
+    if plan.rollout:  # it ends when the story does
+        return Play(names, rate=plan.rate, delay_s_max=DELAY_S_MAX, shares=MANY_OUTCOMES, seed=plan.seed).generated()
     shares = FaultShares() if plan.csv is None else FAITHFUL
     shares = shares if plan.with_outcomes else replace(shares, repeated=0, conflicting=0, outcome=0)
     if plan.csv is None:

@@ -40,6 +40,10 @@ FAITHFUL = FaultShares(
     0, 0, 0, 0, outcome=1.0, outcome_corrected=0, outcome_repeated=0, outcome_broken=0, outcome_for_nobody=0
 )
 
+# for a roll-out: nearly every stop gets its outcome, so that models are soon told apart; none comes before its
+# observation, which might not be sent any more when the story ends
+MANY_OUTCOMES = FaultShares(outcome=0.95, outcome_early=0, outcome_for_nobody=0)
+
 
 class Play:
     """A stream of observations at `rate` a second with what follows from each, for `seconds` (None: for ever), all

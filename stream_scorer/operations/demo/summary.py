@@ -15,6 +15,7 @@ from stream_scorer.core.records.dead_letter_headers import ERRORS, STAGE
 from stream_scorer.core.records.decode import decode_or_none
 from stream_scorer.core.records.record import last_header
 from stream_scorer.operations.audit.report import AuditReport, audit
+from stream_scorer.operations.demo.rollout_summary import RolloutSummary
 from stream_scorer.operations.harness.latency_percentiles import latency_figures
 from stream_scorer.operations.reading.topic_reader import Reader, Record
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
@@ -52,11 +53,13 @@ class DemoSummary(msgspec.Struct, kw_only=True):
     latency_ms: dict[str, float]
     worker_restarts: int = 0
     counting_s: float = 0.0
+    rollout: RolloutSummary | None = None
 
     @property
     def is_fine(self) -> bool:
-        """Every record ended in exactly one place."""
-        return not (self.unaccounted or self.duplicated)
+        """Every record ended in exactly one place, and each prediction is what its model says."""
+        is_as_served = self.rollout is None or self.rollout.same == self.rollout.predictions
+        return is_as_served and not (self.unaccounted or self.duplicated)
 
 
 class _Joined(msgspec.Struct, gc=False):

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_scorer.core.contract.reasons import Code
+from stream_scorer.operations.demo.rollout_summary import RolloutSummary
 from stream_scorer.operations.demo.summary import DemoSummary
 
 
@@ -41,11 +42,15 @@ def render_summary(summary: DemoSummary) -> RenderableType:
         )
     if summary.worker_restarts:
         table.add_row(f"{summary.worker_restarts:,}", "times the worker ended and was restarted")
+    if summary.rollout is not None:
+        _add_rollout(table, summary.rollout)
     words = (
         "Every record ended in exactly one place."
         if summary.is_fine
         else f"{summary.unaccounted:,} unaccounted for, {summary.duplicated:,} accounted for twice."
     )
+    if summary.rollout is not None and summary.rollout.same != summary.rollout.predictions:
+        words += " Predictions differ from what their models say."
     verdict = Text(f"{'✓' if summary.is_fine else '✗'} {words}", style="bold green" if summary.is_fine else "bold red")
     counted = Text("Counted by reading the topics back under read_committed.", style="dim")
     return Panel(
@@ -55,6 +60,21 @@ def render_summary(summary: DemoSummary) -> RenderableType:
         title="stream-scorer demo",
         title_align="left",
         expand=False,
+    )
+
+
+def _add_rollout(table: Table, rollout: RolloutSummary) -> None:
+    for model, count in rollout.published.items():
+        table.add_row(f"{count:,}", f"predictions by {model}")
+    if rollout.withdrawn is not None:
+        table.add_row(f"{rollout.withdrawn_after_outcomes:,}", f"outcomes had shown that {rollout.withdrawn} is worse")
+    if rollout.promoted is not None:
+        table.add_row(f"{rollout.promoted_after_outcomes:,}", f"outcomes had shown that {rollout.promoted} is better")
+    else:
+        table.add_row("–", "nothing was promoted: the outcomes have not shown enough yet")
+    table.add_row(
+        f"{rollout.same:,}",
+        f"of {rollout.predictions:,} predictions are the same when their models score them again",
     )
 
 

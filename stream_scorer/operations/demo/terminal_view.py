@@ -15,6 +15,7 @@ from rich.text import Text
 
 from stream_scorer.core.quality.confidence_intervals import wilson
 from stream_scorer.operations.demo.live_counts import LiveCounts
+from stream_scorer.operations.demo.rollout_story import StoryProgress
 from stream_scorer.operations.harness.latency_percentiles import latency_figures
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -35,6 +36,8 @@ class Scene:
     outcomes: int = 0
     state: str = ""
     restarts: int = 0
+    prefix: str = ""
+    story: StoryProgress | None = None
 
 
 def render(seen: LiveCounts, scene: Scene, *, height: int) -> Layout:
@@ -42,7 +45,7 @@ def render(seen: LiveCounts, scene: Scene, *, height: int) -> Layout:
     layout = Layout()
     layout.split_column(
         Layout(_head(scene), size=4),
-        Layout(_flow(seen, scene), size=5),
+        Layout(flow(seen, scene), size=5),
         Layout(name="middle", ratio=1),
         Layout(name="bottom", size=min(max(len(seen.reasons), 3), 6 if height < 34 else 12) + 2),
     )
@@ -62,12 +65,12 @@ def line(seen: LiveCounts, scene: Scene) -> str:
     joined = f"  joined {seen.updates['joined']:,}" if seen.updates else ""
     dead = sum(seen.dead_letters.values())
     counts = f"observations {scene.observations:,}  predictions {seen.predictions.total():,}  dead letters {dead:,}"
-    return f"{_clock(scene.elapsed_s)}  {counts}{latency}{joined}"
+    return f"{clock(scene.elapsed_s)}  {counts}{latency}{joined}"
 
 
 def _head(scene: Scene) -> RenderableType:
     left = Text.assemble(
-        (" stream-scorer ", "bold reverse cyan"), (f"  {_clock(scene.elapsed_s)}  ", "bold"), scene.state
+        (" stream-scorer ", "bold reverse cyan"), (f"  {clock(scene.elapsed_s)}  ", "bold"), scene.state
     )
     restarts = f" worker restarted {scene.restarts}×" if scene.restarts else ""
     acting = Text.assemble(("to replay, log in with ", "dim"), (scene.act_token, "cyan")) if scene.act_token else ""
@@ -85,7 +88,7 @@ def _head(scene: Scene) -> RenderableType:
     return grid
 
 
-def _flow(seen: LiveCounts, scene: Scene) -> RenderableType:
+def flow(seen: LiveCounts, scene: Scene) -> RenderableType:
     figures = latency_figures(seen.recent_ms, (0.5, 0.99))
     grid = Table.grid(expand=True, padding=(0, 1))
     for _ in range(5):
@@ -190,5 +193,5 @@ def _bar(share: float, width: int) -> Text:
     return Text.assemble(("━" * full, "cyan"), ("─" * (width - full), "dim"))
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"

@@ -153,12 +153,16 @@ class ServiceProcess:
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
+    def memory_bytes(self) -> int:
+        """The memory that is resident now."""
+        return int(psutil.Process(self.pid).memory_info().rss)
+
     def memory_peak_bytes(self) -> int:
         """The most memory that was ever resident (VmHWM); where the system does not tell, what is resident now."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
         except FileNotFoundError:
-            return int(psutil.Process(self.pid).memory_info().rss)
+            return self.memory_bytes()
         return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
     def log(self) -> str:
@@ -187,6 +191,12 @@ class ServiceProcess:
         if self.exit_status() is None:
             self.resume()
             self.stop()
+
+
+def environ_of_tree(tree: Path) -> dict[str, str]:
+    """Variables with which `python -m stream_scorer` is that source tree's. Without the second one the folder that it
+    is started in would come first."""
+    return {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
 
 
 class NotStartedError(UserError):

@@ -23,8 +23,9 @@ from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
 from stream_scorer.runtime.kafka.topic_ids import topic_ids
 from stream_scorer.runtime.state.scored_since import scored_since
 
-# Four partitions of it, fetched ahead once, are what a read holds in memory. Larger fetches were not quicker.
-FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
+# Four partitions of it, fetched ahead once, are what a read holds in memory. Fetches of 4 MiB, which no processor's
+# cache holds, cost a third more, and those of 512 KiB cost as much.
+FETCH_BYTES_MAX: Final = 1024 * 1024
 POLL_MS: Final = 250
 # What is read is there already. A fetch that waits at a topic's end (500 ms by default) would only keep the next read.
 FETCH_WAIT_MS: Final = 10

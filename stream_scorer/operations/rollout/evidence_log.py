@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 
 from stream_scorer.core.records.model_evidence import ModelEvidence, decode_evidence
 from stream_scorer.core.rollout.evidence import EvidenceCounts, evidence_of, no_evidence, total_evidence
+from stream_scorer.core.rollout.evidence_counter import ModelPair, pair_of
+from stream_scorer.core.rollout.score_histograms import ScoreHistograms, histograms_of, no_histograms
 from stream_scorer.operations.reading.topic_position import TopicPosition
 from stream_scorer.operations.reading.topic_reader import Reader, Record
 
@@ -16,13 +18,6 @@ from stream_scorer.operations.reading.topic_reader import Reader, Record
 TAIL_OFFSETS: Final = 5_000
 # Points of a picture that are kept; every second one goes where there are more
 POINTS_MAX: Final = 240
-
-
-class Pair(NamedTuple):
-    """Digests of a champion and a candidate."""
-
-    champion: str
-    candidate: str
 
 
 class EvidencePoint(NamedTuple):
@@ -37,11 +32,13 @@ class _Growth:
 
     def __init__(self) -> None:
         self.lanes: dict[int, EvidenceCounts] = {}
+        self.histograms: dict[int, ScoreHistograms] = {}
         self.points: list[EvidencePoint] = []
         self._every = self._passed = 0
 
     def note(self, partition: int, at_ms: int, record: ModelEvidence) -> None:
         self.lanes[partition] = evidence_of(record)
+        self.histograms[partition] = histograms_of(record)
         self._passed += 1
         if self._passed <= self._every:
             return
@@ -60,7 +57,7 @@ class EvidenceLog:
 
     def __init__(self, topic: str) -> None:
         self._position = TopicPosition(topic, tail=TAIL_OFFSETS, stable=True)
-        self._pairs: dict[Pair, _Growth] = {}
+        self._pairs: dict[ModelPair, _Growth] = {}
         self.passed_over = 0
 
     async def refresh(self, reader: Reader) -> None:
@@ -74,7 +71,7 @@ class EvidenceLog:
 
     def note(self, partition: int, at_ms: int, record: ModelEvidence) -> None:
         """Take in a lane's next record, of a time in ms since 1970."""
-        pair = Pair(record.champion.digest, record.candidate.digest)
+        pair = pair_of(record.champion, record.candidate)
         self._pairs.setdefault(pair, _Growth()).note(partition, at_ms, record)
 
     def _decoded(self, partition: int, records: Iterable[Record]) -> Iterable[tuple[int, int, ModelEvidence]]:
@@ -85,12 +82,19 @@ class EvidenceLog:
             else:
                 yield partition, record.timestamp, evidence
 
-    def total(self, pair: Pair) -> EvidenceCounts:
+    def total(self, pair: ModelPair) -> EvidenceCounts:
         """What all lanes have counted for a pair; nothing where they have said nothing of it."""
         growth = self._pairs.get(pair)
         return no_evidence() if growth is None else growth.total()
 
-    def points(self, pair: Pair) -> list[EvidencePoint]:
+    def histograms(self, pair: ModelPair) -> ScoreHistograms:
+        """How both models' probabilities lie, over all lanes."""
+        growth, total = self._pairs.get(pair), no_histograms()
+        for lane in () if growth is None else growth.histograms.values():
+            total = total.plus(lane)
+        return total
+
+    def points(self, pair: ModelPair) -> list[EvidencePoint]:
         """How it grew, oldest first; the last one is what is known now."""
         growth = self._pairs.get(pair)
         if growth is None:

@@ -21,6 +21,11 @@ from stream_scorer.core.rollout.control import InForce, Refusal
 from stream_scorer.errors import ModelError
 
 SALT_BYTES = 16
+JUDGE_DECIDES = (
+    "the judge promotes a candidate by itself, once, when every condition is shown, and withdraws those shown to be "
+    "worse or of no gain"
+)
+PEOPLE_DECIDE = "nothing is promoted or withdrawn by itself any more"
 
 
 class PlannedAct(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +86,10 @@ def deploy(
         )
     else:
         words = f"{model.label} becomes a shadow in {environment}: it is scored, nobody gets its predictions"
+    if test.auto:
+        words += f"; {JUDGE_DECIDES}"
+    elif in_force.control.test.auto:
+        words += f"; {PEOPLE_DECIDE}"
     return _planned(in_force, ControlAct.DEPLOY, model.label, models, test, words)
 
 
@@ -107,7 +116,7 @@ def promote(in_force: InForce | None, digest: str | None, environment: str) -> P
         f"{now} replaces {was} as champion of {environment}, for all ids, lane by lane at the next batch; {was} stays "
         "loaded for a roll-back"
     )
-    return _planned(before, ControlAct.PROMOTE, now, models, _spent(before.control.test), words)
+    return _planned(before, ControlAct.PROMOTE, now, models, rules.without_auto(before.control.test), words)
 
 
 def roll_back(in_force: InForce | None, environment: str) -> PlannedAct:
@@ -116,7 +125,7 @@ def roll_back(in_force: InForce | None, environment: str) -> PlannedAct:
     models = _possible(rules.rolled_back(before.control.models))
     was, now = before.control.models.champion.label, models.champion.label
     words = f"{now} replaces {was} as champion of {environment} again; it is loaded already"
-    return _planned(before, ControlAct.ROLLBACK, now, models, _spent(before.control.test), words)
+    return _planned(before, ControlAct.ROLLBACK, now, models, rules.without_auto(before.control.test), words)
 
 
 def withdraw(in_force: InForce | None, digest: str | None, environment: str) -> PlannedAct:
@@ -130,6 +139,20 @@ def withdraw(in_force: InForce | None, digest: str | None, environment: str) -> 
     if models.previous is not None and digest == models.previous.digest:
         raise ModelError(f"{models.previous.label} is no candidate: `model stop` unloads it")
     return _without(before, ControlAct.WITHDRAW, digest, environment)
+
+
+def auto(in_force: InForce | None, *, on: bool, environment: str) -> PlannedAct:
+    """The judge may decide by itself, or may not any more."""
+    before = _deployed(in_force, environment)
+    models, test = before.control.models, before.control.test
+    if on and not rules.candidates_of(models):
+        raise ModelError(
+            "there is no candidate to decide on: deploy one first (`model deploy SOURCE --as shadow --auto`)"
+        )
+    if on == test.auto:
+        raise ModelError(f"automatic decisions are {'on' if on else 'off'} in {environment} already")
+    words = f"in {environment}, {JUDGE_DECIDES if on else PEOPLE_DECIDE}"
+    return _planned(before, ControlAct.AUTO, "", models, msgspec.structs.replace(test, auto=on), words)
 
 
 def stop(in_force: InForce | None, digest: str, environment: str) -> PlannedAct:
@@ -165,11 +188,6 @@ def _deployed(in_force: InForce | None, environment: str) -> InForce:
             f"no model is deployed in {environment} yet: `stream-scorer model deploy SOURCE --as champion` begins"
         )
     return in_force
-
-
-def _spent(test: AcceptanceTest) -> AcceptanceTest:
-    """The test of a race that is over: the judge decides no second time by itself."""
-    return msgspec.structs.replace(test, auto=False)
 
 
 def _possible(models: DeployedModels | Refusal) -> DeployedModels:

@@ -15,19 +15,23 @@ from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records.model_control import AcceptanceTest, ServedModel, environment_of
 from stream_scorer.core.records.timestamps import rfc3339
-from stream_scorer.core.rollout.control import InForce
+from stream_scorer.core.rollout.contrasts import contrasts_of
+from stream_scorer.core.rollout.control import InForce, in_roles, judged_at_once
+from stream_scorer.core.rollout.evidence_counter import pair_of
+from stream_scorer.core.rollout.score_histograms import ScoreHistograms, no_histograms
 from stream_scorer.errors import ModelError, OvertakenError, SettingsError
 from stream_scorer.operations.dead_letters.service import user
 from stream_scorer.operations.reading.topic_reader import Reader
 from stream_scorer.operations.rollout import planned_act
 from stream_scorer.operations.rollout.control_log import ControlLog, control_producer, overtaken, told
-from stream_scorer.operations.rollout.evidence_log import EvidenceLog, EvidencePoint, Pair
+from stream_scorer.operations.rollout.evidence_log import EvidenceLog, EvidencePoint
 from stream_scorer.operations.rollout.lane_switches import LaneRolloutStatus, LaneSwitches
-from stream_scorer.operations.rollout.model_store import ModelStore, NewModel, OnChunk, UploadedModel
+from stream_scorer.operations.rollout.model_store import ModelStore, NewModel, OnChunk
 from stream_scorer.operations.rollout.planned_act import PlannedAct
-from stream_scorer.operations.rollout.status import RolloutStatus, in_roles, judged_at_once, status_of
+from stream_scorer.operations.rollout.status import RolloutStatus, status_of
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
+from stream_scorer.runtime.rollout.model_topic import UploadedModel
 from stream_scorer.runtime.settings.settings import Settings
 
 WAIT_POLL_S: Final = 0.5
@@ -92,8 +96,18 @@ class Rollout:
         """How the evidence for a candidate beside today's champion grew, as of the last look."""
         if self._control.in_force is None:
             return []
-        champion = self._control.in_force.control.models.champion.digest
-        return self._evidence.points(Pair(champion, candidate))
+        models = self._control.in_force.control.models
+        found = (model for _, model, _ in in_roles(models)[1:] if model.digest == candidate)
+        return [point for model in found for point in self._evidence.points(pair_of(models.champion, model))]
+
+    def histograms(self, candidate: str) -> ScoreHistograms:
+        """How the probabilities of a candidate and of today's champion lie, as of the last look."""
+        if self._control.in_force is not None:
+            models = self._control.in_force.control.models
+            for _, model, _ in in_roles(models)[1:]:
+                if model.digest == candidate:
+                    return self._evidence.histograms(pair_of(models.champion, model))
+        return no_histograms()
 
     def judged_at_once(self) -> int:
         """How many candidates share the errors."""
@@ -111,15 +125,24 @@ class Rollout:
         role: str,
         *,
         share: float = 0.0,
+        auto: bool = False,
     ) -> PlannedAct:
-        """One more model. What is asked of it is fixed here, from the settings. Raises ModelError, SettingsError."""
+        """One more model. What is asked of it is fixed here, from the settings; `auto`: the judge may decide by itself.
+        Raises ModelError, SettingsError."""
         if self.settings.worker.delivery == "at-least-once" and role == "canary":
             raise SettingsError(
                 "with worker.delivery = at-least-once no canary can be deployed: one observation could be published by "
                 "two models. Deploy a shadow or the champion, or use exactly-once"
             )
+        if auto:
+            self._refuse_automatic(role)
         business = self.settings.business
-        test = AcceptanceTest(floor=business.success_rate_min, gap_max=business.group_gap_max)
+        test = AcceptanceTest(
+            floor=business.success_rate_min,
+            gap_max=business.group_gap_max,
+            contrasts=contrasts_of(self.settings.models.contrasts),
+            auto=auto,
+        )
         in_force = await self._in_force()
         return planned_act.deploy(in_force, model, role, share=share, test=test, environment=self.environment)
 
@@ -149,6 +172,21 @@ class Rollout:
     async def plan_withdraw(self, named: str | None = None) -> PlannedAct:
         """A candidate goes, by default the canary. Raises ModelError."""
         return planned_act.withdraw(await self._in_force(), await self._digest_of(named), self.environment)
+
+    async def plan_auto(self, *, on: bool) -> PlannedAct:
+        """The judge may decide by itself, or not any more. Raises ModelError, SettingsError."""
+        if on:
+            self._refuse_automatic()
+        return planned_act.auto(await self._in_force(), on=on, environment=self.environment)
+
+    def _refuse_automatic(self, role: str = "") -> None:
+        if self.settings.worker.delivery == "at-least-once":
+            raise SettingsError(
+                "with worker.delivery = at-least-once nothing can be promoted or withdrawn automatically: an outcome "
+                "may count twice. Decide yourself (leave out --auto), or use exactly-once"
+            )
+        if role == "champion":
+            raise SettingsError("a champion is not judged, its candidates are: deploy a shadow or a canary with --auto")
 
     async def plan_stop(self, named: str) -> PlannedAct:
         """A model is unloaded. Raises ModelError."""

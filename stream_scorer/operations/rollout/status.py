@@ -3,12 +3,19 @@
 Invariant: everything here comes from committed records; no worker is asked.
 """
 
-import msgspec
+from collections.abc import Sequence
 
-from stream_scorer.core.records.model_control import DeployedModels, ModelControl, ServedModel
-from stream_scorer.core.rollout.control import InForce
+import msgspec
+import numpy as np
+
+from stream_scorer.core.records.model_control import AcceptanceTest, ModelControl, ServedModel
+from stream_scorer.core.records.timestamps import rfc3339
+from stream_scorer.core.rollout.control import InForce, in_roles, judged_at_once
+from stream_scorer.core.rollout.evidence import EvidenceCounts
+from stream_scorer.core.rollout.evidence_counter import pair_of
 from stream_scorer.core.rollout.progress import CandidateProgress, progress_of
-from stream_scorer.operations.rollout.evidence_log import EvidenceLog, Pair
+from stream_scorer.core.rollout.rule import combine
+from stream_scorer.operations.rollout.evidence_log import EvidenceLog, EvidencePoint
 from stream_scorer.operations.rollout.lane_switches import LaneRolloutStatus
 
 
@@ -26,13 +33,15 @@ class ModelInRole(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CandidateStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What outcomes say of a model beside the champion."""
+    """What outcomes say of a model beside the champion. `suspended_since`: since when a guard holds, RFC 3339; None
+    where none does."""
 
     model: str
     digest: str
     role: str
     champion: str
     progress: CandidateProgress
+    suspended_since: str | None = None
 
 
 class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,18 +86,6 @@ def status_of(
     )
 
 
-def in_roles(models: DeployedModels) -> list[tuple[str, ServedModel, float]]:
-    """Every model with its role and its share of the ids."""
-    share = 0.0 if models.canary is None else models.canary.share
-    found: list[tuple[str, ServedModel, float]] = [("champion", models.champion, 1 - share)]
-    if models.canary is not None:
-        found.append(("canary", models.canary, share))
-    found += [("shadow", shadow, 0.0) for shadow in models.shadows]
-    if models.previous is not None:
-        found.append(("previous", models.previous, 0.0))
-    return found
-
-
 def _in_role(role: str, model: ServedModel, share: float, lanes: list[LaneRolloutStatus]) -> ModelInRole:
     return ModelInRole(
         role=role,
@@ -102,22 +99,33 @@ def _in_role(role: str, model: ServedModel, share: float, lanes: list[LaneRollou
 
 
 def _candidates(control: ModelControl, evidence: EvidenceLog) -> list[CandidateStatus]:
-    champion = control.models.champion
+    champion, at_once = control.models.champion, judged_at_once(control.models)
     found = []
     for role, model, _ in in_roles(control.models)[1:]:
-        total = evidence.total(Pair(champion.digest, model.digest))
+        pair = pair_of(champion, model)
+        progress = progress_of(evidence.total(pair), champion.threshold, control.test, at_once)
+        since_ms = None
+        if progress.decision == "suspend":
+            since_ms = suspended_since_ms(evidence.points(pair), champion.threshold, control.test)
         found.append(
             CandidateStatus(
                 model=model.label,
                 digest=model.digest,
                 role=role,
                 champion=champion.label,
-                progress=progress_of(total, champion.threshold, control.test, judged_at_once(control.models)),
+                progress=progress,
+                suspended_since=None if since_ms is None else rfc3339(since_ms),
             )
         )
     return found
 
 
-def judged_at_once(models: DeployedModels) -> int:
-    """How many candidates share the errors. The champion before is none: it is looked at, and not promoted."""
-    return max(1, (models.canary is not None) + len(models.shadows))
+def suspended_since_ms(points: Sequence[EvidencePoint], threshold: float, test: AcceptanceTest) -> int | None:
+    """Since which point a guard holds without a break, in ms since 1970; None where none holds at the last one."""
+    if not points:
+        return None
+    stacked = EvidenceCounts(*map(np.stack, zip(*(point.counts for point in points), strict=True)))
+    holds = combine(stacked, threshold, test).suspend
+    before = np.flatnonzero(~holds)
+    first = int(before[-1]) + 1 if len(before) else 0
+    return points[first].at_ms if first < len(points) else None

@@ -16,6 +16,7 @@ class Role(StrEnum):
     """Whom a user of the cluster stands for. Somebody who is several of them has the rights of all."""
 
     WORKER = "worker"
+    JUDGE = "judge"
     PRODUCER = "producer"
     ASKING_PRODUCER = "asking-producer"
     GATEWAY = "gateway"
@@ -59,6 +60,8 @@ class Acl(NamedTuple):
 
 WHO: Final = {
     Role.WORKER: "`stream-scorer worker`",
+    Role.JUDGE: "a worker that may promote and withdraw models by itself (`model deploy --auto`), beside its rights as "
+    "a worker",
     Role.PRODUCER: "sends observations and outcomes",
     Role.ASKING_PRODUCER: "a producer that waits for its answers (`produce --wait`, `stream_scorer.client`)",
     Role.GATEWAY: "`stream-scorer gateway`",
@@ -92,6 +95,7 @@ _WORKER: Final[_Table] = {
     "models": {_READ: "to load models"},
     "model_evidence": {_READ: "to continue a lane's counts", _WRITE: "to publish evidence records"},
 }
+_JUDGES: Final[_Table] = {"model_control": {_WRITE: "to write automatic decisions"}}
 _SENDING: Final[_Table] = {
     "observations": {_WRITE: "to send observations"},
     "outcomes": {_WRITE: "to send outcomes"},
@@ -138,6 +142,8 @@ def _rights(role: Role, prefix: str, group: str) -> Iterator[Acl]:
         yield from _on(topics, prefix, {topic.key: {**_WORKER.get(topic.key, seen), **hidden} for topic in topics})
         yield Acl(Kind.GROUP, group, _READ, False, "to share the partitions among workers")
         yield Acl(Kind.TRANSACTIONAL_ID, f"{group}-", _WRITE, True, "to publish in transactions")
+    elif role is Role.JUDGE:
+        yield from _on(topics, prefix, _JUDGES)
     elif role is Role.PRODUCER:
         yield from _on(topics, prefix, _SENDING)
     elif role is Role.ASKING_PRODUCER:

@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.dead_letters.rejection import RejectedRecord
-from stream_scorer.core.observations.scoring import Probabilities
+from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.core.observations.speakers import Published, ScoredSample
 from stream_scorer.core.outcomes.join import JoinResult
 from stream_scorer.core.quality.counts import Model, QualityCounts
@@ -71,9 +71,9 @@ def oldest_ms(*queues: Sequence[Record]) -> int | None:
 @dataclass(slots=True)
 class BatchStats:
     """What is to be counted once the batch is committed, by where its records ended. `scored`: for each model its
-    predictions; `counted`, `retracted`: joined outcomes; `unscored`: ids that it failed at; `quarantined`: records of
-    batches that were not unfolded; `shadow_predictions`: records of them; `shadows_missing`: predictions that shadows
-    owe."""
+    predictions; `shadow_scored`: what shadows would have said, in `counted` too; `counted`, `retracted`: quality;
+    `unscored`: ids that it failed at; `quarantined`: records of batches that were not unfolded; `shadow_predictions`:
+    records of them; `shadows_missing`: predictions that shadows owe."""
 
     observations: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -85,6 +85,7 @@ class BatchStats:
     unscored: Sequence[bytes] = ()
     predicted_ms: Sequence[int] = ()
     scored: list[tuple[Model, ScoredSample]] = field(default_factory=list)
+    shadow_scored: list[tuple[Model, Codes, Probabilities]] = field(default_factory=list)
     steps_s: dict[str, float] = field(default_factory=dict)
     counted: QualityCounts = field(default_factory=QualityCounts)
     retracted: QualityCounts = field(default_factory=QualityCounts)

@@ -15,6 +15,7 @@ from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
 from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.core.observations.speakers import Published
 from stream_scorer.core.outcomes.join import FirstOutcomes, first_outcomes
+from stream_scorer.core.quality.counts import Model
 from stream_scorer.core.records.model_control import ServedModel
 from stream_scorer.core.records.model_evidence import ModelEvidence, encode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets
@@ -110,7 +111,11 @@ class LaneEvidence:
                 if candidate.digest == models.ids.previous.digest and not loaded.expensive:
                     answer = await self._ask(published.codes, loaded)
             if answer is not None and not isinstance(answer, str):
-                counter.count_scored(published.champion[others], answer[others])
+                codes, said = published.codes[others], answer[others]
+                counter.count_scored(codes, published.champion[others], said)
+                if (shadow := _as_shadow(models, candidate)) is not None:
+                    work.stats.counted.count_predictions(shadow, codes, said >= candidate.threshold)
+                    work.stats.shadow_scored.append((shadow, codes, said))
                 self._unrecorded.add(counter.pair)
 
     async def _count_outcomes(self, models: ServingModels, work: BatchResult) -> None:
@@ -132,6 +137,9 @@ class LaneEvidence:
                 work.stats.shadows_missing += len(counted.codes)
                 continue
             counter.count_outcomes(counted.codes, champion[own], candidate, counted.actual)
+            if (shadow := _as_shadow(models, counter.pair.candidate)) is not None:
+                decisions = candidate >= counter.pair.candidate.threshold
+                work.stats.counted.count_joined(shadow, counted.codes, candidate, decisions, counted.actual)
             self._unrecorded.add(counter.pair)
 
     async def _answer(self, codes: Codes, models: ServingModels, model: ServedModel) -> Probabilities | None:
@@ -145,6 +153,12 @@ class LaneEvidence:
 
 def _candidates(models: ServingModels) -> Iterable[ServedModel]:
     return models_of(models.ids)[1:]
+
+
+def _as_shadow(models: ServingModels, candidate: ServedModel) -> Model | None:
+    """How metrics name a shadow; None for another candidate, whose published predictions are counted as such."""
+    digests = {shadow.digest for shadow in models.ids.shadows}
+    return (candidate.label, "shadow") if candidate.digest in digests else None
 
 
 def _without_smoke_tests(published: Published) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

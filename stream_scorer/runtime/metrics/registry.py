@@ -26,6 +26,7 @@ from stream_scorer.models.registry.reference_distributions import ReferenceDistr
 from stream_scorer.runtime.lanes.batch import Batch, BatchStats
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition, Labels
+from stream_scorer.runtime.metrics.evidence_metrics import EvidenceMetrics
 from stream_scorer.runtime.metrics.exposition import Histogram, Series, family_text, series_lines
 from stream_scorer.runtime.metrics.model_metrics import ModelMetrics
 from stream_scorer.runtime.settings.sections import BusinessSettings
@@ -68,6 +69,7 @@ class Metrics:
         self._models = ModelMetrics()
         self._waiting: list[Committed] = []
         self._waiting_records = 0
+        self.evidence = EvidenceMetrics()
         build = replace(catalogue.BUILD, combinations=((stream_scorer.__version__, contract_digest()),))
         self._build = family_text(build, series_lines(build, (), [1.0]))
         self._process = CollectorRegistry()
@@ -78,6 +80,10 @@ class Metrics:
 
     def suspended(self, models: int) -> None:
         self._figures[catalogue.SUSPENSIONS].add(models)
+
+    def judged(self, event: str) -> None:
+        """The judge promoted or withdrew a candidate, or could not."""
+        self._figures[catalogue.JUDGE_EVENTS].add(1.0, event)
 
     def model_unloaded(self, model: str, role: str) -> None:
         self.models.unload((model, role))
@@ -134,6 +140,8 @@ class Metrics:
         for stats in all_stats:
             for model, sample in stats.scored:
                 samples[model].append(sample)
+            for model, codes, probabilities in stats.shadow_scored:
+                self._models.add_probabilities(model, codes, probabilities)
             self._models.add(stats.counted, stats.retracted)
         for model, scored in samples.items():
             codes, decisions, probabilities = map(np.concatenate, zip(*scored, strict=True))
@@ -208,6 +216,7 @@ class Metrics:
             *(family_text(one.definition, one.lines()) for one in plain),
             family_text(catalogue.FEATURES, features),
             *self._models.texts(),
+            *self.evidence.texts(),
             self._build,
         ]
         return "".join(texts).encode() + generate_latest(self._process)

@@ -5,6 +5,7 @@ Invariant: a record is in force only by `core/rollout/control.py`, so that all w
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,10 +23,12 @@ log = logging.getLogger(__name__)
 READ_WAIT_S = 1.0
 RETRY_WAIT_S = 1.0
 RECORDS_MAX = 1_000
+COUNTED_KEPT_MAX = 100
 
 
 class ControlTopic:
-    """What is in force. `in_force`: None before a first record counts; `position`: behind what was read."""
+    """What is in force. `in_force`: None before a first record counts; `position`: behind what was read; `counted`:
+    offsets of the last records that counted."""
 
     def __init__(self, options: Mapping[str, Any], topic: str, environment: str) -> None:
         self._environment = environment
@@ -35,6 +38,7 @@ class ControlTopic:
         )
         self.in_force: InForce | None = None
         self.position = 0
+        self.counted: deque[int] = deque(maxlen=COUNTED_KEPT_MAX)
 
     async def start(self) -> None:
         """Read all that is there. Raises `RolloutError` where it says what this version does not know."""
@@ -62,6 +66,8 @@ class ControlTopic:
                         f"{record.offset}, which this version does not know: it can't say which models should serve. "
                         "Install the version that wrote it, or a later one."
                     )
+                if found is not None and found is not self.in_force:
+                    self.counted.append(found.offset)
                 self.in_force = found
             self.position = await self._consumer.position(self._partition)
         except KafkaError as error:

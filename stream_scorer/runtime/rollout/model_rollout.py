@@ -7,17 +7,21 @@ the event loop. Until a first control record counts, the worker's own model serv
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from stream_scorer.core.records.model_control import ServedModel, environment_of
 from stream_scorer.core.records.model_switch import ModelSwitch
 from stream_scorer.core.rollout.control import InForce
 from stream_scorer.errors import ModelError, RolloutError
-from stream_scorer.runtime.cluster.topic_admin import TopicNames
+from stream_scorer.runtime.cluster.topic_admin import TopicNames, definitions_for
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.rollout.control_topic import ControlTopic
+from stream_scorer.runtime.rollout.evidence_follower import EvidenceFollower
 from stream_scorer.runtime.rollout.evidence_topic import EvidenceTopic
+from stream_scorer.runtime.rollout.judge import Judge, write_control
 from stream_scorer.runtime.rollout.model_cache import ModelCache
 from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels, models_of
 from stream_scorer.runtime.rollout.switch_topic import SwitchTopic
@@ -58,6 +62,7 @@ class ModelRollout:
         switches: SwitchTopic,
         evidence: EvidenceTopic,
         store: ModelCache,
+        judge: Judge,
         *,
         load_own: Callable[[], ServingModels],
         has_own: bool,
@@ -67,7 +72,7 @@ class ModelRollout:
         """`has_own`: whether the settings name a model; `canaries_allowed`: whether a batch is published by one model
         at most once."""
         self._control, self._switches, self._store = control, switches, store
-        self.evidence = evidence
+        self.evidence, self.judge = evidence, judge
         self._load_own, self._has_own = load_own, has_own
         self._loaded_max, self._canaries_allowed = loaded_max, canaries_allowed
         self._loaded: dict[str, ServingModel] = {}
@@ -111,7 +116,7 @@ class ModelRollout:
 
     async def stop(self) -> None:
         """Let go of everything; models in processes of their own are killed."""
-        for stop in (self._control.stop, self._switches.stop, self.evidence.stop):
+        for stop in (self._control.stop, self._switches.stop, self.evidence.stop, self.judge.stop):
             with contextlib.suppress(Exception):
                 await stop()
         await asyncio.to_thread(_close_all, list(self._loaded.values()))
@@ -217,15 +222,30 @@ def make_rollout(settings: Settings, names: TopicNames, load_own: Callable[[], S
         timeout_s=settings.models.timeout_ms / 1000,
         trusted_types=settings.model.trusted_types,
     )
+    control = ControlTopic(options, names.model_control, environment_of(settings.topics.prefix))
+    switches = SwitchTopic(options, names.model_switches)
+    exactly_once = settings.worker.delivery == "exactly-once"
+    partitions = next(topic.partitions for topic in definitions_for(settings) if topic.name == names.model_evidence)
+    judge = Judge(
+        control,
+        switches,
+        EvidenceFollower(options, names.model_evidence, partitions),
+        partial(write_control, options, names.model_control),
+        lambda: time.time_ns() // 1_000_000,
+        partitions=partitions,
+        may_decide=exactly_once,
+        control_topic=names.model_control,
+    )
     return ModelRollout(
-        ControlTopic(options, names.model_control, environment_of(settings.topics.prefix)),
-        SwitchTopic(options, names.model_switches),
+        control,
+        switches,
         EvidenceTopic(options, names.model_evidence),
         store,
+        judge,
         load_own=load_own,
         has_own=bool(settings.model.folder),
         loaded_max=settings.models.loaded_max,
-        canaries_allowed=settings.worker.delivery == "exactly-once",
+        canaries_allowed=exactly_once,
     )
 
 

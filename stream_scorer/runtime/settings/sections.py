@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from stream_scorer.core.records.model_control import CONTRASTS
+from stream_scorer.core.rollout.contrasts import contrast_text
 from stream_scorer.runtime.settings.fields import SECRET, masked_section
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -180,6 +182,13 @@ class ModelsSettings(Section, frozen=True):
     shadow_predictions: Annotated[
         ShadowPredictions, about("Which are published: `all`, or `disagreements` with what was predicted")
     ] = "all"
+    contrasts: Annotated[
+        tuple[str, ...],
+        about(
+            "Groups whose discovery rates a candidate must not drive apart, `COLUMN:GROUP-GROUP`; fixed for a "
+            "candidate when it is deployed"
+        ),
+    ] = tuple(map(contrast_text, CONTRASTS))
 
 
 class HttpSettings(Section, frozen=True):

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from stream_scorer.core.rollout.contrasts import contrast_faults
 from stream_scorer.errors import SettingsError
 from stream_scorer.runtime.settings.fields import masked_section
 from stream_scorer.runtime.settings.layers import Problems, read_layers, read_toml
@@ -129,6 +130,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
     yield from sasl_contradictions(settings.kafka)
     yield from tls_contradictions(settings.kafka)
     yield from wrong_worker_urls(settings.console.workers)
+    yield from (f"models.contrasts: {fault}" for fault in contrast_faults(settings.models.contrasts))
     if bool(settings.gateway.tls_certificate_file) != bool(settings.gateway.tls_key_file):
         yield "gateway.tls_certificate_file and gateway.tls_key_file: HTTPS needs both"
     for origin in settings.gateway.cors_origins:

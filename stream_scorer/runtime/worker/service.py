@@ -40,6 +40,7 @@ from stream_scorer.runtime.worker.commit_listener import CommitListener
 from stream_scorer.runtime.worker.gauges import lane_statuses, update_gauges
 from stream_scorer.runtime.worker.health import Health, liveness, readiness
 from stream_scorer.runtime.worker.http_server import worker_server, write_address
+from stream_scorer.runtime.worker.judge_figures import JudgeFigures
 from stream_scorer.runtime.worker.lane_factory import LaneFactory
 from stream_scorer.runtime.worker.log_format import IdHash
 from stream_scorer.runtime.worker.retention_loss import RetentionLoss
@@ -92,6 +93,7 @@ class WorkerService(faust.Service):
         self._lost = RetentionLoss(metrics, self._names)
         self._rollout: ModelRollout | None = None
         self._shown: set[Model] = set()
+        self._judge_figures = JudgeFigures()
         self.speaker: ModelIdentity | None = None
         self._server = worker_server(
             live=self.live,
@@ -135,6 +137,7 @@ class WorkerService(faust.Service):
         watch = TopicWatch(consumer_loop.consumer, self._names)
         self._rollout = rollout = make_rollout(self.settings, self._names, self._load_own)
         rollout.changed = self._models_changed
+        rollout.judge.noted = self.metrics.judged
         await self._check_topics(watch)
         clock_watch = ClockWatch(self.settings, self._clock)
         await asyncio.gather(rollout.start(), clock_watch.ask())
@@ -147,6 +150,7 @@ class WorkerService(faust.Service):
         asking = asyncio.create_task(clock_watch.run())
         watching, running = asyncio.create_task(watch.run()), asyncio.create_task(consumer_loop.run())
         following = asyncio.create_task(rollout.run())
+        judging = asyncio.create_task(rollout.judge.run(self._owns_first_lane))
         try:
             await asyncio.wait((running, watching, following), return_when=asyncio.FIRST_COMPLETED)
             # a topic made anew tells more than what the reader found there
@@ -154,7 +158,7 @@ class WorkerService(faust.Service):
                 if ended.done():
                     ended.result()
         finally:
-            await _cancelled(collecting, asking, watching, running, following)
+            await _cancelled(collecting, asking, watching, running, following, judging)
 
     def _models_changed(self, models: ServingModels | None) -> None:
         """Show who serves, and let the lanes look."""
@@ -163,11 +167,13 @@ class WorkerService(faust.Service):
             shown = {(speaker.model, "champion"): models.champion.loaded}
             if (canary := models.ids.canary) is not None:
                 shown[canary.label, "canary"] = models.loaded[canary.digest]
+            shown |= {(shadow.label, "shadow"): models.loaded[shadow.digest] for shadow in models.ids.shadows}
             for model, role in self._shown - set(shown):
                 self.metrics.model_unloaded(model, role)
             for (model, role), loaded in shown.items():
                 self.metrics.model_loaded(model, role, loaded.trained_on)
             self._shown, self.speaker = set(shown), speaker
+            self.metrics.set(catalogue.MODELS_REFUSED, len(models.refused))
             offset = models.control_offset
             self.metrics.set(catalogue.CONTROL_OFFSET, -1 if offset is None else offset)
             log.info("model %s is warm, threshold %s", speaker.model, speaker.threshold)
@@ -194,6 +200,10 @@ class WorkerService(faust.Service):
 
     def _lanes(self) -> Mapping[int, Lane]:
         return self._consumer_loop.lanes if self._consumer_loop is not None else {}
+
+    def _owns_first_lane(self) -> bool:
+        first = self._lanes().get(0)
+        return first is not None and first.open
 
     def _open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
         return self._lane_factory.open_lane(partition, consumer)
@@ -299,6 +309,8 @@ class WorkerService(faust.Service):
         update_gauges(
             self.metrics, self._consumer_loop, ready=self._readiness().ok, state_path=self.settings.state_path
         )
+        if self._rollout is not None:
+            self.metrics.evidence.show(self._judge_figures.of(self._rollout.judge.view))
         return self.metrics.expose()
 
     # What whoever shows this worker asks

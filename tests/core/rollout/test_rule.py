@@ -1,12 +1,14 @@
 """The rule's parts: bets, bounds, conditions, guards."""
 
+from itertools import combinations
 from math import exp, log
 
 import numpy as np
 import pytest
 
-from stream_scorer.core.records.model_control import AcceptanceTest
+from stream_scorer.core.records.model_control import AcceptanceTest, Contrast
 from stream_scorer.core.rollout.confidence_sequence import half_width
+from stream_scorer.core.rollout.contrasts import GROUPS_OF, contrasts_of
 from stream_scorer.core.rollout.e_process import log_evidence
 from stream_scorer.core.rollout.evidence import EvidenceCounts, cell_of, no_evidence
 from stream_scorer.core.rollout.rule import GROUP_POSITIVES_MIN, combine
@@ -101,6 +103,33 @@ def test_what_is_not_among_the_contrasts_is_not_asked_for() -> None:
     outcomes[:, :, 0, :] = 0
     without_ethnicity = AcceptanceTest(contrasts=AcceptanceTest().contrasts[:2])
     assert combine(evidence_of(outcomes), 0.4, without_ethnicity).decision() == "promote"
+
+
+def pairs_of_groups() -> tuple[Contrast, ...]:
+    """Every contrast that there can be."""
+    return contrasts_of(
+        [f"{column}:{one}-{other}" for column, groups in GROUPS_OF.items() for one, other in combinations(groups, 2)]
+    )
+
+
+def test_every_contrast_has_conditions_of_its_own_names() -> None:
+    test = AcceptanceTest(contrasts=pairs_of_groups())
+    names = [condition.name for condition in combine(no_evidence(), 0.4, test).conditions]
+    assert len(names) == len(set(names)) == 4 + 2 * len(pairs_of_groups())
+
+
+def test_with_more_contrasts_each_harm_takes_more_to_show() -> None:
+    lost = no_evidence().outcomes
+    lost[0, 0, 0, cell_of(True, False, True)] = 1  # finds that the candidate passes over
+    needed = [
+        next(
+            times
+            for times in range(1, 100)
+            if combine(evidence_of(lost * times), 0.4, AcceptanceTest(contrasts=contrasts)).conditions[2].opposed
+        )
+        for contrasts in (pairs_of_groups()[:1], pairs_of_groups())
+    ]
+    assert needed[0] < needed[1]
 
 
 def test_a_candidate_that_is_unfair_where_its_champion_is_not_is_withdrawn() -> None:

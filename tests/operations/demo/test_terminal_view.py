@@ -1,6 +1,7 @@
 """The demo's view: everything is there in the smallest terminal, and figures say what was seen."""
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -119,7 +120,7 @@ def test_no_latency_no_figures() -> None:
 
 
 def a_summary(**changes: int) -> DemoSummary:
-    counts = dict.fromkeys(
+    counts: dict[str, Any] = dict.fromkeys(
         [
             *(
                 "observations",

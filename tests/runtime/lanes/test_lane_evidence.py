@@ -8,6 +8,7 @@ import pytest
 
 from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.core.outcomes.join import JoinResult
+from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.core.records.model_evidence import ModelEvidence, decode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets
@@ -47,7 +48,7 @@ class CountedLane:
         self.asked, self.failing, self.topic = 0, set[str](), FakeTopic()
         topic: Any = self.topic
         self.evidence = LaneEvidence(2, topic, self._ask, "w")
-        self.missing = 0
+        self.missing, self.counted = 0, QualityCounts()
 
     async def _ask(self, codes: Codes, model: ServingModel) -> Probabilities | str:
         self.asked += 1
@@ -62,6 +63,7 @@ class CountedLane:
         work.joined.append(answers)
         records = await self.evidence.count(batch, work, NEXT, now_ms)
         self.missing += work.stats.shadows_missing
+        self.counted.add(work.stats.counted)
         found = [decode_evidence(record.value) for record in records]
         return [record for record in found if record is not None]
 
@@ -112,3 +114,12 @@ async def test_outcomes_that_a_candidate_fails_at_are_not_counted_for_it_but_as_
     lane.failing = {SHADOW.digest}
     (record,) = await lane.count([100, 100])
     assert (sum(record.outcomes), lane.missing) == (0, 2)
+
+
+async def test_quality_figures_say_what_a_shadow_would_have_said() -> None:
+    lane = CountedLane()
+    await lane.count([99, 100, 101])
+    (shadow,) = lane.counted.models
+    assert shadow == (SHADOW.label, "shadow")
+    assert lane.counted[shadow].joined[..., 1, 1].sum() == 2  # the shadow came at offset 100
+    assert lane.counted[shadow].squared_error.sum() == 2 * 0.25**2

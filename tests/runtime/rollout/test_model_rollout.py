@@ -104,7 +104,7 @@ def a_rollout(
     loaded_max: int = 8,
     canaries: bool = True,
 ) -> ModelRollout:
-    fakes: Any = (control, FakeSwitches(last), EvidenceTopic({}, "evidence"), store)
+    fakes: Any = (control, FakeSwitches(last), EvidenceTopic({}, "evidence"), store, None)
     return ModelRollout(
         *fakes,
         load_own=lambda: champion_alone(says(0.5), PREVIOUS),

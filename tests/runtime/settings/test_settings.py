@@ -91,6 +91,26 @@ def test_a_variable_is_read_as_its_setting_s_type(variable: str, text: str, valu
         pytest.param(
             "[kafka]\nbootstrap = 'a:1,b:70000'", "kafka.bootstrap: 'b:70000' is not", id="second address's port"
         ),
+        pytest.param(
+            "[models]\ncontrasts = ['W-B']",
+            "models.contrasts: 'W-B' is not `COLUMN:GROUP-GROUP`, such as SubjectRaceCode:W-B; columns are Subject",
+            id="contrast without its column",
+        ),
+        pytest.param(
+            "[models]\ncontrasts = ['SubjectRaceCode:W-X']",
+            "models.contrasts: 'SubjectRaceCode:W-X': SubjectRaceCode has no group X, only W, B, A, I",
+            id="contrast with a group that is none",
+        ),
+        pytest.param(
+            "[models]\ncontrasts = ['SubjectSexCode:M-M']",
+            "'SubjectSexCode:M-M' compares a group with itself",
+            id="contrast of one group",
+        ),
+        pytest.param(
+            "[models]\ncontrasts = ['SubjectSexCode:M-F', 'SubjectSexCode:F-M']",
+            "'SubjectSexCode:F-M' says the same as 'SubjectSexCode:M-F': a gap is looked at both ways",
+            id="contrast twice",
+        ),
         pytest.param("[kafak]\nbootstrap = 'a:1'", "[kafak]: no such section (in ", id="unknown section"),
         pytest.param("kafka = 1", "kafka: must be a section", id="section that is none"),
         pytest.param("[kafka]\nbootstrp = 'a:1'", "kafka.bootstrp: no such setting", id="unknown setting"),

@@ -22,9 +22,10 @@ TITLES: Final = {
     "rollback": "Roll back",
     "withdraw": "Withdraw",
     "stop": "Stop",
+    "auto": "Automatic decisions",
 }
 # What a form says of an act, beside which one it is
-FIELDS: Final = ("do", "model", "role", "share", "threshold", "force", "why")
+FIELDS: Final = ("do", "model", "role", "share", "threshold", "force", "auto", "why")
 
 
 async def plan(visit: RequestContext) -> web.Response:
@@ -83,6 +84,8 @@ async def planned_by(rollout: Rollout, form: MultiMapping[str]) -> PlannedAct:
         return await rollout.plan_rollback()
     if do == "withdraw":
         return await rollout.plan_withdraw(model)
+    if do == "auto":
+        return await rollout.plan_auto(on=bool(form.get("auto")))
     if do == "stop" and model is not None:
         return await rollout.plan_stop(model)
     raise SettingsError("the form does not say what to do: use one of its buttons")
@@ -95,7 +98,7 @@ async def _deploy(rollout: Rollout, model: str | None, form: MultiMapping[str]) 
     manifest = (await rollout.find_upload(model)).manifest
     chosen = served(manifest.name, manifest.digest, _threshold(form, manifest.threshold))
     share = _percent(form) if role == "canary" else 0.0
-    return await rollout.plan_deploy(chosen, role, share=share)
+    return await rollout.plan_deploy(chosen, role, share=share, auto=bool(form.get("auto")))
 
 
 def _percent(form: MultiMapping[str]) -> float:
