@@ -64,6 +64,12 @@ def print_as_served(report: AsServedReport) -> None:
             f"{report.not_retained:,} were scored by the number that they carry: their observation is no longer there",
             highlight=False,
         )
+    if report.other_versions:
+        console.print(
+            f"{report.other_versions:,} were scored with other versions of the libraries than are installed here: of "
+            "these, decisions were compared and probabilities were not",
+            highlight=False,
+        )
     told = f"by {report.switches:,} switches of models" if report.switches else "by the model that each one names"
     verdict = "every prediction comes out as it was published" if report.is_same else "NOT every prediction comes out"
     console.print(

@@ -22,6 +22,7 @@ from stream_scorer.core.records.schemas import schemas
 from stream_scorer.models.stops_csv.column_mapping import load_mapping
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.metrics.console_catalogue import CONSOLE_CATALOGUE
+from stream_scorer.runtime.metrics.evidence_catalogue import EVIDENCE_CATALOGUE
 from stream_scorer.runtime.metrics.gateway_catalogue import GATEWAY_CATALOGUE
 from stream_scorer.runtime.settings.fields import settings_fields
 from stream_scorer.runtime.settings.settings import Settings, load_settings
@@ -38,6 +39,7 @@ OTHER_VARIABLES = {
     broker_sources.ADDRESS,
     broker_sources.SOURCE,
     broker_sources.IMAGE,
+    "STREAM_SCORER_TEST_KILLS",
 }
 HISTOGRAM_ENDS = ("_bucket", "_sum", "_count")
 TOP_FOLDERS = ("stream_scorer/", "tests/", "topics/", "deploy/", "docs/", ".ci/")
@@ -180,7 +182,7 @@ def test_every_variable_that_is_named_exists() -> None:
 
 
 def test_every_metric_that_is_named_exists() -> None:
-    known = {one.name for one in (*CATALOGUE, *CONSOLE_CATALOGUE, *GATEWAY_CATALOGUE)}
+    known = {one.name for one in (*CATALOGUE, *EVIDENCE_CATALOGUE, *CONSOLE_CATALOGUE, *GATEWAY_CATALOGUE)}
     known |= {f"{one.name}{end}" for one in CATALOGUE if one.kind == "histogram" for end in HISTOGRAM_ENDS}
     named = {name for page in PAGES for name in re.findall(r"\bstream_scorer_[a-z_]+", text_of(page))}
     assert named

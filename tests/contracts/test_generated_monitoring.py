@@ -15,6 +15,7 @@ from stream_scorer.operations.monitoring.prometheus_files import RETENTION, reco
 from stream_scorer.operations.monitoring.rules import Alert, Recording, RulePace, span
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.metrics.console_catalogue import CONSOLE_CATALOGUE
+from stream_scorer.runtime.metrics.evidence_catalogue import EVIDENCE_CATALOGUE
 from stream_scorer.runtime.metrics.gateway_catalogue import GATEWAY_CATALOGUE
 from stream_scorer.runtime.settings.settings import BusinessSettings, Settings
 
@@ -31,7 +32,7 @@ PANELS = [
 GROUPS = (*recording_groups(Settings(), RulePace()), *alert_groups(Settings(), RulePace()))
 RULES = [rule for group in GROUPS for rule in group.rules]
 RECORDED = {rule.record for rule in RULES if isinstance(rule, Recording)}
-EXPOSED = {definition.name for definition in (*CATALOGUE, *CONSOLE_CATALOGUE, *GATEWAY_CATALOGUE)}
+EXPOSED = {definition.name for definition in (*CATALOGUE, *EVIDENCE_CATALOGUE, *CONSOLE_CATALOGUE, *GATEWAY_CATALOGUE)}
 NAME = re.compile(r"\bstream_scorer[a-z0-9_:]+")
 
 
@@ -128,7 +129,7 @@ def test_panels_do_not_overlap_and_fit(name: str) -> None:
 def test_a_dashboard_shows_what_happened_and_comes_from_a_file(name: str) -> None:
     dashboard = DASHBOARDS[name]
     happened = {one["name"] for one in dashboard["annotations"]["list"]}
-    assert happened == {"Model switched", "Replay", "Rebalance", "Release"}
+    assert happened == {"Models changed", "Model switched", "Replay", "Rebalance", "Release"}
     assert not dashboard["editable"]
     assert dashboard["uid"] == f"stream-scorer-{Path(name).stem}"
 

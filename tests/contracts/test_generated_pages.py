@@ -14,6 +14,7 @@ from stream_scorer.operations.generators.docs_pages import described_pages
 from stream_scorer.operations.generators.markdown import REGENERATE
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE
 from stream_scorer.runtime.metrics.console_catalogue import CONSOLE_CATALOGUE
+from stream_scorer.runtime.metrics.evidence_catalogue import EVIDENCE_CATALOGUE
 from stream_scorer.runtime.metrics.gateway_catalogue import GATEWAY_CATALOGUE
 from stream_scorer.runtime.settings.fields import settings_fields
 from stream_scorer.runtime.settings.settings import Settings
@@ -47,7 +48,7 @@ def test_no_secret_s_default_is_shown() -> None:
 
 
 def test_every_metric_stands_in_the_metrics() -> None:
-    for definition in (*CATALOGUE, *CONSOLE_CATALOGUE, *GATEWAY_CATALOGUE):
+    for definition in (*CATALOGUE, *EVIDENCE_CATALOGUE, *CONSOLE_CATALOGUE, *GATEWAY_CATALOGUE):
         assert f"| `{definition.name}` | {definition.kind} |" in PAGES["metrics.md"]
 
 

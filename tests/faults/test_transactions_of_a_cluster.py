@@ -1,9 +1,8 @@
 """What happens to a cluster while workers commit to it: a coordinator dies, a partition has no leader, the version of
-its transactions changes, producer ids change, and workers of the release before take part.
+its transactions changes, and producer ids change.
 """
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,12 @@ from stream_scorer.runtime.kafka.protocol.client import ProtocolClient
 from stream_scorer.runtime.publishing.producer_identity import initialise
 from tests.runtime.publishing.features import set_transaction_version
 from tests.support.traffic import feed, send, traffic
-from tests.support.workers import ROOT, Environment, an_environment, stopped, until
+from tests.support.workers import Environment, an_environment, stopped, until
 
 OUTAGE = 75
 SETTINGS: dict[str, Any] = {"worker__batch_records_max": 100, "worker__session_timeout_ms": 6_000}
 # An epoch is a signed 16-bit number, and a producer gets another id before it is used up
 EPOCH_MAX = 32_767
-# The last release that had a producer for each lane
-RELEASE_BEFORE = "86f6a7c"
 
 
 @pytest.mark.long
@@ -171,42 +168,3 @@ async def nearly_used_up(client: ProtocolClient, transactional_id: str) -> int:
     while producer.epoch < EPOCH_MAX - 20:
         producer = await initialise(client, transactional_id, 10_000)
     return producer.id
-
-
-@pytest.fixture(scope="module")
-def release_before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Its source tree."""
-    tree = tmp_path_factory.mktemp("release") / "tree"
-    git = ["git", "-C", str(ROOT), "worktree"]
-    made = subprocess.run([*git, "add", "--detach", str(tree), RELEASE_BEFORE], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip(f"{RELEASE_BEFORE} is not in this clone's history")
-    yield tree
-    subprocess.run([*git, "remove", "--force", str(tree)], check=True)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("killed", ["the old one", "the new one"])
-@pytest.mark.fault("a rolling upgrade from the release before", promise="nothing lost, nothing doubled")
-async def test_workers_of_the_release_before_and_of_this_one_share_a_group(
-    environment: Environment, release_before: Path, killed: str
-) -> None:
-    topics = environment.topics
-    old = environment.worker("old", **SETTINGS)
-    old._environ |= {"PYTHONPATH": str(release_before)}
-    old.start()
-    await asyncio.to_thread(old.wait_ready)
-    feeding = asyncio.create_task(feed(topics, traffic(6_000)))
-    await topics.read_until(lambda read: len(read.predictions) > 300, "the old one is at work")
-    new = await environment.start("new", **SETTINGS)
-    await topics.read_until(lambda read: len(read.predictions) > 1_500, "both are at work")
-    gone, left = (old, new) if killed == "the old one" else (new, old)
-    gone.kill()
-    await feeding
-    await environment.settled()
-    assert left.exit_status() is None
-    # the upgrade goes on: the last of the old ones goes in order
-    assert await stopped(left) == 0
-    await environment.start("newer", **SETTINGS)
-    result = await environment.account()
-    assert result.ended["prediction"] > 5_500

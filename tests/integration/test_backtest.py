@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_code import encode_columns, observation_columns
@@ -21,6 +23,7 @@ from stream_scorer.core.records.record import ProducerRecord, Source, rfc3339
 from stream_scorer.core.rollout.published_rows import ACTUAL, OBSERVED, PUBLISHED, with_outcomes
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.errors import OutageError
+from stream_scorer.models.artifacts.model_card import library_versions
 from stream_scorer.models.registry.default_model import ensure_default_model
 from stream_scorer.models.registry.model_directory import LoadedModel
 from stream_scorer.models.synthetic.generator import Generator
@@ -159,6 +162,48 @@ async def test_no_prediction_is_no_success(hand: Hand) -> None:
     assert not (await served(hand, a_model())).is_same
 
 
+async def switched(hand: Hand, first: int, model: ServedModel, **versions: str) -> None:
+    """Write that the partition of `same` is served by a model from this offset on."""
+    switch = ModelSwitch(
+        partition=home("same"),
+        control_offset=None,
+        state="serving",
+        first=FirstOffsets(first, 0),
+        models=DeployedModels(champion=model),
+        versions=library_versions() | versions,
+        worker="w",
+        at=rfc3339(now_ms()),
+    )
+    await hand.write(hand.names.model_switches, 0, ProducerRecord(switch.key, encode_switch(switch), now_ms()))
+
+
+async def test_where_other_versions_scored_decisions_are_compared_and_probabilities_are_not(hand: Hand) -> None:
+    model = ServedModel(name="served", digest="a" * 64, threshold=0.5)
+    async with hand.producer.transaction():
+        events = [await observed(hand, "same", age) for age in (40, 60, 60, 80)]
+        await switched(hand, events[0].offset, model)
+        await switched(hand, events[1].offset, model, numpy="1.0")
+        await predicted(hand, events[0], "same", proba=0.4)
+        await predicted(hand, events[1], "same", proba=0.600_001)
+        await predicted(hand, events[2], "same", proba=0.400_001)
+        await predicted(hand, events[3], "same")
+    report = await served(hand, a_model())
+    assert (report.predictions, report.other_versions, report.same) == (4, 3, 3)
+    assert (report.other_proba, report.other_decision, report.places) == (0, 1, (events[2].name,))
+
+
+async def test_an_observation_that_retention_has_deleted_is_scored_by_its_number_and_said(hand: Hand) -> None:
+    async with hand.producer.transaction():
+        for number in range(4):
+            await predicted(hand, await observed(hand, "same", 20 + number), "same")
+    admin = AIOKafkaAdminClient(**hand.options)
+    await admin.start()
+    await admin.delete_records({TopicPartition(hand.names.observations, home("same")): RecordsToDelete(2)})
+    await admin.close()
+    report = await served(hand, a_model())
+    assert (report.predictions, report.same, report.not_retained) == (4, 4, 2)
+
+
 async def test_who_served_follows_from_the_switches(hand: Hand) -> None:
     """Two models, switched at an offset; one prediction too late by the model from before the switch."""
     before, after = (
@@ -171,21 +216,7 @@ async def test_who_served_follows_from_the_switches(hand: Hand) -> None:
         for event, speaker in zip(events, (SERVED, SERVED, SERVED, later), strict=True):
             await predicted(hand, event, "same", speaker=speaker)
         for first, model in ((events[0].offset, before), (events[2].offset, after)):
-            switch = ModelSwitch(
-                partition=home("same"),
-                control_offset=None,
-                state="serving",
-                first=FirstOffsets(first, 0),
-                models=DeployedModels(champion=model),
-                versions={},
-                worker="w",
-                at=rfc3339(now_ms()),
-            )
-            await hand.write(
-                hand.names.model_switches,
-                0,
-                ProducerRecord(switch.key, encode_switch(switch), now_ms()),
-            )
+            await switched(hand, first, model)
     report = await served(hand, a_model(), a_model(after.label, 0.3))
     assert (report.switches, report.predictions, report.same, report.other_model) == (2, 4, 3, 1)
     assert report.places == (events[2].name,)

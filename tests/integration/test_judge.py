@@ -182,6 +182,12 @@ async def until_act(environment: Environment, number: int) -> ModelControl:
         await asyncio.sleep(0.2)
 
 
+async def until_followed(deployer: Deployer, offset: int) -> None:
+    """Wait until both lanes serve by that control record, or are ready to."""
+    while {lane for lane, said in (await deployer.switches()).items() if said[-1].control_offset == offset} != {0, 1}:
+        await asyncio.sleep(0.1)
+
+
 @pytest.mark.timeout(180)
 async def test_outcomes_promote_who_knows_more_and_withdraw_who_knows_nothing(
     broker: Broker, prefix: str, tmp_path: Path
@@ -218,7 +224,7 @@ async def test_outcomes_promote_who_knows_more_and_withdraw_who_knows_nothing(
         assert again is not None
         assert again.decision() == "promote"
         # the former champion is judged on, and nothing is done about it until it is a candidate again
-        await deployer.until_served(2, range(2), state="ready")
+        await until_followed(deployer, 2)
         await send(Generator(12).codes(2_600))
         assert len(await records_of(environment, environment.names.model_control)) == 3
         deployer.last = 2

@@ -1,8 +1,10 @@
 """The benchmark itself: small runs, to see that what it counts is there; its figures belong to a quiet machine."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_scorer.operations.bench.comparison import medians, numbers_of
 from stream_scorer.operations.bench.hot_path import PARTS
+from stream_scorer.operations.harness.service_process import environ_of_tree
 from tests.integration.broker_sources import Broker
+from tests.support.workers import ROOT
 
 EVENTS = 20_000
 
@@ -87,6 +91,21 @@ def test_a_revision_is_measured_in_turns_with_this_tree(broker: Broker) -> None:
     assert said["now"]["events_per_s"] > 0
 
 
+def test_another_tree_s_worker_is_that_tree_s_even_from_within_this_one(tmp_path: Path) -> None:
+    (tmp_path / "stream_scorer").mkdir()
+    (tmp_path / "stream_scorer" / "__init__.py").touch()
+    (tmp_path / "stream_scorer" / "__main__.py").write_text("print('the other one')")
+    ran = subprocess.run(
+        [sys.executable, "-m", "stream_scorer", "--help"],
+        cwd=ROOT,
+        env=os.environ | environ_of_tree(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "the other one\n"
+
+
 def test_a_revision_that_is_not_there_is_refused() -> None:
     command = [sys.executable, "-m", "stream_scorer", "bench", "--against", "no-such-revision", "--bootstrap", "x:1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -107,6 +126,15 @@ def test_two_measurements_at_once_are_refused() -> None:
 
 
 @pytest.mark.long
+def test_switches_under_load_leave_nothing_unanswered(broker: Broker) -> None:
+    said = run_bench(broker, "--switch", "500", "--seconds", "3", "--warm-up", "6")
+    assert (said["switches"], said["unanswered"]) == (5, 0)
+    for window in ("calm", "switching", "loading"):
+        assert 0 < said[f"{window}_ms"]["p50"] <= said[f"{window}_ms"]["p99"]
+        assert said[f"{window}_s"] > 0
+
+
+@pytest.mark.long
 def test_waits_are_measured_while_workers_come_and_go(broker: Broker) -> None:
     said = run_bench(broker, "--recovery")
     assert (said["unaccounted"], said["duplicated"]) == (0, 0)
@@ -121,3 +149,19 @@ async def test_benchmark_leaves_no_topics_behind(broker: Broker) -> None:
         assert not [topic for topic in await admin.list_topics() if topic.startswith("bench-")]
     finally:
         await admin.close()
+
+
+def test_a_backtest_finds_everything_that_was_predicted_and_joined(broker: Broker) -> None:
+    said = run_bench(broker, "--backtest", "--events", str(EVENTS), "--rounds", "1")
+    assert (said["observations"], said["unaccounted"]) == (EVENTS, 0)
+    assert 0.2 < said["outcomes"] / EVENTS < 0.3
+    assert min(said["observations_per_s"], said["alone_per_s"]) > 0
+    assert all(cost >= 0 for cost in said["part_us"].values())
+    assert said["part_us"]["decode predictions"] > 0
+
+
+def test_shadows_are_asked_about_every_observation(broker: Broker) -> None:
+    said = run_bench(broker, "--shadows", "1", "--events", str(EVENTS), "--rounds", "1", "--broken-share", "0")
+    assert (said["unaccounted"], said["duplicated"], said["shadows_missing"]) == (0, 0, 0)
+    assert [each["shadow_predictions"] for each in said["figures"]] == [0, EVENTS]
+    assert said["ratio"][0] == 1.0

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.candidate_models import models  # noqa: F401  # a fixture that pytest finds here
 from tests.support.programs import program
 
 

@@ -52,6 +52,7 @@ def worker(instance: str) -> World:
         series(catalogue.DISK_SIZE.name, of): steady(100e9),
         series(catalogue.COMMITS.name, of): growing(60),
         series(catalogue.MODEL_LOADED.name, of, **MODEL): steady(1),
+        series(catalogue.CONTROL_OFFSET.name, of): steady(3),
         series(f"{LATENCY}_bucket", of, le="1.0"): growing(600),
         series(f"{LATENCY}_bucket", of, le="+Inf"): growing(600),
         series(f"{LATENCY}_count", of): growing(600),

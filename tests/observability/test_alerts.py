@@ -11,6 +11,7 @@ import pytest
 from stream_scorer.operations.monitoring.alert_rules import alert_groups
 from stream_scorer.operations.monitoring.rules import RUNBOOK, Alert, RulePace
 from stream_scorer.runtime.metrics import catalogue as catalogue
+from stream_scorer.runtime.metrics import evidence_catalogue as evidence
 from stream_scorer.runtime.metrics import gateway_catalogue
 from stream_scorer.runtime.metrics.console_catalogue import LOGIN_FAILURES, LOGINS_THROTTLED
 from stream_scorer.runtime.settings.settings import BusinessSettings, Settings
@@ -127,6 +128,32 @@ def in_flight(now: str) -> World:
         series(gateway_catalogue.IN_FLIGHT.name, GATEWAY): now,
         series(gateway_catalogue.IN_FLIGHT_MAX.name, GATEWAY): steady(512),
     }
+
+
+def judge(event: str) -> str:
+    return series(catalogue.JUDGE_EVENTS.name, event=event)
+
+
+ENDS = catalogue.OBSERVATION_ENDS
+TREES = {"model": "trees@ba9876543210", "role": "canary"}
+
+
+def candidate(role: str = "canary", **figures: str) -> World:
+    """A candidate whose evidence grows, as the first worker shows it: these figures of the decision `promote` or
+    `withdraw`, a guard, or a condition's opposite, each by its values."""
+    told = TREES | {"role": role}
+    world = {
+        series(evidence.CANDIDATE_SCORED.name, A, **told): growing(300),
+        series(evidence.CANDIDATE_OUTCOMES.name, A, **told): growing(100),
+    }
+    for decision in evidence.DECISIONS:
+        world[series(evidence.CANDIDATE_DECISION.name, A, **told, decision=decision)] = figures.get(decision, steady(0))
+    for guard in evidence.GUARDS:
+        world[series(evidence.CANDIDATE_GUARD.name, A, **told, guard=guard)] = figures.get(guard, steady(0))
+    for condition in ("gain", "gap_W-B"):
+        name = series(evidence.CONDITION_OPPOSED.name, A, **told, condition=condition)
+        world[name] = figures.get(condition.partition("_")[0], steady(0))
+    return world
 
 
 CONSOLE = {"job": "console-of-stream-scorer", "instance": "console:8081"}
@@ -397,6 +424,73 @@ CASES = [
             if name.startswith(catalogue.PROBABILITIES.name) and 'group="H"' in name
         },
         HOURLY,
+    ),
+    Case("StreamScorerCandidateBetter", "a canary, for long", True, candidate(promote=steady(1))),
+    Case("StreamScorerCandidateBetter", "the champion before", True, candidate("previous", promote=steady(1))),
+    Case("StreamScorerCandidateBetter", "the judge promotes it", False, candidate(promote="0+0x20 1 1 0+0x100")),
+    Case("StreamScorerCandidateWorse", "by its gain", True, candidate(withdraw=steady(1), gain=steady(1))),
+    Case("StreamScorerCandidateWorse", "the champion before", False, candidate("previous", withdraw=steady(1))),
+    Case("StreamScorerCandidateUnfair", "to one group", True, candidate(withdraw=steady(1), gap=steady(1))),
+    Case(
+        "StreamScorerCandidateUnfair",
+        "the champion before was",
+        False,
+        candidate("previous", withdraw=steady(1), gap=steady(1)),
+    ),
+    Case("StreamScorerVerdictSuspended", "uneven labels", True, candidate(suspend=steady(1), coverage=steady(1))),
+    Case("StreamScorerVerdictSuspended", "no more", False, candidate(calibration="1+0x20 0+0x100")),
+    Case(
+        "StreamScorerEvidenceStalled",
+        "nothing is counted any more",
+        True,
+        candidate() | {series(evidence.CANDIDATE_SCORED.name, A, **TREES): "0+300x10 3000+0x200"},
+        Time("1h"),
+    ),
+    Case(
+        "StreamScorerEvidenceStalled",
+        "nobody adds the lanes up",
+        True,
+        {series(catalogue.MODEL_LOADED.name, A, **TREES): steady(1)},
+        Time("1h"),
+    ),
+    Case("StreamScorerEvidenceStalled", "it grows", False, candidate(), Time("1h")),
+    Case(
+        "StreamScorerEvidenceStalled",
+        "nothing is predicted either",
+        False,
+        candidate()
+        | {series(evidence.CANDIDATE_SCORED.name, A, **TREES): steady(300)}
+        | {series(catalogue.OBSERVATIONS.name, of, end=one): steady(9) for of in (A, B) for one in ENDS},
+        Time("1h"),
+    ),
+    Case("StreamScorerJudgeFails", "no right", True, {judge("missing_right"): growing(12)}, Time("1h")),
+    Case("StreamScorerJudgeFails", "a broker was away", False, {judge("fault"): "0+0x30 6 12 20+0x100"}, Time("1h")),
+    Case("StreamScorerJudgeFails", "others are quicker", False, {judge("overtaken"): growing(12)}, Time("1h")),
+    Case("StreamScorerCandidateRefused", "by one worker", True, {series(catalogue.MODELS_REFUSED.name, B): steady(1)}),
+    Case(
+        "StreamScorerCandidateRefused", "until the next act", False, both(catalogue.MODELS_REFUSED.name, "1 1 0+0x100")
+    ),
+    Case(
+        "StreamScorerLanesDiffer", "one worker stays back", True, {series(catalogue.CONTROL_OFFSET.name, A): steady(4)}
+    ),
+    Case(
+        "StreamScorerLanesDiffer",
+        "until the other has loaded",
+        False,
+        {
+            series(catalogue.CONTROL_OFFSET.name, A): "3+0x10 4+0x100",
+            series(catalogue.CONTROL_OFFSET.name, B): "3+0x18 4+0x100",
+        },
+    ),
+    Case(
+        "StreamScorerModelsDiffer",
+        "a rollout that stopped halfway, told once",
+        True,
+        {
+            series(catalogue.MODEL_LOADED.name, A, **MODEL): steady(0),
+            series(catalogue.MODEL_LOADED.name, A, **{**MODEL, "model": "other@ba9876543210"}): steady(1),
+            series(catalogue.CONTROL_OFFSET.name, A): steady(4),
+        },
     ),
     Case(
         "StreamScorerModelsDiffer",

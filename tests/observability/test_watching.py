@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.operations.harness.worker_process import WorkerProcess
 from stream_scorer.operations.local_broker import LocalBroker
 from stream_scorer.operations.monitoring.grafana_files import grafana_files
+from stream_scorer.runtime.metrics.evidence_catalogue import CANDIDATE_EXPECTED
 from tests.gateway.calls import GatewayProcess, a_gateway
 from tests.integration.broker_sources import Broker
 from tests.observability.real_prometheus import RealPrometheus
 from tests.observability.slow_model import SLOW_TYPES, save_slow
 from tests.observability.traffic_feeder import Observation, Producers, producing
 from tests.support.builders import an_event
+from tests.support.candidate_models import Models, uploaded
 from tests.support.workers import Environment, an_environment
 
 # A machine that does much else at the time may be slow, which is not what these tests are about
@@ -117,8 +121,9 @@ async def asked_again_and_again(gateway: GatewayProcess) -> None:
         await asyncio.sleep(0.1)
 
 
-async def every_picture_has_data(world: Watched) -> None:
-    """Whatever a dashboard asks, this Prometheus has an answer."""
+async def every_picture_has_data(world: Watched, *, of_candidates: bool = False) -> None:
+    """Whatever a dashboard asks, this Prometheus has an answer. `of_candidates`: of them alone; otherwise there are
+    none."""
     empty = []
     for path, text in grafana_files(world.environment.settings).items():
         if not path.endswith(".json"):
@@ -127,7 +132,10 @@ async def every_picture_has_data(world: Watched) -> None:
         for panel in dashboard["panels"]:
             for target in panel.get("targets", ()):
                 found = await world.prometheus.query(filled_in(target["expr"]))
-                if all(one["value"][1] == "NaN" for one in found):
+                if CANDIDATE_EXPECTED.name in target["expr"]:
+                    continue  # while a verdict is not in sight there is no figure
+                is_of_candidates = "stream_scorer_candidate_" in target["expr"]
+                if is_of_candidates is of_candidates and all(one["value"][1] == "NaN" for one in found):
                     empty.append((dashboard["title"], panel["title"], target["expr"]))
         for annotation in dashboard["annotations"]["list"]:
             await world.prometheus.query(filled_in(annotation["expr"]))
@@ -138,6 +146,31 @@ def filled_in(expr: str) -> str:
     for name, value in FILLED_IN.items():
         expr = expr.replace(name, value)
     return expr
+
+
+@pytest.mark.long
+async def test_evidence_of_a_candidate_has_its_pictures_and_its_verdict_an_alert(
+    models: Models, broker: Broker, prefix: str, tmp_path: Path, prometheus_program: str
+) -> None:
+    async with watched(broker, prefix, tmp_path, prometheus_program) as world:
+        deployer = await uploaded(world.environment, models)
+        await deployer.control(DeployedModels(champion=models.champion))
+        hardly_ever = msgspec.structs.replace(models.other, threshold=0.99)
+        await deployer.control(DeployedModels(champion=models.champion, shadows=(hardly_ever, models.trees)))
+        deadline = time.monotonic() + WAIT_S_MAX
+        judged = f'stream_scorer_candidate_condition_shown{{condition=~"gap_.+", model="{models.trees.label}"}}'
+        while len(await world.prometheus.query(judged)) < 6:
+            assert time.monotonic() < deadline, "groups were not judged in time"
+            await asyncio.sleep(0.5)
+        await every_picture_has_data(world, of_candidates=True)
+        for role, model in (("champion", models.champion), ("shadow", models.trees)):
+            rate = await world.prometheus.value(
+                f'stream_scorer:model_success_rate{{role="{role}", model="{model.label}", window="month"}}'
+            )
+            assert 0 < rate < 1
+        # a model that finds nothing is shown to be worse
+        labels = await world.until_firing("StreamScorerCandidateWorse")
+        assert hardly_ever.label in {one["model"] for one in labels}
 
 
 @pytest.mark.long

@@ -115,6 +115,12 @@ async def test_who_serves_where_and_what_is_missing(page: Client, rollout: Rollo
     for model in (CHAMPION, CANARY, SHADOW):
         assert model.label in found
     assert "boosted trees, March to May" in found
+    assert f"{CHAMPION.label} predicts the stops of" in found
+    assert f"but for 10 % of the ids: there the canary {CANARY.label} does." in found
+    assert f"{CHAMPION.label} became champion with the act “deploy” by ann: the first one." in found
+    assert f"{SHADOW.label} is a shadow: scored, not published." in found
+    assert found.count('<svg class="calibration"') == 2
+    assert found.count('<svg class="distribution"') == 2 * 9
     assert found.count('<svg class="evidence"') == 12  # six for each candidate
     assert re.search(r"gain after 4\u202f\d+ outcomes: 0\.\d+, bounds 0\.\d+ to 0\.\d+, must be at least 0\.000", found)
     assert "shown better" in found or "undecided" in found
@@ -174,6 +180,15 @@ async def test_automatic_decisions_are_switched_on_and_off(page: Client, rollout
     control = (await rollout.status()).control
     assert control is not None
     assert (control.act, control.test.auto) == (ControlAct.AUTO, False)
+
+
+async def test_before_a_candidate_is_promoted_the_page_says_what_outcomes_show_of_it(
+    page: Client, rollout: Rollout
+) -> None:
+    await deployed(rollout)
+    shown = await post(page, "/models/plan", {"do": "promote", "model": SHADOW.digest, "force": "1"})
+    assert re.search(r"harm shown</span> \d of 10 conditions shown by 2\u202f\d+ outcomes", shown)
+    assert "conditions shown" not in await post(page, "/models/plan", {"do": "share", "share": "20"})
 
 
 async def test_an_uploaded_model_is_deployed_and_rolled_back(page: Client, rollout: Rollout) -> None:

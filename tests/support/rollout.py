@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from stream_scorer.core.records.model_control import DeployedModels, ServedModel
-from stream_scorer.core.records.model_evidence import GROUPS, ModelEvidence, encode_evidence
+from stream_scorer.core.records.model_evidence import GROUPS, SCORES, ModelEvidence, encode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState, encode_switch
 from stream_scorer.core.rollout.control import in_roles
 from stream_scorer.models.artifacts.files import CARD, FILES, GOLDEN, PIPELINE, digest_of
@@ -58,6 +58,8 @@ def an_evidence(
         residual_squares=total * 0.2,
         worker="worker-1",
         at=AT,
+        scores=tuple(total for _ in range(SCORES)),
+        calibration=tuple(count for _ in range(SCORES) for count in (total, total // 2)),
     )
 
 

@@ -87,15 +87,20 @@ class Environment:
         running = [worker for worker in self._started.values() if worker.is_started]
         await self.topics.settled(wait_s_max, lambda: "\n".join(worker.last_words() for worker in running))
 
-    async def account(self, *, forgets: bool = False, **expected: int) -> Account:
+    async def account(self, *, forgets: bool = False, other_timestamps: bool = False, **expected: int) -> Account:
         """Wait until all is settled, then see where every input ended; audit and the tests' own reader must agree.
 
-        `forgets`: the join window may have passed for some ids. `expected`: how many ended where, if that is known;
+        `forgets`, `other_timestamps`: as `account` has them. `expected`: how many ended where, if that is known;
         what is left out must be none."""
         began_s = time.monotonic()
         await self.settled()
         caught_up_s = time.monotonic() - began_s
-        result = await account(self.topics, join_window_s=self.settings.worker.join_window_s, forgets=forgets)
+        result = await account(
+            self.topics,
+            join_window_s=self.settings.worker.join_window_s,
+            forgets=forgets,
+            other_timestamps=other_timestamps,
+        )
         note(Accounted(dict(result.ended), result.report.unaccounted, result.report.duplicated, caught_up_s))
         if expected:
             assert dict(result.ended) == expected

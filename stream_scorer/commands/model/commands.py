@@ -22,9 +22,9 @@ from stream_scorer.commands.options import BootstrapOption, JsonOption, PrefixOp
 
 if TYPE_CHECKING:
     from stream_scorer.models.registry.model_directory import LoadedModel
-    from stream_scorer.operations.rollout.model_store import UploadedModel
     from stream_scorer.operations.rollout.model_verification import Verification
     from stream_scorer.operations.rollout.status import RolloutStatus
+    from stream_scorer.runtime.rollout.model_topic import UploadedModel
     from stream_scorer.runtime.settings.settings import Settings
 
 REFUSED = 1

@@ -14,8 +14,8 @@ from stream_scorer.commands.terminal_text import printable
 
 if TYPE_CHECKING:
     from stream_scorer.core.rollout.progress import CandidateProgress, ConditionProgress
-    from stream_scorer.operations.rollout.model_store import UploadedModel
     from stream_scorer.operations.rollout.status import RolloutStatus
+    from stream_scorer.runtime.rollout.model_topic import UploadedModel
 
 LABELS_ONLY = "Outcomes exist only where a search happened: verdicts speak of such stops and of no others."
 

@@ -19,7 +19,7 @@ from stream_scorer.core.records.model_control import (
     ModelControl,
     ServedModel,
 )
-from stream_scorer.core.records.model_evidence import CELLS, GROUPS, RECENT_OUTCOMES, ModelEvidence
+from stream_scorer.core.records.model_evidence import CALIBRATION, CELLS, GROUPS, RECENT_OUTCOMES, SCORES, ModelEvidence
 from stream_scorer.core.records.model_manifest import CHUNK_BYTES_MAX, ModelFile, ModelManifest
 from stream_scorer.core.records.model_switch import FirstOffsets, ModelSwitch, SwitchState
 from stream_scorer.core.records.schema_parts import (
@@ -204,6 +204,12 @@ def model_evidence() -> Schema:
         "champion": SERVED_MODEL,
         "candidate": SERVED_MODEL,
         "from": offsets | {"description": "From which offsets on it was counted: the candidate's first"},
+        "gaps": {
+            "type": "array",
+            "items": {"type": "array", "prefixItems": [COUNT, COUNT], "minItems": 2, "maxItems": 2},
+            "description": "Stretches of observations that are not among the scored, from an offset to before another; "
+            "their outcomes do not count",
+        },
         "next": offsets | {"description": "Behind what was counted"},
         "outcomes": counts(
             GROUPS * CELLS,
@@ -220,6 +226,14 @@ def model_evidence() -> Schema:
         "residual_squares": {"type": "number", "minimum": 0},
         "worker": TEXT,
         "at": TIME,
+        "scores": counts(
+            SCORES,
+            "Stops that both spoke of, by model (champion, candidate), group (each race, each sex, each ethnicity) and "
+            "tenth of its probability, the last fastest",
+        ),
+        "calibration": counts(
+            CALIBRATION, "First revisions, by the same and by what is counted: outcomes, and those that were true"
+        ),
     }
     description = "What one lane's outcomes say of champion and candidate, cumulative: the last record of a pair counts"
     return titled("Model evidence", description, fields_of(ModelEvidence, described))

@@ -150,11 +150,15 @@ def decided_again(control: ModelControl) -> Verdict | None:
     said = control.evidence
     if said is None:
         return None
-    evidence = EvidenceCounts(
+    return combine(evidence_decided_by(said), said.champion.threshold, control.test, said.candidates)
+
+
+def evidence_decided_by(said: DecisionEvidence) -> EvidenceCounts:
+    """The counts that a decision's record holds."""
+    return EvidenceCounts(
         np.array(said.outcomes, dtype=np.int64).reshape(*GROUP_SIZES, CELLS),
         np.array(said.recent, dtype=np.int64),
         np.array(said.scored, dtype=np.int64).reshape(2, 2),
         np.array(said.residual_sum),
         np.array(said.residual_squares),
     )
-    return combine(evidence, said.champion.threshold, control.test, said.candidates)

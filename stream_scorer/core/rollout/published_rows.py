@@ -3,8 +3,8 @@
 Invariant: on any bytes a row or none, and never an exception; ids stand in a row as Python's hash of their bytes.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from stream_scorer.core.rollout.serving_history import ServingHistory, expected_
 from stream_scorer.core.state.model_ids import ModelIds
 
 Rows = NDArray[np.void]
+Key = TypeVar("Key", bound=Hashable)
 
 OBSERVED: Final = np.dtype([("offset", "i8"), ("id", "i8"), ("code", "i8")])
 PUBLISHED: Final = np.dtype(
@@ -119,18 +120,17 @@ def published_rows(
     said = [each for each in decoded if each is not None]
     if len(said) < len(decoded):
         keys = [key for key, each in zip(keys, decoded, strict=True) if each is not None]
-    texts = [each.scored_at for each in said]
-    speakers = [(each.model, each.role) for each in said]
-    at = {text: instants[text] for text in set(texts)}
-    numbers = {who: models.number(*who) if models.has_room_for(*who) else NOBODY for who in set(speakers)}
     rows: Rows = np.empty(len(said), dtype=PUBLISHED)
     rows["source"] = [each.source.offset for each in said]
     rows["id"] = list(map(hash, keys))
-    rows["scored_ms"] = [at[text] for text in texts]
+    rows["scored_ms"] = looked_up([each.scored_at for each in said], instants.__getitem__)
     rows["code"] = [each.observation_code for each in said]
     rows["proba"] = [each.proba for each in said]
     rows["threshold"] = [each.threshold for each in said]
-    rows["model"] = [numbers[who] for who in speakers]
+    rows["model"] = looked_up(
+        [(each.model, each.role) for each in said],
+        lambda who: models.number(*who) if models.has_room_for(*who) else NOBODY,
+    )
     rows["prediction"] = [each.prediction for each in said]
     rows["expected"], rows["expected_threshold"] = NOBODY, np.nan
     if history:
@@ -143,6 +143,14 @@ def published_rows(
     ours &= (rows["scored_ms"] != NO_TIME) & (rows["model"] != NOBODY)
     ours[smoke_test_indices(keys)] = False
     return rows if ours.all() else rows[ours]
+
+
+def looked_up(keys: Sequence[Key], look_up: Callable[[Key], int]) -> int | list[int]:
+    """What each key stands for; one number where all are the same key, as nearly always those of a batch are."""
+    if keys and keys.count(keys[0]) == len(keys):
+        return look_up(keys[0])
+    found = {key: look_up(key) for key in set(keys)}
+    return [found[key] for key in keys]
 
 
 def actual_rows(records: Sequence[ConsumedRecord], instants: Instants) -> Rows:

@@ -1,7 +1,8 @@
 """The log read again with the models that served: every published prediction must come out as it was published.
 
 Invariant: a prediction counts as the same only if its observation, its model, its decision and its probability (to
-1e-9) are; what can't be compared is named, and is no success.
+1e-9) are; what can't be compared is named, and is no success. Where other versions of the libraries scored, a
+probability may differ in its last digits, and the decision alone is compared.
 """
 
 import time
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from stream_scorer.core.rollout.published_rows import NOBODY, Rows
 from stream_scorer.core.rollout.serving_history import ServingHistory
+from stream_scorer.models.artifacts.model_card import library_versions
 from stream_scorer.models.registry.model_directory import LoadedModel
 from stream_scorer.operations.backtest.retained_rows import (
     OnRead,
@@ -37,7 +39,9 @@ class AsServedReport(msgspec.Struct, frozen=True, kw_only=True):
     names is another one. `other_model`: the switches say that another model, role or threshold served there.
     `other_decision`, `other_proba`: the model says something else. `places`: the first of those four, as
     `topic-partition@offset` of the observation. `not_retained`: of those compared, predictions whose observation
-    is no longer there, so that only its number in the prediction was scored. `switches`: how many switches of models
+    is no longer there, so that only its number in the prediction was scored. `other_versions`: predictions that were
+    scored with other versions of the libraries than are installed here; of them decisions are compared and
+    probabilities are not. `switches`: how many switches of models
     there are; without any, each prediction is held against the model that it names.
     """
 
@@ -51,6 +55,7 @@ class AsServedReport(msgspec.Struct, frozen=True, kw_only=True):
     other_decision: int
     other_proba: int
     not_retained: int
+    other_versions: int
     places: tuple[str, ...]
     records_read: int
     seconds: float
@@ -83,7 +88,7 @@ async def as_served(
         switches = await retained_reader.switches()
         history = ServingHistory(switches)
         retained = await retained_reader.read(asked, with_outcomes=False, history=history)
-    found = _Findings(names.observations)
+    found = _Findings(names.observations, history)
     for rows in retained.partitions:
         found.add(rows, retained.models, loaded)
     return AsServedReport(
@@ -94,6 +99,7 @@ async def as_served(
         unloaded=found.unloaded,
         **found.faults,
         not_retained=found.not_retained,
+        other_versions=found.other_versions,
         places=tuple(found.places),
         records_read=retained.records_read,
         seconds=time.monotonic() - started,
@@ -103,9 +109,9 @@ async def as_served(
 class _Findings:
     """Counts over partitions."""
 
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
-        self.predictions = self.same = self.not_retained = 0
+    def __init__(self, topic: str, history: ServingHistory) -> None:
+        self._topic, self._history, self._versions = topic, history, library_versions()
+        self.predictions = self.same = self.not_retained = self.other_versions = 0
         self.unloaded: dict[str, int] = {}
         self.faults = dict.fromkeys(("other_observation", "other_model", "other_decision", "other_proba"), 0)
         self.places: list[str] = []
@@ -135,7 +141,9 @@ class _Findings:
         near = np.abs(probas - said["threshold"]) <= TOLERANCE
         other_decision &= ~near
         other_decision |= (said["proba"] >= said["threshold"]) != said["prediction"]
-        other_proba = ~(np.abs(probas - said["proba"]) <= TOLERANCE)
+        elsewhere = self._history.scored_elsewhere(partition, said["source"], self._versions)
+        self.other_versions += int(elsewhere.sum())
+        other_proba = ~(np.abs(probas - said["proba"]) <= TOLERANCE) & ~elsewhere
         left = np.full(len(said), True)
         for fault, these in zip(self.faults, (differs, other_model, other_decision, other_proba), strict=True):
             at_fault = left & these

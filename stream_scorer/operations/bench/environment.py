@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stream_scorer.operations.harness.service_process import environ_of_tree
 from stream_scorer.operations.harness.temporary_topics import delete_topics, temporary_prefix
 from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.operations.sending.event_sender import EventSender
@@ -70,7 +71,7 @@ async def stage(
         if only_disagreements:
             environ["STREAM_SCORER_MODELS_SHADOW_PREDICTIONS"] = "disagreements"
         if tree is not None:
-            environ["PYTHONPATH"] = str(tree)
+            environ |= environ_of_tree(tree)
         settings = load_settings(None, {}, overrides)
         await apply(settings)
         workers: list[WorkerProcess] = []

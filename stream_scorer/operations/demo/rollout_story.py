@@ -1,18 +1,25 @@
 """A roll-out as it comes in practice, told while it happens: two challengers come as shadows, outcomes say which one is
 worse and which one is better, and the better one becomes canary and then champion.
 
-Invariant: who is withdrawn or promoted is not decided by the clock but by what outcomes show, by the same rule that
-`model status` shows; the clock only leaves time to read.
+Invariant: who is withdrawn or promoted is decided by the judge, from what outcomes show, and neither here nor by the
+clock; the clock only leaves time to read.
 """
 
 import asyncio
+import contextlib
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from stream_scorer.core.records.model_control import DeployedModels, ModelControl
+from stream_scorer.core.rollout.judge import evidence_decided_by
+from stream_scorer.core.rollout.progress import progress_of
+from stream_scorer.errors import ModelError, OvertakenError
 from stream_scorer.models.artifacts.files import FILES, read_files
 from stream_scorer.operations.demo.rollout_models import ROWS_TOO_FEW, StoryModel, StoryModels
+from stream_scorer.operations.rollout.lane_switches import digests_of
 from stream_scorer.operations.rollout.model_store import NewModel
 from stream_scorer.operations.rollout.planned_act import PlannedAct
 from stream_scorer.operations.rollout.service import Rollout
@@ -38,12 +45,14 @@ class Chapter(NamedTuple):
 @dataclass
 class StoryProgress:
     """How far the story is, for whoever shows it. `at`: when each chapter began, in seconds since the first;
-    `evidence`: what was known last of each candidate, by its digest."""
+    `evidence`: what was known last of each candidate, by its digest; `decided`: by what the judge has decided, in the
+    chapter in which it has."""
 
     chapters: tuple[Chapter, ...]
     at: list[float] = field(default_factory=list)
     status: RolloutStatus | None = None
     evidence: dict[str, CandidateStatus] = field(default_factory=dict)
+    decided: CandidateStatus | None = None
     ended: bool = False
     withdrawn_at: int | None = None  # outcomes that it took
     promoted_at: int | None = None
@@ -73,7 +82,8 @@ def chapters_of(models: StoryModels) -> tuple[Chapter, ...]:
         Chapter(
             f"{too_few} is withdrawn",
             f"Outcomes have shown a harm, and not by chance: {too_few} would have people searched for nothing too "
-            "often. One control record takes it out. None of its predictions was ever published.",
+            "often. So the judge, a task of one worker, took it out: by a control record that holds the evidence. None "
+            "of its predictions was ever published.",
         ),
         Chapter(
             f"{challenger} becomes the canary",
@@ -83,9 +93,9 @@ def chapters_of(models: StoryModels) -> tuple[Chapter, ...]:
         ),
         Chapter(
             f"{challenger} is promoted",
-            "Every condition is shown: better decisions, enough finds, little overlooked, fair between groups. Each "
-            f"lane switched between two batches, at an offset that is on record. {champion} stays loaded: "
-            "`stream-scorer model rollback` has nothing to load.",
+            "The judge saw every condition shown: better decisions, enough finds, little overlooked, fair between "
+            "groups. Each lane switched between two batches, at an offset that is on record. "
+            f"{champion} stays loaded: `stream-scorer model rollback` has nothing to load.",
         ),
     )
 
@@ -110,22 +120,20 @@ class RolloutStory:
         await self._deploy(too_few, "shadow")
         await self._deploy(challenger, "shadow")
         await self._read()
-        if (shown := await self._until(too_few, "withdraw")) is None:
+        if (control := await self._decided(lambda models: too_few.served.digest not in digests_of(models))) is None:
             return
         self._begin()
-        self.progress.withdrawn_at = shown.progress.outcomes
-        await self._act(await self._rollout.plan_withdraw(too_few.served.label), why_of(shown))
+        self.progress.withdrawn_at = self._show(control)
         await self._read()
         self._begin()
         await self._deploy(challenger, "canary", FIRST_SHARE)
-        await self._read()
-        await self._act(await self._rollout.plan_share(SECOND_SHARE), "nothing speaks against it")
-        await self._read()
-        if (shown := await self._until(challenger, "promote")) is None:
+        if (control := await self._decided(self._is_promoted, READING * self._length_s)) is None:
+            await self._act(lambda: self._rollout.plan_share(SECOND_SHARE), "nothing speaks against it")
+            control = await self._decided(self._is_promoted)
+        if control is None:
             return
         self._begin()
-        self.progress.promoted_at = shown.progress.outcomes
-        await self._act(await self._rollout.plan_promote(challenger.served.label), why_of(shown))
+        self.progress.promoted_at = self._show(control)
         await self._read()
         self.progress.ended = True
 
@@ -138,6 +146,7 @@ class RolloutStory:
             await asyncio.sleep(LOOK_S)
 
     def _begin(self) -> None:
+        self.progress.decided = None
         self.progress.at.append(time.monotonic() - self._started)
         self.told(self.progress.chapter)
 
@@ -145,32 +154,61 @@ class RolloutStory:
         await asyncio.sleep(READING * self._length_s)
 
     async def _deploy(self, model: StoryModel, role: str, share: float = 0.0) -> None:
-        planned = await self._rollout.plan_deploy(model.served, role, share=share)
         files, digest = await asyncio.to_thread(read_files, model.folder)
         contents = {name: files[name] for name in FILES}
         await self._rollout.upload(NewModel(model.name, digest, model.served.threshold, model.form, contents))
-        await self._act(planned, "")
+        is_candidate = role != "champion"
+        await self._act(
+            lambda: self._rollout.plan_deploy(model.served, role, share=share, auto=is_candidate),
+            f"{model.name} comes as {role}",
+        )
 
-    async def _act(self, planned: PlannedAct, why: str) -> None:
-        """Write it, and wait until every lane does it."""
-        await self._rollout.wait(await self._rollout.commit(planned, why), SWITCH_S_MAX)
+    async def _act(self, plan: Callable[[], Awaitable[PlannedAct]], why: str) -> None:
+        """Do it, and wait until every lane does. Where the judge was quicker, plan anew; where it has promoted the
+        challenger already, nothing is left to do."""
+        while True:
+            try:
+                act = await self._rollout.commit(await plan(), why)
+            except OvertakenError:
+                continue
+            except ModelError:
+                status = await self._rollout.status()
+                if (
+                    status.control is None
+                    or status.control.models.champion.digest != self.models.challenger.served.digest
+                ):
+                    raise
+                return
+            with contextlib.suppress(OvertakenError):
+                await self._rollout.wait(act, SWITCH_S_MAX)
+            return
 
-    async def _until(self, model: StoryModel, decision: str) -> CandidateStatus | None:
-        """What outcomes show once they show that; None where they have not for too long."""
-        while time.monotonic() - self._started < max(PATIENCE * self._length_s, PATIENCE_S_MIN):
-            for candidate in (await self._rollout.status()).candidates:
-                if candidate.digest == model.served.digest and candidate.progress.decision == decision:
-                    return candidate
+    async def _decided(
+        self, is_done: Callable[[DeployedModels], bool], within_s: float = math.inf
+    ) -> ModelControl | None:
+        """The control record in force once these models are; None where they have not been for too long."""
+        patience_s = max(PATIENCE * self._length_s, PATIENCE_S_MIN)
+        end_s = min(time.monotonic() + within_s, self._started + patience_s)
+        while time.monotonic() < end_s:
+            control = (await self._rollout.status()).control
+            if control is not None and is_done(control.models):
+                return control
             await asyncio.sleep(LOOK_S)
         return None
 
+    def _is_promoted(self, models: DeployedModels) -> bool:
+        return models.champion.digest == self.models.challenger.served.digest
 
-def why_of(shown: CandidateStatus) -> str:
-    """What is written into the control record as its reason."""
-    progress = shown.progress
-    opposed = [condition.name for condition in progress.conditions if condition.opposed]
-    if progress.decision == "promote":
-        said = "every condition is shown"
-    else:
-        said = f"the opposite is shown of {', '.join(opposed)}" if opposed else "no gain is in sight"
-    return f"{said}, after {progress.outcomes:,} outcomes"
+    def _show(self, control: ModelControl) -> int | None:
+        """Show what the judge decided by; how many outcomes. None where a person has decided."""
+        if (said := control.evidence) is None:
+            return None
+        counts = evidence_decided_by(said)
+        self.progress.decided = CandidateStatus(
+            model=said.candidate.label,
+            digest=said.candidate.digest,
+            role="",
+            champion=said.champion.label,
+            progress=progress_of(counts, said.champion.threshold, control.test, said.candidates),
+        )
+        return int(counts.cells.sum())

@@ -177,9 +177,12 @@ def _evidence(story: StoryProgress) -> RenderableType:
 
 
 def _shown(story: StoryProgress) -> tuple[str, CandidateProgress] | None:
-    """The candidate that the story is about now: the first one that outcomes have not decided on, else the last."""
+    """The candidate that the story is about now: the one that the judge has just decided on, else the first one that is
+    deployed, else the last."""
     if story.status is None or not story.evidence:
         return None
+    if story.decided is not None:
+        return story.decided.model.partition("@")[0], story.decided.progress
     deployed = {model.digest for model in story.status.models}
     left = [each for each in story.evidence.values() if each.digest in deployed] or list(story.evidence.values())
     chosen = left[0]

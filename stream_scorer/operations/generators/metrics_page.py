@@ -4,6 +4,7 @@ from stream_scorer.operations.generators.markdown import GENERATED, table
 from stream_scorer.runtime.metrics.catalogue import CATALOGUE, COUNTED_MODELS_MAX, LOADED_MODELS_MAX, SERIES_MAX
 from stream_scorer.runtime.metrics.console_catalogue import CONSOLE_CATALOGUE
 from stream_scorer.runtime.metrics.definitions import Definition
+from stream_scorer.runtime.metrics.evidence_catalogue import CANDIDATES_SHOWN_MAX, EVIDENCE_CATALOGUE
 from stream_scorer.runtime.metrics.gateway_catalogue import GATEWAY_CATALOGUE
 
 # More values of a label than these say no more to a reader
@@ -11,10 +12,10 @@ LABEL_VALUES_SHOWN = 24
 
 
 def metrics_page() -> list[str]:
-    most = sum(definition.series_max for definition in CATALOGUE)
+    most = sum(definition.series_max for definition in (*CATALOGUE, *EVIDENCE_CATALOGUE))
     by_model = [definition for definition in CATALOGUE if definition.models_max]
     whole = sum(definition.series_max // definition.models_max for definition in by_model)
-    rest = most - sum(definition.series_max for definition in by_model)
+    rest = sum(definition.series_max for definition in CATALOGUE if not definition.models_max)
     return [
         "# Metrics",
         GENERATED,
@@ -26,16 +27,24 @@ def metrics_page() -> list[str]:
         "",
         f"A worker shows {rest} series and {whole} for the model that it serves. Whatever comes in, and however many "
         f"models come and go, there are never more than {most:,} (the budget is {SERIES_MAX:,}): at most "
-        f"{LOADED_MODELS_MAX} models with their distributions and {COUNTED_MODELS_MAX} with their outcomes; beyond "
-        "that the one unheard of for longest goes. A scrape takes a few milliseconds.",
+        f"{LOADED_MODELS_MAX} models with their distributions, {COUNTED_MODELS_MAX} with their outcomes, and what "
+        f"outcomes say of {CANDIDATES_SHOWN_MAX} candidates; beyond that the one unheard of for longest goes, and of "
+        "those that serve shadows first. A scrape takes a few milliseconds.",
         "",
         "Where a counter has a twin that ends in `_retracted_total`, subtract the twin: it holds what corrections took "
         "back. The figure of record is `stream-scorer quality`, which reads the topics.",
         "",
         *table(("metric", "type", "unit", "labels", "what it is"), map(metric_row, CATALOGUE)),
         "",
-        "`model` is `<name>@<digest>`, `role` `champion` or `canary`. What a model was trained on is shown where its "
-        "card says it.",
+        "`model` is `<name>@<digest>`, `role` `champion`, `canary` or `shadow`. Figures of a `shadow` are about what "
+        "it would have said, those of the others about published predictions: leave it out of sums over models. What a "
+        "model was trained on is shown where its card says it.",
+        "",
+        "The worker that owns partition 0 adds up the evidence of all lanes, and shows these; a figure that is not "
+        "known has no series, and while nothing is compared there are none. The role `previous` is the former "
+        "champion:",
+        "",
+        *table(("metric", "type", "unit", "labels", "what it is"), map(metric_row, EVIDENCE_CATALOGUE)),
         "",
         "The console's process shows these at its own `/metrics`:",
         "",

@@ -7,6 +7,8 @@ from typing import Final
 
 from stream_scorer.core.quality.sequential_bounds import LOOKS_A_YEAR
 from stream_scorer.operations.monitoring.gateway_alerts import gateway_alerts
+from stream_scorer.operations.monitoring.quality_rules import PUBLISHED
+from stream_scorer.operations.monitoring.rollout_alerts import rollout_alerts
 from stream_scorer.operations.monitoring.rules import JOB, Alert, RuleGroup, RulePace, span
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.console_catalogue import LOGIN_FAILURES, LOGINS_THROTTLED
@@ -33,7 +35,9 @@ def alert_groups(settings: Settings, pace: RulePace) -> tuple[RuleGroup, ...]:
         RuleGroup("stream-scorer-console", interval, console_alerts(pace)),
         RuleGroup("stream-scorer-gateways", interval, gateway_alerts(settings.business, pace)),
         RuleGroup(
-            "stream-scorer-models", span(pace.minute_s), (*quality_alerts(settings), *model_alerts(settings, pace))
+            "stream-scorer-models",
+            span(pace.minute_s),
+            (*quality_alerts(settings), *drift_alerts(settings), *rollout_alerts(pace)),
         ),
     )
 
@@ -284,15 +288,16 @@ def quality_alerts(settings: Settings) -> tuple[Alert, ...]:
     )
 
 
-def model_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
+def drift_alerts(settings: Settings) -> tuple[Alert, ...]:
     business = settings.business
-    psi, whole = f"> {business.psi_max:g}", "stream_scorer:probability_psi"
+    # what a shadow would say is published for nobody
+    psi, whole = f"> {business.psi_max:g}", f"stream_scorer:probability_psi{{{PUBLISHED}}}"
     enough = f">= {business.psi_observations_min}"
-    loaded = f'{catalogue.MODEL_LOADED.name}{{role="champion"}} == 1'
     return (
         Alert(
             "StreamScorerColumnDrifted",
-            f"stream_scorer:feature_psi {psi}\nand on (job, column) stream_scorer:feature_observations:total {enough}",
+            f"stream_scorer:feature_psi{{{PUBLISHED}}} {psi}\n"
+            f"and on (job, column) stream_scorer:feature_observations:total {enough}",
             "0s",
             "ticket",
             "{{ $labels.column }} has drifted from the training data of {{ $labels.model }}",
@@ -308,7 +313,7 @@ def model_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
         ),
         Alert(
             "StreamScorerGroupProbabilitiesDrifted",
-            f"stream_scorer:group_probability_psi {psi}\n"
+            f"stream_scorer:group_probability_psi{{{PUBLISHED}}} {psi}\n"
             f"and stream_scorer:probabilities:total {enough}\n"
             f"unless on (job, model, role) {whole} {psi}",
             "0s",
@@ -316,21 +321,5 @@ def model_alerts(settings: Settings, pace: RulePace) -> tuple[Alert, ...]:
             "Probabilities of {{ $labels.column }} {{ $labels.group }} have drifted from the training",
             f"Their population stability index is {{{{ $value | humanize }}}}, above {business.psi_max:g}, and that of "
             "all together is not.",
-        ),
-        Alert(
-            "StreamScorerModelSuspended",
-            f"sum by (job) (increase({catalogue.SUSPENSIONS.name}[{span(pace.hour_s)}])) > 0",
-            "0s",
-            "ticket",
-            "{{ $value | humanize }} times a lane went on without a candidate that failed",
-            "The champion predicts in a canary's place; what a suspended candidate would have said is unknown.",
-        ),
-        Alert(
-            "StreamScorerModelsDiffer",
-            f"count by (job) (count by (job, model) ({loaded})) > 1",
-            pace.minutes(15),
-            "ticket",
-            "Workers serve {{ $value }} different champions",
-            "Which model scores an observation depends on its partition.",
         ),
     )

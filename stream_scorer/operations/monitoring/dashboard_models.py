@@ -2,8 +2,9 @@
 
 from stream_scorer.core.contract.columns import COLUMN_NAMES
 from stream_scorer.core.quality.counts import GROUP_COLUMNS
+from stream_scorer.operations.monitoring.dashboard_candidates import candidate_rows
 from stream_scorer.operations.monitoring.panels import JOB, Panel, PanelRow, Query, Variable, runbook
-from stream_scorer.operations.monitoring.quality_rules import WHOLE
+from stream_scorer.operations.monitoring.quality_rules import PUBLISHED, WHOLE
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.settings.sections import BusinessSettings
 from stream_scorer.runtime.settings.settings import Settings
@@ -25,7 +26,7 @@ def rows(settings: Settings) -> tuple[PanelRow, ...]:
         PanelRow("For whom", tuple(group_panel(column) for column in GROUP_COLUMNS) + fairness(business)),
         PanelRow("Drift", drift(business)),
         PanelRow("What is predicted", predicted()),
-        PanelRow("Candidates", candidates()),
+        *candidate_rows(settings),
     )
 
 
@@ -96,44 +97,6 @@ def quality(business: BusinessSettings) -> tuple[Panel, ...]:
             ),
             unit="ops",
             links=(bad,),
-        ),
-    )
-
-
-def candidates() -> tuple[Panel, ...]:
-    suspended = runbook("StreamScorerModelSuspended")
-    return (
-        Panel(
-            "Control record",
-            "Offset of the control record whose models each worker has loaded; -1: the settings' model. Workers that "
-            "stay apart serve different models",
-            (Query(f"{catalogue.CONTROL_OFFSET.name}{{{LIVE}}}", "{{instance}}"),),
-            links=(runbook("StreamScorerModelsDiffer"),),
-        ),
-        Panel(
-            "Shadow predictions",
-            "Records a second of what canary and shadows would have said; and predictions that shadows owe: they "
-            "were late, raised, or were being started again",
-            (
-                Query(f"sum(rate({catalogue.SHADOW_PREDICTIONS.name}{{{LIVE}}}[$__rate_interval]))", "written"),
-                Query(f"sum(rate({catalogue.SHADOWS_MISSING.name}{{{LIVE}}}[$__rate_interval]))", "missing"),
-            ),
-            unit="ops",
-            links=(suspended,),
-        ),
-        Panel(
-            "Suspensions",
-            "How often lanes went on without a candidate, within an hour",
-            (Query(f"sum(increase({catalogue.SUSPENSIONS.name}{{{LIVE}}}[1h]))", "suspended"),),
-            limit=1,
-            links=(suspended,),
-        ),
-        Panel(
-            "Automatic decisions",
-            "What the judge did within an hour: candidates promoted and withdrawn, decisions that another act was "
-            "quicker than, that it may not write, and its own failures",
-            (Query(f"sum by (event) (increase({catalogue.JUDGE_EVENTS.name}{{{LIVE}}}[1h]))", "{{event}}"),),
-            links=(suspended,),
         ),
     )
 
@@ -251,8 +214,8 @@ def drift(business: BusinessSettings) -> tuple[Panel, ...]:
 def predicted() -> tuple[Panel, ...]:
     predictions = catalogue.PREDICTIONS.name
     share = (
-        f'sum by (column, group) (rate({predictions}{{{LIVE}, predicted="true"}}[$__rate_interval]))\n'
-        f"  / (sum by (column, group) (rate({predictions}{{{LIVE}}}[$__rate_interval])) > 0)"
+        f'sum by (column, group) (rate({predictions}{{{LIVE}, {PUBLISHED}, predicted="true"}}[$__rate_interval]))\n'
+        f"  / (sum by (column, group) (rate({predictions}{{{LIVE}, {PUBLISHED}}}[$__rate_interval])) > 0)"
     )
     models = f"max by (job, model, role) ({catalogue.MODEL_LOADED.name}{{{LIVE}}})"
     return (

@@ -29,7 +29,18 @@ def begun(labels: str, series: str) -> str:
     return f"count by ({labels}) ({series} == 1) unless {before} and on () count ({series} offset 1m)"
 
 
+def control_record() -> str:
+    """The offset of the control record that the first worker has come to, as the label `record`."""
+    return f'count_values by (job) ("record", max by (job) ({catalogue.CONTROL_OFFSET.name}{{{OF}}}'
+
+
 ANNOTATIONS: Final = (
+    Annotation(
+        "Models changed",
+        f"{control_record()}))\nunless {control_record()} offset 1m))",
+        "Control record {{record}} of {{job}} is followed",
+        "red",
+    ),
     Annotation("Model switched", begun("model, role", LOADED), "{{model}} serves as {{role}}", "purple"),
     Annotation("Replay", f"sum(increase({catalogue.REPLAYED.name}{{{OF}}}[1m])) > 0", "Records were replayed", "blue"),
     Annotation("Rebalance", f"sum(increase({catalogue.REBALANCES.name}{{{OF}}}[1m])) > 0", "Rebalance", "yellow"),

@@ -24,8 +24,8 @@ class Query(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One picture. `limit`: from where on it is red; `low_is_bad`: below instead. `links`: title and address, one
-    at least."""
+    """One picture. `limit`: from where on it is red; `low_is_bad`: below instead. `least`, `most`: where its axis
+    begins and ends; None: as its figures lie. `links`: title and address, one at least."""
 
     title: str
     description: str
@@ -38,6 +38,7 @@ class Panel(NamedTuple):
     low_is_bad: bool = False
     stacked: bool = False
     most: float | None = None
+    least: float | None = 0
     links: tuple[tuple[str, str], ...] = ()
 
 
@@ -110,7 +111,9 @@ def defaults(panel: Panel) -> dict[str, Any]:
     steps: list[dict[str, Any]] = [{"color": BAD if panel.low_is_bad else GOOD, "value": None}]
     if panel.limit is not None:
         steps.append({"color": GOOD if panel.low_is_bad else BAD, "value": panel.limit})
-    said: dict[str, Any] = {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": steps}}
+    said: dict[str, Any] = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}}
+    if panel.least is not None:
+        said["min"] = panel.least
     if panel.most is not None:
         said["max"] = panel.most
     if panel.kind == "timeseries":

@@ -15,6 +15,8 @@ from stream_scorer.runtime.settings.sections import BusinessSettings
 
 # Every outcome is counted once in each of the three columns: any one of them tells the whole
 WHOLE: Final = 'column="SubjectSexCode"'
+# Shadows say what they would have said: it belongs to no figure of what was published
+PUBLISHED: Final = 'role!="shadow"'
 GROUP: Final = "job, window, column, group"
 BY_MODEL: Final = "job, model, role, column, group"
 # So many parts of the groups' discovery rates may each raise a false alarm
@@ -75,28 +77,28 @@ def quality_rules(business: BusinessSettings, pace: RulePace) -> RuleGroup:
     rules += rates(
         "success_rate",
         "job, window",
-        WHOLE,
+        f"{WHOLE}, {PUBLISHED}",
         log_capital(),
         "Success rate: true positives among positive predictions with an outcome",
     )
-    rules += rates("discovery_rate", GROUP, "", log_capital(GROUP_ALARMS), "The success rate within a group")
+    rules += rates("discovery_rate", GROUP, PUBLISHED, log_capital(GROUP_ALARMS), "The success rate within a group")
     rules += gaps(business)
     rules += [
         Recording(
             "stream_scorer:recall",
-            f'sum by (job, window) (stream_scorer:joined{{{WHOLE}, predicted="true", actual="true"}})\n'
-            f'  / (sum by (job, window) (stream_scorer:joined{{{WHOLE}, actual="true"}}) > 0)',
+            recall("job, window", f"{WHOLE}, {PUBLISHED}"),
             "Recall: share of the finds that were predicted",
         ),
         Recording(
             "stream_scorer:brier_score",
-            "sum by (job, window) (stream_scorer:squared_error)\n"
-            f"  / (sum by (job, window) (stream_scorer:joined{{{WHOLE}}}) > 0)",
+            brier_score("job, window", PUBLISHED),
             "Mean of (probability - class)²",
         ),
+        *model_rates(),
         Recording(
             "stream_scorer:outcome_coverage",
-            f"sum by ({GROUP}) (stream_scorer:joined)\n  / (sum by ({GROUP}) (stream_scorer:predictions) > 0)",
+            f"sum by ({GROUP}) (stream_scorer:joined{{{PUBLISHED}}})\n"
+            f"  / (sum by ({GROUP}) (stream_scorer:predictions{{{PUBLISHED}}}) > 0)",
             "Outcomes per prediction, by group; outcomes of older predictions count as well",
         ),
     ]
@@ -114,6 +116,31 @@ def counts(window: str) -> tuple[tuple[str, str, str], ...]:
         ),
         ("stream_scorer:predictions", f"sum_over_time(stream_scorer:predictions:hour[{window}])", "Predictions"),
     )
+
+
+def recall(labels: str, matcher: str) -> str:
+    return (
+        f'sum by ({labels}) (stream_scorer:joined{{{matcher}, predicted="true", actual="true"}})\n'
+        f'  / (sum by ({labels}) (stream_scorer:joined{{{matcher}, actual="true"}}) > 0)'
+    )
+
+
+def brier_score(labels: str, matcher: str = "") -> str:
+    within = ", ".join(filter(None, (WHOLE, matcher)))
+    return (
+        f"sum by ({labels}) (stream_scorer:squared_error{{{matcher}}})\n"
+        f"  / (sum by ({labels}) (stream_scorer:joined{{{within}}}) > 0)"
+    )
+
+
+def model_rates() -> list[Recording]:
+    """The same of each model in its role, shadows too: of the outcomes that each has, so it compares nothing."""
+    labels = "job, window, model, role"
+    return [
+        *rates("model_success_rate", labels, WHOLE, log_capital(), "Success rate of each model in its role"),
+        Recording("stream_scorer:model_recall", recall(labels, WHOLE), "Recall of each model in its role"),
+        Recording("stream_scorer:model_brier_score", brier_score(labels), "Mean of (probability - class)²"),
+    ]
 
 
 def rates(name: str, labels: str, matcher: str, alarm_log_capital: float, meaning: str) -> list[Recording]:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from stream_scorer.core.records.model_evidence import ModelEvidence, decode_evidence
 from stream_scorer.core.rollout.evidence import EvidenceCounts, evidence_of, no_evidence, total_evidence
 from stream_scorer.core.rollout.evidence_counter import ModelPair, pair_of
+from stream_scorer.core.rollout.score_histograms import ScoreHistograms, histograms_of, no_histograms
 from stream_scorer.operations.reading.topic_position import TopicPosition
 from stream_scorer.operations.reading.topic_reader import Reader, Record
 
@@ -31,11 +32,13 @@ class _Growth:
 
     def __init__(self) -> None:
         self.lanes: dict[int, EvidenceCounts] = {}
+        self.histograms: dict[int, ScoreHistograms] = {}
         self.points: list[EvidencePoint] = []
         self._every = self._passed = 0
 
     def note(self, partition: int, at_ms: int, record: ModelEvidence) -> None:
         self.lanes[partition] = evidence_of(record)
+        self.histograms[partition] = histograms_of(record)
         self._passed += 1
         if self._passed <= self._every:
             return
@@ -83,6 +86,13 @@ class EvidenceLog:
         """What all lanes have counted for a pair; nothing where they have said nothing of it."""
         growth = self._pairs.get(pair)
         return no_evidence() if growth is None else growth.total()
+
+    def histograms(self, pair: ModelPair) -> ScoreHistograms:
+        """How both models' probabilities lie, over all lanes."""
+        growth, total = self._pairs.get(pair), no_histograms()
+        for lane in () if growth is None else growth.histograms.values():
+            total = total.plus(lane)
+        return total
 
     def points(self, pair: ModelPair) -> list[EvidencePoint]:
         """How it grew, oldest first; the last one is what is known now."""

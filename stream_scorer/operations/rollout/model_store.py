@@ -4,38 +4,27 @@ Invariant: what is downloaded is, byte for byte, the digest's, whoever else has 
 cut off has no manifest and does not exist.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from stream_scorer.core.records.model_control import ModelName
 from stream_scorer.core.records.model_manifest import (
-    CHUNK_BYTES_MAX,
     ModelManifest,
     chunk_key,
     chunks_of,
-    decode_manifest,
     encode_manifest,
     files_of,
-    joined_files,
-    parse_key,
 )
 from stream_scorer.core.records.timestamps import rfc3339
 from stream_scorer.errors import ModelError
-from stream_scorer.models.artifacts.files import FILES, digest_of
 from stream_scorer.operations.reading.topic_position import TopicPosition
 from stream_scorer.operations.reading.topic_reader import Reader, Record, Span
+from stream_scorer.runtime.rollout.model_topic import ModelTopic, ReadBetween, UploadedModel, joined_upload
 
 # Chunks so far, chunks in all
 OnChunk = Callable[[int, int], None]
-
-
-class UploadedModel(NamedTuple):
-    """A manifest that was read, and the offset of its record: all its chunks lie before it."""
-
-    manifest: ModelManifest
-    offset: int
 
 
 class NewModel(NamedTuple):
@@ -55,44 +44,23 @@ class ModelStore:
     def __init__(self, topic: str, bytes_max: int) -> None:
         self._topic, self._bytes_max = topic, bytes_max
         self._position = TopicPosition(topic)
-        # by digest, the manifest that was written last behind the others
-        self._manifests: dict[str, list[UploadedModel]] = {}
-        self.passed_over = 0
+        self._read_so_far = ModelTopic(bytes_max)
 
     @property
     def models(self) -> list[UploadedModel]:
         """Every model that is there, by its first upload, the newest last."""
-        return sorted((uploads[0] for uploads in self._manifests.values()), key=lambda model: model.offset)
+        return self._read_so_far.models
+
+    @property
+    def passed_over(self) -> int:
+        """How many records nobody of us wrote."""
+        return self._read_so_far.passed_over
 
     async def refresh(self, reader: Reader) -> None:
         """Read on; records that nobody of us wrote are passed over and counted."""
         async for _, records in self._position.read_on(reader):
             for record in records:
-                self._note(record)
-
-    def _note(self, record: Record) -> None:
-        found = parse_key(record.key)
-        if found is None or record.value is None:
-            self.passed_over += 1
-            return
-        digest, chunk = found
-        if chunk is not None:
-            self.passed_over += len(record.value) > CHUNK_BYTES_MAX
-            return
-        manifest = decode_manifest(record.value)
-        if manifest is None or not self._is_possible(manifest, digest, record.offset):
-            self.passed_over += 1
-            return
-        self._manifests.setdefault(digest, []).append(UploadedModel(manifest, record.offset))
-
-    def _is_possible(self, manifest: ModelManifest, digest: str, offset: int) -> bool:
-        return (
-            manifest.digest == digest
-            and manifest.first_offset < offset
-            and manifest.total_bytes <= self._bytes_max
-            and manifest.chunks == max(1, -(-manifest.total_bytes // CHUNK_BYTES_MAX))
-            and {file.name for file in manifest.files} >= set(FILES)
-        )
+                self._read_so_far.note(record)
 
     def find(self, named: str) -> UploadedModel:
         """The model with this digest, the beginning of one, or this label. Raises ModelError where none or several
@@ -126,7 +94,7 @@ class ModelStore:
                 "models.bytes_max here and for all workers"
             )
         await self.refresh(reader)
-        if (there := self._manifests.get(model.digest)) is not None:
+        if there := self._read_so_far.uploads(model.digest):
             try:
                 await self.download(reader, model.digest)
             except ModelError:
@@ -150,7 +118,7 @@ class ModelStore:
             who=who,
             at=rfc3339(now_ms),
         )
-        if await self._joined(reader, manifest, offsets[-1] + 1) is None:
+        if await joined_upload(manifest, offsets[-1] + 1, self._reading(reader)) is None:
             raise ModelError(f"{manifest.label} was read back otherwise than it was written: upload it again")
         await producer.send_and_wait(self._topic, encode_manifest(manifest), manifest.key, 0)
         return manifest
@@ -158,32 +126,19 @@ class ModelStore:
     async def download(self, reader: Reader, digest: str) -> dict[str, bytes]:
         """The files of a model directory, by name. Raises ModelError where no upload of it is whole."""
         await self.refresh(reader)
-        uploads = self._manifests.get(digest, [])
-        for upload in reversed(uploads):
-            files = await self._joined(reader, upload.manifest, upload.offset)
-            if files is not None:
-                return files
-        if not uploads:
+        files = await self._read_so_far.files_of(digest, self._reading(reader))
+        if files is not None:
+            return files
+        if not (uploads := self._read_so_far.uploads(digest)):
             raise ModelError(f"no model with the digest {digest} was uploaded: `stream-scorer model list`")
         raise ModelError(
             f"{uploads[0].manifest.label} is damaged in the topic {self._topic}: chunks are missing, or other "
             "ones than were uploaded. Deploy it again from its source"
         )
 
-    async def _joined(self, reader: Reader, manifest: ModelManifest, end: int) -> dict[str, bytes] | None:
-        """The manifest's files from the chunks before the offset `end`; None where they are not the digest's."""
-        first: dict[int, bytes] = {}
-        last: dict[int, bytes] = {}
-        span = Span(manifest.first_offset, end)
-        async for _, records in reader.read({TopicPartition(self._topic, 0): span}):
-            for record in records:
-                digest, chunk = parse_key(record.key) or ("", None)
-                if digest == manifest.digest and chunk is not None and chunk < manifest.chunks:
-                    first.setdefault(chunk, record.value or b"")
-                    last[chunk] = record.value or b""
-        # a chunk that stands there twice is the same twice, or a stranger's beside ours
-        for chunks in (first, last):
-            files = joined_files(manifest, chunks)
-            if files is not None and digest_of(files) == manifest.digest:
-                return {name: files[name] for name in FILES}
-        return None
+    def _reading(self, reader: Reader) -> ReadBetween:
+        async def read(begin: int, end: int) -> AsyncIterator[list[Record]]:
+            async for _, records in reader.read({TopicPartition(self._topic, 0): Span(begin, end)}):
+                yield records
+
+        return read

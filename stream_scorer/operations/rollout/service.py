@@ -18,6 +18,7 @@ from stream_scorer.core.records.timestamps import rfc3339
 from stream_scorer.core.rollout.contrasts import contrasts_of
 from stream_scorer.core.rollout.control import InForce, in_roles, judged_at_once
 from stream_scorer.core.rollout.evidence_counter import pair_of
+from stream_scorer.core.rollout.score_histograms import ScoreHistograms, no_histograms
 from stream_scorer.errors import ModelError, OvertakenError, SettingsError
 from stream_scorer.operations.dead_letters.service import user
 from stream_scorer.operations.reading.topic_reader import Reader
@@ -25,11 +26,12 @@ from stream_scorer.operations.rollout import planned_act
 from stream_scorer.operations.rollout.control_log import ControlLog, control_producer, overtaken, told
 from stream_scorer.operations.rollout.evidence_log import EvidenceLog, EvidencePoint
 from stream_scorer.operations.rollout.lane_switches import LaneRolloutStatus, LaneSwitches
-from stream_scorer.operations.rollout.model_store import ModelStore, NewModel, OnChunk, UploadedModel
+from stream_scorer.operations.rollout.model_store import ModelStore, NewModel, OnChunk
 from stream_scorer.operations.rollout.planned_act import PlannedAct
 from stream_scorer.operations.rollout.status import RolloutStatus, status_of
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
+from stream_scorer.runtime.rollout.model_topic import UploadedModel
 from stream_scorer.runtime.settings.settings import Settings
 
 WAIT_POLL_S: Final = 0.5
@@ -97,6 +99,15 @@ class Rollout:
         models = self._control.in_force.control.models
         found = (model for _, model, _ in in_roles(models)[1:] if model.digest == candidate)
         return [point for model in found for point in self._evidence.points(pair_of(models.champion, model))]
+
+    def histograms(self, candidate: str) -> ScoreHistograms:
+        """How the probabilities of a candidate and of today's champion lie, as of the last look."""
+        if self._control.in_force is not None:
+            models = self._control.in_force.control.models
+            for _, model, _ in in_roles(models)[1:]:
+                if model.digest == candidate:
+                    return self._evidence.histograms(pair_of(models.champion, model))
+        return no_histograms()
 
     def judged_at_once(self) -> int:
         """How many candidates share the errors."""

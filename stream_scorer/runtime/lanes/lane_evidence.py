@@ -1,8 +1,8 @@
 """What one lane counts for its candidates, and when it says so.
 
 Invariant: a lane with the champion alone counts nothing, asks nothing and writes nothing. A pair's first record stands
-in the transaction of the first batch that both models served, so that `from` is known to every later owner; the counts
-between the last record and a crash are lost, whatever the outcomes said.
+in the transaction of the first batch that both models served, so that `from` is known to every later owner; an orderly
+stop writes down what is left, and the counts between the last record and a crash are lost, whatever the outcomes said.
 """
 
 import logging
@@ -15,6 +15,7 @@ from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
 from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.core.observations.speakers import Published
 from stream_scorer.core.outcomes.join import FirstOutcomes, first_outcomes
+from stream_scorer.core.quality.counts import Model
 from stream_scorer.core.records.model_control import ServedModel
 from stream_scorer.core.records.model_evidence import ModelEvidence, encode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets
@@ -67,6 +68,11 @@ class LaneEvidence:
             return []
         if not due and self._outcomes < OUTCOMES_A_RECORD and now_ms - self._recorded_ms < RECORD_EVERY_MS:
             return []
+        return self.unrecorded(next_, now_ms)
+
+    def unrecorded(self, next_: FirstOffsets, now_ms: int) -> list[ProducerRecord]:
+        """Records of all that was counted since the last ones; what a lane publishes when it stops. `next_`: the
+        offsets behind what was counted."""
         counted = [counter for pair, counter in self._counters.items() if pair in self._unrecorded]
         self._unrecorded, self._outcomes, self._recorded_ms = set(), 0, now_ms
         at = rfc3339(now_ms)
@@ -79,7 +85,7 @@ class LaneEvidence:
         await self.open(batch.models)
         self._models = batch.models
         due = bool(self._unrecorded)
-        self._serving = []
+        before, self._serving = self._serving, []
         for candidate in _candidates(batch.models):
             pair = pair_of(batch.models.ids.champion, candidate)
             if (counter := self._counters.get(pair)) is None:
@@ -88,7 +94,11 @@ class LaneEvidence:
                 if recorded is None:
                     self._unrecorded.add(pair)
                     due = True
+            counter.resume(batch.first)
             self._serving.append(counter)
+        for counter in before:
+            if counter not in self._serving:
+                counter.pause(batch.first)
         if not self._recorded_ms:
             self._recorded_ms = now_ms
         return due
@@ -110,7 +120,11 @@ class LaneEvidence:
                 if candidate.digest == models.ids.previous.digest and not loaded.expensive:
                     answer = await self._ask(published.codes, loaded)
             if answer is not None and not isinstance(answer, str):
-                counter.count_scored(published.champion[others], answer[others])
+                codes, said = published.codes[others], answer[others]
+                counter.count_scored(codes, published.champion[others], said)
+                if (shadow := _as_shadow(models, candidate)) is not None:
+                    work.stats.counted.count_predictions(shadow, codes, said >= candidate.threshold)
+                    work.stats.shadow_scored.append((shadow, codes, said))
                 self._unrecorded.add(counter.pair)
 
     async def _count_outcomes(self, models: ServingModels, work: BatchResult) -> None:
@@ -125,13 +139,16 @@ class LaneEvidence:
             return
         self._outcomes += len(outcomes.codes)
         for counter in self._serving:
-            own = outcomes.offsets >= counter.first.observations
+            own = counter.covers(outcomes.offsets)
             counted: FirstOutcomes = outcomes.at(own)
             candidate = await self._answer(counted.codes, models, counter.pair.candidate)
             if candidate is None:
                 work.stats.shadows_missing += len(counted.codes)
                 continue
             counter.count_outcomes(counted.codes, champion[own], candidate, counted.actual)
+            if (shadow := _as_shadow(models, counter.pair.candidate)) is not None:
+                decisions = candidate >= counter.pair.candidate.threshold
+                work.stats.counted.count_joined(shadow, counted.codes, candidate, decisions, counted.actual)
             self._unrecorded.add(counter.pair)
 
     async def _answer(self, codes: Codes, models: ServingModels, model: ServedModel) -> Probabilities | None:
@@ -145,6 +162,12 @@ class LaneEvidence:
 
 def _candidates(models: ServingModels) -> Iterable[ServedModel]:
     return models_of(models.ids)[1:]
+
+
+def _as_shadow(models: ServingModels, candidate: ServedModel) -> Model | None:
+    """How metrics name a shadow; None for another candidate, whose published predictions are counted as such."""
+    digests = {shadow.digest for shadow in models.ids.shadows}
+    return (candidate.label, "shadow") if candidate.digest in digests else None
 
 
 def _without_smoke_tests(published: Published) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

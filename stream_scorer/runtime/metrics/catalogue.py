@@ -14,12 +14,13 @@ from stream_scorer.core.quality.counts import GROUP_COLUMNS
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS
 from stream_scorer.runtime.metrics.definitions import Definition, counter, gauge, histogram, singles
 
-# What a worker may show in all; two models with everything, two more with their outcomes, fit in.
-SERIES_MAX: Final = 1_500
-# Models whose distributions are shown: a champion and a canary. Of others only the outcomes are counted.
-LOADED_MODELS_MAX: Final = 2
+# What a worker may show in all; four models with everything, two more with their outcomes, and what outcomes say of
+# four candidates fit in.
+SERIES_MAX: Final = 3_000
+# Models whose distributions are shown: a champion, a canary, two shadows. Of others only the outcomes are counted.
+LOADED_MODELS_MAX: Final = 4
 # Models that outcomes are told apart by, those of the predictions of the last weeks among them
-COUNTED_MODELS_MAX: Final = 4
+COUNTED_MODELS_MAX: Final = 6
 
 INPUTS: Final = ("observations", "outcomes")
 REFUSALS: Final = ("unknown_offset", "beyond_end", "recreated_topic")
@@ -81,6 +82,9 @@ SHADOWS_MISSING = counter(
     "shadows_missing", "1", "Predictions that a shadow owes: it was late, raised, or was being started again"
 )
 SUSPENSIONS = counter("model_suspensions", "1", "Candidates that a lane goes on without, because they failed")
+MODELS_REFUSED = gauge(
+    "models_refused", "1", "Candidates of the control record in force that this worker could not load"
+)
 JUDGE_EVENTS = counter(
     "judge_events",
     "1",
@@ -213,7 +217,7 @@ TRAINING_FEATURES = gauge(
 PROBABILITIES = counter(
     "probabilities",
     "records",
-    "Predictions, without smoke tests, by group and tenth of the probability",
+    "Predictions, without smoke tests, by group and tenth of the probability; of a shadow what it would have said",
     "column",
     "group",
     "bucket",
@@ -233,7 +237,7 @@ TRAINING_PROBABILITIES = gauge(
 PREDICTIONS = counter(
     "predictions",
     "records",
-    "Predictions, without smoke tests, by group and decision",
+    "Predictions, without smoke tests, by group and decision; of a shadow what it would have said",
     "column",
     "group",
     "predicted",
@@ -243,7 +247,7 @@ PREDICTIONS = counter(
 JOINED = counter(
     "joined",
     "records",
-    "Joined outcomes, by group, decision and true class",
+    "Joined outcomes, by group, decision and true class; of a shadow first revisions only",
     *JOINED_LABELS,
     of=JOINED_GROUPS,
     models=COUNTED_MODELS_MAX,
@@ -271,6 +275,7 @@ CATALOGUE: Final = (
     SHADOW_PREDICTIONS,
     SHADOWS_MISSING,
     SUSPENSIONS,
+    MODELS_REFUSED,
     JUDGE_EVENTS,
     CONTROL_OFFSET,
     CODE_FIRST_SEEN,

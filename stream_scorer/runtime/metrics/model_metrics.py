@@ -5,17 +5,21 @@ Invariant: a group is one value of one column, never a combination; what correct
 so that counters of many workers add up; the number of models with series of their own has a bound.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.quality.counts import Model, QualityCounts
+from stream_scorer.core.quality.counts import ConfusionCounts, Decisions, Model, QualityCounts
 from stream_scorer.core.quality.drift_buckets import Codes, ProbabilityCounts
 from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition, Labels
 from stream_scorer.runtime.metrics.exposition import Floats, family_text, series_lines
+
+# Of those that serve, the last to be let go come last
+ROLES: Final = ("shadow", "canary", "champion")
 
 Values = Mapping[Model, Sequence[float] | NDArray[np.generic]]
 
@@ -46,20 +50,33 @@ class ModelMetrics:
         self._loaded[model] = False
         self._trained_on.pop(model, None)
 
-    def scored(self, model: Model, codes: Codes, probabilities: Floats) -> None:
-        """Count a committed batch's predictions of one model."""
+    def scored(self, model: Model, codes: Codes, decisions: Decisions, probabilities: Floats) -> None:
+        """Count committed predictions of one model."""
+        self._counted.count_predictions(model, codes, decisions)
+        self._heard_of([model])
+        self.add_probabilities(model, codes, probabilities)
+
+    def add_probabilities(self, model: Model, codes: Codes, probabilities: Floats) -> None:
+        """Count what a model said, or would have said."""
         if (counts := self._probabilities.get(model)) is not None:
             counts.add(codes, probabilities)
 
     def add(self, counted: QualityCounts, retracted: QualityCounts) -> None:
-        """Add a committed batch's counts."""
+        """Add a committed batch's counts. A shadow that was let go, because there are too many, stays out: its counters
+        would begin again with each batch."""
         if counted:
-            self._counted.add(counted)
-            for model in counted.models:  # those that were heard of last stand last
-                self._counted.models[model] = self._counted.models.pop(model)
-            self._keep_within_bound()
+            known = [model for model in counted.models if model[1] != "shadow" or model in self._loaded]
+            for model in known:
+                self._counted[model].add(counted.models[model])
+            self._heard_of(known)
         if retracted:
             self._retracted.add(retracted)
+
+    def _heard_of(self, models: Iterable[Model]) -> None:
+        """Those that were heard of last stand last."""
+        for model in models:
+            self._counted.models[model] = self._counted.models.pop(model)
+        self._keep_within_bound()
 
     def _keep_within_bound(self) -> None:
         """A counter that ends does no harm to a rate."""
@@ -69,19 +86,24 @@ class ModelMetrics:
                 known.pop(model, None)
 
     def _beyond(self, known: Mapping[Model, object], most: int) -> list[Model]:
-        """The models that are too many: first those that serve no more, of these the one unheard of for longest."""
-        in_order = sorted(known, key=lambda model: self._loaded.get(model, False))
+        """The models that are too many: first those that serve no more, of these the one unheard of for longest; then
+        shadows."""
+        in_order = sorted(known, key=lambda model: (self._loaded.get(model, False), ROLES.index(model[1])))
         return in_order[: max(0, len(known) - most)]
 
     def predictions(self) -> int:
-        """Predictions of all models so far, without smoke tests."""
-        return sum(int(cells.predicted.sum()) for cells in self._counted.models.values())
+        """Published predictions of all models so far, without smoke tests."""
+        return sum(int(cells.predicted.sum()) for _, cells in self._published())
+
+    def _published(self) -> Iterator[tuple[Model, ConfusionCounts]]:
+        """The counts of those that predictions are published of."""
+        return ((model, cells) for model, cells in self._counted.models.items() if model[1] != "shadow")
 
     def joined(self) -> dict[Labels, int]:
-        """Joined outcomes of all models so far, without those that corrections took back, by the labels of
+        """Joined outcomes of published predictions so far, without those that corrections took back, by the labels of
         `stream_scorer_joined_total`."""
         counts = np.zeros(len(catalogue.JOINED.combinations), dtype=np.int64)
-        for model, cells in self._counted.models.items():
+        for model, cells in self._published():
             counts += by_group(cells.joined) - by_group(self._retracted[model].joined)
         return {labels: int(count) for labels, count in zip(catalogue.JOINED.combinations, counts, strict=True)}
 

@@ -3,6 +3,7 @@
 Invariant: of each lane and pair only the last committed record is kept, and each record is read once.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ class EvidenceFollower:
         self._options = options
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
         self._consumer: AIOKafkaConsumer | None = None
+        self._closing: asyncio.Future[None] | None = None
         self._last: dict[ModelPair, dict[int, tuple[int, ModelEvidence]]] = {}
 
     async def follow(self) -> bool:
@@ -74,4 +76,7 @@ class EvidenceFollower:
         consumer, self._consumer = self._consumer, None
         self._last = {}
         if consumer is not None:
-            await consumer.stop()
+            self._closing = asyncio.ensure_future(consumer.stop())
+        if self._closing is not None:
+            # on its own: the client's end would swallow the cancellation of whoever waits for it
+            await asyncio.shield(self._closing)

@@ -16,9 +16,9 @@ from typing import Any, Final, Literal
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream_scorer.core.records.model_control import ControlAct, ModelControl, encode_control
+from stream_scorer.core.records.model_control import AcceptanceTest, ControlAct, ModelControl, encode_control
 from stream_scorer.core.records.timestamps import rfc3339
-from stream_scorer.core.rollout.control import InForce, in_roles
+from stream_scorer.core.rollout.control import InForce, in_roles, judged_at_once
 from stream_scorer.core.rollout.judge import (
     AutomaticDecision,
     JudgedCandidate,
@@ -54,12 +54,13 @@ NO_RIGHT: Final = (
 
 @dataclass(frozen=True, eq=False)
 class JudgeView:
-    """What the judge has found last. `control_offset`: of the record in force; `auto`: whether it may decide by
-    itself; `candidates`: the canary, the shadows and the champion before; `held_up`: why what follows is not done,
-    empty where nothing follows."""
+    """What the judge has found last. `control_offset`: of the record in force; `test`: what it asks of candidates;
+    `judged_at_once`: how many share the errors; `candidates`: the canary, the shadows and the champion before;
+    `held_up`: why what follows is not done, empty where nothing follows."""
 
     control_offset: int
-    auto: bool
+    test: AcceptanceTest
+    judged_at_once: int
     candidates: tuple[JudgedCandidate, ...]
     held_up: str = ""
 
@@ -130,7 +131,8 @@ class Judge:
         if held_up:
             self._look_again_s = time.monotonic() + self._retry_wait_s
         self._judged_offset = in_force.offset
-        self.view = JudgeView(in_force.offset, in_force.control.test.auto, candidates, held_up)
+        control = in_force.control
+        self.view = JudgeView(in_force.offset, control.test, judged_at_once(control.models), candidates, held_up)
 
     async def _act(self, in_force: InForce, decision: AutomaticDecision) -> str:
         """Write a decision; why it is not written, where it is not."""
@@ -185,10 +187,11 @@ class Judge:
 
 
 async def write_control(options: Mapping[str, Any], topic: str, control: ModelControl) -> int:
-    """Write a control record; its offset. Raises KafkaError."""
-    producer = AIOKafkaProducer(**options, enable_idempotence=True, acks="all")
+    """Write a control record; its offset. Raises KafkaError. One that a retry writes twice counts once: the second is
+    based on a record that is not in force any more."""
+    producer = AIOKafkaProducer(**options, acks="all")
     await producer.start()
     try:
         return int((await producer.send_and_wait(topic, encode_control(control), control.key, 0)).offset)
     finally:
-        await producer.stop()
+        await asyncio.shield(producer.stop())

@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,19 +16,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_scorer.core.records.model_control import ServedModel
-from stream_scorer.core.records.model_manifest import (
-    CHUNK_BYTES_MAX,
-    ModelManifest,
-    decode_manifest,
-    joined_files,
-    parse_key,
-)
 from stream_scorer.errors import ModelError
-from stream_scorer.models.artifacts.files import FILES, digest_of, read_files, write_files
+from stream_scorer.models.artifacts.files import FILES, read_files, write_files
 from stream_scorer.models.registry.model_process import host_model
 from stream_scorer.models.registry.reference_distributions import trained_on
 from stream_scorer.private_files import private_folder
-from stream_scorer.runtime.kafka.partition_span import FETCH_WAIT_MS_MAX, records_between, value_of
+from stream_scorer.runtime.kafka.partition_span import FETCH_WAIT_MS_MAX, records_between
+from stream_scorer.runtime.rollout.model_topic import ModelTopic
 from stream_scorer.runtime.rollout.serving_models import ServingModel
 
 log = logging.getLogger(__name__)
@@ -104,29 +99,19 @@ class ModelCache:
         raise ModelError(f"{wanted.label} can't be fetched from {self._partition.topic}: {fault}. Upload it again.")
 
     async def _look(self, consumer: AIOKafkaConsumer, digest: str) -> dict[str, bytes] | str:
-        """The files of the digest, or why they are not there. Only this digest's chunks are held, of the rest of the
-        topic the fetched batch."""
+        """The files of the digest, or why they are not there."""
         begin = (await consumer.beginning_offsets([self._partition]))[self._partition]
         end = (await consumer.end_offsets([self._partition]))[self._partition]
-        chunks: dict[int, bytes] = {}
-        manifest: ModelManifest | None = None
-        async for records in records_between(consumer, self._partition, begin, end):
+        read = partial(records_between, consumer, self._partition)
+        topic = ModelTopic(self._bytes_max)
+        async for records in read(begin, end):
             for record in records:
-                if (named := parse_key(record.key)) is None or named[0] != digest:
-                    continue
-                value, chunk = value_of(record), named[1]
-                if chunk is None:
-                    manifest = decode_manifest(value) or manifest
-                elif value is not None and chunk * CHUNK_BYTES_MAX < self._bytes_max:
-                    chunks[chunk] = value[:CHUNK_BYTES_MAX]
-        if manifest is None or manifest.digest != digest:
-            return "it has no manifest there"
-        if manifest.total_bytes > self._bytes_max:
-            return f"it has {manifest.total_bytes:,} bytes, more than models.bytes_max = {self._bytes_max:,}"
-        contents = joined_files(manifest, chunks)
-        if contents is None or not set(FILES) <= set(contents) or digest_of(contents) != digest:
-            return "its chunks are not what its digest says"
-        return contents
+                topic.note(record)
+        if topic.uploads(digest):
+            return await topic.files_of(digest, read) or "its chunks are not what its digest says"
+        if (size := topic.size_of_too_large(digest)) is not None:
+            return f"it has {size:,} bytes, more than models.bytes_max = {self._bytes_max:,}"
+        return "it has no manifest there"
 
     def _keep(self, folder: Path, contents: dict[str, bytes]) -> None:
         try:

@@ -40,6 +40,7 @@ from stream_scorer.runtime.worker.commit_listener import CommitListener
 from stream_scorer.runtime.worker.gauges import lane_statuses, update_gauges
 from stream_scorer.runtime.worker.health import Health, liveness, readiness
 from stream_scorer.runtime.worker.http_server import worker_server, write_address
+from stream_scorer.runtime.worker.judge_figures import JudgeFigures
 from stream_scorer.runtime.worker.lane_factory import LaneFactory
 from stream_scorer.runtime.worker.log_format import IdHash
 from stream_scorer.runtime.worker.retention_loss import RetentionLoss
@@ -92,6 +93,7 @@ class WorkerService(faust.Service):
         self._lost = RetentionLoss(metrics, self._names)
         self._rollout: ModelRollout | None = None
         self._shown: set[Model] = set()
+        self._judge_figures = JudgeFigures()
         self.speaker: ModelIdentity | None = None
         self._server = worker_server(
             live=self.live,
@@ -165,11 +167,13 @@ class WorkerService(faust.Service):
             shown = {(speaker.model, "champion"): models.champion.loaded}
             if (canary := models.ids.canary) is not None:
                 shown[canary.label, "canary"] = models.loaded[canary.digest]
+            shown |= {(shadow.label, "shadow"): models.loaded[shadow.digest] for shadow in models.ids.shadows}
             for model, role in self._shown - set(shown):
                 self.metrics.model_unloaded(model, role)
             for (model, role), loaded in shown.items():
                 self.metrics.model_loaded(model, role, loaded.trained_on)
             self._shown, self.speaker = set(shown), speaker
+            self.metrics.set(catalogue.MODELS_REFUSED, len(models.refused))
             offset = models.control_offset
             self.metrics.set(catalogue.CONTROL_OFFSET, -1 if offset is None else offset)
             log.info("model %s is warm, threshold %s", speaker.model, speaker.threshold)
@@ -305,6 +309,8 @@ class WorkerService(faust.Service):
         update_gauges(
             self.metrics, self._consumer_loop, ready=self._readiness().ok, state_path=self.settings.state_path
         )
+        if self._rollout is not None:
+            self.metrics.evidence.show(self._judge_figures.of(self._rollout.judge.view))
         return self.metrics.expose()
 
     # What whoever shows this worker asks

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.core.contract.observation_code import CODES
+from stream_scorer.core.contract.observation_code import CODES, STRIDES
+from stream_scorer.core.quality.counts import GROUP_SIZES
 from stream_scorer.core.records.model_control import Canary, ServedModel
 from stream_scorer.core.records.model_evidence import RECENT_OUTCOMES, ModelEvidence, decode_evidence, encode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets
 from stream_scorer.core.rollout.evidence import evidence_of
 from stream_scorer.core.rollout.evidence_counter import EvidenceCounter, pair_of
+from stream_scorer.core.rollout.score_histograms import histograms_of
 
 CHAMPION = ServedModel(name="champion", digest="a" * 64, threshold=0.4)
 CANDIDATE = ServedModel(name="candidate", digest="b" * 64, threshold=0.6)
@@ -38,7 +40,7 @@ def recorded(counter: EvidenceCounter) -> ModelEvidence:
 def count(counter: EvidenceCounter, seen: list[Any]) -> None:
     codes, champion, candidate, actual = (np.array(column) for column in zip(*seen, strict=True))
     counter.count_outcomes(codes, champion, candidate, actual)
-    counter.count_scored(champion, candidate)
+    counter.count_scored(codes, champion, candidate)
 
 
 @given(seen=st.lists(outcomes, min_size=1, max_size=60), data=st.data())
@@ -54,6 +56,7 @@ def test_neither_order_nor_batches_nor_owners_matter(seen: list[Any], data: st.D
             split = a_counter(recorded(split), FirstOffsets(1_000, 1_000))
     one, other = recorded(whole), recorded(split)
     assert (one.outcomes, one.scored, one.first) == (other.outcomes, other.scored, other.first)
+    assert (one.scores, one.calibration) == (other.scores, other.calibration)
     assert sorted(one.recent) == sorted(other.recent)
     assert one.residual_sum == pytest.approx(other.residual_sum)
     assert one.residual_squares == pytest.approx(other.residual_squares)
@@ -72,6 +75,46 @@ def test_counts_are_those_of_one_outcome_after_the_other(seen: list[Any]) -> Non
     np.testing.assert_array_equal(evidence_of(record).outcomes, expected)
     np.testing.assert_array_equal(evidence_of(record).scored.reshape(-1), expected.reshape(-1, 4, 2).sum((0, 2)))
     assert record.residual_sum == pytest.approx(sum(actual - champion for _, champion, _, actual in seen))
+
+
+@given(seen=st.lists(outcomes, min_size=1, max_size=60))
+def test_histograms_hold_each_stop_once_in_each_column(seen: list[Any]) -> None:
+    counter = a_counter()
+    count(counter, seen)
+    found = histograms_of(recorded(counter))
+    groups = np.split(found.calibration, np.cumsum(GROUP_SIZES)[:-1], axis=1)
+    for of_column in (*groups, *np.split(found.scores[..., None], np.cumsum(GROUP_SIZES)[:-1], axis=1)):
+        assert of_column[..., 0].sum(axis=(1, 2)).tolist() == [len(seen)] * 2
+    for model, probability in enumerate((1, 2)):
+        expected = np.zeros((10, 2), dtype=int)
+        for row in seen:
+            expected[min(int(row[probability] * 10), 9)] += (1, row[3])
+        np.testing.assert_array_equal(groups[1][model].sum(axis=0), expected)
+    sex = (seen[0][0] // STRIDES[1]) % GROUP_SIZES[1]
+    assert found.scores[1, GROUP_SIZES[0] + sex].sum() == sum((row[0] // STRIDES[1]) % 2 == sex for row in seen)
+
+
+def test_with_histograms_a_record_is_less_than_twice_as_large() -> None:
+    random, counter = np.random.default_rng(3), a_counter()
+    codes, champion = random.integers(0, CODES, 100_000), random.beta(2, 3, 100_000)
+    counter.count_outcomes(codes, champion, random.beta(2, 3, 100_000), random.random(100_000) < champion)
+    counter.count_scored(codes, champion, random.beta(2, 3, 100_000))
+    record = recorded(counter)
+    bare = msgspec.structs.replace(record, scores=msgspec.UNSET, calibration=msgspec.UNSET)
+    assert len(encode_evidence(record)) < 2 * len(encode_evidence(bare))
+
+
+def test_a_record_of_an_earlier_version_is_read_on_from_without_its_histograms() -> None:
+    counter = a_counter()
+    count(counter, [(0, 0.75, 0.25, True)] * 3)
+    bare = msgspec.structs.replace(recorded(counter), scores=msgspec.UNSET, calibration=msgspec.UNSET)
+    assert b'"scores"' not in encode_evidence(bare)
+    decoded = decode_evidence(encode_evidence(bare))
+    assert decoded == bare
+    after = a_counter(decoded)
+    count(after, [(0, 0.75, 0.25, True)])
+    assert evidence_of(recorded(after)).cells.sum() == 4
+    assert histograms_of(recorded(after)).calibration[0].sum() == 2 * 3
 
 
 def test_recent_are_the_last_outcomes_only() -> None:

@@ -11,7 +11,7 @@ from stream_scorer.core.records.model_control import ServedModel
 from stream_scorer.core.rollout.progress import CandidateProgress, ConditionProgress
 from stream_scorer.operations.demo.live_counts import LiveCounts, PredictionSeen
 from stream_scorer.operations.demo.rollout_models import StoryModel, StoryModels
-from stream_scorer.operations.demo.rollout_story import StoryProgress, chapters_of, why_of
+from stream_scorer.operations.demo.rollout_story import StoryProgress, chapters_of
 from stream_scorer.operations.demo.rollout_view import IntervalBar, render_story, story_line
 from stream_scorer.operations.demo.terminal_view import Scene
 from stream_scorer.operations.rollout.status import CandidateStatus, ModelInRole, RolloutStatus
@@ -148,19 +148,3 @@ def test_without_a_terminal_a_line_says_how_far_it_is() -> None:
     scene = Scene("b", "p", story=a_story())
     assert story_line(scene) == "  all-columns: 4,321 outcomes, 0 of 10 conditions shown"
     assert story_line(Scene("b", "p")) == ""
-
-
-@pytest.mark.parametrize(
-    ("changes", "wanted"),
-    [
-        pytest.param({"decision": "promote"}, "every condition is shown, after 4,321 outcomes", id="promote"),
-        pytest.param(
-            {"decision": "withdraw", "conditions": (a_condition("recall", opposed=True),)},
-            "the opposite is shown of recall, after 4,321 outcomes",
-            id="harm",
-        ),
-        pytest.param({"decision": "withdraw"}, "no gain is in sight, after 4,321 outcomes", id="futile"),
-    ],
-)
-def test_an_act_says_what_was_shown(changes: dict[str, Any], wanted: str) -> None:
-    assert why_of(a_candidate(**changes)) == wanted

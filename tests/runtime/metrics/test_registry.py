@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.contract.reasons import Code, Stage
+from stream_scorer.core.observations.speakers import ScoredSample
 from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS, PROBABILITY_BUCKETS
 from stream_scorer.core.records.model_switch import FirstOffsets
@@ -18,6 +19,7 @@ from stream_scorer.models.registry.reference_distributions import ReferenceDistr
 from stream_scorer.runtime.lanes.batch import Batch, BatchStats
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
+from stream_scorer.runtime.metrics.evidence_catalogue import EVIDENCE_CATALOGUE
 from stream_scorer.runtime.metrics.exposition import Histogram, escaped, family_text
 from stream_scorer.runtime.metrics.registry import Metrics
 from stream_scorer.runtime.settings.settings import BusinessSettings
@@ -65,7 +67,9 @@ def loaded(*models: tuple[str, str]) -> Metrics:
 def test_every_metric_of_the_catalogue_is_shown_and_no_other() -> None:
     found = families(loaded())
     shown = {name for name in found if name.startswith("stream_scorer_")}
-    assert shown == {definition.name.removesuffix("_total") for definition in catalogue.CATALOGUE}
+    assert shown == {
+        definition.name.removesuffix("_total") for definition in (*catalogue.CATALOGUE, *EVIDENCE_CATALOGUE)
+    }
     for definition in catalogue.CATALOGUE:
         assert found[definition.name.removesuffix("_total")].type == definition.kind
 
@@ -76,7 +80,7 @@ def test_every_definition_stands_in_the_catalogue_once() -> None:
     assert set(catalogue.CATALOGUE) == set(defined)
 
 
-@pytest.mark.parametrize("definition", catalogue.CATALOGUE, ids=lambda definition: definition.name)
+@pytest.mark.parametrize("definition", [*catalogue.CATALOGUE, *EVIDENCE_CATALOGUE], ids=lambda one: one.name)
 def test_names_and_units_are_as_prometheus_wants_them(definition: Definition) -> None:
     assert re.fullmatch(r"stream_scorer_[a-z0-9_]+", definition.name)
     assert definition.name.endswith("_total") == (definition.kind == "counter")
@@ -124,7 +128,7 @@ def test_no_traffic_and_no_rollout_goes_beyond_the_budget() -> None:
         commit(metrics, BatchStats(counted=quality, retracted=quality))
         most = max(most, len(series(metrics)))
         metrics.model_unloaded(f"m{number}@0", "canary")
-    most_ever = sum(definition.series_max for definition in catalogue.CATALOGUE)
+    most_ever = sum(definition.series_max for definition in (*catalogue.CATALOGUE, *EVIDENCE_CATALOGUE))
     assert most_ever <= catalogue.SERIES_MAX
     process = len([one for one in series(metrics) if one.startswith("process_")])
     assert most <= most_ever + process <= catalogue.SERIES_MAX
@@ -150,7 +154,9 @@ def test_a_model_without_distributions_on_its_card_shows_none() -> None:
 
 def test_scored_observations_are_counted_by_bucket_and_probability() -> None:
     metrics, codes = loaded(), np.random.default_rng(3).integers(0, CODES, 500)
-    commit(metrics, BatchStats(scored=[(CHAMPION, codes, np.full(500, 0.42))]))
+    sample = ScoredSample(codes, np.arange(500) % 5 == 0, np.full(500, 0.42))
+    commit(metrics, BatchStats(scored=[(CHAMPION, sample)]))
+    assert value(metrics, catalogue.PREDICTIONS.name, column="SubjectSexCode", predicted="true") == 100
     assert value(metrics, catalogue.FEATURES.name, column="SubjectAge") == 500
     assert value(metrics, catalogue.FEATURES.name, column="hour") == 500
     assert value(metrics, catalogue.PROBABILITIES.name, column="SubjectSexCode", bucket="0.4-0.5") == 500
@@ -189,6 +195,33 @@ def test_a_committed_batch_is_counted_by_where_its_records_ended() -> None:
     assert value(metrics, "stream_scorer_latency_seconds_count") == 2, "a record without a time has no latency"
     assert value(metrics, "stream_scorer_latency_seconds_sum") == pytest.approx(1.001)
     assert value(metrics, "stream_scorer_step_seconds_count", step="commit") == 1
+
+
+def test_batches_that_wait_to_be_counted_together_come_to_the_same_as_each_alone() -> None:
+    together, one_by_one = loaded(), loaded()
+    random = np.random.default_rng(5)
+    for number in range(600):
+        rows = int(random.integers(0, 30))
+        codes, probabilities = random.integers(0, CODES, rows), random.random(rows)
+        stats = BatchStats(steps_s={"predict": 0.001 * number, "commit": 0.25}, replayed=number % 2)
+        stats.predicted_ms = [9_000 + number] * rows
+        stats.scored.append((CHAMPION, ScoredSample(codes, probabilities > 0.5, probabilities)))
+        stats.observations["predicted"] += rows
+        stats.outcomes["joined"] += 2
+        stats.letters[Code.NOT_JSON, Stage.OUTCOME] += 1
+        for metrics in (together, one_by_one):
+            commit(metrics, stats, records=rows)
+        assert one_by_one.counts(catalogue.COMMITS) == {(): number + 1}, "whoever reads has every batch in it"
+    # what a float's last digits are depends on the order in which numbers are added up
+    for ours, other in zip(plain_lines(together), plain_lines(one_by_one), strict=True):
+        assert ours[0] == other[0]
+        assert ours[1] == pytest.approx(other[1])
+
+
+def plain_lines(metrics: Metrics) -> list[tuple[str, float]]:
+    """Every series of ours with its value."""
+    lines = [line for line in metrics.expose().decode().splitlines() if line.startswith("stream_scorer_")]
+    return [(name, float(number)) for name, _, number in (line.rpartition(" ") for line in lines)]
 
 
 def test_a_code_is_marked_with_the_time_of_its_first_dead_letter_and_only_that() -> None:
@@ -251,3 +284,41 @@ def test_odd_characters_in_a_label_are_read_back(odd: str) -> None:
 
 def test_a_tenth_of_probabilities_is_a_tenth_of_the_card_s() -> None:
     assert 20 % PROBABILITY_BUCKETS == 0, "cards tell twentieths"
+
+
+def shadow_stats(*models: str) -> BatchStats:
+    """One stop that each of these would have called positive, and its outcome."""
+    stats = BatchStats()
+    codes, probabilities = np.array([5]), np.array([0.7])
+    for model in models:
+        stats.counted.count_predictions((model, "shadow"), codes, probabilities >= 0.5)
+        stats.counted.count_joined((model, "shadow"), codes, probabilities, probabilities >= 0.5, probabilities >= 0.5)
+        stats.shadow_scored.append(((model, "shadow"), codes, probabilities))
+    return stats
+
+
+def test_what_a_shadow_would_have_said_is_told_apart_from_what_was_published() -> None:
+    metrics = loaded(CHAMPION, ("trees@1", "shadow"))
+    stats = shadow_stats("trees@1")
+    stats.counted[CHAMPION].count_one(5, 0.9, True, True)
+    commit(metrics, stats)
+    for name in (catalogue.JOINED.name, catalogue.PREDICTIONS.name, catalogue.PROBABILITIES.name):
+        assert value(metrics, name, model="trees@1", role="shadow") == 3  # in each of three columns
+    assert value(metrics, catalogue.SQUARED_ERROR.name, model="trees@1") == pytest.approx(0.09)
+    assert value(metrics, catalogue.FEATURES.name) == 0  # the champion's traffic is counted, once
+    assert sum(metrics.models.joined().values()) == 3
+    assert metrics.models.predictions() == 0
+
+
+def test_too_many_shadows_neither_push_the_champion_out_nor_begin_again() -> None:
+    shadows = [f"shadow{number}@0" for number in range(9)]
+    metrics = loaded(CHAMPION, ("canary@0", "canary"), *((shadow, "shadow") for shadow in shadows))
+    kept: set[tuple[str, ...]] = set()
+    for batches in range(1, 4):
+        commit(metrics, shadow_stats(*shadows))
+        counted = metrics.models._counted.models
+        assert {CHAMPION, ("canary@0", "canary")} <= counted.keys()
+        assert len(counted) == catalogue.COUNTED_MODELS_MAX
+        assert {int(counted[model].joined.sum()) for model in counted if model[1] == "shadow"} == {batches}
+        assert not kept or kept == set(counted)
+        kept = set(counted)
