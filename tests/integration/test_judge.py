@@ -192,7 +192,7 @@ async def until_followed(deployer: Deployer, offset: int) -> None:
 async def test_outcomes_promote_who_knows_more_and_withdraw_who_knows_nothing(
     broker: Broker, prefix: str, tmp_path: Path
 ) -> None:
-    codes = Generator(11).codes(4_600)
+    codes = Generator(11).codes(2_600)
     shuffled = np.random.default_rng(11).permutation(truth_of(codes))
     # as good as its probabilities say, and yet it decides at random
     blind = save_fitted(
