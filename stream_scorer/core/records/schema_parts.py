@@ -152,7 +152,7 @@ HAPPENED: Described = {
     "verdicts": {
         "type": "object",
         "additionalProperties": BOOLEAN,
-        "description": "What each loaded model says of it: present where a candidate served at its observation's offset",
+        "description": "What each loaded model says of it, where a candidate served at its observation's offset",
     },
     "record": KEPT_RECORD | {"description": "The outcome's record as it was read"},
 }
