@@ -188,7 +188,8 @@ async def until_followed(deployer: Deployer, offset: int) -> None:
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.long
+@pytest.mark.timeout(300)
 async def test_outcomes_promote_who_knows_more_and_withdraw_who_knows_nothing(
     broker: Broker, prefix: str, tmp_path: Path
 ) -> None:
