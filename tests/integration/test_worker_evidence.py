@@ -4,6 +4,7 @@ outcomes."""
 import json
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -57,6 +58,8 @@ async def stops_of(environment: Environment, models: Models, candidate: ServedMo
         said = json.loads(record.value)
         if said["status"] == "joined" and said["revision"] == 1:
             first[said["id"]] = said
+            verdicts = said.get("verdicts", {models.champion.label: said["prediction"]})
+            assert verdicts[models.champion.label] == said["prediction"]
     codes, shadows = {}, {}
     for record in await records_of(environment, environment.names.shadow_predictions):
         pair = decode_shadow_prediction(record.value)
@@ -73,6 +76,7 @@ async def stops_of(environment: Environment, models: Models, candidate: ServedMo
         if id_ in codes and id_ in first:
             says = said["prediction"] * 2 + shadows[id_]
             outcome = first[id_]
+            assert outcome["verdicts"][candidate.label] == shadows[id_]
             found.append(
                 Stop(
                     codes[id_],
@@ -153,6 +157,6 @@ async def test_records_hold_what_topics_say_and_a_restart_goes_on_counting(
             assert now.first == last.first
             assert sum(now.outcomes) > sum(last.outcomes) + 1_000
             assert_counted(now, stops)
-            assert now.gaps == ()  # an orderly stop writes down all that was counted
+            assert now.gaps is msgspec.UNSET  # an orderly stop writes down all that was counted
             if candidate == models.other:
                 assert np.all(evidence_of(now).scored.reshape(-1) >= evidence_of(now).cells.reshape(4, 2).sum(axis=1))

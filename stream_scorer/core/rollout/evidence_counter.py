@@ -6,6 +6,7 @@ the order matters.
 
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +46,7 @@ class EvidenceCounter:
         self._recent = RecentCells(RECENT_OUTCOMES, "" if recorded is None else recorded.recent)
         self._residual_sum = self._residual_squares = 0.0
         self._scores = ScoreCounter(no_histograms() if recorded is None else histograms_of(recorded))
-        self._gaps: list[tuple[int, int]] = [] if recorded is None else list(recorded.gaps)
+        self._gaps: list[tuple[int, int]] = [] if recorded is None else list(recorded.gaps or ())
         self._paused: FirstOffsets | None = None
         if recorded is not None:
             self._leave_out(recorded.next, first)
@@ -114,7 +115,7 @@ class EvidenceCounter:
             at=at,
             scores=tuple(histograms.scores.ravel().tolist()),
             calibration=tuple(histograms.calibration.ravel().tolist()),
-            gaps=tuple(self._gaps),
+            gaps=tuple(self._gaps) or msgspec.UNSET,
         )
 
     def _says(self, champion: Probabilities, candidate: Probabilities) -> NDArray[np.int64]:

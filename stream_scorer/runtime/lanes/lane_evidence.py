@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
+from aiokafka import TopicPartition
 
 from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
 from stream_scorer.core.observations.scoring import Codes, Probabilities
@@ -24,6 +25,7 @@ from stream_scorer.core.records.timestamps import rfc3339
 from stream_scorer.core.rollout.evidence_counter import EvidenceCounter, ModelPair, pair_of
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.shadow_step import Ask
+from stream_scorer.runtime.lanes.update_verdicts import with_verdicts
 from stream_scorer.runtime.rollout.evidence_topic import EvidenceTopic
 from stream_scorer.runtime.rollout.serving_models import ServingModels, models_of
 
@@ -34,9 +36,11 @@ RECORD_EVERY_MS: Final = 60_000
 
 
 class LaneEvidence:
-    """One for each lane. `ask` asks a model about codes; `worker`: how this worker calls itself in records."""
+    """One for each lane. `updates`: the topic of outcome updates, which get verdicts; `ask` asks a model about codes;
+    `worker`: how this worker calls itself in records."""
 
-    def __init__(self, partition: int, topic: EvidenceTopic, ask: Ask, worker: str) -> None:
+    def __init__(self, partition: int, topic: EvidenceTopic, updates: str, ask: Ask, worker: str) -> None:
+        self._updates = TopicPartition(updates, partition)
         self._partition, self._topic, self._ask, self._worker = partition, topic, ask, worker
         self._models: ServingModels | None = None
         self._serving: list[EvidenceCounter] = []
@@ -64,6 +68,7 @@ class LaneEvidence:
         if self._serving:
             await self._count_scored(batch.models, work)
             await self._count_outcomes(batch.models, work)
+            await self._add_verdicts(batch.models, work)
         elif not due:
             return []
         if not due and self._outcomes < OUTCOMES_A_RECORD and now_ms - self._recorded_ms < RECORD_EVERY_MS:
@@ -150,6 +155,17 @@ class LaneEvidence:
                 decisions = candidate >= counter.pair.candidate.threshold
                 work.stats.counted.count_joined(shadow, counted.codes, candidate, decisions, counted.actual)
             self._unrecorded.add(counter.pair)
+
+    async def _add_verdicts(self, models: ServingModels, work: BatchResult) -> None:
+        """Let the batch's outcome updates say what each model would have said."""
+
+        async def answer(codes: Codes, model: ServedModel) -> Probabilities | None:
+            loaded = models.loaded[model.digest]
+            said = loaded.ended() or await self._ask(codes, loaded)
+            return None if isinstance(said, str) else said
+
+        if updates := work.outputs.get(self._updates):
+            work.outputs[self._updates] = await with_verdicts(updates, work.entries, self._serving, answer)
 
     async def _answer(self, codes: Codes, models: ServingModels, model: ServedModel) -> Probabilities | None:
         loaded = models.loaded[model.digest]

@@ -47,7 +47,7 @@ class CountedLane:
         self.models = ServingModels(3, ids, loaded)
         self.asked, self.failing, self.topic = 0, set[str](), FakeTopic()
         topic: Any = self.topic
-        self.evidence = LaneEvidence(2, topic, self._ask, "w")
+        self.evidence = LaneEvidence(2, topic, "updates", self._ask, "w")
         self.missing, self.counted = 0, QualityCounts()
 
     async def _ask(self, codes: Codes, model: ServingModel) -> Probabilities | str:
