@@ -21,6 +21,7 @@ from stream_scorer.commands.bench_report import (
     print_figures,
     recovery_rows,
     shadow_rows,
+    switch_rows,
 )
 from stream_scorer.commands.event_loop import run_fast
 from stream_scorer.commands.options import JsonOption
@@ -61,6 +62,14 @@ def bench(
     moved_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the backlog that is on the wrong partition.")
     ] = 0.0,
+    switch: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="RATE",
+            help="Measure what switches of models, and loading 100 trees, add to latency at this many events a second.",
+        ),
+    ] = None,
     joins: Annotated[
         bool, typer.Option("--joins", help="Measure joining outcomes and restoring the state of this many ids instead.")
     ] = False,
@@ -143,10 +152,10 @@ def bench(
     from stream_scorer.operations.bench.latency import LatencyPlan, measure_latency
     from stream_scorer.operations.bench.throughput import BacklogPlan, measure_backlog
 
-    if sum((latency is not None, joins, recovery, letters, gateway, profile, backtest)) > 1:
+    if sum((latency is not None, switch is not None, joins, recovery, letters, gateway, profile, backtest)) > 1:
         raise SettingsError(
-            "--latency, --joins, --recovery, --dead-letters, --gateway, --profile and --backtest are measured one at a "
-            "time: choose one"
+            "--latency, --switch, --joins, --recovery, --dead-letters, --gateway, --profile and --backtest are "
+            "measured one at a time: choose one"
         )
     others = recovery or letters or gateway or profile or backtest
     if (against is not None or partitions is not None) and (joins or others):
@@ -190,6 +199,12 @@ def bench(
         timed = run_fast(measure_latency(plan, _say))
         print_figures(timed, latency_rows(timed), as_json)
         faults = timed.unanswered
+    elif switch is not None:
+        from stream_scorer.operations.bench.switching import SwitchPlan, measure_switches
+
+        switched = run_fast(measure_switches(SwitchPlan(switch, seconds, warm_up, bootstrap=bootstrap), _say))
+        print_figures(switched, switch_rows(switched), as_json)
+        faults = switched.unanswered
     elif joins:
         from stream_scorer.operations.bench.join_throughput import measure_joins
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stream_scorer.operations.bench.latency import LatencyFigures
     from stream_scorer.operations.bench.recovery import RecoveryFigures
     from stream_scorer.operations.bench.shadow_cost import ShadowFigures
+    from stream_scorer.operations.bench.switching import SwitchFigures
     from stream_scorer.operations.bench.throughput import BacklogFigures
 
     AnyFigures = (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         | GatewayFigures
         | HotPathFigures
         | ShadowFigures
+        | SwitchFigures
         | BacktestFigures
         | Comparison
     )
@@ -70,6 +72,29 @@ def latency_rows(figures: "LatencyFigures") -> list[tuple[str, str]]:
         ("worker's CPU", f"{figures.cpu_seconds:.1f} s"),
         ("broker's CPU", "not on this machine" if broker_s is None else f"{broker_s:.1f} s"),
         ("worker's peak memory", f"{figures.peak_memory_bytes / MIB:,.0f} MiB"),
+    ]
+
+
+def switch_rows(figures: "SwitchFigures") -> list[tuple[str, str]]:
+    def row(of: dict[str, float], seconds: float) -> str:
+        times = " · ".join(f"{name} {ms:.1f} ms" for name, ms in of.items())
+        return f"{times}, in {seconds:.1f} s"
+
+    def added(of: dict[str, float]) -> str:
+        return f": {of['p99'] - figures.calm_ms['p99']:+.1f} ms at p99"
+
+    return [
+        ("calm", row(figures.calm_ms, figures.calm_s)),
+        (
+            f"{figures.switches} switches",
+            row(figures.switching_ms, figures.switching_s) + added(figures.switching_ms),
+        ),
+        (
+            f"{figures.switches} loads of 100 trees",
+            row(figures.loading_ms, figures.loading_s) + added(figures.loading_ms),
+        ),
+        ("rate", f"{figures.rate:,.0f} events a second, open loop, exactly once"),
+        ("unanswered", f"{figures.unanswered:,}"),
     ]
 
 

@@ -39,6 +39,7 @@ OTHER_VARIABLES = {
     broker_sources.ADDRESS,
     broker_sources.SOURCE,
     broker_sources.IMAGE,
+    "STREAM_SCORER_TEST_KILLS",
 }
 HISTOGRAM_ENDS = ("_bucket", "_sum", "_count")
 TOP_FOLDERS = ("stream_scorer/", "tests/", "topics/", "deploy/", "docs/", ".ci/")

@@ -40,8 +40,8 @@ class MemoryCurve(NamedTuple):
     def of(cls, samples: Sequence[int]) -> "MemoryCurve":
         window = max(1, len(samples) // WINDOWS)
         begin = (len(samples) - window) // 2
-        parts = samples[:window], samples[begin : begin + window], samples[-window:]
-        return cls(*(median(part) for part in parts), peak=max(samples))
+        first, middle, last = samples[:window], samples[begin : begin + window], samples[-window:]
+        return cls(median(first), median(middle), median(last), max(samples))
 
     @property
     def is_flat(self) -> bool:

@@ -126,6 +126,15 @@ def test_two_measurements_at_once_are_refused() -> None:
 
 
 @pytest.mark.long
+def test_switches_under_load_leave_nothing_unanswered(broker: Broker) -> None:
+    said = run_bench(broker, "--switch", "500", "--seconds", "3", "--warm-up", "6")
+    assert (said["switches"], said["unanswered"]) == (5, 0)
+    for window in ("calm", "switching", "loading"):
+        assert 0 < said[f"{window}_ms"]["p50"] <= said[f"{window}_ms"]["p99"]
+        assert said[f"{window}_s"] > 0
+
+
+@pytest.mark.long
 def test_waits_are_measured_while_workers_come_and_go(broker: Broker) -> None:
     said = run_bench(broker, "--recovery")
     assert (said["unaccounted"], said["duplicated"]) == (0, 0)

@@ -4,8 +4,10 @@ wait is left out.
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -95,13 +97,15 @@ async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
         names = on.names
         say("Measuring the round trip without a worker")
         bare = events[: round(plan.rate * BARE_S)]
-        alone = await _send_and_read(
-            plan, on, bare, len(bare), written=names.shadow_predictions, read=names.shadow_predictions
+        alone, _ = await send_and_read(
+            plan.rate, on, bare, len(bare), written=names.shadow_predictions, read=names.shadow_predictions
         )
         await asyncio.to_thread(on.worker.start().wait_ready)
         say(f"{plan.rate:,.0f} events a second: {plan.warm_up_s:.0f} s to warm up, {plan.seconds:.0f} s that count")
         cpu_ready_s, broker = on.worker.cpu_seconds(), BrokerCpu(on.settings.kafka.bootstrap)
-        waits = await _send_and_read(plan, on, events, len(valid), written=names.observations, read=names.predictions)
+        waits, _ = await send_and_read(
+            plan.rate, on, events, len(valid), written=names.observations, read=names.predictions
+        )
         expected = [number for number in valid if number >= plan.rate * plan.warm_up_s]
         measured = [waits[number] for number in expected if number in waits]
         return LatencyFigures(
@@ -118,16 +122,19 @@ async def measure_latency(plan: LatencyPlan, say: Say) -> LatencyFigures:
         )
 
 
-async def _send_and_read(
-    plan: LatencyPlan,
+async def send_and_read(
+    rate: float,
     on: BenchEnvironment,
-    events: list[SourceEvent],
-    answers_expected: int,
+    events: Iterable[SourceEvent],
+    answers_expected: int | None = None,
     *,
     written: str,
     read: str,
-) -> dict[int, float]:
-    """For each event that was answered, by number, the milliseconds from when it was due until its answer was there."""
+    beside: Callable[[float], Coroutine[Any, Any, None]] | None = None,
+) -> tuple[dict[int, float], int]:
+    """For each event that was answered, by number, the milliseconds from when it was due until its answer was there;
+    and how many were sent. `answers_expected`: default, one for each. `beside` runs meanwhile, from when the first
+    event is due by `time.perf_counter`; no more events are sent once it is over, and what it raises is raised."""
     options, answers = client_options(on.settings.kafka), PredictionReader()
     consumer = AIOKafkaConsumer(
         **options, isolation_level="read_committed", auto_offset_reset="earliest", fetch_max_wait_ms=FETCH_WAIT_MS
@@ -135,20 +142,25 @@ async def _send_and_read(
     await consumer.start()
     consumer.assign([TopicPartition(read, partition) for partition in range(on.partitions)])
     reading = asyncio.create_task(answers.read(consumer))
+    acting: asyncio.Task[None] | None = None
     try:
         async with EventSender(options) as sender:
             await sender.partitions(written)
             started = time.perf_counter() + AHEAD_S
-            timeline = (
-                ScheduledEvent(n / plan.rate, written, event.key, event.value) for n, event in enumerate(events)
-            )
-            await play(sender, timeline, paced=True, started=started)
-        await _wait_for_answers(answers, answers_expected, reading)
+            acting = None if beside is None else asyncio.create_task(beside(started))
+            timeline = (ScheduledEvent(n / rate, written, event.key, event.value) for n, event in enumerate(events))
+            is_over = (lambda: False) if acting is None else acting.done
+            await play(sender, timeline, paced=True, started=started, is_over=is_over)
+            sent = sender.delivered_count
+        if acting is not None:
+            await acting
+        await _wait_for_answers(answers, sent if answers_expected is None else answers_expected, reading)
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        for task in filter(None, (reading, acting)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         await consumer.stop()
-    return {number: (at - started - number / plan.rate) * 1000 for number, at in answers.at.items()}
+    return {number: (at - started - number / rate) * 1000 for number, at in answers.at.items()}, sent
 
 
 async def _wait_for_answers(answers: PredictionReader, count: int, reading: asyncio.Task[None]) -> None:

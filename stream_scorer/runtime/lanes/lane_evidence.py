@@ -1,8 +1,8 @@
 """What one lane counts for its candidates, and when it says so.
 
 Invariant: a lane with the champion alone counts nothing, asks nothing and writes nothing. A pair's first record stands
-in the transaction of the first batch that both models served, so that `from` is known to every later owner; the counts
-between the last record and a crash are lost, whatever the outcomes said.
+in the transaction of the first batch that both models served, so that `from` is known to every later owner; an orderly
+stop writes down what is left, and the counts between the last record and a crash are lost, whatever the outcomes said.
 """
 
 import logging
@@ -68,6 +68,11 @@ class LaneEvidence:
             return []
         if not due and self._outcomes < OUTCOMES_A_RECORD and now_ms - self._recorded_ms < RECORD_EVERY_MS:
             return []
+        return self.unrecorded(next_, now_ms)
+
+    def unrecorded(self, next_: FirstOffsets, now_ms: int) -> list[ProducerRecord]:
+        """Records of all that was counted since the last ones; what a lane publishes when it stops. `next_`: the
+        offsets behind what was counted."""
         counted = [counter for pair, counter in self._counters.items() if pair in self._unrecorded]
         self._unrecorded, self._outcomes, self._recorded_ms = set(), 0, now_ms
         at = rfc3339(now_ms)
@@ -80,7 +85,7 @@ class LaneEvidence:
         await self.open(batch.models)
         self._models = batch.models
         due = bool(self._unrecorded)
-        self._serving = []
+        before, self._serving = self._serving, []
         for candidate in _candidates(batch.models):
             pair = pair_of(batch.models.ids.champion, candidate)
             if (counter := self._counters.get(pair)) is None:
@@ -89,7 +94,11 @@ class LaneEvidence:
                 if recorded is None:
                     self._unrecorded.add(pair)
                     due = True
+            counter.resume(batch.first)
             self._serving.append(counter)
+        for counter in before:
+            if counter not in self._serving:
+                counter.pause(batch.first)
         if not self._recorded_ms:
             self._recorded_ms = now_ms
         return due
@@ -130,7 +139,7 @@ class LaneEvidence:
             return
         self._outcomes += len(outcomes.codes)
         for counter in self._serving:
-            own = outcomes.offsets >= counter.first.observations
+            own = counter.covers(outcomes.offsets)
             counted: FirstOutcomes = outcomes.at(own)
             candidate = await self._answer(counted.codes, models, counter.pair.candidate)
             if candidate is None:
