@@ -4,13 +4,14 @@ Invariant: what Kafka's faults mean is said in our words; who gives up waiting t
 """
 
 import asyncio
+import random
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypedDict
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from stream_scorer.client.reply_consumer import Listener
@@ -20,7 +21,7 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
-from stream_scorer.runtime.kafka.record_batches import pack
+from stream_scorer.runtime.kafka.record_batches import pack, take_back_sequence
 from stream_scorer.runtime.settings.settings import Settings
 
 STOP_WAIT_S: Final = 5.0
@@ -97,16 +98,32 @@ class Connection:
         Raises TooLargeForKafka."""
         producer = self._producer
         assert producer is not None
+        if partition is None:
+            partition = random.randrange(self.listener.partitions)
         try:
             delivery = await producer.send(topic, value, key, partition, headers=[*self._headers, *headers])
-            delivery.add_done_callback(_retrieve)
-            sent = await asyncio.shield(delivery)
         except MessageSizeTooLargeError as error:
             raise TooLargeForKafka from error
+        delivery.add_done_callback(self._retrieve(TopicPartition(topic, partition), 1))
+        try:
+            sent = await asyncio.shield(delivery)
+        except MessageSizeTooLargeError:
+            # the topic's limit is one for record batches, and the producer may have put others' records into this one
+            return await self._deliver_apart(topic, value, key, partition, headers)
         return Source(sent.partition, sent.offset)
 
+    async def _deliver_apart(
+        self, topic: str, value: bytes, key: bytes | None, partition: int, headers: Headers
+    ) -> Source:
+        """The same as a record batch of its own."""
+        ((delivery, _),) = await self.deliver_many(topic, [(key, value)], partition, headers)
+        try:
+            return Source(partition, (await asyncio.shield(delivery)).offset)
+        except MessageSizeTooLargeError as error:
+            raise TooLargeForKafka from error
+
     async def deliver_many(
-        self, topic: str, records: Sequence[tuple[bytes, bytes]], partition: int, headers: Headers
+        self, topic: str, records: Sequence[tuple[bytes | None, bytes]], partition: int, headers: Headers
     ) -> list[tuple["asyncio.Future[Any]", int]]:
         """Send keys and values as whole record batches, in their order and behind those that were sent before. Returns
         for each batch its acknowledgement, which has the first offset, and how many records it holds."""
@@ -119,9 +136,20 @@ class Connection:
         async with self._turns[partition]:
             for batch, count in batches:
                 delivery = await producer.send_batch(batch, topic, partition=partition)
-                delivery.add_done_callback(_retrieve)
+                delivery.add_done_callback(self._retrieve(TopicPartition(topic, partition), count))
                 sent.append((delivery, count))
         return sent
+
+    def _retrieve(self, partition: TopicPartition, records: int) -> Callable[["asyncio.Future[Any]"], None]:
+        """What is done once it is known what became of these records, whether or not somebody still waits for that."""
+        producer = self._producer
+        assert producer is not None
+
+        def retrieve(delivery: "asyncio.Future[Any]") -> None:
+            if not delivery.cancelled() and isinstance(delivery.exception(), MessageSizeTooLargeError):
+                take_back_sequence(producer, partition, records)
+
+        return retrieve
 
     @contextmanager
     def explained(self, doing: str) -> Iterator[None]:
@@ -136,8 +164,3 @@ class Connection:
                 f"Kafka does not answer at {bootstrap} while {doing}: {what_happened(error)}. "
                 "Is the broker running, and are the [kafka] settings correct?"
             ) from error
-
-
-def _retrieve(delivery: "asyncio.Future[Any]") -> None:
-    if not delivery.cancelled():
-        delivery.exception()

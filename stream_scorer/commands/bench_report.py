@@ -172,6 +172,13 @@ def hot_path_rows(figures: "HotPathFigures") -> list[tuple[str, str]]:
         rows += [(part, f"{us:,.2f} µs · {1e6 / us:,.0f}/s") for part, us in path.part_us.items()]
         whole_us = sum(path.part_us.values())
         rows.append(("all of it", f"{whole_us:,.2f} µs · {1e6 / whole_us:,.0f}/s"))
+    for cost in figures.groups:
+        rows.append(
+            (
+                f"{cost.records} records scored in each of {cost.lanes} lanes",
+                f"{cost.grouped_us} µs a batch in a group, {cost.alone_us} µs alone",
+            )
+        )
     for one in figures.fetches:
         rows.append(
             (f"a fetch for {one.lanes} lanes", f"{one.in_session_us} µs, by the client's tables {one.by_tables_us} µs")

@@ -37,11 +37,11 @@ _decode_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class BatchPredictor:
-    """Answers batches; all of them together have at most `in_flight_max` events in flight."""
+    """Answers batches; all of them together have at most `batch_in_flight_max` events in flight."""
 
     def __init__(self, settings: GatewaySettings, predictor: Predictor, metrics: GatewayMetrics) -> None:
         self._settings, self._predictor, self._metrics = settings, predictor, metrics
-        self._slots = Slots(settings.in_flight_max)
+        self._slots = Slots(settings.batch_in_flight_max)
         self._batches = 0
 
     async def view(self, request: web.Request) -> web.StreamResponse:
@@ -94,7 +94,7 @@ class BatchPredictor:
 
     def _ask(self, headers: Headers) -> AskTogether:
         async def ask(values: Sequence[bytes], tell: Callable[[int, Reply], None]) -> None:
-            with self._metrics.waiting(len(values)) as answered:
+            with self._metrics.batch_waiting(len(values)) as answered:
 
                 def count_and_tell(number: int, reply: Reply) -> None:
                     answered()

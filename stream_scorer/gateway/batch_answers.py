@@ -6,11 +6,17 @@ the events in flight is given back with the answer, whether or not the client re
 
 import asyncio
 import time
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import accumulate
 from typing import Final
 
 from stream_scorer.gateway.problem import Reply
 
+# Bodies of events in flight, whatever their number: what a gateway's memory allows
+IN_FLIGHT_BYTES_MAX: Final = 16 * 1024 * 1024
+# Events that are sent together at most; other requests have their turn before the next ones
+TOGETHER_EVENTS_MAX: Final = 4_096
 # Answers that are written at once
 LINES_AT_ONCE: Final = 256
 
@@ -18,48 +24,57 @@ AskTogether = Callable[[Sequence[bytes], Callable[[int, Reply], None]], Awaitabl
 
 
 class Slots:
-    """How many events may be in flight. Who wants many gets those that are free, in the order of asking."""
+    """How many events may be in flight, and how many bytes of them. Who wants many gets what is free, in the order of
+    asking."""
 
-    def __init__(self, free: int) -> None:
-        self._free = free
+    def __init__(self, events: int, bytes_max: int = IN_FLIGHT_BYTES_MAX) -> None:
+        self._free, self._free_bytes, self._bytes_max = events, bytes_max, bytes_max
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
 
-    async def take(self, wanted: int) -> int:
-        """How many of `wanted` may begin now: one at least."""
+    async def take(self, sizes: Sequence[int]) -> int:
+        """How many events of these sizes in bytes may begin now, from the first on: one at least."""
         async with self._turn:
-            while not self._free:
+            while not (taken := self._fitting(sizes)):
                 self._freed.clear()
                 await self._freed.wait()
-            taken = min(wanted, self._free)
             self._free -= taken
+            self._free_bytes -= sum(sizes[:taken])
             return taken
 
-    def give_back(self, count: int = 1) -> None:
-        self._free += count
+    def give_back(self, size: int) -> None:
+        """An event of this size is answered, or given up."""
+        self._free += 1
+        self._free_bytes += size
         self._freed.set()
+
+    def _fitting(self, sizes: Sequence[int]) -> int:
+        free = min(self._free, TOGETHER_EVENTS_MAX)
+        fitting = bisect_right(list(accumulate(sizes[:free])), self._free_bytes)
+        # one that is larger than all of it goes alone
+        return fitting or int(free > 0 and self._free_bytes == self._bytes_max)
 
 
 class BatchChunk:
-    """Events that are asked together, and their answers as lines."""
+    """Events of these sizes that are asked together, and their answers as lines."""
 
-    def __init__(self, events: int, slots: Slots) -> None:
-        self._lines: list[bytes | None] = [None] * events
-        self._slots, self._in_flight, self._given = slots, events, 0
+    def __init__(self, sizes: Sequence[int], slots: Slots) -> None:
+        self._lines: list[bytes | None] = [None] * len(sizes)
+        self._slots, self._in_flight, self._given = slots, dict(enumerate(sizes)), 0
         self._told = asyncio.Event()
         self._failure: BaseException | None = None
 
     def tell(self, number: int, reply: Reply) -> None:
         """The answer to one of the events."""
         self._lines[number] = reply.line()
-        self._in_flight -= 1
-        self._slots.give_back()
+        self._slots.give_back(self._in_flight.pop(number))
         self._told.set()
 
     def end(self, failure: BaseException | None) -> None:
         """No more answers come. `failure`: why not all of them did."""
-        self._slots.give_back(self._in_flight)
-        self._in_flight, self._failure = 0, failure
+        while self._in_flight:
+            self._slots.give_back(self._in_flight.popitem()[1])
+        self._failure = failure
         self._told.set()
 
     async def lines(self) -> AsyncIterator[list[bytes]]:
@@ -116,16 +131,16 @@ class Answers:
         try:
             async for events in self._events:
                 self.read_at_s = time.monotonic()
-                begun = 0
+                sizes, begun = [0 if isinstance(event, Reply) else len(event) for event in events], 0
                 while begun < len(events):
-                    taken = await self._slots.take(len(events) - begun)
-                    self._begin(events[begun : begun + taken])
-                    begun += taken
+                    end = begun + await self._slots.take(sizes[begun : begun + TOGETHER_EVENTS_MAX])
+                    self._begin(events[begun:end], sizes[begun:end])
+                    begun = end
         finally:
             self._asked.put_nowait(None)
 
-    def _begin(self, events: Sequence[bytes | Reply]) -> None:
-        chunk = BatchChunk(len(events), self._slots)
+    def _begin(self, events: Sequence[bytes | Reply], sizes: Sequence[int]) -> None:
+        chunk = BatchChunk(sizes, self._slots)
         task = asyncio.create_task(self._answer(events, chunk))
         self._tasks.add(task)
 

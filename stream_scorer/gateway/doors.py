@@ -4,6 +4,7 @@ Invariant: no payload, no id of a stop and no token is ever logged, and every er
 """
 
 import logging
+import math
 import re
 import time
 import uuid
@@ -17,7 +18,8 @@ from stream_scorer.client.connection import CLIENT_ID_HEADER
 from stream_scorer.core.records.record import TRACE_HEADERS, Headers, trace_headers
 from stream_scorer.gateway.bearer_auth import Tokens
 from stream_scorer.gateway.metrics import GatewayMetrics
-from stream_scorer.gateway.problem import problem, too_many
+from stream_scorer.gateway.problem import Reply, problem, too_many
+from stream_scorer.runtime.web.failed_logins import FailedLogins, FailureLimit, address_of
 from stream_scorer.runtime.web.rate_limit import RateLimit
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -27,6 +29,9 @@ REQUEST: Final = "request_id"
 EVENT_ROUTES: Final = {"/predict": "predict", "/predict/batch": "predict_batch", "/update": "update"}
 STOPS: Final = "/stops/"
 OTHER: Final = "other"
+# Unknown tokens of one address. Few enough that no token of 16 random characters is found; enough that a client whose
+# address guesses without a pause still gets its own first try through. After that it is known.
+FAILED_LOGINS_MAX: Final = FailureLimit(20, 0.5)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
@@ -37,6 +42,7 @@ class Doors:
 
     def __init__(self, tokens: Tokens, rate: RateLimit, metrics: GatewayMetrics) -> None:
         self._tokens, self._rate, self._metrics = tokens, rate, metrics
+        self._failed_logins = FailedLogins(FAILED_LOGINS_MAX)
 
     @web.middleware
     async def note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -87,16 +93,33 @@ class Doors:
         if route_of(request) == OTHER or request.method == hdrs.METH_OPTIONS:
             return await handler(request)
         if self._tokens:
-            client = self._tokens.client_of(request.headers.get("Authorization", ""))
-            if client is None:
-                message = "No known token: send the header Authorization: Bearer TOKEN"
-                return problem(
-                    HTTPStatus.UNAUTHORIZED, message, headers={"WWW-Authenticate": 'Bearer realm="stream-scorer"'}
-                ).response()
+            client = self._authenticated(request, time.monotonic())
+            if isinstance(client, Reply):
+                return client.response()
             request[CLIENT] = client
         if not self._rate.admits(request.get(CLIENT, ""), time.monotonic()):
             return too_many("This client sends more requests per second than it may: wait, then send again").response()
         return await handler(request)
+
+    def _authenticated(self, request: web.Request, now_s: float) -> str | Reply:
+        """The client whose token the request shows, or what is answered instead. A client that has shown it from this
+        address before is let in whatever others at the address do."""
+        authorization, address = request.headers.get("Authorization", ""), address_of(request.remote)
+        client = self._tokens.client_of(authorization)
+        if client is None or not self._failed_logins.is_proven(address, now_s, client):
+            wait_s = math.ceil(self._failed_logins.wait_s(address, now_s))
+            # who shows nothing guesses nothing
+            if wait_s and authorization:
+                return too_many("Too many requests with unknown tokens came from this address", retry_after_s=wait_s)
+        if client is None:
+            if authorization:
+                self._failed_logins.failed(address, now_s)
+            message = "No known token: send the header Authorization: Bearer TOKEN"
+            return problem(
+                HTTPStatus.UNAUTHORIZED, message, headers={"WWW-Authenticate": 'Bearer realm="stream-scorer"'}
+            )
+        self._failed_logins.succeeded(address, now_s, client)
+        return client
 
 
 def record_headers(request: web.Request) -> Headers:

@@ -10,6 +10,8 @@ from prometheus_client.exposition import generate_latest
 from stream_scorer.runtime.metrics.exposition import Histogram, Series, family_text
 from stream_scorer.runtime.metrics.gateway_catalogue import (
     BATCH_EVENTS,
+    BATCH_IN_FLIGHT,
+    BATCH_IN_FLIGHT_MAX,
     IN_FLIGHT,
     IN_FLIGHT_MAX,
     KAFKA_UP,
@@ -20,19 +22,18 @@ from stream_scorer.runtime.metrics.gateway_catalogue import (
 
 
 class GatewayMetrics:
-    """One for each gateway. `in_flight_max`: events that may wait at once."""
+    """One for each gateway, with the limits in flight of its requests for one event and of its batches' events."""
 
-    def __init__(self, in_flight_max: int) -> None:
+    def __init__(self, in_flight_max: int, batch_in_flight_max: int) -> None:
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
         self._requests, self._seconds = Series(REQUESTS), Histogram(REQUEST_SECONDS)
         self._batch_events, self._throttled = Series(BATCH_EVENTS), Series(THROTTLED)
-        self._in_flight, self._in_flight_max, self._kafka_up = (
-            Series(IN_FLIGHT),
-            Series(IN_FLIGHT_MAX),
-            Series(KAFKA_UP),
-        )
+        self._in_flight, self._in_flight_max = Series(IN_FLIGHT), Series(IN_FLIGHT_MAX)
+        self._batch_in_flight, self._batch_in_flight_max = Series(BATCH_IN_FLIGHT), Series(BATCH_IN_FLIGHT_MAX)
+        self._kafka_up = Series(KAFKA_UP)
         self._in_flight_max.set(in_flight_max)
+        self._batch_in_flight_max.set(batch_in_flight_max)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -46,20 +47,29 @@ class GatewayMetrics:
         self._batch_events.add(1, class_of(status))
 
     @contextmanager
-    def waiting(self, events: int = 1) -> Iterator[Callable[[], None]]:
-        """So many events wait for their answers, each until what is given is called for it; none waits any more when
-        the block ends."""
-        self._in_flight.add(events)
+    def in_progress(self) -> Iterator[None]:
+        """A request for one event is in progress for as long as the block lasts."""
+        self._in_flight.add(1)
+        try:
+            yield
+        finally:
+            self._in_flight.add(-1)
+
+    @contextmanager
+    def batch_waiting(self, events: int) -> Iterator[Callable[[], None]]:
+        """So many events of a batch wait for their answers, each until what is given is called for it; none waits any
+        more when the block ends."""
+        self._batch_in_flight.add(events)
 
         def answered() -> None:
             nonlocal events
             events -= 1
-            self._in_flight.add(-1)
+            self._batch_in_flight.add(-1)
 
         try:
             yield answered
         finally:
-            self._in_flight.add(-events)
+            self._batch_in_flight.add(-events)
 
     def expose(self, *, kafka_up: bool) -> bytes:
         """The text that Prometheus reads."""
@@ -71,6 +81,8 @@ class GatewayMetrics:
             self._throttled,
             self._in_flight,
             self._in_flight_max,
+            self._batch_in_flight,
+            self._batch_in_flight_max,
             self._kafka_up,
         )
         text = "".join(family_text(one.definition, one.lines()) for one in families)

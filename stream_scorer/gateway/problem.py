@@ -71,6 +71,6 @@ def unavailable(message: str) -> Reply:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, message, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
-def too_many(message: str) -> Reply:
+def too_many(message: str, *, retry_after_s: int = RETRY_AFTER_S) -> Reply:
     """A limit was met; the same request passes later."""
-    return problem(HTTPStatus.TOO_MANY_REQUESTS, message, headers={"Retry-After": str(RETRY_AFTER_S)})
+    return problem(HTTPStatus.TOO_MANY_REQUESTS, message, headers={"Retry-After": str(retry_after_s)})

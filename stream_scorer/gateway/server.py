@@ -80,7 +80,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.gateway
         self.link = KafkaLink(settings)
-        self._metrics = GatewayMetrics(self._settings.in_flight_max)
+        self._metrics = GatewayMetrics(self._settings.in_flight_max, self._settings.batch_in_flight_max)
         self._predictor = Predictor(settings, self.link)
         self._reporter = OutcomeReporter(settings, self.link)
         self._stops = StopViews(settings, self.link)
@@ -117,11 +117,10 @@ class Gateway:
                 return too_many("The gateway is answering as many requests as it may: send again").response()
             self._in_flight += 1
             try:
-                body = await read_body(request, self._settings.body_bytes_max)
-                if isinstance(body, Reply):
-                    return body.response()
-                with self._metrics.waiting():
-                    return (await answer(body, record_headers(request))).response()
+                with self._metrics.in_progress():
+                    body = await read_body(request, self._settings.body_bytes_max)
+                    reply = body if isinstance(body, Reply) else await answer(body, record_headers(request))
+                    return reply.response()
             finally:
                 self._in_flight -= 1
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from stream_scorer.client.asking_together import TOGETHER_BYTES_MAX
+from stream_scorer.runtime.cluster.topic_admin import admin_client
 from tests.gateway.calls import JSON, GatewayProcess, a_gateway
 from tests.support.builders import an_event, an_observation
 from tests.support.workers import Environment
@@ -90,6 +93,26 @@ def test_what_is_too_much_is_told_in_its_place(gateway: GatewayProcess) -> None:
     statuses = [json.loads(line)["status"] for line in many.body.splitlines()]
     assert (statuses[:10_000].count(422), statuses[10_000:]) == (10_000, [413])
     assert gateway.call("/predict/batch", b"[" + b"1," * 10_000 + b"1]").status == 413
+
+
+async def test_events_that_do_not_fit_a_record_batch_are_sent_alone(
+    gateway: GatewayProcess, environment: Environment
+) -> None:
+    large = an_event("large")[:-1] + b" " * (TOGETHER_BYTES_MAX + 1) + b"}"
+    answered = gateway.call("/predict/batch", b"[" + b",".join([an_event("a"), large, an_event("b")]) + b"]")
+    assert [(one["status"], one["id"]) for one in answered.json] == [(200, "a"), (200, "large"), (200, "b")]
+
+    # from now on Kafka takes one event at a time, and no large one
+    topic = ConfigResource(ConfigResourceType.TOPIC, environment.names.observations, {"max.message.bytes": "1000"})
+    async with admin_client(environment.settings) as admin:
+        await admin.alter_configs([topic])
+    other = large.replace(b"large", b"other")
+    sent = [an_event(f"c-{number}") for number in range(200)]
+    answered = gateway.call("/predict/batch", b"[" + b",".join([*sent[:100], other, *sent[100:]]) + b"]")
+    said = answered.json
+    assert said.pop(100)["errors"][0]["code"] == "too_large"
+    assert [(one["status"], one["id"]) for one in said] == [(200, f"c-{number}") for number in range(200)]
+    await environment.account(prediction=203)
 
 
 def test_what_is_no_array_is_no_request(gateway: GatewayProcess) -> None:

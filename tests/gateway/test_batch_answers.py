@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from stream_scorer.gateway.batch_answers import Answers, Slots
+from stream_scorer.gateway.batch_answers import TOGETHER_EVENTS_MAX, Answers, Slots
 from stream_scorer.gateway.problem import Reply
 
 Tell = Callable[[int, Reply], None]
@@ -83,7 +83,7 @@ async def test_who_leaves_gives_back_what_was_in_flight() -> None:
         asked.tell(0, 0)
         await settled()
     await settled()
-    assert await slots.take(5) == 2
+    assert await slots.take([1] * 5) == 2
 
 
 async def test_an_error_of_our_own_reaches_who_reads() -> None:
@@ -94,4 +94,20 @@ async def test_an_error_of_our_own_reaches_who_reads() -> None:
     async with Answers(ask, slots, at_once([b"a", b"b"])) as lines:
         with pytest.raises(ZeroDivisionError):
             await anext(lines)
-    assert await slots.take(5) == 2
+    assert await slots.take([1] * 5) == 2
+
+
+async def test_large_events_wait_for_each_other_though_their_number_is_small() -> None:
+    asked = Asked()
+    async with Answers(asked.ask, Slots(10, bytes_max=5), at_once([b"aaa", b"bbb", b"much too large"])) as lines:
+        await settled()
+        for chunk, value in enumerate((b"aaa", b"bbb", b"much too large")):
+            assert [values for values, _ in asked.chunks[chunk:]] == [[value]]
+            asked.tell(chunk, 0)
+            await settled()
+        assert [line async for some in lines for line in some] == lines_of("aaa", "bbb", "much too large")
+
+
+async def test_many_events_are_asked_some_at_a_time() -> None:
+    slots = Slots(2 * TOGETHER_EVENTS_MAX)
+    assert await slots.take([1] * 3 * TOGETHER_EVENTS_MAX) == TOGETHER_EVENTS_MAX

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 from pathlib import Path
 
+from stream_scorer.gateway.doors import FAILED_LOGINS_MAX
 from stream_scorer.operations.local_broker import LocalBroker
 from tests.gateway.calls import JSON, a_gateway
 from tests.support.builders import an_event, an_outcome
@@ -130,3 +131,36 @@ async def test_a_known_token_names_its_client_on_the_record(environment: Environ
         assert "west-token" not in gateway.log()
     (sent,) = (await environment.account(prediction=1)).read.observations
     assert dict(sent.headers) == {"client-id": b"west", "traceparent": traceparent.encode()}
+
+
+async def test_guessed_tokens_are_told_to_come_again_and_known_clients_are_not(
+    environment: Environment, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.toml"
+    file.write_text('east = "east-token-0123456789"\nwest = "west-token-0123456789"\n')
+    prefix = environment.settings.topics.prefix
+    with a_gateway(environment.bootstrap, prefix, tmp_path, gateway__tokens_file=str(file)) as gateway:
+
+        def status_with(token: str) -> int:
+            return gateway.call("/predict", b"{", {**JSON, "Authorization": f"Bearer {token}"}).status
+
+        assert status_with("east-token-0123456789") == 422
+        connection = http.client.HTTPConnection(gateway.http_address or "", timeout=60)
+        statuses, waits = [], set()
+        for number in range(1_000):
+            sent = {**JSON, "Authorization": f"Bearer guess-{number:016}"}
+            connection.request("POST", "/predict", b"{", sent)
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+            waits.add(answer.headers["Retry-After"])
+            if statuses[-3:] == [429] * 3:
+                break
+        connection.close()
+        assert statuses[: FAILED_LOGINS_MAX.failures_max] == [401] * FAILED_LOGINS_MAX.failures_max
+        assert statuses[-3:] == [429] * 3
+        assert waits == {None, "1"}
+        # who has been here is let in; who shows the right thing now for the first time has to wait as guesses do
+        assert status_with("east-token-0123456789") == 422
+        assert gateway.call("/predict", b"{").status == 401
+        await until(lambda: status_with("west-token-0123456789") == 422, "another client of the address was let in")

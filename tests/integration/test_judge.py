@@ -188,11 +188,12 @@ async def until_followed(deployer: Deployer, offset: int) -> None:
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.long
+@pytest.mark.timeout(300)
 async def test_outcomes_promote_who_knows_more_and_withdraw_who_knows_nothing(
     broker: Broker, prefix: str, tmp_path: Path
 ) -> None:
-    codes = Generator(11).codes(4_600)
+    codes = Generator(11).codes(2_600)
     shuffled = np.random.default_rng(11).permutation(truth_of(codes))
     # as good as its probabilities say, and yet it decides at random
     blind = save_fitted(

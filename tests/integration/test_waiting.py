@@ -66,7 +66,7 @@ class SlowToOpen:
             clock=lambda: WindowClock(time.time_ns() // 1_000_000, 3_600_000),
             start_offsets=StartOffsets(self._options, self._environment.names, partitions=4, reread_records=0),
             models=LaneModels(partition, self._rollout, "a test"),
-            evidence=LaneEvidence(partition, self._rollout.evidence, self._ask, "a test"),
+            evidence=LaneEvidence(partition, self._rollout.evidence, "updates", self._ask, "a test"),
             lost=lambda partition, first, last: None,
         )
 

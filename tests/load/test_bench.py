@@ -80,6 +80,7 @@ def test_each_part_of_the_hot_path_has_its_cost() -> None:
     assert [path["batch_records"] for path in paths] == [16_384, 4]
     assert all(cost > 0 for path in paths for cost in path["part_us"].values())
     assert len(paths[0]["part_us"]) == len(PARTS)
+    assert all(0 < group["grouped_us"] < group["alone_us"] for group in said["groups"])
     assert all(0 < fetch["in_session_us"] < fetch["by_tables_us"] for fetch in said["fetches"])
 
 

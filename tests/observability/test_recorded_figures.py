@@ -8,6 +8,7 @@ import pytest
 
 from stream_scorer.core.quality.confidence_intervals import newcombe, wilson
 from stream_scorer.core.quality.sequential_bounds import log_capital
+from stream_scorer.operations.monitoring.grafana_files import ANNOTATIONS
 from stream_scorer.operations.monitoring.quality_rules import GROUP_ALARMS
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from tests.observability.prometheus_scenarios import MODEL, World, distributions, growing, outcomes, series, steady
@@ -111,3 +112,16 @@ def test_recall_brier_score_and_coverage(promtool: str, tmp_path: Path) -> None:
     assert ask(promtool, tmp_path, world, "stream_scorer:brier_score")["",] == pytest.approx(4 / 80)
     coverage = ask(promtool, tmp_path, world, "stream_scorer:outcome_coverage")
     assert coverage["", "SubjectSexCode", "F"] == pytest.approx(40 / 120)
+
+
+def test_a_control_record_is_marked_once_when_the_first_worker_follows_it(promtool: str, tmp_path: Path) -> None:
+    (annotation,) = (one for one in ANNOTATIONS if one.name == "Models changed")
+    world = {
+        series(catalogue.CONTROL_OFFSET.name, A): "3+0x10 4+0x100",
+        series(catalogue.CONTROL_OFFSET.name, {"instance": "b:8080"}): "3+0x12 4+0x100",
+    }
+    asked = annotation.expr.replace("$job", ".*")
+    for minute, records in ((10, []), (11, ["4"]), (13, [])):
+        (tmp_path / str(minute)).mkdir()
+        said = evaluate(promtool, tmp_path / str(minute), world, asked, at=f"{minute}m", scrape="1m", step="1m")
+        assert [labels["record"] for labels, _ in said] == records

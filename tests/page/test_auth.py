@@ -11,8 +11,7 @@ import pytest
 from aiohttp import ClientResponse
 from yarl import URL
 
-from stream_scorer.operations.console.access.failed_logins import CLIENT_FAILURES_MAX
-from stream_scorer.operations.console.auth import COOKIE, GATE, SESSION_S, Authenticator, Permission
+from stream_scorer.operations.console.auth import ADDRESS_LIMIT, COOKIE, GATE, SESSION_S, Authenticator, Permission
 from stream_scorer.operations.console.server import serve_console
 from stream_scorer.runtime.settings.settings import HttpSettings, load_settings
 from tests.page.conftest import Client, Serve
@@ -287,9 +286,9 @@ async def test_guesses_are_counted_and_then_not_even_looked_at(serve: Serve, by:
 
     async with serve(**WITH_TOKENS) as client:
         gate: Authenticator = client.app[GATE]
-        statuses = [(await guess(client)).status for _ in range(CLIENT_FAILURES_MAX + 3)]
+        statuses = [(await guess(client)).status for _ in range(ADDRESS_LIMIT.failures_max + 3)]
         shown = gate.metrics.expose().decode()
-        assert f'stream_scorer_login_failures_total{{by="{by}"}} {CLIENT_FAILURES_MAX}.0' in shown
+        assert f'stream_scorer_login_failures_total{{by="{by}"}} {ADDRESS_LIMIT.failures_max}.0' in shown
         assert f'stream_scorer_logins_throttled_total{{by="{by}"}} 3.0' in shown
         if by == "session":  # a session that holds needs no luck
             assert (await guess(client, right=True)).status == 200
@@ -303,7 +302,7 @@ async def test_guesses_are_counted_and_then_not_even_looked_at(serve: Serve, by:
 async def test_who_is_in_stays_in_while_others_guess(serve: Serve) -> None:
     async with serve(**WITH_TOKENS) as client:
         await log_in(client, VIEW)
-        for _ in range(CLIENT_FAILURES_MAX + 1):
+        for _ in range(ADDRESS_LIMIT.failures_max + 1):
             await client.get("/", headers=bearer("wrong"))
         assert (await client.get("/", allow_redirects=False)).status == 200
 

@@ -182,6 +182,15 @@ async def test_automatic_decisions_are_switched_on_and_off(page: Client, rollout
     assert (control.act, control.test.auto) == (ControlAct.AUTO, False)
 
 
+async def test_before_a_candidate_is_promoted_the_page_says_what_outcomes_show_of_it(
+    page: Client, rollout: Rollout
+) -> None:
+    await deployed(rollout)
+    shown = await post(page, "/models/plan", {"do": "promote", "model": SHADOW.digest, "force": "1"})
+    assert re.search(r"harm shown</span> \d of 10 conditions shown by 2\u202f\d+ outcomes", shown)
+    assert "conditions shown" not in await post(page, "/models/plan", {"do": "share", "share": "20"})
+
+
 async def test_an_uploaded_model_is_deployed_and_rolled_back(page: Client, rollout: Rollout) -> None:
     model = a_new_model("uploaded", threshold=0.33)
     await rollout.commit(await rollout.plan_deploy(CHAMPION, "champion"))

@@ -1,6 +1,7 @@
 """The prediction records of a scored batch."""
 
 from collections.abc import Sequence
+from itertools import repeat
 
 from stream_scorer.core.observations.validation import ValidObservations
 from stream_scorer.core.records.prediction import ModelIdentity, encode_predictions
@@ -24,14 +25,15 @@ def predict(
     rows: ValidObservations,
     probabilities: Sequence[float],
     *,
-    partition: int,
+    partition: int | Sequence[int],
     speaker: ModelIdentity,
     scored_at: str,
     with_observation: bool,
     cloud_events_of: str | None = None,
 ) -> list[Publishable]:
-    """Prediction records for rows that have a probability each, in the order of their offsets. `cloud_events_of`: the
-    topic that they come of, where they are to carry CloudEvents headers."""
+    """Prediction records for rows that have a probability each, in the order of their offsets. `partition`: where they
+    lie, one for all or one each; `cloud_events_of`: the topic that they come of, where they are to carry CloudEvents
+    headers."""
     values = encode_predictions(
         rows.ids,
         rows.codes,
@@ -45,8 +47,9 @@ def predict(
     times = [record.timestamp for record in rows.records]
     headers = [trace_headers(found) if (found := record.headers) else NO_HEADERS for record in rows.records]
     if cloud_events_of is not None:
+        partitions = repeat(partition, len(rows.ids)) if isinstance(partition, int) else partition
         headers = [
-            carried + cloud_event(cloud_events_of, partition, offset, scored_at)
-            for carried, offset in zip(headers, rows.offsets, strict=True)
+            carried + cloud_event(cloud_events_of, in_partition, offset, scored_at)
+            for carried, in_partition, offset in zip(headers, partitions, rows.offsets, strict=True)
         ]
     return list(zip(rows.ids, values, times, headers, strict=True))

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from stream_scorer.core.contract.columns import COLUMNS
-from stream_scorer.core.records.decode import PartitionNumber, TimeText, decode_or_none
+from stream_scorer.core.records.decode import Offset, PartitionNumber, TimeText, decode_or_none
 from stream_scorer.core.records.model_control import FORMAT, ServedModel
 from stream_scorer.core.records.model_switch import FirstOffsets
 
@@ -20,11 +20,13 @@ TENTHS: Final = 10  # of a probability
 SCORES: Final = 2 * SINGLE_GROUPS * TENTHS
 CALIBRATION: Final = SCORES * 2
 RECENT_OUTCOMES: Final = 2_000
+GAPS_MAX: Final = 64
 
 Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 44)]
 GroupCounts = Annotated[tuple[Number, ...], msgspec.Meta(min_length=GROUPS * CELLS, max_length=GROUPS * CELLS)]
 ScoreCounts = Annotated[tuple[Number, ...], msgspec.Meta(min_length=SCORES, max_length=SCORES)]
 CalibrationCounts = Annotated[tuple[Number, ...], msgspec.Meta(min_length=CALIBRATION, max_length=CALIBRATION)]
+Gaps = Annotated[tuple[tuple[Offset, Offset], ...], msgspec.Meta(max_length=GAPS_MAX)]
 RecentText = Annotated[str, msgspec.Meta(pattern=f"^[0-7]{{0,{RECENT_OUTCOMES}}}$")]
 
 
@@ -35,6 +37,9 @@ class ModelEvidence(msgspec.Struct, frozen=True, kw_only=True):
     by race, sex, ethnicity and cell, the last axis fastest; a cell is champion says · 4 + candidate says · 2 + outcome.
     `recent`: the cells of the last outcomes, one digit each, oldest first. `scored`: stops that both spoke of, by
     champion says · 2 + candidate says. `residual_sum`, `residual_squares`: of outcome less champion's probability.
+    `gaps`: stretches of observations behind `first`, from one offset to before another, that are not among the scored:
+    the pair did not serve, or what was counted of them was lost. Their outcomes don't count either. Absent where
+    there are none.
 
     For drawings, absent from records of earlier versions: `scores`, counts of those stops by model (champion,
     candidate), group (each race, each sex, each ethnicity) and tenth of its probability, the last axis fastest;
@@ -56,6 +61,7 @@ class ModelEvidence(msgspec.Struct, frozen=True, kw_only=True):
     at: TimeText
     scores: ScoreCounts | msgspec.UnsetType = msgspec.UNSET
     calibration: CalibrationCounts | msgspec.UnsetType = msgspec.UNSET
+    gaps: Gaps | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def key(self) -> bytes:

@@ -5,6 +5,7 @@ Invariant: the decision is `proba >= threshold` on the very number that is publi
 
 import re
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -54,48 +55,47 @@ def encode_predictions(
     probabilities: Sequence[float],
     offsets: Sequence[int],
     *,
-    partition: int,
+    partition: int | Sequence[int],
     speaker: ModelIdentity,
     scored_at: str,
     with_observation: bool = False,
 ) -> list[bytes]:
-    """One encoded `Prediction` for each row; all sequences have one length, ids are UTF-8.
+    """One encoded `Prediction` for each row; all sequences have one length, ids are UTF-8. `partition`: where the
+    observations lie, one for all or one each.
 
     The hot path: what the batch shares is encoded once into a template, all numbers are written by one call, and a
-    prediction is its own five values set into the template (0.35 µs; a struct for each one takes twice as long).
+    prediction is its own six values set into the template (0.35 µs; a struct for each one takes twice as long).
     """
     threshold = speaker.threshold
-    positive, negative = (
-        _template(decision, partition, speaker, scored_at, with_observation) for decision in (True, False)
-    )
+    positive, negative = (_template(decision, speaker, scored_at, with_observation) for decision in (True, False))
     numbers = encode(probabilities)[1:-1].split(b",") if probabilities else []
     if _TO_ESCAPE.search(b"".join(ids)):
         ids = [encode(id_.decode())[1:-1] for id_ in ids]
-    rows = zip(ids, probabilities, numbers, codes, offsets, strict=True)
+    partitions = repeat(partition, len(ids)) if isinstance(partition, int) else partition
+    rows = zip(ids, probabilities, numbers, codes, partitions, offsets, strict=True)
     if with_observation:
         return [
             (positive if proba >= threshold else negative)
-            % (id_, number, code, offset, encode(observation_columns(code)))
-            for id_, proba, number, code, offset in rows
+            % (id_, number, code, in_partition, offset, encode(observation_columns(code)))
+            for id_, proba, number, code, in_partition, offset in rows
         ]
     return [
-        (positive if proba >= threshold else negative) % (id_, number, code, offset)
-        for id_, proba, number, code, offset in rows
+        (positive if proba >= threshold else negative) % (id_, number, code, in_partition, offset)
+        for id_, proba, number, code, in_partition, offset in rows
     ]
 
 
-def _template(decision: bool, partition: int, speaker: ModelIdentity, scored_at: str, with_observation: bool) -> bytes:
-    """A prediction as a format of bytes with holes for id, probability, observation code, offset (and the ten
-    columns)."""
+def _template(decision: bool, speaker: ModelIdentity, scored_at: str, with_observation: bool) -> bytes:
+    """A prediction as a format of bytes with holes for id, probability, observation code, partition and offset (and the
+    ten columns)."""
     shared = (
         encode(decision),
         encode(speaker.threshold),
         encode(speaker.model),
         encode(speaker.role),
-        encode(partition),
         encode(scored_at),
     )
-    prediction, threshold, model, role, in_partition, at = (part.replace(b"%", b"%%") for part in shared)
+    prediction, threshold, model, role, at = (part.replace(b"%", b"%%") for part in shared)
     return (
         b'{"id":"%b","prediction":'
         + prediction
@@ -105,9 +105,7 @@ def _template(decision: bool, partition: int, speaker: ModelIdentity, scored_at:
         + model
         + b',"role":'
         + role
-        + b',"observation_code":%d,"source":{"partition":'
-        + in_partition
-        + b',"offset":%d},"scored_at":'
+        + b',"observation_code":%d,"source":{"partition":%d,"offset":%d},"scored_at":'
         + at
         + (b',"observation":%b}' if with_observation else b"}")
     )

@@ -204,6 +204,12 @@ def model_evidence() -> Schema:
         "champion": SERVED_MODEL,
         "candidate": SERVED_MODEL,
         "from": offsets | {"description": "From which offsets on it was counted: the candidate's first"},
+        "gaps": {
+            "type": "array",
+            "items": {"type": "array", "prefixItems": [COUNT, COUNT], "minItems": 2, "maxItems": 2},
+            "description": "Stretches of observations that are not among the scored, from an offset to before another; "
+            "their outcomes do not count",
+        },
         "next": offsets | {"description": "Behind what was counted"},
         "outcomes": counts(
             GROUPS * CELLS,

@@ -149,7 +149,11 @@ HAPPENED: Described = {
         "type": "number",
         "description": "Time from observation to outcome; negative where the outcome is older",
     },
-    "verdicts": {"type": "object", "additionalProperties": BOOLEAN, "description": "What each shadow model predicted"},
+    "verdicts": {
+        "type": "object",
+        "additionalProperties": BOOLEAN,
+        "description": "What each loaded model says of it, where a candidate served at its observation's offset",
+    },
     "record": KEPT_RECORD | {"description": "The outcome's record as it was read"},
 }
 """What an outcome adds to them."""

@@ -6,13 +6,14 @@ the order matters.
 
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_scorer.core.contract.observation_code import STRIDES
 from stream_scorer.core.quality.counts import Codes, Decisions
 from stream_scorer.core.records.model_control import ServedModel
-from stream_scorer.core.records.model_evidence import CELLS, GROUPS, RECENT_OUTCOMES, ModelEvidence
+from stream_scorer.core.records.model_evidence import CELLS, GAPS_MAX, GROUPS, RECENT_OUTCOMES, ModelEvidence
 from stream_scorer.core.records.model_switch import FirstOffsets
 from stream_scorer.core.rollout.evidence import RecentCells
 from stream_scorer.core.rollout.score_histograms import ScoreCounter, histograms_of, no_histograms
@@ -31,7 +32,11 @@ class ModelPair(NamedTuple):
 
 class EvidenceCounter:
     """What one lane has counted for a pair of models. `first`: from which offsets on; `recorded`: the lane's last
-    evidence record of the pair, whose counts and `first` it continues."""
+    evidence record of the pair, whose counts and `first` it continues.
+
+    Outcomes count only for stops that were counted as scored, so that their share says something: neither for those
+    between the record that is continued and `first`, nor for those of a pause.
+    """
 
     def __init__(self, pair: ModelPair, first: FirstOffsets, recorded: ModelEvidence | None = None) -> None:
         self.pair = pair
@@ -41,10 +46,36 @@ class EvidenceCounter:
         self._recent = RecentCells(RECENT_OUTCOMES, "" if recorded is None else recorded.recent)
         self._residual_sum = self._residual_squares = 0.0
         self._scores = ScoreCounter(no_histograms() if recorded is None else histograms_of(recorded))
+        self._gaps: list[tuple[int, int]] = [] if recorded is None else list(recorded.gaps or ())
+        self._paused: FirstOffsets | None = None
         if recorded is not None:
+            self._leave_out(recorded.next, first)
             self._outcomes += recorded.outcomes
             self._scored += recorded.scored
             self._residual_sum, self._residual_squares = recorded.residual_sum, recorded.residual_squares
+
+    def pause(self, at: FirstOffsets) -> None:
+        """The pair does not serve from these offsets on."""
+        self._paused = self._paused or at
+
+    def resume(self, at: FirstOffsets) -> None:
+        """The pair serves from these offsets on."""
+        if self._paused is not None:
+            self._leave_out(self._paused, at)
+            self._paused = None
+
+    def _leave_out(self, begin: FirstOffsets, end: FirstOffsets) -> None:
+        if begin.observations < end.observations:
+            self._gaps.append((begin.observations, end.observations))
+        if len(self._gaps) > GAPS_MAX:  # the oldest two as one: hardly an outcome comes for what lies between
+            self._gaps[:2] = [(self._gaps[0][0], self._gaps[1][1])]
+
+    def covers(self, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether outcomes of the observations at these offsets count; shape (n,)."""
+        found = offsets >= self.first.observations
+        for begin, end in self._gaps:
+            found &= (offsets < begin) | (offsets >= end)
+        return found
 
     def count_outcomes(
         self, codes: Codes, champion: Probabilities, candidate: Probabilities, actual: Decisions
@@ -74,7 +105,7 @@ class EvidenceCounter:
             champion=self.pair.champion,
             candidate=self.pair.candidate,
             first=self.first,
-            next=next_,
+            next=self._paused or next_,
             outcomes=tuple(self._outcomes.tolist()),
             recent=str(self._recent),
             scored=tuple(self._scored.tolist()),
@@ -84,6 +115,7 @@ class EvidenceCounter:
             at=at,
             scores=tuple(histograms.scores.ravel().tolist()),
             calibration=tuple(histograms.calibration.ravel().tolist()),
+            gaps=tuple(self._gaps) or msgspec.UNSET,
         )
 
     def _says(self, champion: Probabilities, candidate: Probabilities) -> NDArray[np.int64]:

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from stream_scorer.operations.console.access.failed_logins import FailedLogins, client_of
 from stream_scorer.operations.console.access.login_metrics import LoginMetrics
 from stream_scorer.operations.console.access.sessions import SESSION_S, RevokedSessions, Session, Sessions
 from stream_scorer.runtime.settings.settings import HttpSettings, OidcSettings, is_loopback
+from stream_scorer.runtime.web.failed_logins import FailedLogins, FailureLimit, address_of
 
 __all__ = ["COOKIE", "FORM_FIELD", "GATE", "SESSION_S", "AccessRefusal", "Authenticator", "Permission", "Principal"]
 
@@ -31,6 +31,10 @@ NAME_CHARACTERS_MAX: Final = 60
 # A request that came through somebody else's server is not from this machine, whatever its address
 PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 OIDC: Final = "oidc"
+# Whoever has mistyped is let in again, and a token of 16 random characters is not found in the life of the universe
+ADDRESS_LIMIT: Final = FailureLimit(10, 30.0)
+# All addresses together, so that many of them gain little
+LIMIT_TOGETHER: Final = FailureLimit(100, 2.0)
 
 
 class Permission(IntFlag):
@@ -120,7 +124,7 @@ class Authenticator:
         if oidc is not None and self.has_oidc:
             sources[OIDC] = f"{oidc.issuer}\n{oidc.client_id}\n{oidc.client_secret}".encode()
         self.sessions = Sessions(sources, revoked or RevokedSessions(None, clock), clock)
-        self.failed_logins = FailedLogins()
+        self.failed_logins = FailedLogins(ADDRESS_LIMIT, LIMIT_TOGETHER)
         self.metrics = LoginMetrics()
         # forms on an open page are ours for as long as we live
         self._own_key = secrets.token_bytes(32)
@@ -208,12 +212,12 @@ class Authenticator:
         if found is None:
             self.failed(request, by)
         else:
-            self.failed_logins.succeeded(client_of(request.remote), self._clock())
+            self.failed_logins.succeeded(address_of(request.remote), self._clock())
         return found
 
     def too_many(self, request: web.Request, by: str) -> AccessRefusal | None:
         """Why this client may not even try now."""
-        wait_s = math.ceil(self.failed_logins.wait_s(client_of(request.remote), self._clock()))
+        wait_s = math.ceil(self.failed_logins.wait_s(address_of(request.remote), self._clock()))
         if wait_s <= 0:
             return None
         self.metrics.throttled(by)
@@ -227,7 +231,7 @@ class Authenticator:
     def failed(self, request: web.Request, by: str) -> None:
         """Count a login that proved nothing."""
         self.metrics.failed(by)
-        self.failed_logins.failed(client_of(request.remote), self._clock())
+        self.failed_logins.failed(address_of(request.remote), self._clock())
 
     def enter(self, request: web.Request, token: str, name: str) -> str | AccessRefusal | None:
         """A session cookie in return for a token; None if it is not one of ours."""

@@ -6,7 +6,6 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from stream_scorer.operations.console.access.failed_logins import client_of
 from stream_scorer.operations.console.access.oidc import OidcClient
 from stream_scorer.operations.console.auth import Authenticator, Principal
 from stream_scorer.operations.console.dead_letter_session import DeadLetterSession
@@ -16,6 +15,7 @@ from stream_scorer.operations.console.rendering import Renderer
 from stream_scorer.operations.console.snapshots.recorder import Recorder
 from stream_scorer.operations.dead_letters.service import DeadLetterService
 from stream_scorer.runtime.settings.settings import Settings
+from stream_scorer.runtime.web.failed_logins import address_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class RequestContext:
         provider vouches for is the same from every address; a name that was typed, or none, is one for each address."""
         if self.visitor.is_vouched_for:
             return f"{self.visitor.name} by account"
-        return f"{self.visitor.name or ''}@{client_of(self.request.remote)}"
+        return f"{self.visitor.name or ''}@{address_of(self.request.remote)}"
 
     async def office(self) -> DeadLetterService:
         """The dead letters, for this visitor. Raises OpeningError while they are not open."""

@@ -68,7 +68,7 @@ def gateway_alerts(business: BusinessSettings, pace: RulePace) -> tuple[Alert, .
             pace.minutes(5),
             "ticket",
             "Gateway {{ $labels.instance }} is full",
-            "It answers nearly as many events at once as it may; more are told to come again (429).",
+            "It answers nearly as many requests for one event at once as it may; more are told to come again (429).",
         ),
         Alert(
             "StreamScorerGatewayThrottles",

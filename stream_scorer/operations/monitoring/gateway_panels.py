@@ -7,6 +7,8 @@ from stream_scorer.operations.monitoring.panels import Panel, Query, runbook
 from stream_scorer.operations.monitoring.worker_panels import RATE
 from stream_scorer.runtime.metrics.gateway_catalogue import (
     BATCH_EVENTS,
+    BATCH_IN_FLIGHT,
+    BATCH_IN_FLIGHT_MAX,
     IN_FLIGHT,
     IN_FLIGHT_MAX,
     KAFKA_UP,
@@ -58,9 +60,12 @@ def gateways(business: BusinessSettings) -> tuple[Panel, ...]:
             links=(runbook("StreamScorerGatewayFails"),),
         ),
         Panel(
-            "Events in flight",
-            "Share of those that may wait at once, by gateway",
-            (Query(f"{IN_FLIGHT.name}{{{OF}}} / {IN_FLIGHT_MAX.name}{{{OF}}}", "{{instance}}"),),
+            "In flight",
+            "Share of what may be in flight at once, by gateway. Batches use all of theirs and wait for their turn",
+            (
+                Query(f"{IN_FLIGHT.name}{{{OF}}} / {IN_FLIGHT_MAX.name}{{{OF}}}", "{{instance}}"),
+                Query(f"{BATCH_IN_FLIGHT.name}{{{OF}}} / {BATCH_IN_FLIGHT_MAX.name}{{{OF}}}", "{{instance}} batches"),
+            ),
             unit="percentunit",
             limit=FULL_SHARE,
             most=1,

@@ -30,7 +30,7 @@ def begun(labels: str, series: str) -> str:
 
 
 def control_record() -> str:
-    """The offset of the control record that the last worker has come to, as the label `record`."""
+    """The offset of the control record that the first worker has come to, as the label `record`."""
     return f'count_values by (job) ("record", max by (job) ({catalogue.CONTROL_OFFSET.name}{{{OF}}}'
 
 

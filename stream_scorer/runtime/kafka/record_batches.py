@@ -1,6 +1,7 @@
 """Record batches packed here and sent whole.
 
-It reaches into aiokafka 0.14, which is pinned for it: for record batches filled past their own `append`.
+It reaches into aiokafka 0.14, which is pinned for it: for record batches filled past their own `append`, and for the
+sequence numbers of a refused batch.
 """
 
 import asyncio
@@ -67,6 +68,13 @@ def pack(producer: AIOKafkaProducer, records: Sequence[Publishable], now_ms: int
         batch.close()
         packed.append((batch, count))
     return packed
+
+
+def take_back_sequence(producer: AIOKafkaProducer, partition: TopicPartition, records: int) -> None:
+    """Number the next record batch as the one of so many records that Kafka has just refused. The broker has not
+    counted that one, but the producer goes on behind it, and all that follows in the partition would be out of order.
+    Called in a callback of its delivery; the producer has one batch of a partition on its way at a time."""
+    producer._txn_manager.increment_sequence_number(partition, -records)
 
 
 def codec_for(value: bytes | None, key: bytes | None, headers: Headers) -> int:

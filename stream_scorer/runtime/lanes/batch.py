@@ -17,7 +17,7 @@ from stream_scorer.core.contract.quarantined_batch import QuarantinedBatch
 from stream_scorer.core.contract.reasons import Code, Stage
 from stream_scorer.core.dead_letters.rejection import RejectedRecord
 from stream_scorer.core.observations.scoring import Codes, Probabilities
-from stream_scorer.core.observations.speakers import Published
+from stream_scorer.core.observations.speakers import Published, ScoredSample
 from stream_scorer.core.outcomes.join import JoinResult
 from stream_scorer.core.quality.counts import Model, QualityCounts
 from stream_scorer.core.records.model_switch import FirstOffsets
@@ -71,10 +71,9 @@ def oldest_ms(*queues: Sequence[Record]) -> int | None:
 @dataclass(slots=True)
 class BatchStats:
     """What is to be counted once the batch is committed, by where its records ended. `scored`: for each model its
-    predictions' observation numbers and probabilities; `shadow_scored`: the same of what shadows would have said, in
-    `counted` too; `unscored`: ids that it failed at; `quarantined`: records
-    of batches that were not unfolded; `shadow_predictions`: records of them; `shadows_missing`: predictions that
-    shadows owe."""
+    predictions; `shadow_scored`: what shadows would have said, in `counted` too; `counted`, `retracted`: quality;
+    `unscored`: ids that it failed at; `quarantined`: records of batches that were not unfolded; `shadow_predictions`:
+    records of them; `shadows_missing`: predictions that shadows owe."""
 
     observations: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -85,7 +84,7 @@ class BatchStats:
     quarantined: int = 0
     unscored: Sequence[bytes] = ()
     predicted_ms: Sequence[int] = ()
-    scored: list[tuple[Model, Codes, Probabilities]] = field(default_factory=list)
+    scored: list[tuple[Model, ScoredSample]] = field(default_factory=list)
     shadow_scored: list[tuple[Model, Codes, Probabilities]] = field(default_factory=list)
     steps_s: dict[str, float] = field(default_factory=dict)
     counted: QualityCounts = field(default_factory=QualityCounts)
@@ -101,8 +100,10 @@ class BatchStats:
     def timing(self, step: str) -> Iterator[None]:
         """Add the time of a block to that of a step; a block that is never entered takes none."""
         began_s = time.perf_counter()
-        yield
-        self.steps_s[step] = self.steps_s.get(step, 0.0) + time.perf_counter() - began_s
+        try:
+            yield
+        finally:  # a generator that ends is left by an exception
+            self.steps_s[step] = self.steps_s.get(step, 0.0) + time.perf_counter() - began_s
 
 
 @dataclass(slots=True)

@@ -166,6 +166,7 @@ class Lane:
                 committing.add_done_callback(lambda _: self._arrived.set())
             if committing is not None:
                 await committing
+            await self._publish_last_evidence()
         finally:
             self._on(LaneEvent.ENDED)
             under_way = [task for task in (committing, ticking) if task is not None]
@@ -267,6 +268,18 @@ class Lane:
         """In a transaction without a batch: while nothing else is under way."""
         self._before_commit()
         await self._publisher.publish({self._switches: records}, dict(self._buffer.taken_offsets))
+
+    async def _publish_last_evidence(self) -> None:
+        """What was counted since the last evidence records. Whatever keeps it from being published, the lane has
+        committed its batches and ends well."""
+        records = self._evidence.unrecorded(self._first(), self._clock().now_ms)
+        if not records:
+            return
+        try:
+            self._before_commit()
+            await self._publisher.publish({self._evidence_topic: records}, dict(self._buffer.taken_offsets))
+        except Exception as error:
+            log.warning("lane %s ends without its last evidence records: %s", self.partition, error)
 
     async def _commit(self, batch: Batch, work: BatchResult, state: PendingWrites) -> None:
         self._before_commit()

@@ -1,8 +1,8 @@
 """What one lane counts for its candidates, and when it says so.
 
 Invariant: a lane with the champion alone counts nothing, asks nothing and writes nothing. A pair's first record stands
-in the transaction of the first batch that both models served, so that `from` is known to every later owner; the counts
-between the last record and a crash are lost, whatever the outcomes said.
+in the transaction of the first batch that both models served, so that `from` is known to every later owner; an orderly
+stop writes down what is left, and the counts between the last record and a crash are lost, whatever the outcomes said.
 """
 
 import logging
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
+from aiokafka import TopicPartition
 
 from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
 from stream_scorer.core.observations.scoring import Codes, Probabilities
@@ -24,6 +25,7 @@ from stream_scorer.core.records.timestamps import rfc3339
 from stream_scorer.core.rollout.evidence_counter import EvidenceCounter, ModelPair, pair_of
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.shadow_step import Ask
+from stream_scorer.runtime.lanes.update_verdicts import with_verdicts
 from stream_scorer.runtime.rollout.evidence_topic import EvidenceTopic
 from stream_scorer.runtime.rollout.serving_models import ServingModels, models_of
 
@@ -34,9 +36,11 @@ RECORD_EVERY_MS: Final = 60_000
 
 
 class LaneEvidence:
-    """One for each lane. `ask` asks a model about codes; `worker`: how this worker calls itself in records."""
+    """One for each lane. `updates`: the topic of outcome updates, which get verdicts; `ask` asks a model about codes;
+    `worker`: how this worker calls itself in records."""
 
-    def __init__(self, partition: int, topic: EvidenceTopic, ask: Ask, worker: str) -> None:
+    def __init__(self, partition: int, topic: EvidenceTopic, updates: str, ask: Ask, worker: str) -> None:
+        self._updates = TopicPartition(updates, partition)
         self._partition, self._topic, self._ask, self._worker = partition, topic, ask, worker
         self._models: ServingModels | None = None
         self._serving: list[EvidenceCounter] = []
@@ -64,10 +68,16 @@ class LaneEvidence:
         if self._serving:
             await self._count_scored(batch.models, work)
             await self._count_outcomes(batch.models, work)
+            await self._add_verdicts(batch.models, work)
         elif not due:
             return []
         if not due and self._outcomes < OUTCOMES_A_RECORD and now_ms - self._recorded_ms < RECORD_EVERY_MS:
             return []
+        return self.unrecorded(next_, now_ms)
+
+    def unrecorded(self, next_: FirstOffsets, now_ms: int) -> list[ProducerRecord]:
+        """Records of all that was counted since the last ones; what a lane publishes when it stops. `next_`: the
+        offsets behind what was counted."""
         counted = [counter for pair, counter in self._counters.items() if pair in self._unrecorded]
         self._unrecorded, self._outcomes, self._recorded_ms = set(), 0, now_ms
         at = rfc3339(now_ms)
@@ -80,7 +90,7 @@ class LaneEvidence:
         await self.open(batch.models)
         self._models = batch.models
         due = bool(self._unrecorded)
-        self._serving = []
+        before, self._serving = self._serving, []
         for candidate in _candidates(batch.models):
             pair = pair_of(batch.models.ids.champion, candidate)
             if (counter := self._counters.get(pair)) is None:
@@ -89,7 +99,11 @@ class LaneEvidence:
                 if recorded is None:
                     self._unrecorded.add(pair)
                     due = True
+            counter.resume(batch.first)
             self._serving.append(counter)
+        for counter in before:
+            if counter not in self._serving:
+                counter.pause(batch.first)
         if not self._recorded_ms:
             self._recorded_ms = now_ms
         return due
@@ -130,7 +144,7 @@ class LaneEvidence:
             return
         self._outcomes += len(outcomes.codes)
         for counter in self._serving:
-            own = outcomes.offsets >= counter.first.observations
+            own = counter.covers(outcomes.offsets)
             counted: FirstOutcomes = outcomes.at(own)
             candidate = await self._answer(counted.codes, models, counter.pair.candidate)
             if candidate is None:
@@ -141,6 +155,17 @@ class LaneEvidence:
                 decisions = candidate >= counter.pair.candidate.threshold
                 work.stats.counted.count_joined(shadow, counted.codes, candidate, decisions, counted.actual)
             self._unrecorded.add(counter.pair)
+
+    async def _add_verdicts(self, models: ServingModels, work: BatchResult) -> None:
+        """Let the batch's outcome updates say what each model would have said."""
+
+        async def answer(codes: Codes, model: ServedModel) -> Probabilities | None:
+            loaded = models.loaded[model.digest]
+            said = loaded.ended() or await self._ask(codes, loaded)
+            return None if isinstance(said, str) else said
+
+        if updates := work.outputs.get(self._updates):
+            work.outputs[self._updates] = await with_verdicts(updates, work.entries, self._serving, answer)
 
     async def _answer(self, codes: Codes, models: ServingModels, model: ServedModel) -> Probabilities | None:
         loaded = models.loaded[model.digest]

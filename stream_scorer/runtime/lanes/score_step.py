@@ -29,6 +29,7 @@ from stream_scorer.core.records.prediction import ModelIdentity
 from stream_scorer.core.records.record import ConsumedRecord
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult, Suspension, note_answers
+from stream_scorer.runtime.lanes.group_step import GroupStep, Work
 from stream_scorer.runtime.lanes.shadow_step import ShadowStep
 from stream_scorer.runtime.rollout.serving_models import ServingModel, ServingModels
 
@@ -57,6 +58,9 @@ class ObservationStep:
         self._slack_ms = slack_ms
         self._recent = RecentFailures(brake)
         self._executor: ThreadPoolExecutor | None = None
+        self._group_step = GroupStep(
+            names, limits, self._clock, ask=self.ask, scored=lambda rows: self._recent.add(rows, {})
+        )
         self._shadows = ShadowStep(
             names.shadow_predictions,
             self.ask,
@@ -64,6 +68,16 @@ class ObservationStep:
             budget_s=shadow_budget_s,
             only_disagreements=only_disagreements,
         )
+
+    async def run_group(self, group: Sequence[Work]) -> None:
+        """The same as `run` for each, with one pass over all that are plain. Raises `ModelFailure`."""
+        together = await self._group_step.run(group) if len(group) > 1 else []
+        for (batch, work), scored in together:
+            await self._settle(batch, work, scored, None)
+        done = {id(batch) for (batch, _), _ in together}
+        for batch, work in group:
+            if id(batch) not in done:
+                await self.run(batch, work)
 
     async def run(self, batch: Batch, work: BatchResult) -> None:
         """Add to `work` what becomes of the batch's observations. Raises `ModelFailure`."""
@@ -90,16 +104,22 @@ class ObservationStep:
             partition=batch.partition,
             speaker=models.champion.speaker,
             models=batch.state.models,
-            clock=WindowClock(self._clock_ms(), limits.join_window_ms + self._slack_ms()),
+            clock=self._clock(),
             limits=limits,
             canary=canary,
         )
-        scored = await self._drive(scoring, models, work)
+        await self._settle(batch, work, await self._drive(scoring, models, work), canary)
+
+    async def _settle(self, batch: Batch, work: BatchResult, scored: ScoredBatch, canary: CanaryShare | None) -> None:
+        """Hand on what becomes of the batch, and ask shadows about it."""
         self._hand_on(batch, work, scored)
         work.published = scored.published
-        if (models.ids.shadows or canary is not None) and scored.published is not None:
+        if (batch.models.ids.shadows or canary is not None) and scored.published is not None:
             with work.stats.timing("shadow"):
-                await self._shadows.run(batch, work, scored.published, canary, models)
+                await self._shadows.run(batch, work, scored.published, canary, batch.models)
+
+    def _clock(self) -> WindowClock:
+        return WindowClock(self._clock_ms(), self._limits.join_window_ms + self._slack_ms())
 
     async def _drive(self, scoring: Scoring, models: ServingModels, work: BatchResult) -> ScoredBatch:
         """Ask the models whatever `scoring` wants to know, until it is done."""
@@ -169,9 +189,7 @@ class ObservationStep:
         if scored.joined is not None:
             note_answers(work, scored.joined, TopicPartition(names.outcome_updates, partition))
         for speaker, sample in scored.samples:
-            model = speaker.model, speaker.role
-            noted.counted.count_predictions(model, sample.codes, sample.decisions)
-            noted.scored.append((model, sample.codes, sample.probabilities))
+            noted.scored.append(((speaker.model, speaker.role), sample))
         noted.observations["predicted"] += len(scored.predictions)
         noted.observations["dead_lettered"] += len(scored.rejected)
         noted.observations["redelivered"] += scored.redelivered

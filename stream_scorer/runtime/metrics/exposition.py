@@ -65,12 +65,13 @@ class Histogram:
         self._counts[place, bisect_left(self._bounds, value)] += times
         self._sums[place] += value * times
 
-    def observe_many(self, values: ArrayLike) -> None:
-        """Count every value of an array, for a histogram without labels."""
+    def observe_many(self, values: ArrayLike, *labels: str) -> None:
+        """Count every value of an array."""
+        place = self._places[labels]
         array = np.asarray(values, dtype=np.float64)
         found = np.searchsorted(self._bounds, array, side="left")
-        self._counts[0] += np.bincount(found, minlength=self._counts.shape[1])
-        self._sums[0] += float(array.sum())
+        self._counts[place] += np.bincount(found, minlength=self._counts.shape[1])
+        self._sums[place] += float(array.sum())
 
     def lines(self) -> Iterator[str]:
         cumulated = np.cumsum(self._counts, axis=1)

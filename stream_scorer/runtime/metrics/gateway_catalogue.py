@@ -26,8 +26,12 @@ BATCH_EVENTS = counter(
 THROTTLED = counter(
     "gateway_throttled", "1", "Requests that met a limit, of a client or of the gateway, and were told to come again"
 )
-IN_FLIGHT = gauge("gateway_in_flight", "1", "Events that wait for their answers now")
-IN_FLIGHT_MAX = gauge("gateway_in_flight_max", "1", "How many events may wait at once: `gateway.in_flight_max`")
+IN_FLIGHT = gauge("gateway_in_flight", "1", "Requests for one event in progress now")
+IN_FLIGHT_MAX = gauge("gateway_in_flight_max", "1", "How many of them there may be: `gateway.in_flight_max`")
+BATCH_IN_FLIGHT = gauge("gateway_batch_in_flight", "1", "Events of batches that wait for their answers now")
+BATCH_IN_FLIGHT_MAX = gauge(
+    "gateway_batch_in_flight_max", "1", "How many of them may wait at once: `gateway.batch_in_flight_max`"
+)
 KAFKA_UP = gauge("gateway_kafka_up", "1", "1 while Kafka answers the gateway, else 0")
 
 GATEWAY_CATALOGUE: Final = (
@@ -37,5 +41,7 @@ GATEWAY_CATALOGUE: Final = (
     THROTTLED,
     IN_FLIGHT,
     IN_FLIGHT_MAX,
+    BATCH_IN_FLIGHT,
+    BATCH_IN_FLIGHT_MAX,
     KAFKA_UP,
 )

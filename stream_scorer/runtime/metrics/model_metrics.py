@@ -5,13 +5,13 @@ Invariant: a group is one value of one column, never a combination; what correct
 so that counters of many workers add up; the number of models with series of their own has a bound.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_scorer.core.quality.counts import ConfusionCounts, Model, QualityCounts
+from stream_scorer.core.quality.counts import ConfusionCounts, Decisions, Model, QualityCounts
 from stream_scorer.core.quality.drift_buckets import Codes, ProbabilityCounts
 from stream_scorer.models.registry.reference_distributions import ReferenceDistributions
 from stream_scorer.runtime.metrics import catalogue as catalogue
@@ -50,8 +50,14 @@ class ModelMetrics:
         self._loaded[model] = False
         self._trained_on.pop(model, None)
 
-    def scored(self, model: Model, codes: Codes, probabilities: Floats) -> None:
-        """Count a committed batch's predictions of one model."""
+    def scored(self, model: Model, codes: Codes, decisions: Decisions, probabilities: Floats) -> None:
+        """Count committed predictions of one model."""
+        self._counted.count_predictions(model, codes, decisions)
+        self._heard_of([model])
+        self.add_probabilities(model, codes, probabilities)
+
+    def add_probabilities(self, model: Model, codes: Codes, probabilities: Floats) -> None:
+        """Count what a model said, or would have said."""
         if (counts := self._probabilities.get(model)) is not None:
             counts.add(codes, probabilities)
 
@@ -59,14 +65,18 @@ class ModelMetrics:
         """Add a committed batch's counts. A shadow that was let go, because there are too many, stays out: its counters
         would begin again with each batch."""
         if counted:
-            for model, cells in counted.models.items():
-                if model[1] != "shadow" or model in self._loaded:
-                    self._counted[model].add(cells)
-                    # those that were heard of last stand last
-                    self._counted.models[model] = self._counted.models.pop(model)
-            self._keep_within_bound()
+            known = [model for model in counted.models if model[1] != "shadow" or model in self._loaded]
+            for model in known:
+                self._counted[model].add(counted.models[model])
+            self._heard_of(known)
         if retracted:
             self._retracted.add(retracted)
+
+    def _heard_of(self, models: Iterable[Model]) -> None:
+        """Those that were heard of last stand last."""
+        for model in models:
+            self._counted.models[model] = self._counted.models.pop(model)
+        self._keep_within_bound()
 
     def _keep_within_bound(self) -> None:
         """A counter that ends does no harm to a rate."""

@@ -248,7 +248,18 @@ class GatewaySettings(Section, frozen=True):
     http_host: Annotated[str, about("The address to listen at", min_length=1)] = "127.0.0.1"
     http_port: Annotated[int, about("The port to listen at; 0: any free one", ge=0, le=65_535)] = 8_090
     timeout_s: Annotated[float, about("How long a request waits for its result", gt=0, le=50)] = 10.0
-    in_flight_max: Annotated[int, about("Requests in progress at one time; a batch counts its events", ge=1)] = 512
+    in_flight_max: Annotated[
+        int, about("Requests for one event in progress at one time; more are told to come again (429)", ge=1)
+    ] = 512
+    batch_in_flight_max: Annotated[
+        int,
+        about(
+            "Events of all batches that wait for their answers at one time, with 16 MiB of bodies at most; a batch's "
+            "further events wait for their turn",
+            ge=1,
+            le=65_536,
+        ),
+    ] = 4_096
     body_bytes_max: Annotated[int, about("The largest body of a request for one event", ge=256, le=16 * MIB)] = 65_536
     batch_bytes_max: Annotated[
         int, about("The largest body of a batch, as an array or as lines", ge=256, le=256 * MIB)

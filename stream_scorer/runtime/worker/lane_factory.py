@@ -79,7 +79,9 @@ class LaneFactory:
                 reread_records=0 if worker.delivery == "exactly-once" else worker.batch_records_max,
             ),
             models=LaneModels(partition, self._rollout, self._worker),
-            evidence=LaneEvidence(partition, self._rollout.evidence, self._ask, self._worker),
+            evidence=LaneEvidence(
+                partition, self._rollout.evidence, self._names.outcome_updates, self._ask, self._worker
+            ),
             lost=self._lost,
             ages_ms_max=self._ages_ms_max,
             keeps_all=lambda: self._clock.is_contradicted,

@@ -47,17 +47,19 @@ class CountedLane:
         self.models = ServingModels(3, ids, loaded)
         self.asked, self.failing, self.topic = 0, set[str](), FakeTopic()
         topic: Any = self.topic
-        self.evidence = LaneEvidence(2, topic, self._ask, "w")
+        self.evidence = LaneEvidence(2, topic, "updates", self._ask, "w")
         self.missing, self.counted = 0, QualityCounts()
 
     async def _ask(self, codes: Codes, model: ServingModel) -> Probabilities | str:
         self.asked += 1
         return "it raised" if model.digest in self.failing else np.asarray(model.predict(codes))
 
-    async def count(self, offsets: list[int], now_ms: int = START_MS) -> list[ModelEvidence]:
+    async def count(
+        self, offsets: list[int], now_ms: int = START_MS, first: FirstOffsets = FIRST
+    ) -> list[ModelEvidence]:
         """The records of a batch with outcomes of observations at these offsets; all were true."""
         state: Any = None
-        batch, work = Batch(2, [], [], {}, state, self.models, FIRST), BatchResult()
+        batch, work = Batch(2, [], [], {}, state, self.models, first), BatchResult()
         answers = JoinResult(2, ModelIds())
         answers.first_ones = [(offset, 0, True) for offset in offsets]
         work.joined.append(answers)
@@ -65,6 +67,11 @@ class CountedLane:
         self.missing += work.stats.shadows_missing
         self.counted.add(work.stats.counted)
         found = [decode_evidence(record.value) for record in records]
+        return [record for record in found if record is not None]
+
+    def unrecorded(self) -> list[ModelEvidence]:
+        """What the lane publishes when it stops."""
+        found = [decode_evidence(record.value) for record in self.evidence.unrecorded(NEXT, START_MS)]
         return [record for record in found if record is not None]
 
 
@@ -98,6 +105,46 @@ async def test_a_new_owner_goes_on_from_the_last_record() -> None:
     assert await heir.count([100]) == []
     (later,) = await heir.count([], START_MS + RECORD_EVERY_MS)
     assert (sum(later.outcomes), heir.topic.looks) == (3, 1)
+
+
+async def test_stops_between_a_record_and_its_new_owner_do_not_count() -> None:
+    """They were scored, and the count of that was lost: their outcomes would be more than the stops."""
+    (record,) = await CountedLane().count([100])
+    heir = CountedLane()
+    heir.topic.recorded = {ModelPair(record.champion, record.candidate): record}
+    await heir.evidence.open(heir.models)
+    await heir.count([NEXT.observations - 1, NEXT.observations, 299, 300], first=FirstOffsets(300, 90))
+    (later,) = heir.unrecorded()
+    assert (sum(later.outcomes), later.gaps, later.first) == (3, ((NEXT.observations, 300),), FIRST)
+
+
+async def test_stops_of_a_pause_do_not_count_and_a_digest_deployed_again_goes_on_counting() -> None:
+    lane = CountedLane()
+    await lane.count([100])
+    with_shadow, lane.models = lane.models, lane.models.without(SHADOW.digest)
+    await lane.count([], first=FirstOffsets(400, 90))
+    lane.models = with_shadow
+    await lane.count([399, 400, 499, 500], first=FirstOffsets(500, 95))
+    (record,) = lane.unrecorded()
+    assert (sum(record.outcomes), record.gaps, record.first) == (3, ((400, 500),), FIRST)
+
+
+async def test_a_pair_that_is_not_served_any_more_is_recorded_up_to_its_pause() -> None:
+    lane = CountedLane()
+    await lane.count([])
+    await lane.count([100])
+    lane.models = lane.models.without(SHADOW.digest)
+    (record,) = await lane.count([], first=FirstOffsets(150, 60))
+    assert record.next == FirstOffsets(150, 60)
+
+
+async def test_a_lane_that_stops_writes_down_what_it_has_counted_since() -> None:
+    lane = CountedLane()
+    await lane.count([])
+    assert await lane.count([100]) == []
+    (record,) = lane.unrecorded()
+    assert sum(record.outcomes) == 1
+    assert lane.unrecorded() == []
 
 
 async def test_what_is_not_served_any_more_is_written_down_with_the_next_batch() -> None:

@@ -71,21 +71,21 @@ class Steps:
 async def test_a_smoke_test_is_predicted_and_stands_in_no_figure_of_quality_or_drift() -> None:
     noted = (await Steps().run([an_event("a", hour=1), an_event(SMOKE), an_event("b", hour=2)])).stats
     assert noted.observations["predicted"] == len(noted.predicted_ms) == 3
-    assert noted.counted[MODEL].predicted.sum() == 2
-    ((model, codes, probabilities),) = noted.scored
-    assert (model, len(codes), len(probabilities)) == (MODEL, 2, 2)
+    ((model, sample),) = noted.scored
+    assert (model, *map(len, sample)) == (MODEL, 2, 2, 2)
     alone = (await Steps().run([an_event("a", hour=1), an_event("b", hour=2)])).stats
-    np.testing.assert_array_equal(codes, alone.scored[0][1])
+    np.testing.assert_array_equal(sample.codes, alone.scored[0][1].codes)
 
 
 async def test_a_batch_of_nothing_but_a_smoke_test_counts_nothing() -> None:
     noted = (await Steps().run([an_event(SMOKE)])).stats
     assert noted.observations["predicted"] == 1
-    assert noted.counted[MODEL].predicted.sum() == len(noted.scored[0][1]) == 0
+    assert [len(sample.codes) for _, sample in noted.scored] == [0]
 
 
 async def test_an_id_that_only_looks_like_a_smoke_test_s_counts() -> None:
-    assert (await Steps().run([an_event("smoke-1")])).stats.counted[MODEL].predicted.sum() == 1
+    noted = (await Steps().run([an_event("smoke-1")])).stats
+    assert [len(sample.codes) for _, sample in noted.scored] == [1]
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["with its observation", "later"])

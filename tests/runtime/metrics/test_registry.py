@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_scorer.core.contract.observation_code import CODES
 from stream_scorer.core.contract.reasons import Code, Stage
+from stream_scorer.core.observations.speakers import ScoredSample
 from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.quality.drift_buckets import FEATURE_BUCKETS, GROUP_BUCKETS, PROBABILITY_BUCKETS
 from stream_scorer.core.records.model_switch import FirstOffsets
@@ -153,7 +154,9 @@ def test_a_model_without_distributions_on_its_card_shows_none() -> None:
 
 def test_scored_observations_are_counted_by_bucket_and_probability() -> None:
     metrics, codes = loaded(), np.random.default_rng(3).integers(0, CODES, 500)
-    commit(metrics, BatchStats(scored=[(CHAMPION, codes, np.full(500, 0.42))]))
+    sample = ScoredSample(codes, np.arange(500) % 5 == 0, np.full(500, 0.42))
+    commit(metrics, BatchStats(scored=[(CHAMPION, sample)]))
+    assert value(metrics, catalogue.PREDICTIONS.name, column="SubjectSexCode", predicted="true") == 100
     assert value(metrics, catalogue.FEATURES.name, column="SubjectAge") == 500
     assert value(metrics, catalogue.FEATURES.name, column="hour") == 500
     assert value(metrics, catalogue.PROBABILITIES.name, column="SubjectSexCode", bucket="0.4-0.5") == 500
@@ -192,6 +195,33 @@ def test_a_committed_batch_is_counted_by_where_its_records_ended() -> None:
     assert value(metrics, "stream_scorer_latency_seconds_count") == 2, "a record without a time has no latency"
     assert value(metrics, "stream_scorer_latency_seconds_sum") == pytest.approx(1.001)
     assert value(metrics, "stream_scorer_step_seconds_count", step="commit") == 1
+
+
+def test_batches_that_wait_to_be_counted_together_come_to_the_same_as_each_alone() -> None:
+    together, one_by_one = loaded(), loaded()
+    random = np.random.default_rng(5)
+    for number in range(600):
+        rows = int(random.integers(0, 30))
+        codes, probabilities = random.integers(0, CODES, rows), random.random(rows)
+        stats = BatchStats(steps_s={"predict": 0.001 * number, "commit": 0.25}, replayed=number % 2)
+        stats.predicted_ms = [9_000 + number] * rows
+        stats.scored.append((CHAMPION, ScoredSample(codes, probabilities > 0.5, probabilities)))
+        stats.observations["predicted"] += rows
+        stats.outcomes["joined"] += 2
+        stats.letters[Code.NOT_JSON, Stage.OUTCOME] += 1
+        for metrics in (together, one_by_one):
+            commit(metrics, stats, records=rows)
+        assert one_by_one.counts(catalogue.COMMITS) == {(): number + 1}, "whoever reads has every batch in it"
+    # what a float's last digits are depends on the order in which numbers are added up
+    for ours, other in zip(plain_lines(together), plain_lines(one_by_one), strict=True):
+        assert ours[0] == other[0]
+        assert ours[1] == pytest.approx(other[1])
+
+
+def plain_lines(metrics: Metrics) -> list[tuple[str, float]]:
+    """Every series of ours with its value."""
+    lines = [line for line in metrics.expose().decode().splitlines() if line.startswith("stream_scorer_")]
+    return [(name, float(number)) for name, _, number in (line.rpartition(" ") for line in lines)]
 
 
 def test_a_code_is_marked_with_the_time_of_its_first_dead_letter_and_only_that() -> None:

@@ -1,1 +1,1 @@
-"""Who comes in: sessions, failed logins and the limit on them, and people's own accounts by OpenID Connect."""
+"""Who comes in: sessions, metrics of failed logins, and people's own accounts by OpenID Connect."""

@@ -8,11 +8,14 @@ from typing import Final
 from aiohttp import web
 from multidict import MultiMapping
 
+from stream_scorer.core.records.model_control import ControlAct
 from stream_scorer.errors import OvertakenError, SettingsError
 from stream_scorer.operations.console.rendering import redirect
 from stream_scorer.operations.console.request_context import RequestContext
+from stream_scorer.operations.console.views.models import chip
 from stream_scorer.operations.rollout.planned_act import PlannedAct
 from stream_scorer.operations.rollout.service import WHY_CHARACTERS_MAX, Rollout, served
+from stream_scorer.operations.rollout.status import RolloutStatus
 
 ROLES: Final = ("shadow", "canary", "champion")
 TITLES: Final = {
@@ -24,6 +27,8 @@ TITLES: Final = {
     "stop": "Stop",
     "auto": "Automatic decisions",
 }
+# What outcomes show of the candidate is said before it is done
+JUDGED_ACTS: Final = (ControlAct.PROMOTE, ControlAct.WITHDRAW)
 # What a form says of an act, beside which one it is
 FIELDS: Final = ("do", "model", "role", "share", "threshold", "force", "auto", "why")
 
@@ -32,7 +37,12 @@ async def plan(visit: RequestContext) -> web.Response:
     """What will happen, to be confirmed."""
     form = visit.form
     assert form is not None
-    planned = await visit.console.models.ask(lambda rollout: planned_by(rollout, form))
+
+    async def looked(rollout: Rollout) -> tuple[PlannedAct, RolloutStatus]:
+        return await planned_by(rollout, form), await rollout.status()
+
+    planned, status = await visit.console.models.ask(looked)
+    judged = next((each for each in status.candidates if each.model == planned.model), None)
     fields = [(name, str(form[name])) for name in FIELDS if form.get(name)]
     based_on = "" if planned.based_on is None else str(planned.based_on)
     return visit.page(
@@ -40,6 +50,8 @@ async def plan(visit: RequestContext) -> web.Response:
         section="/models",
         title=TITLES[str(form["do"])],
         planned=planned,
+        progress=None if judged is None or planned.act not in JUDGED_ACTS else judged.progress,
+        chip=None if judged is None else chip(judged),
         why=_why(form),
         fields=[*fields, ("based_on", based_on)],
     )
