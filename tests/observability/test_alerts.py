@@ -551,4 +551,4 @@ def test_a_threshold_of_the_settings_is_the_alert_s() -> None:
     )
     assert "< 0.61" in text
     assert "oldest_uncommitted_record_age_seconds > 17" in text
-    assert "feature_psi > 0.33" in text
+    assert re.search(r"feature_psi\{[^}]*\} > 0\.33", text)
