@@ -4,9 +4,6 @@ ours share the group, one of them is killed, and models are deployed once the la
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.core.records.model_switch import decode_switch
-from stream_scorer.operations.harness.service_process import environ_of_tree
+from stream_scorer.operations.harness.other_tree import apply_topics_of_tree, environ_of_tree
 from stream_scorer.operations.rollout.service import open_rollout
 from stream_scorer.runtime.cluster.topic_admin import check_cluster
 from tests.integration.broker_sources import Broker
@@ -29,15 +26,6 @@ from tests.support.workers import Environment, stopped
 SETTINGS = {"worker__batch_records_max": 100, "worker__session_timeout_ms": 6_000}
 # As that release describes it: it wrote none, but a tool that follows its schema may have
 OLD_SWITCH = json.dumps({"partition": 0, "from_offset": 0, "models": {"champion": "stops@0123456789ab"}}).encode()
-
-
-def apply_old_topics(tree: Path, bootstrap: str, prefix: str) -> None:
-    """The topics of that release, made by its own command."""
-    command = [sys.executable, "-m", "stream_scorer", "topics", "apply", "--bootstrap", bootstrap, "--prefix", prefix]
-    made = subprocess.run(
-        command, env=os.environ | environ_of_tree(tree), capture_output=True, text=True, check=False, timeout=120
-    )
-    assert "model-switches" in made.stdout, made.stderr
 
 
 async def grow_switches(environment: Environment) -> None:
@@ -58,7 +46,7 @@ async def grow_switches(environment: Environment) -> None:
 async def test_workers_of_the_release_before_and_of_this_one_share_a_group_and_models_are_deployed(
     broker: Broker, prefix: str, tmp_path: Path, release_before: Path, models: Models, killed: str
 ) -> None:
-    apply_old_topics(release_before, broker.bootstrap, prefix)
+    apply_topics_of_tree(release_before, broker.bootstrap, prefix, {})
     async with Environment(broker.bootstrap, prefix, tmp_path, {}) as environment:  # `topics apply` of this release
         topics, own = environment.topics, {**SETTINGS, "model__folder": str(models.folder / "champion")}
         await topics.producer.send_and_wait(environment.names.model_switches, OLD_SWITCH, b"0", 0)

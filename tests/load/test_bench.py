@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_scorer.operations.bench.comparison import medians, numbers_of
 from stream_scorer.operations.bench.hot_path import PARTS
-from stream_scorer.operations.harness.service_process import environ_of_tree
+from stream_scorer.operations.harness.other_tree import environ_of_tree
 from tests.integration.broker_sources import Broker
 from tests.support.workers import ROOT
 

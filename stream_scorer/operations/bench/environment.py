@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stream_scorer.operations.harness.service_process import environ_of_tree
+from stream_scorer.operations.harness.other_tree import apply_topics_of_tree, environ_of_tree
 from stream_scorer.operations.harness.temporary_topics import delete_topics, temporary_prefix
 from stream_scorer.operations.harness.worker_process import WorkerProcess, folder_for_worker
 from stream_scorer.operations.sending.event_sender import EventSender
@@ -46,7 +46,7 @@ async def stage(
     only_disagreements: bool = False,
 ) -> AsyncIterator[BenchEnvironment]:
     """Topics under a prefix that nobody else has, on `bootstrap` or on a local broker, deleted afterwards; the worker
-    ends with the stage. `tree`: the source tree whose worker is measured, this one if none is named;
+    ends with the stage. `tree`: the source tree whose topics and worker are measured, this one if none is named;
     `only_disagreements`: the worker writes shadow predictions only where decisions differ.
     """
     from stream_scorer.models.registry.default_model import ensure_default_model
@@ -73,7 +73,10 @@ async def stage(
         if tree is not None:
             environ |= environ_of_tree(tree)
         settings = load_settings(None, {}, overrides)
-        await apply(settings)
+        if tree is None:
+            await apply(settings)
+        else:
+            await asyncio.to_thread(apply_topics_of_tree, tree, bootstrap, prefix, environ)
         workers: list[WorkerProcess] = []
 
         def another(name: str) -> WorkerProcess:

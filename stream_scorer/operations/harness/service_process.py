@@ -193,11 +193,5 @@ class ServiceProcess:
             self.stop()
 
 
-def environ_of_tree(tree: Path) -> dict[str, str]:
-    """Variables with which `python -m stream_scorer` is that source tree's. Without the second one the folder that it
-    is started in would come first."""
-    return {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
-
-
 class NotStartedError(UserError):
     """Something was asked of a process that was never started."""
