@@ -7,11 +7,11 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypedDict
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from stream_scorer.client.reply_consumer import Listener
@@ -21,7 +21,7 @@ from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.client import client_options
 from stream_scorer.runtime.kafka.connection_check import reach
 from stream_scorer.runtime.kafka.errors import to_user_error, what_happened
-from stream_scorer.runtime.kafka.record_batches import pack, take_back_sequence
+from stream_scorer.runtime.kafka.record_batches import pack, reuse_refused_sequences
 from stream_scorer.runtime.settings.settings import Settings
 
 STOP_WAIT_S: Final = 5.0
@@ -72,6 +72,7 @@ class Connection:
                 options |= {"bootstrap_servers": await reach(options)}
                 self._producer = AIOKafkaProducer(**options, enable_idempotence=True, max_batch_size=BATCH_BYTES_MAX)
                 await self._producer.start()
+                reuse_refused_sequences(self._producer)
                 self._listener = Listener(options, self.names, self._settings.group_name)
                 await self._listener.start()
             except BaseException:
@@ -104,7 +105,7 @@ class Connection:
             delivery = await producer.send(topic, value, key, partition, headers=[*self._headers, *headers])
         except MessageSizeTooLargeError as error:
             raise TooLargeForKafka from error
-        delivery.add_done_callback(self._retrieve(TopicPartition(topic, partition), 1))
+        delivery.add_done_callback(_retrieve)
         try:
             sent = await asyncio.shield(delivery)
         except MessageSizeTooLargeError:
@@ -136,20 +137,9 @@ class Connection:
         async with self._turns[partition]:
             for batch, count in batches:
                 delivery = await producer.send_batch(batch, topic, partition=partition)
-                delivery.add_done_callback(self._retrieve(TopicPartition(topic, partition), count))
+                delivery.add_done_callback(_retrieve)
                 sent.append((delivery, count))
         return sent
-
-    def _retrieve(self, partition: TopicPartition, records: int) -> Callable[["asyncio.Future[Any]"], None]:
-        """What is done once it is known what became of these records, whether or not somebody still waits for that."""
-        producer = self._producer
-        assert producer is not None
-
-        def retrieve(delivery: "asyncio.Future[Any]") -> None:
-            if not delivery.cancelled() and isinstance(delivery.exception(), MessageSizeTooLargeError):
-                take_back_sequence(producer, partition, records)
-
-        return retrieve
 
     @contextmanager
     def explained(self, doing: str) -> Iterator[None]:
@@ -164,3 +154,8 @@ class Connection:
                 f"Kafka does not answer at {bootstrap} while {doing}: {what_happened(error)}. "
                 "Is the broker running, and are the [kafka] settings correct?"
             ) from error
+
+
+def _retrieve(delivery: "asyncio.Future[Any]") -> None:
+    if not delivery.cancelled():
+        delivery.exception()

@@ -45,10 +45,11 @@ async def test_a_broker_that_is_killed_and_comes_back_soon_is_waited_for(
 async def test_an_outage_longer_than_a_transaction_ends_the_worker_with_75_and_another_start_goes_on(
     own_broker: LocalBroker, prefix: str, tmp_path: Path
 ) -> None:
-    settings = SETTINGS | {"worker__transaction_timeout_ms": 4_000}
+    # so small that it has batches left when the broker is gone
+    settings = SETTINGS | {"worker__transaction_timeout_ms": 4_000, "worker__batch_records_max": 10}
     async with an_environment(own_broker.bootstrap, prefix, tmp_path, **settings) as environment:
         topics = environment.topics
-        await send(topics, traffic(6_000))
+        await send(topics, traffic(8_000))
         worker = await environment.start()
         await topics.read_until(lambda read: len(read.predictions) > 200, "the worker is at work")
         own_broker.kill()

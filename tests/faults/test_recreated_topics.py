@@ -52,7 +52,7 @@ async def test_inputs_made_anew_between_two_runs_are_refused(environment: Enviro
     assert "was deleted and recreated" in said if filled else "but the lane should resume at" in said
 
 
-@pytest.mark.parametrize("key", ["observations", "predictions"])
+@pytest.mark.parametrize("key", ["observations", pytest.param("predictions", marks=pytest.mark.long)])
 @pytest.mark.fault("a topic is recreated under a running worker", promise="the worker stops and logs why")
 async def test_a_topic_made_anew_under_a_worker_ends_it(environment: Environment, key: str) -> None:
     topics = environment.topics

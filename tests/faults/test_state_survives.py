@@ -147,6 +147,7 @@ async def back_and_forth(environment: Environment, times: int) -> None:
     await everything_again(environment, events)
 
 
+@pytest.mark.long
 @pytest.mark.fault("lanes move between workers under load", promise="nothing lost, nothing doubled")
 async def test_lanes_move_back_and_forth_under_load(environment: Environment) -> None:
     await back_and_forth(environment, 1)

@@ -19,7 +19,7 @@ from stream_scorer.runtime.kafka.client import client_options
 from tests.integration.broker_sources import Broker
 from tests.support.rollout import a_served_model, digests, fresh_topics, rollout_on, worker_hand
 
-PAIRS = 1_000
+PAIRS = (100, pytest.param(1_000, marks=pytest.mark.long))
 CHAMPION, CANDIDATE, THIRD = a_served_model(digit="a"), a_served_model(digit="b"), a_served_model(digit="c")
 
 
@@ -159,7 +159,8 @@ async def test_strangers_records_are_passed_over_and_those_of_a_later_version_ar
 
 
 @pytest.mark.timeout(600)
-async def test_of_two_deploys_at_the_same_moment_exactly_one_counts(broker: Broker, prefix: str) -> None:
+@pytest.mark.parametrize("pairs", PAIRS)
+async def test_of_two_deploys_at_the_same_moment_exactly_one_counts(broker: Broker, prefix: str, pairs: int) -> None:
     async with fresh_topics(broker.bootstrap, prefix) as settings, AsyncExitStack() as stack:
         options, topic = client_options(settings.kafka), TopicNames(prefix).model_control
         writers = []
@@ -192,7 +193,7 @@ async def test_of_two_deploys_at_the_same_moment_exactly_one_counts(broker: Brok
         _, log, reader, producer = writers[0]
         seed = await first_act(log, reader, producer)
         in_force: int = seed.offset
-        for _ in range(PAIRS):
+        for _ in range(pairs):
             ends = await asyncio.gather(*(deploy(*writer, in_force) for writer in writers))
             (winner,) = filter(None, ends)
             won[winner] += 1
@@ -200,8 +201,8 @@ async def test_of_two_deploys_at_the_same_moment_exactly_one_counts(broker: Brok
             assert len(offsets) == 1
             assert offsets != {in_force}
             in_force = offsets.pop()
-        assert sum(won.values()) == PAIRS
-        assert [writer[1].late for writer in writers] == [PAIRS, PAIRS]
+        assert sum(won.values()) == pairs
+        assert [writer[1].late for writer in writers] == [pairs, pairs]
         # the race was one: neither of them always came first
         assert min(won.values()) > 0
 

@@ -134,7 +134,7 @@ async def test_records_hold_what_topics_say_and_a_restart_goes_on_counting(
     await deployer.until_served(offset, LANES, state="ready")
     ids = await send(environment, "stop-")
     await report(environment, early[200:] + ids)
-    await report(environment, ids[:500], turned=True)  # corrections count nothing
+    await report(environment, ids[:500], turned=True)  # corrections are no further outcomes
     before = {}
     for candidate in (models.other, models.trees):
         before[candidate.name] = records = await evidence(environment, candidate)
@@ -160,3 +160,6 @@ async def test_records_hold_what_topics_say_and_a_restart_goes_on_counting(
             assert now.gaps is msgspec.UNSET  # an orderly stop writes down all that was counted
             if candidate == models.other:
                 assert np.all(evidence_of(now).scored.reshape(-1) >= evidence_of(now).cells.reshape(4, 2).sum(axis=1))
+        # of the 500 that were corrected 167 had been true, and 333 are
+        changes = np.array([records[lane][-1].corrections for lane in LANES]).reshape(-1, 2).sum(axis=0)
+        assert changes.tolist() == [167 - 333, 333 - 167]

@@ -85,6 +85,8 @@ def print_status(found: "RolloutStatus") -> None:
     for candidate in found.candidates:
         typer.echo()
         _print_candidate(out, f"{candidate.model} ({candidate.role}) beside {candidate.champion}", candidate.progress)
+        if candidate.last_revisions not in (None, candidate.progress.decision):
+            typer.echo(f"  corrections counted, it would be: {candidate.last_revisions}")
         if candidate.suspended_since is not None:
             typer.echo(f"  a guard holds since {candidate.suspended_since}: nobody decides by these outcomes")
     if found.candidates:

@@ -49,7 +49,7 @@ class JoinResult:
     """What comes of a lane's outcomes: `updates` and `given_up` to publish in the batch's transaction, `entries` to
     keep once it has committed (None: none left). `repeats` and `awaiting` hold offsets of outcomes; `counted` and
     `retracted` are what quality figures gain and lose. `first_rows`, `first_ones`: outcomes that are their prediction's
-    first, many at once or one by one, for `first_outcomes`."""
+    first, many at once or one by one; `corrected_ones`: those that contradict the one before; for `joined_outcomes`."""
 
     def __init__(self, partition: int, models: ModelIds) -> None:
         self.partition = partition
@@ -64,32 +64,42 @@ class JoinResult:
         self.retracted = QualityCounts()
         self.first_rows: list[tuple[Rows, NDArray[np.bool_]]] = []
         self.first_ones: list[tuple[int, int, bool]] = []
+        self.corrected_ones: list[tuple[int, int, bool]] = []
 
 
-class FirstOutcomes(NamedTuple):
-    """Joined outcomes of first revision: the offset of the observation, its code, and what happened. All of shape
-    (n,)."""
+class JoinedOutcomes(NamedTuple):
+    """Outcomes that were joined: the offset of the observation, its code, what happened, and whether that is the first
+    revision; a later one says the opposite of the one before. All of shape (n,)."""
 
     offsets: NDArray[np.int64]
     codes: NDArray[np.int64]
     actual: NDArray[np.bool_]
+    is_first: NDArray[np.bool_]
 
-    def at(self, mask: NDArray[np.bool_]) -> "FirstOutcomes":
+    def at(self, mask: NDArray[np.bool_]) -> "JoinedOutcomes":
         """Those where the mask is true."""
-        return FirstOutcomes(self.offsets[mask], self.codes[mask], self.actual[mask])
+        return JoinedOutcomes(self.offsets[mask], self.codes[mask], self.actual[mask], self.is_first[mask])
 
 
-def first_outcomes(answers: Sequence[JoinResult]) -> FirstOutcomes:
-    """The outcomes of first revision among these answers. Worked out only for who asks: most lanes never do."""
+def joined_outcomes(answers: Sequence[JoinResult]) -> JoinedOutcomes:
+    """The joined outcomes among these answers. Worked out only for who asks: most lanes never do."""
     parts = [
-        FirstOutcomes(int48_column(rows, "offset"), rows["head"].astype(np.int64) & CODE_MASK, actual)
+        JoinedOutcomes(
+            int48_column(rows, "offset"), rows["head"].astype(np.int64) & CODE_MASK, actual, np.ones_like(actual)
+        )
         for each in answers
         for rows, actual in each.first_rows
     ]
-    ones = [one for each in answers for one in each.first_ones]
+    parts += [
+        _joined_one_by_one([one for each in answers for one in each.first_ones], is_first=True),
+        _joined_one_by_one([one for each in answers for one in each.corrected_ones], is_first=False),
+    ]
+    return JoinedOutcomes(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _joined_one_by_one(ones: Sequence[tuple[int, int, bool]], *, is_first: bool) -> JoinedOutcomes:
     offsets, codes, actual = np.array(ones, dtype=np.int64).reshape(-1, 3).T
-    parts.append(FirstOutcomes(offsets, codes, actual.astype(np.bool_)))
-    return FirstOutcomes(*map(np.concatenate, zip(*parts, strict=True)))
+    return JoinedOutcomes(offsets, codes, actual.astype(np.bool_), np.full(len(ones), is_first))
 
 
 def apply_outcome(
@@ -151,6 +161,7 @@ def join(outcome: Outcome, predicted: ScoredObservation, answers: JoinResult) ->
         answers.first_ones.append((predicted.offset, predicted.code, true_class))
     else:
         answers.corrections += 1
+        answers.corrected_ones.append((predicted.offset, predicted.code, true_class))
         answers.retracted[model, role].count_one(predicted.code, predicted.proba, predicted.prediction, was)
     answers.counted[model, role].count_one(predicted.code, predicted.proba, predicted.prediction, true_class)
     return msgspec.structs.replace(predicted, true_class=true_class, revision=update.revision)

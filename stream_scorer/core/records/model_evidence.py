@@ -23,7 +23,9 @@ RECENT_OUTCOMES: Final = 2_000
 GAPS_MAX: Final = 64
 
 Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 44)]
+Difference = Annotated[int, msgspec.Meta(gt=-(1 << 44), lt=1 << 44)]
 GroupCounts = Annotated[tuple[Number, ...], msgspec.Meta(min_length=GROUPS * CELLS, max_length=GROUPS * CELLS)]
+GroupDifferences = Annotated[tuple[Difference, ...], msgspec.Meta(min_length=GROUPS * CELLS, max_length=GROUPS * CELLS)]
 ScoreCounts = Annotated[tuple[Number, ...], msgspec.Meta(min_length=SCORES, max_length=SCORES)]
 CalibrationCounts = Annotated[tuple[Number, ...], msgspec.Meta(min_length=CALIBRATION, max_length=CALIBRATION)]
 Gaps = Annotated[tuple[tuple[Offset, Offset], ...], msgspec.Meta(max_length=GAPS_MAX)]
@@ -40,6 +42,8 @@ class ModelEvidence(msgspec.Struct, frozen=True, kw_only=True):
     `gaps`: stretches of observations behind `first`, from one offset to before another, that are not among the scored:
     the pair did not serve, or what was counted of them was lost. Their outcomes don't count either. Absent where
     there are none.
+    `corrections`: what later revisions add to each count of `outcomes`, below 0 where they take away; absent where
+    none came. The rule decides by first revisions, so that nobody's correction turns a verdict round.
 
     For drawings, absent from records of earlier versions: `scores`, counts of those stops by model (champion,
     candidate), group (each race, each sex, each ethnicity) and tenth of its probability, the last axis fastest;
@@ -62,6 +66,7 @@ class ModelEvidence(msgspec.Struct, frozen=True, kw_only=True):
     scores: ScoreCounts | msgspec.UnsetType = msgspec.UNSET
     calibration: CalibrationCounts | msgspec.UnsetType = msgspec.UNSET
     gaps: Gaps | msgspec.UnsetType = msgspec.UNSET
+    corrections: GroupDifferences | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def key(self) -> bytes:

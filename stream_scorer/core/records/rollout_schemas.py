@@ -216,6 +216,13 @@ def model_evidence() -> Schema:
             "First revisions, by race, sex, ethnicity and cell, the last fastest; "
             "a cell is champion says · 4 + candidate says · 2 + outcome",
         ),
+        "corrections": {
+            "type": "array",
+            "minItems": GROUPS * CELLS,
+            "maxItems": GROUPS * CELLS,
+            "items": {"type": "integer"},
+            "description": "What later revisions add to each of `outcomes`, below 0 where they take away",
+        },
         "recent": {
             "type": "string",
             "pattern": f"^[0-7]{{0,{RECENT_OUTCOMES}}}$",

@@ -6,6 +6,7 @@ Invariant: evidence adds up over lanes in any order, and an outcome counts once,
 from collections import deque
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,6 +62,16 @@ def evidence_of(record: ModelEvidence) -> EvidenceCounts:
         np.array(record.residual_sum),
         np.array(record.residual_squares),
     )
+
+
+def last_revisions_of(record: ModelEvidence) -> EvidenceCounts:
+    """The same with outcomes as their last revisions tell them; all else is of first ones."""
+    first = evidence_of(record)
+    if record.corrections is msgspec.UNSET:
+        return first
+    corrections = np.array(record.corrections, dtype=np.int64).reshape(first.outcomes.shape)
+    # a first revision that was lost in a crash can't be taken back
+    return first._replace(outcomes=np.maximum(first.outcomes + corrections, 0))
 
 
 def total_evidence(lanes: list[EvidenceCounts]) -> EvidenceCounts:

@@ -42,6 +42,7 @@ class EvidenceCounter:
         self.pair = pair
         self.first = first if recorded is None else recorded.first
         self._outcomes = np.zeros(GROUPS * CELLS, dtype=np.int64)
+        self._corrections = np.zeros(GROUPS * CELLS, dtype=np.int64)
         self._scored = np.zeros(4, dtype=np.int64)
         self._recent = RecentCells(RECENT_OUTCOMES, "" if recorded is None else recorded.recent)
         self._residual_sum = self._residual_squares = 0.0
@@ -51,6 +52,8 @@ class EvidenceCounter:
         if recorded is not None:
             self._leave_out(recorded.next, first)
             self._outcomes += recorded.outcomes
+            if recorded.corrections is not msgspec.UNSET:
+                self._corrections += recorded.corrections
             self._scored += recorded.scored
             self._residual_sum, self._residual_squares = recorded.residual_sum, recorded.residual_squares
 
@@ -92,6 +95,14 @@ class EvidenceCounter:
         self._residual_sum += float(residuals.sum())
         self._residual_squares += float(residuals @ residuals)
 
+    def count_corrections(
+        self, codes: Codes, champion: Probabilities, candidate: Probabilities, actual: Decisions
+    ) -> None:
+        """Note outcomes that contradict one that was counted, as they are now. All of shape (n,)."""
+        cells = codes // _GROUP_STRIDE * CELLS + self._says(champion, candidate) * 2
+        self._corrections += np.bincount(cells + actual, minlength=GROUPS * CELLS)
+        self._corrections -= np.bincount(cells + ~actual, minlength=GROUPS * CELLS)
+
     def count_scored(self, codes: Codes, champion: Probabilities, candidate: Probabilities) -> None:
         """Count stops that both models spoke of, whether an outcome comes or not. All of shape (n,)."""
         self._scores.add_scored(codes, champion, candidate)
@@ -116,6 +127,7 @@ class EvidenceCounter:
             scores=tuple(histograms.scores.ravel().tolist()),
             calibration=tuple(histograms.calibration.ravel().tolist()),
             gaps=tuple(self._gaps) or msgspec.UNSET,
+            corrections=tuple(self._corrections.tolist()) if self._corrections.any() else msgspec.UNSET,
         )
 
     def _says(self, champion: Probabilities, candidate: Probabilities) -> NDArray[np.int64]:

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from stream_scorer.core.records.model_evidence import ModelEvidence, decode_evidence
-from stream_scorer.core.rollout.evidence import EvidenceCounts, evidence_of, no_evidence, total_evidence
+from stream_scorer.core.rollout.evidence import (
+    EvidenceCounts,
+    evidence_of,
+    last_revisions_of,
+    no_evidence,
+    total_evidence,
+)
 from stream_scorer.core.rollout.evidence_counter import ModelPair, pair_of
 from stream_scorer.core.rollout.score_histograms import ScoreHistograms, histograms_of, no_histograms
 from stream_scorer.operations.reading.topic_position import TopicPosition
@@ -32,12 +38,14 @@ class _Growth:
 
     def __init__(self) -> None:
         self.lanes: dict[int, EvidenceCounts] = {}
+        self.last_revisions: dict[int, EvidenceCounts] = {}
         self.histograms: dict[int, ScoreHistograms] = {}
         self.points: list[EvidencePoint] = []
         self._every = self._passed = 0
 
     def note(self, partition: int, at_ms: int, record: ModelEvidence) -> None:
         self.lanes[partition] = evidence_of(record)
+        self.last_revisions[partition] = last_revisions_of(record)
         self.histograms[partition] = histograms_of(record)
         self._passed += 1
         if self._passed <= self._every:
@@ -86,6 +94,11 @@ class EvidenceLog:
         """What all lanes have counted for a pair; nothing where they have said nothing of it."""
         growth = self._pairs.get(pair)
         return no_evidence() if growth is None else growth.total()
+
+    def last_revisions(self, pair: ModelPair) -> EvidenceCounts:
+        """The same with outcomes as their last revisions tell them."""
+        growth = self._pairs.get(pair)
+        return no_evidence() if growth is None else total_evidence(list(growth.last_revisions.values()))
 
     def histograms(self, pair: ModelPair) -> ScoreHistograms:
         """How both models' probabilities lie, over all lanes."""

@@ -14,7 +14,7 @@ from stream_scorer.core.rollout.control import InForce, in_roles, judged_at_once
 from stream_scorer.core.rollout.evidence import EvidenceCounts
 from stream_scorer.core.rollout.evidence_counter import pair_of
 from stream_scorer.core.rollout.progress import CandidateProgress, progress_of
-from stream_scorer.core.rollout.rule import combine
+from stream_scorer.core.rollout.rule import Decision, combine
 from stream_scorer.operations.rollout.evidence_log import EvidenceLog, EvidencePoint
 from stream_scorer.operations.rollout.lane_switches import LaneRolloutStatus
 
@@ -34,13 +34,15 @@ class ModelInRole(msgspec.Struct, frozen=True, kw_only=True):
 
 class CandidateStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What outcomes say of a model beside the champion. `suspended_since`: since when a guard holds, RFC 3339; None
-    where none does."""
+    where none does. `last_revisions`: what would follow if outcomes counted as their last revisions tell them; nobody
+    decides by it."""
 
     model: str
     digest: str
     role: str
     champion: str
     progress: CandidateProgress
+    last_revisions: Decision | None = None
     suspended_since: str | None = None
 
 
@@ -114,6 +116,9 @@ def _candidates(control: ModelControl, evidence: EvidenceLog) -> list[CandidateS
                 role=role,
                 champion=champion.label,
                 progress=progress,
+                last_revisions=combine(
+                    evidence.last_revisions(pair), champion.threshold, control.test, at_once
+                ).decision(),
                 suspended_since=None if since_ms is None else rfc3339(since_ms),
             )
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from stream_scorer.core.records.record import Headers, Publishable
@@ -70,11 +70,25 @@ def pack(producer: AIOKafkaProducer, records: Sequence[Publishable], now_ms: int
     return packed
 
 
-def take_back_sequence(producer: AIOKafkaProducer, partition: TopicPartition, records: int) -> None:
-    """Number the next record batch as the one of so many records that Kafka has just refused. The broker has not
-    counted that one, but the producer goes on behind it, and all that follows in the partition would be out of order.
-    Called in a callback of its delivery; the producer has one batch of a partition on its way at a time."""
-    producer._txn_manager.increment_sequence_number(partition, -records)
+def reuse_refused_sequences(producer: AIOKafkaProducer) -> None:
+    """From now on number the record batch behind one that Kafka has refused for its size as that one was: the broker
+    has not counted it, but the producer would go on behind it, and all that follows in the partition would be out of
+    order. To be called once the producer has started.
+
+    The numbers are put right before the partition may send again: between the two nothing else runs. The producer has
+    one batch of a partition on its way at a time.
+    """
+    sender = producer._sender
+    send = sender._send_produce_req
+
+    async def send_and_put_right(node_id: int, batches: Mapping[TopicPartition, Any]) -> None:
+        await send(node_id, batches)
+        for partition, batch in batches.items():
+            done = batch.future.done() and not batch.future.cancelled()
+            if done and isinstance(batch.future.exception(), MessageSizeTooLargeError):
+                producer._txn_manager.increment_sequence_number(partition, -batch.record_count)
+
+    sender._send_produce_req = send_and_put_right
 
 
 def codec_for(value: bytes | None, key: bytes | None, headers: Headers) -> int:

@@ -119,7 +119,7 @@ class OutcomeStep:
         )
         if not in_figures:
             answers.counted, answers.retracted = QualityCounts(), QualityCounts()
-            answers.first_rows, answers.first_ones = [], []
+            answers.first_rows, answers.first_ones, answers.corrected_ones = [], [], []
         note_answers(work, answers, TopicPartition(self._names.outcome_updates, batch.partition))
         return self._given_up(answers, batch, work)
 

@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from stream_scorer.core.contract.smoke_test_ids import smoke_test_indices
 from stream_scorer.core.observations.scoring import Codes, Probabilities
 from stream_scorer.core.observations.speakers import Published
-from stream_scorer.core.outcomes.join import FirstOutcomes, first_outcomes
+from stream_scorer.core.outcomes.join import JoinedOutcomes, joined_outcomes
 from stream_scorer.core.quality.counts import Model
 from stream_scorer.core.records.model_control import ServedModel
 from stream_scorer.core.records.model_evidence import ModelEvidence, encode_evidence
@@ -133,8 +133,9 @@ class LaneEvidence:
                 self._unrecorded.add(counter.pair)
 
     async def _count_outcomes(self, models: ServingModels, work: BatchResult) -> None:
-        """Count the outcomes that were joined just now, each once, for the pairs that served its observation."""
-        outcomes = first_outcomes(work.joined)
+        """Count the outcomes that were joined just now, each once, for the pairs that served its observation; what
+        corrects one that was counted is noted beside it."""
+        outcomes = joined_outcomes(work.joined)
         earliest = min(counter.first.observations for counter in self._serving)
         outcomes = outcomes.at(outcomes.offsets >= earliest)
         if not len(outcomes.codes):
@@ -142,18 +143,23 @@ class LaneEvidence:
         champion = await self._answer(outcomes.codes, models, models.ids.champion)
         if champion is None:
             return
-        self._outcomes += len(outcomes.codes)
+        self._outcomes += int(outcomes.is_first.sum())
         for counter in self._serving:
             own = counter.covers(outcomes.offsets)
-            counted: FirstOutcomes = outcomes.at(own)
+            counted: JoinedOutcomes = outcomes.at(own)
             candidate = await self._answer(counted.codes, models, counter.pair.candidate)
             if candidate is None:
                 work.stats.shadows_missing += len(counted.codes)
                 continue
-            counter.count_outcomes(counted.codes, champion[own], candidate, counted.actual)
+            first, later = counted.is_first, ~counted.is_first
+            said = champion[own]
+            counter.count_outcomes(counted.codes[first], said[first], candidate[first], counted.actual[first])
+            counter.count_corrections(counted.codes[later], said[later], candidate[later], counted.actual[later])
             if (shadow := _as_shadow(models, counter.pair.candidate)) is not None:
                 decisions = candidate >= counter.pair.candidate.threshold
-                work.stats.counted.count_joined(shadow, counted.codes, candidate, decisions, counted.actual)
+                work.stats.counted.count_joined(
+                    shadow, counted.codes[first], candidate[first], decisions[first], counted.actual[first]
+                )
             self._unrecorded.add(counter.pair)
 
     async def _add_verdicts(self, models: ServingModels, work: BatchResult) -> None:

@@ -13,7 +13,7 @@ from stream_scorer.core.quality.counts import GROUP_SIZES
 from stream_scorer.core.records.model_control import Canary, ServedModel
 from stream_scorer.core.records.model_evidence import RECENT_OUTCOMES, ModelEvidence, decode_evidence, encode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets
-from stream_scorer.core.rollout.evidence import evidence_of
+from stream_scorer.core.rollout.evidence import evidence_of, last_revisions_of
 from stream_scorer.core.rollout.evidence_counter import EvidenceCounter, pair_of
 from stream_scorer.core.rollout.score_histograms import histograms_of
 
@@ -60,6 +60,22 @@ def test_neither_order_nor_batches_nor_owners_matter(seen: list[Any], data: st.D
     assert sorted(one.recent) == sorted(other.recent)
     assert one.residual_sum == pytest.approx(other.residual_sum)
     assert one.residual_squares == pytest.approx(other.residual_squares)
+
+
+@given(seen=st.lists(st.tuples(outcomes, st.booleans()), min_size=1, max_size=60))
+def test_corrections_stand_beside_the_first_revisions_and_change_nothing_in_them(seen: list[Any]) -> None:
+    first, last = a_counter(), a_counter()
+    count(first, [outcome for outcome, _ in seen])
+    count(last, [(*outcome[:3], outcome[3] != corrected) for outcome, corrected in seen])
+    for (code, champion, candidate, actual), corrected in seen:
+        if corrected:
+            counter = a_counter(recorded(first), NEXT)
+            counter.count_corrections(*map(np.array, ([code], [champion], [candidate], [not actual])))
+            first = counter
+    record, expected = recorded(first), recorded(last)
+    assert evidence_of(record).outcomes.sum() == len(seen)
+    np.testing.assert_array_equal(last_revisions_of(record).outcomes, evidence_of(expected).outcomes)
+    assert (record.corrections is msgspec.UNSET) == (record.outcomes == expected.outcomes)
 
 
 @given(seen=st.lists(outcomes, min_size=1, max_size=60))

@@ -1,6 +1,6 @@
 """What a lane counts for its candidates without Kafka: when a record is due, and what a candidate's failure costs."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from stream_scorer.core.quality.counts import QualityCounts
 from stream_scorer.core.records.model_control import DeployedModels
 from stream_scorer.core.records.model_evidence import ModelEvidence, decode_evidence
 from stream_scorer.core.records.model_switch import FirstOffsets
+from stream_scorer.core.rollout.evidence import last_revisions_of
 from stream_scorer.core.rollout.evidence_counter import ModelPair
 from stream_scorer.core.state.model_ids import ModelIds
 from stream_scorer.runtime.lanes.batch import Batch, BatchResult
@@ -55,13 +56,20 @@ class CountedLane:
         return "it raised" if model.digest in self.failing else np.asarray(model.predict(codes))
 
     async def count(
-        self, offsets: list[int], now_ms: int = START_MS, first: FirstOffsets = FIRST
+        self,
+        offsets: list[int],
+        now_ms: int = START_MS,
+        first: FirstOffsets = FIRST,
+        *,
+        corrected: Sequence[int] = (),
     ) -> list[ModelEvidence]:
-        """The records of a batch with outcomes of observations at these offsets; all were true."""
+        """The records of a batch with outcomes of observations at these offsets, all true, and with corrections: those
+        are not true after all."""
         state: Any = None
         batch, work = Batch(2, [], [], {}, state, self.models, first), BatchResult()
         answers = JoinResult(2, ModelIds())
         answers.first_ones = [(offset, 0, True) for offset in offsets]
+        answers.corrected_ones = [(offset, 0, False) for offset in corrected]
         work.joined.append(answers)
         records = await self.evidence.count(batch, work, NEXT, now_ms)
         self.missing += work.stats.shadows_missing
@@ -95,6 +103,16 @@ async def test_a_record_is_due_after_so_many_outcomes_or_so_long(outcomes: int, 
     (record,) = await lane.count([100], START_MS + later_ms)
     assert sum(record.outcomes) == outcomes
     assert await lane.count([], START_MS + later_ms + RECORD_EVERY_MS) == []  # nothing new
+
+
+async def test_a_corrected_outcome_is_never_counted_again() -> None:
+    lane = CountedLane()
+    await lane.count([100, 101, 102])
+    await lane.count([], corrected=[99, 101])  # the first of them was no outcome of the pair's
+    (record,) = lane.unrecorded()
+    assert (sum(record.outcomes), record.recent) == (3, "777")
+    last = last_revisions_of(record).cells
+    assert (last[7], last[6], last.sum()) == (2, 1, 3)
 
 
 async def test_a_new_owner_goes_on_from_the_last_record() -> None:
