@@ -15,6 +15,7 @@ from stream_scorer.runtime.lanes.consumer import ConsumerLoop
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.lanes.lane_evidence import LaneEvidence
 from stream_scorer.runtime.lanes.lane_models import LaneModels
+from stream_scorer.runtime.lanes.moved_records import MovedRecords
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.metrics import catalogue as catalogue
 from stream_scorer.runtime.metrics.definitions import Definition
@@ -64,7 +65,12 @@ class SlowToOpen:
             committed=lambda batch, work: None,
             batch_records_max=100,
             clock=lambda: WindowClock(time.time_ns() // 1_000_000, 3_600_000),
-            start_offsets=StartOffsets(self._options, self._environment.names, partitions=4, reread_records=0),
+            start_offsets=StartOffsets(
+                self._options,
+                self._environment.names,
+                moves=MovedRecords(self._options, partitions=4),
+                reread_records=0,
+            ),
             models=LaneModels(partition, self._rollout, "a test"),
             evidence=LaneEvidence(partition, self._rollout.evidence, "updates", self._ask, "a test"),
             lost=lambda partition, first, last: None,

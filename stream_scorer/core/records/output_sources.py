@@ -96,14 +96,22 @@ def letter_source(inputs: Sequence[str]) -> SourceReader:
     return source
 
 
-def move_source(topic: str, partition: int) -> SourceReader:
-    """Reads which record of this partition was moved, to another one of the same topic."""
+# By the partition that records were moved from: the highest offset that a copy names, and that copy
+HighestMoves = dict[int, tuple[int, ConsumedRecord]]
 
-    def source(record: ConsumedRecord, _: int) -> NamedSource | None:
+
+def highest_moves(records: Sequence[ConsumedRecord], partition: int) -> HighestMoves:
+    """Which records of other partitions were moved to this one of the same topic, as far as these records say."""
+    highest: HighestMoves = {}
+    for record in records:
+        if not record.headers:
+            continue
         said = decode_or_none(decode_source, last_header(record.headers, MOVED_FROM))
-        return NamedSource(topic, said.offset, True) if said is not None and said.partition == partition else None
-
-    return source
+        if said is None or said.partition == partition:
+            continue
+        if said.partition not in highest or said.offset > highest[said.partition][0]:
+            highest[said.partition] = said.offset, record
+    return highest
 
 
 def named_sources(records: Sequence[ConsumedRecord], partition: int, read: SourceReader) -> Sources:

@@ -29,9 +29,10 @@ NO_SESSION: Final = 0
 FIRST_EPOCH: Final = 0
 EPOCH_MAX: Final = 0x7FFFFFFF
 # Behind an answer with fewer bytes than this the next request waits a little for more to come. An event that comes
-# alone does not notice: it meets a request that waits in the broker.
+# alone does not notice: it meets a request that waits in the broker. While a transaction is decided what was fetched
+# waits anyway, so a shorter pause only costs requests and transactions (docs/benchmarks.md).
 SMALL_BYTES: Final = 64 * 1024
-PAUSE_S: Final = 0.003
+PAUSE_S: Final = 0.005
 
 Place = tuple[str, int]
 

@@ -18,7 +18,6 @@ from stream_scorer.core.records.output_sources import (
     SourceReader,
     came_of,
     letter_source,
-    move_source,
     named_sources,
     prediction_source,
     update_source,
@@ -27,14 +26,13 @@ from stream_scorer.errors import OffsetsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
 from stream_scorer.runtime.kafka.partition_span import FETCH_WAIT_MS_MAX, records_between
+from stream_scorer.runtime.lanes.moved_records import MovedRecords
 
 log = logging.getLogger(__name__)
 
 # What is read of an output partition first, from its end backwards; then four times as much, and so on
 TAIL_RECORDS: Final = 10_000
 TAIL_GROWTH: Final = 4
-# Of moves, which lie among other producers' records, no more than this is looked through in each partition
-MOVES_TAIL_RECORDS: Final = 10_000
 # An end that lies below what was committed is asked for once more after this: a leader that has just been elected may
 # not know its own end yet
 ASK_AGAIN_S: Final = 1.0
@@ -64,11 +62,14 @@ class OutputEvidence(NamedTuple):
 
 
 class StartOffsets:
-    """Finds where lanes read on. `options`: how to connect, as for any Kafka client; `reread_records`: how many records
-    behind the highest named one may not have all their outputs (0 where outputs come in transactions)."""
+    """Finds where lanes read on. `options`: how to connect, as any Kafka client; `moves`: of all the worker's lanes;
+    `reread_records`: how many records behind the highest named one may not have all their outputs (0 where outputs
+    come in transactions)."""
 
-    def __init__(self, options: Mapping[str, Any], names: TopicNames, *, partitions: int, reread_records: int) -> None:
-        self._options, self._names, self._partitions, self._reread_records = options, names, partitions, reread_records
+    def __init__(
+        self, options: Mapping[str, Any], names: TopicNames, *, moves: MovedRecords, reread_records: int
+    ) -> None:
+        self._options, self._names, self._moves, self._reread_records = options, names, moves, reread_records
 
     async def spans(self, consumer: AIOKafkaConsumer, inputs: Sequence[TopicPartition]) -> Spans:
         """Where the inputs begin and end. Ask it first, while nothing is fetched: behind a fetch that waits for records
@@ -132,7 +133,7 @@ class StartOffsets:
         own = await self._look(consumer, output, reader, topic)
         letters = TopicPartition(names.dead_letters, number)
         dead = await self._look(consumer, letters, letter_source((names.observations, names.outcomes)), topic)
-        moved = await self._moved(consumer, partition)
+        moved = await self._moves.highest(partition)
         known = [one for one in (own.highest.get(topic), dead.highest.get(topic), moved) if one is not None]
         if begin < end:  # in one that holds nothing there is nothing that could be read twice
             if not own.readable and (own.unreadable or not own.whole):
@@ -180,24 +181,6 @@ class StartOffsets:
                         highest[named] = found
             high, size = low, size * TAIL_GROWTH
         return OutputEvidence(highest, begin == high == 0, readable, unreadable)
-
-    async def _moved(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, Record] | None:
-        """The highest offset of the partition whose record was moved to another one of the same topic, and its copy."""
-        others = [TopicPartition(partition.topic, number) for number in range(self._partitions)]
-        others.remove(partition)
-        if not others:
-            return None
-        consumer.assign(others)
-        begins, ends = await consumer.beginning_offsets(others), await consumer.end_offsets(others)
-        reader, highest = move_source(*partition), None
-        for other in others:
-            low = max(begins[other], ends[other] - MOVES_TAIL_RECORDS)
-            async for records in records_between(consumer, other, low, ends[other]):
-                said = named_sources([record for record in records if record.headers], other.partition, reader)
-                found = said.highest.get(partition.topic)
-                if found is not None and (highest is None or found[0] > highest[0]):
-                    highest = found
-        return highest
 
 
 async def _is_there(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int, named_by: Record) -> bool:

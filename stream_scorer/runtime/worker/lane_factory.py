@@ -15,6 +15,7 @@ from stream_scorer.runtime.lanes.batch import Batch, BatchResult
 from stream_scorer.runtime.lanes.lane import Lane
 from stream_scorer.runtime.lanes.lane_evidence import LaneEvidence
 from stream_scorer.runtime.lanes.lane_models import LaneModels
+from stream_scorer.runtime.lanes.moved_records import MovedRecords
 from stream_scorer.runtime.lanes.shadow_step import Ask
 from stream_scorer.runtime.lanes.start_offsets import StartOffsets
 from stream_scorer.runtime.metrics.registry import Metrics
@@ -56,6 +57,7 @@ class LaneFactory:
         self._names = TopicNames(settings.topics.prefix)
         self._blocks = shared_memory(partitions)
         self._publishers = LanePublishers(settings, partitions)
+        self._moves = MovedRecords(client_options(settings.kafka), partitions)
 
     def open_lane(self, partition: int, consumer: AIOKafkaConsumer) -> Lane:
         """A lane for a partition that was assigned; its `run` opens it."""
@@ -74,7 +76,7 @@ class LaneFactory:
             start_offsets=StartOffsets(
                 client_options(self._settings.kafka),
                 self._names,
-                partitions=self._partitions,
+                moves=self._moves,
                 # of the batch under way, some outputs may be there and others not
                 reread_records=0 if worker.delivery == "exactly-once" else worker.batch_records_max,
             ),

@@ -22,8 +22,8 @@ from stream_scorer.core.records.model_control import UnknownFormat
 from stream_scorer.core.records.model_switch import decode_switch
 from stream_scorer.core.records.output_sources import (
     came_of,
+    highest_moves,
     letter_source,
-    move_source,
     named_sources,
     prediction_source,
     update_source,
@@ -109,9 +109,11 @@ def scorecards(records: Sequence[Record]) -> None:
 
 def sources(records: Sequence[Record]) -> None:
     topics = tuple(TOPICS)
-    for read in (prediction_source("o"), update_source("o"), letter_source(topics), move_source("o", 0)):
+    for read in (prediction_source("o"), update_source("o"), letter_source(topics)):
         for _, record in named_sources(records, 0, read).highest.values():
             came_of(record, record)
+    for _, record in highest_moves(records, 0).values():
+        came_of(record, record)
 
 
 def models(records: Sequence[Record]) -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from stream_scorer.core.records.output_sources import (
     NamedSource,
     came_of,
+    highest_moves,
     letter_source,
-    move_source,
     named_sources,
     prediction_source,
     update_source,
@@ -66,8 +66,10 @@ def test_a_letter_names_one_of_the_inputs() -> None:
 
 def test_a_moved_record_names_where_it_was() -> None:
     moved = Record(b"x", (("scorer.moved-from", b'{"partition":2,"offset":5}'),))
-    assert move_source("obs", 2)(moved, 0) == NamedSource("obs", 5, True)
-    assert move_source("obs", 1)(moved, 0) is None
+    later = Record(b"y", (("scorer.moved-from", b'{"partition":2,"offset":7}'),))
+    other = Record(b"z", (("scorer.moved-from", b'{"partition":1,"offset":4}'),))
+    assert highest_moves([later, moved, other, Record(b"")], 0) == {2: (7, later), 1: (4, other)}
+    assert highest_moves([later, other], 2) == {1: (4, other)}  # none is moved to where it was
 
 
 def test_the_highest_counts_and_others_are_counted() -> None:
@@ -89,10 +91,11 @@ def test_an_output_does_not_come_of_another_record_at_its_offset() -> None:
 
 @pytest.mark.parametrize(
     "read",
-    [prediction_source("obs"), update_source("out"), letter_source(("obs",)), move_source("obs", 0)],
-    ids=["prediction", "update", "letter", "move"],
+    [prediction_source("obs"), update_source("out"), letter_source(("obs",))],
+    ids=["prediction", "update", "letter"],
 )
 @given(st.sampled_from(HOSTILE) | st.binary())
 def test_whatever_a_stranger_wrote_says_nothing(read: Any, value: bytes | None) -> None:
     headers = tuple((name, value or b"") for name in ("scorer.errors", "scorer.source", "scorer.moved-from"))
     assert read(Record(value, headers), 0) is None
+    assert highest_moves([Record(value, headers)], 0) == {}
