@@ -1,8 +1,8 @@
 """Reading a stretch of a partition, from one offset to before another, with a consumer that belongs to no group."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -12,6 +12,18 @@ CHUNK_RECORDS: Final = 2_000
 LOOK_AGAIN_S: Final = 0.05
 # How long a broker may hold a fetch back that finds nothing: what follows waits for it
 FETCH_WAIT_MS_MAX: Final = 20
+
+
+def span_consumer(options: Mapping[str, Any]) -> AIOKafkaConsumer:
+    """A consumer for `records_between`, of no group, that sees what is committed; not started yet. `options`: how to
+    connect."""
+    return AIOKafkaConsumer(
+        **options,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
+    )
 
 
 async def records_between(

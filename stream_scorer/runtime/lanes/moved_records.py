@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.records.output_sources import HighestMoves, highest_moves
 from stream_scorer.core.records.record import ConsumedRecord
-from stream_scorer.runtime.kafka.partition_span import FETCH_WAIT_MS_MAX, records_between
+from stream_scorer.runtime.kafka.partition_span import records_between, span_consumer
 
 # Moves lie among other producers' records: no more than this is looked through in each partition
 TAIL_RECORDS: Final = 10_000
@@ -38,13 +38,7 @@ class MovedRecords:
     async def _look(self, topic: str) -> HighestMoves:
         async with self._looking[topic]:
             del self._next[topic]  # whoever asks from now on needs a later look
-            consumer = AIOKafkaConsumer(
-                **self._options,
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
-            )
+            consumer = span_consumer(self._options)
             await consumer.start()
             try:
                 return await self._read(consumer, [TopicPartition(topic, number) for number in range(self._partitions)])

@@ -25,7 +25,7 @@ from stream_scorer.core.records.output_sources import (
 from stream_scorer.errors import OffsetsError
 from stream_scorer.runtime.cluster.topic_admin import TopicNames
 from stream_scorer.runtime.kafka.batch_fetch import Record
-from stream_scorer.runtime.kafka.partition_span import FETCH_WAIT_MS_MAX, records_between
+from stream_scorer.runtime.kafka.partition_span import records_between, span_consumer
 from stream_scorer.runtime.lanes.moved_records import MovedRecords
 
 log = logging.getLogger(__name__)
@@ -108,13 +108,7 @@ class StartOffsets:
 
     async def _named(self, uncommitted: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset to resume from in inputs without a committed offset, by what the outputs say."""
-        consumer = AIOKafkaConsumer(
-            **self._options,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
-        )
+        consumer = span_consumer(self._options)
         await consumer.start()
         try:
             spans = await self.spans(consumer, uncommitted)

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_scorer.core.records.model_evidence import ModelEvidence, decode_evidence
 from stream_scorer.core.rollout.evidence_counter import ModelPair, pair_of
-from stream_scorer.runtime.kafka.partition_span import FETCH_WAIT_MS_MAX, records_between, value_of
+from stream_scorer.runtime.kafka.partition_span import records_between, span_consumer, value_of
 
 TAIL_OFFSETS: Final = 100
 TAIL_GROWTH: Final = 4
@@ -54,13 +54,7 @@ class EvidenceTopic:
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            consumer = AIOKafkaConsumer(
-                **self._options,
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
-            )
+            consumer = span_consumer(self._options)
             await consumer.start()
             self._consumer = consumer
         return self._consumer

@@ -21,7 +21,7 @@ from stream_scorer.models.artifacts.files import FILES, read_files, write_files
 from stream_scorer.models.registry.model_process import host_model
 from stream_scorer.models.registry.reference_distributions import trained_on
 from stream_scorer.private_files import private_folder
-from stream_scorer.runtime.kafka.partition_span import FETCH_WAIT_MS_MAX, records_between
+from stream_scorer.runtime.kafka.partition_span import records_between, span_consumer
 from stream_scorer.runtime.rollout.model_topic import ModelTopic
 from stream_scorer.runtime.rollout.serving_models import ServingModel
 
@@ -74,13 +74,7 @@ class ModelCache:
 
     async def _fetch(self, wanted: ServedModel) -> dict[str, bytes]:
         """The model's files, from the topic."""
-        consumer = AIOKafkaConsumer(
-            **self._options,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
-        )
+        consumer = span_consumer(self._options)
         fault = ""
         try:
             await consumer.start()

@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from stream_scorer.core.records.model_switch import ModelSwitch, decode_switch
-from stream_scorer.runtime.kafka.partition_span import FETCH_WAIT_MS_MAX, records_between, value_of
+from stream_scorer.runtime.kafka.partition_span import records_between, span_consumer, value_of
 
 TAIL_RECORDS: Final = 100
 TAIL_GROWTH: Final = 4
@@ -21,13 +21,7 @@ class SwitchTopic:
 
     def __init__(self, options: Mapping[str, Any], topic: str) -> None:
         self.topic = topic
-        self._consumer = AIOKafkaConsumer(
-            **options,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
-        )
+        self._consumer = span_consumer(options)
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
